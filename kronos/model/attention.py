@@ -1,0 +1,70 @@
+"""Causal rotary attention, as self-attention in the blocks and as cross-attention in the dependency layer."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class RotaryEmbedding(nn.Module):
+    """Rotary position embedding, half-split convention (arXiv 2104.09864, eq. 34)."""
+
+    inv_freq: Tensor
+
+    def __init__(self, head_width: int, base: float = 10000.0) -> None:
+        super().__init__()
+        exponents = torch.arange(0, head_width, 2).float() / head_width
+        self.register_buffer("inv_freq", base**-exponents)  # saved: published files carry it
+
+    def forward(self, x: Tensor, first_position: int = 0) -> Tensor:
+        """Rotate x (B, H, T, K), whose rows stand at first_position, first_position + 1, …"""
+        positions = torch.arange(first_position, first_position + x.shape[-2], device=x.device).float()
+        angles = torch.outer(positions, self.inv_freq.float())  # (T, K/2)
+        angles = torch.cat([angles, angles], dim=-1)  # (T, K)
+        x1, x2 = x.chunk(2, dim=-1)
+        rotated = torch.cat([-x2, x1], dim=-1)
+        return x * angles.cos().to(x.dtype) + rotated * angles.sin().to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head causal attention of a query over a context it belongs to."""
+
+    def __init__(self, d_model: int, n_heads: int, attn_dropout_p: float, resid_dropout_p: float) -> None:
+        super().__init__()
+        if d_model % n_heads or (d_model // n_heads) % 2:
+            raise ValueError(f"d_model / n_heads must be a whole even number, got {d_model} / {n_heads}")
+        self.n_heads = n_heads
+        self.attn_dropout_p = attn_dropout_p
+        self.q_proj = nn.Linear(d_model, d_model)
+        self.k_proj = nn.Linear(d_model, d_model)
+        self.v_proj = nn.Linear(d_model, d_model)
+        self.out_proj = nn.Linear(d_model, d_model)
+        self.rotary = RotaryEmbedding(d_model // n_heads)
+        self.resid_dropout = nn.Dropout(resid_dropout_p)
+
+    def forward(self, query: Tensor, context: Tensor, rotate: bool = True) -> Tensor:
+        """Attend from each query to the context up to the query's own position.
+
+        Args:
+            query: (B, T, D), or (B, 1, D) for the context's last position alone.
+            context: (B, T, D), keys and values.
+            rotate: apply the rotary embedding; False only reproduces the reference's one-step decode.
+
+        Returns:
+            (B, T, D) or (B, 1, D), like query.
+        """
+        n_query, n_context = query.shape[1], context.shape[1]
+        if n_query not in (1, n_context):
+            raise ValueError(f"query must hold 1 or all {n_context} positions of the context, got {n_query}")
+        q = self._split_heads(self.q_proj(query))  # (B, H, T, K)
+        k = self._split_heads(self.k_proj(context))
+        v = self._split_heads(self.v_proj(context))
+        if rotate:
+            q = self.rotary(q, first_position=n_context - n_query)
+            k = self.rotary(k)
+        dropout_p = self.attn_dropout_p if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=n_query == n_context)
+        merged = mixed.transpose(1, 2).flatten(-2)  # (B, T, D)
+        return self.resid_dropout(self.out_proj(merged))  # type: ignore[no-any-return]
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)

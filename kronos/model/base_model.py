@@ -1,0 +1,147 @@
+"""The autoregressive base model over subtokens (Kronos, arXiv 2508.02739, section 3.2)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.utils import ModelOutput
+
+from kronos.model.attention import Attention
+from kronos.model.embeddings import CalendarEmbedding, TokenEmbedding
+from kronos.model.layers import RMSNorm, TransformerBlock
+from kronos.model.pretrained import PretrainedModel
+
+
+@dataclass
+class BaseModelOutput(ModelOutput):
+    """What a training pass of the base model gives; position t speaks of candle t + 1.
+
+    loss: scalar, (CE(s1) + CE(s2)) / 2 in nats. window_loss: (B,), the same for each window.
+    s1_logits: (B, T-1, 2**s1_bits). s2_logits: (B, T-1, 2**s2_bits).
+    """
+
+    loss: Tensor | None = None
+    window_loss: Tensor | None = None
+    s1_logits: Tensor | None = None
+    s2_logits: Tensor | None = None
+
+
+def sample_categorical(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Sample indices (...) from logits (..., V) by inverting the cumulative distribution at uniforms (...) in [0, 1)."""
+    cumulative = logits.float().softmax(-1).cumsum(-1)
+    cumulative = cumulative / cumulative[..., -1:]  # rounding leaves the last entry near 1; it must be 1
+    return torch.searchsorted(cumulative, uniforms.unsqueeze(-1), right=True).squeeze(-1)
+
+
+class DependencyLayer(nn.Module):
+    """Conditions the fine subtoken on the coarse one by causal cross-attention."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.cross_attn = Attention(d_model, n_heads=4, attn_dropout_p=0.0, resid_dropout_p=0.0)
+        self.norm = RMSNorm(d_model)
+
+    def forward(self, hidden: Tensor, s1_embedding: Tensor, rotate: bool = True) -> Tensor:
+        """Map hidden (B, T, D) and s1_embedding (B, T or 1, D) to (B, T or 1, D); 1 is the last position."""
+        attended = self.cross_attn(s1_embedding, hidden, rotate)
+        return self.norm(hidden[:, -s1_embedding.shape[1] :] + attended)  # type: ignore[no-any-return]
+
+
+class SubtokenHead(nn.Module):
+    """The two output projections."""
+
+    def __init__(self, s1_bits: int, s2_bits: int, d_model: int) -> None:
+        super().__init__()
+        self.proj_s1 = nn.Linear(d_model, 2**s1_bits)
+        self.proj_s2 = nn.Linear(d_model, 2**s2_bits)
+
+
+class Kronos(PretrainedModel):
+    """Decoder-only transformer that predicts the next candle's coarse, then fine, subtoken."""
+
+    def __init__(
+        self,
+        s1_bits: int,
+        s2_bits: int,
+        n_layers: int,
+        d_model: int,
+        n_heads: int,
+        ff_dim: int,
+        ffn_dropout_p: float,
+        attn_dropout_p: float,
+        resid_dropout_p: float,
+        token_dropout_p: float,
+        learn_te: bool,
+    ) -> None:
+        super().__init__()
+        self.s1_bits, self.s2_bits = s1_bits, s2_bits
+        self.embedding = TokenEmbedding(s1_bits, s2_bits, d_model)
+        self.time_emb = CalendarEmbedding(d_model, learn_te)
+        self.token_drop = nn.Dropout(token_dropout_p)
+        self.transformer = nn.ModuleList(
+            TransformerBlock(d_model, n_heads, ff_dim, ffn_dropout_p, attn_dropout_p, resid_dropout_p)
+            for _ in range(n_layers)
+        )
+        self.norm = RMSNorm(d_model)
+        self.dep_layer = DependencyLayer(d_model)
+        self.head = SubtokenHead(s1_bits, s2_bits, d_model)
+        self.apply(_initialise)
+
+    def forward(
+        self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, s1_uniforms: Tensor | None = None
+    ) -> BaseModelOutput:
+        """Next-token pass over whole windows: positions 0..T-2 predict 1..T-1.
+
+        Args:
+            s1_ids, s2_ids: (B, T) subtokens.
+            stamp: (B, T, C) calendar rows.
+            s1_uniforms: (B, T-1) in [0, 1). Where given, the s1 that conditions s2 is sampled from the s1 logits
+                with them, so that the model learns to live with its own choices; otherwise it is the true next
+                s1 (teacher forcing), which makes the loss the exact negative log-likelihood.
+        """
+        s1_targets, s2_targets = s1_ids[:, 1:], s2_ids[:, 1:]
+        s1_logits, hidden = self.decode_s1(s1_ids[:, :-1], s2_ids[:, :-1], stamp[:, :-1])
+        s1_next = s1_targets if s1_uniforms is None else sample_categorical(s1_logits.detach(), s1_uniforms)
+        s2_logits = self.decode_s2(hidden, s1_next)
+        window_loss = (_cross_entropy(s1_logits, s1_targets) + _cross_entropy(s2_logits, s2_targets)) / 2
+        return BaseModelOutput(window_loss.mean(), window_loss.detach(), s1_logits, s2_logits)
+
+    def decode_s1(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the next coarse subtoken's logits (B, T, 2**s1_bits) and the hidden states (B, T, D)."""
+        x = self.token_drop(self.embedding(s1_ids, s2_ids) + self.time_emb(stamp))
+        for block in self.transformer:
+            x = block(x)
+        hidden = self.norm(x)
+        return self.head.proj_s1(hidden), hidden
+
+    def decode_s2(self, hidden: Tensor, s1_next: Tensor, rotate: bool = True) -> Tensor:
+        """Return the next fine subtoken's logits, given the next coarse one.
+
+        Args:
+            hidden: (B, T, D) from `decode_s1`.
+            s1_next: (B, T), or (B, 1) for the last position alone.
+            rotate: False reproduces the reference implementation's unrotated one-step decode.
+
+        Returns:
+            (B, T, 2**s2_bits) or (B, 1, 2**s2_bits).
+        """
+        conditioned = self.dep_layer(hidden, self.embedding.emb_s1(s1_next), rotate)
+        return self.head.proj_s2(conditioned)  # type: ignore[no-any-return]
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of each row, (B, T, V) and (B, T) to (B,)."""
+    return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(-1)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Linear: Xavier normal, zero bias. Embedding: normal with standard deviation D^-1/2."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_normal_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding) and module.weight.requires_grad:
+        nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+
+

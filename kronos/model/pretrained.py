@@ -1,0 +1,139 @@
+"""Model folders: config.json (the constructor's arguments) beside model.safetensors, local or on the Hugging Face Hub."""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from kronos.errors import CheckpointError
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class PretrainedModel(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="kronos",
+    paper_url="https://arxiv.org/abs/2508.02739",
+    tags=["time-series-forecasting", "finance", "kronos"],
+):
+    """Adds `from_pretrained`, `save_pretrained` and `push_to_hub`; loads safetensors and JSON only, and strictly."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Load a model from a local folder or a hub name.
+
+        Args:
+            pretrained_model_name_or_path: a folder with config.json and model.safetensors, or "owner/name".
+            kwargs: revision, cache_dir, token, force_download, local_files_only, for the hub.
+
+        Returns:
+            The model in eval mode on the CPU.
+
+        Raises:
+            CheckpointError: the folder or a file is missing, unreadable, or its tensors do not fit.
+        """
+        config_file, weights_file = (
+            locate_file(pretrained_model_name_or_path, name, **kwargs) for name in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE)
+        )
+        model = cls.from_config(read_model_config(config_file), config_file)
+        model._load_weights(weights_file)
+        return model.eval()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], source: Path | str) -> Self:
+        """Build an untrained model from config.json's content; source names it in errors."""
+        known = list(cls._hub_mixin_init_parameters)[1:]
+        missing = [name for name in known if name not in config]
+        if missing:
+            raise CheckpointError(
+                f"{source}: not the configuration of a {cls.__name__}: {', '.join(missing)} missing."
+            )
+        try:
+            return cls(**{name: config[name] for name in known})
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{source}: cannot build a {cls.__name__}: {error}.") from error
+
+    def _load_weights(self, weights_file: Path) -> None:
+        try:
+            stored = load_file(weights_file)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{weights_file}: not a readable safetensors file: {error}.") from error
+        faults = _compare_tensors(self.state_dict(), stored)
+        if faults:
+            listed = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+            raise CheckpointError(
+                f"{weights_file}: does not fit its {CONFIG_NAME} as a {type(self).__name__}: {listed}."
+            )
+        self.load_state_dict(stored)
+
+
+def locate_file(name_or_path: str | Path, filename: str, **hub_options: Any) -> Path:
+    """Return the path of a file of a model folder, downloading it where a hub name is given.
+
+    Raises:
+        CheckpointError: no such folder, no such file in it, or the hub could not give it.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        if not (folder / filename).is_file():
+            raise CheckpointError(f"{folder}: this model folder has no {filename}.")
+        return folder / filename
+    if folder.exists() or not HUB_NAME.fullmatch(str(name_or_path)):
+        raise CheckpointError(
+            f"{name_or_path}: no such model folder. Give a folder with {CONFIG_NAME} and {SAFETENSORS_SINGLE_FILE}, "
+            "or a hub name such as NeoQuasar/Kronos-small."
+        )
+    try:
+        return Path(hf_hub_download(str(name_or_path), filename, **hub_options))
+    except (OSError, ValueError, RuntimeError) as error:  # what the hub client raises: offline, not found, refused
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{name_or_path}: no folder of this name here ({os.getcwd()}), and {filename} could not be fetched from the "
+            f"Hugging Face Hub: {reason}"
+        ) from error
+
+
+def read_model_config(path: Path) -> dict[str, Any]:
+    """Read a config.json.
+
+    Raises:
+        CheckpointError: it is not a JSON object.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: expected a JSON object of constructor arguments.")
+    return config
+
+
+def hash_weights(model: nn.Module) -> str:
+    """Return a SHA-256 over the model's tensors, names included: the same weights, the same hash."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _compare_tensors(expected: dict[str, torch.Tensor], stored: dict[str, torch.Tensor]) -> list[str]:
+    """Say how stored tensors differ from the expected ones in name or shape."""
+    missing = [f"{name} missing" for name in expected if name not in stored]
+    unknown = [f"{name} unknown" for name in stored if name not in expected]
+    misshapen = [
+        f"{name} is {tuple(stored[name].shape)}, should be {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in stored and stored[name].shape != tensor.shape
+    ]
+    return misshapen + missing + unknown

@@ -1,0 +1,109 @@
+"""The K-line tokenizer: candles to a coarse and a fine subtoken each, and back (Kronos, arXiv 2508.02739, section 3.1)."""
+
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.utils import ModelOutput
+
+from kronos.model.layers import TransformerBlock
+from kronos.model.pretrained import PretrainedModel
+from kronos.model.quantizer import BinarySphericalQuantizer, bits_to_indices, indices_to_bits
+
+
+@dataclass
+class TokenizerOutput(ModelOutput):
+    """What a training pass of the tokenizer gives.
+
+    loss: scalar, (MSE(coarse) + MSE(fine) + bsq_loss) / 2.
+    window_loss: (B,), MSE(fine) of each window, the validation figure.
+    coarse, fine: (B, T, F) reconstructions.
+    codes: (B, T, Q). bsq_loss: scalar.
+    """
+
+    loss: Tensor | None = None
+    window_loss: Tensor | None = None
+    coarse: Tensor | None = None
+    fine: Tensor | None = None
+    codes: Tensor | None = None
+    bsq_loss: Tensor | None = None
+
+
+class KronosTokenizer(PretrainedModel):
+    """Autoencoder of normalised candles with a binary spherical code of Q = s1_bits + s2_bits bits."""
+
+    def __init__(
+        self,
+        d_in: int,
+        d_model: int,
+        n_heads: int,
+        ff_dim: int,
+        n_enc_layers: int,
+        n_dec_layers: int,
+        ffn_dropout_p: float,
+        attn_dropout_p: float,
+        resid_dropout_p: float,
+        s1_bits: int,
+        s2_bits: int,
+        beta: float,
+        gamma0: float,
+        gamma: float,
+        zeta: float,
+        group_size: int,
+    ) -> None:
+        super().__init__()
+        self.s1_bits, self.s2_bits = s1_bits, s2_bits
+        n_bits = s1_bits + s2_bits
+        block_sizes = (d_model, n_heads, ff_dim, ffn_dropout_p, attn_dropout_p, resid_dropout_p)
+        self.embed = nn.Linear(d_in, d_model)
+        # The published depth counts the linear layer beside the blocks.
+        self.encoder = nn.ModuleList(TransformerBlock(*block_sizes) for _ in range(n_enc_layers - 1))
+        self.quant_embed = nn.Linear(d_model, n_bits)
+        self.tokenizer = BinarySphericalQuantizer(n_bits, beta, gamma0, gamma, zeta, group_size)
+        self.post_quant_embed_pre = nn.Linear(s1_bits, d_model)
+        self.post_quant_embed = nn.Linear(n_bits, d_model)
+        self.decoder = nn.ModuleList(TransformerBlock(*block_sizes) for _ in range(n_dec_layers - 1))
+        self.head = nn.Linear(d_model, d_in)
+
+    def forward(self, candles: Tensor) -> TokenizerOutput:
+        """Reconstruct normalised candles (B, T, F) from the coarse bits and from all bits, with the loss."""
+        codes, bsq_loss = self.tokenizer(self._embed(candles))
+        coarse = self._reconstruct(self.post_quant_embed_pre(codes[..., : self.s1_bits]))
+        fine = self._reconstruct(self.post_quant_embed(codes))
+        window_loss = (fine - candles).square().mean(dim=(1, 2))
+        loss = (F.mse_loss(coarse, candles) + window_loss.mean() + bsq_loss) / 2
+        return TokenizerOutput(loss, window_loss.detach(), coarse, fine, codes, bsq_loss)
+
+    @overload
+    def encode(self, x: Tensor, half: Literal[False] = False) -> Tensor: ...
+    @overload
+    def encode(self, x: Tensor, half: Literal[True]) -> tuple[Tensor, Tensor]: ...
+    def encode(self, x: Tensor, half: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Encode normalised candles x (B, T, F) as indices (B, T): one over all bits or, with half, (s1, s2)."""
+        codes = self._embed(x)  # normalising onto the sphere would not change a sign
+        if not half:
+            return bits_to_indices(codes)
+        return bits_to_indices(codes[..., : self.s1_bits]), bits_to_indices(codes[..., self.s1_bits :])
+
+    def decode(self, indices: Tensor | tuple[Tensor, Tensor], half: bool = False) -> Tensor:
+        """Decode indices (B, T), or the pair (s1, s2) with half, to normalised candles (B, T, F)."""
+        if half:
+            s1_ids, s2_ids = indices
+            joint = s1_ids + (s2_ids << self.s1_bits)
+        else:
+            assert isinstance(indices, Tensor)
+            joint = indices
+        codes = indices_to_bits(joint, self.s1_bits + self.s2_bits) * self.tokenizer.scale
+        return self._reconstruct(self.post_quant_embed(codes.to(self.head.weight.dtype)))
+
+    def _embed(self, candles: Tensor) -> Tensor:
+        x = self.embed(candles)
+        for block in self.encoder:
+            x = block(x)
+        return self.quant_embed(x)  # type: ignore[no-any-return]  # (B, T, Q)
+
+    def _reconstruct(self, x: Tensor) -> Tensor:
+        for block in self.decoder:
+            x = block(x)
+        return self.head(x)  # type: ignore[no-any-return]  # (B, T, F)
