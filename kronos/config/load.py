@@ -1,0 +1,165 @@
+"""YAML file and overrides to a checked `Config`; every fault with its place, its value and its remedy."""
+
+import difflib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from kronos.config.schema import Config
+from kronos.errors import ConfigError
+
+KeyPath = tuple[str, ...]
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, apply overrides, and check the whole.
+
+    Args:
+        path: the YAML file.
+        overrides: "section.key=value" each, the value written as in YAML.
+
+    Raises:
+        ConfigError: with all faults at once, a line each.
+    """
+    path = Path(path)
+    values, places = _read_yaml(path)
+    for override in overrides:
+        _apply_override(values, places, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        faults = [_describe(details, places, path) for details in error.errors()]
+        raise ConfigError("\n".join(faults)) from None
+
+
+def dump_config(config: Config) -> str:
+    """Write a resolved configuration as YAML that `load_config` reads back."""
+    stream = io.StringIO()
+    YAML().dump(config.model_dump(mode="json"), stream)
+    return stream.getvalue()
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
+    """Return the file's mapping and the place, "file:line", of each key in it."""
+    try:
+        document = YAML().load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file. Ready ones are in configs/, for example configs/demo.yaml.") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: this is a folder; give a YAML file.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
+    except DuplicateKeyError as error:
+        raise ConfigError(f"{_mark(path, error)}: {_first_line(error.problem)}; keep one of them.") from None
+    except MarkedYAMLError as error:
+        raise ConfigError(f"{_mark(path, error)}: not valid YAML: {error.problem}.") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {_first_line(str(error))}.") from None
+    if document is None:
+        raise ConfigError(f"{path}: the file is empty; it needs at least data.data_path and model_paths.")
+    if not isinstance(document, CommentedMap):
+        raise ConfigError(f"{path}: expected sections (data:, training:, …), found something else.")
+    values = {key: {} if value is None else value for key, value in _plain(document).items()}  # an empty section
+    return values, _locate(document, path)
+
+
+def _mark(path: Path, error: MarkedYAMLError) -> str:
+    return f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "unreadable").strip().splitlines()[0]
+
+
+def _plain(node: Any) -> Any:
+    """Turn ruamel's containers and scalars into plain Python ones."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for plain_type in (bool, int, float, str):
+        if isinstance(node, plain_type):
+            return plain_type(node)
+    return node
+
+
+def _locate(node: CommentedMap, path: Path, prefix: KeyPath = ()) -> dict[KeyPath, str]:
+    places = {}
+    for key, value in node.items():
+        keys = (*prefix, str(key))
+        places[keys] = f"{path}:{node.lc.key(key)[0] + 1}"
+        if isinstance(value, CommentedMap):
+            places |= _locate(value, path, keys)
+    return places
+
+
+def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    keys = tuple(dotted.split("."))
+    if not equals or not all(keys):
+        raise ConfigError(f"command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8.")
+    try:
+        value = _plain(YAML().load(text)) if text else ""
+    except YAMLError:
+        value = text
+    section = values
+    for key in keys[:-1]:
+        section = section.setdefault(key, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"command line: {override}: {key} is a value, not a section.")
+    section[keys[-1]] = value
+    places[keys] = "command line"
+
+
+def _describe(details: ErrorDetails, places: dict[KeyPath, str], path: Path) -> str:
+    """One line for one fault: place, key, value, what would be valid."""
+    context = details.get("ctx", {})
+    keys = tuple(context["key"].split(".")) if "key" in context else tuple(str(key) for key in details["loc"])
+    place = next((places[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in places), str(path))
+    dotted = ".".join(keys)
+    match details["type"]:
+        case "cross_field":
+            return f"{place}: {details['msg']}."
+        case "missing":
+            return f"{place}: {dotted} is missing."
+        case "extra_forbidden":
+            return f"{place}: unknown key {dotted}; {_did_you_mean(keys)}"
+        case "model_type":
+            return f"{place}: {dotted} must be a section of keys, got {details['input']!r}."
+        case _:
+            return f"{place}: {dotted} is {details['input']!r}; {_lower_first(details['msg'])}."
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _sections() -> dict[str, list[str]]:
+    """The known keys of each section."""
+    return {
+        name: list(field.annotation.model_fields)
+        for name, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def _did_you_mean(keys: KeyPath) -> str:
+    """Suggest the nearest known key: in the same section first, then the same key in another section."""
+    sections = _sections()
+    *prefix, key = keys
+    siblings = sections.get(prefix[0], []) if prefix else list(sections)
+    if close := difflib.get_close_matches(key, siblings, n=1, cutoff=0.6):
+        return f"did you mean {'.'.join([*prefix, close[0]])}?"
+    if homes := [section for section, known in sections.items() if key in known]:
+        return f"{key} belongs in section {homes[0]}."
+    return f"known here: {', '.join(siblings)}."

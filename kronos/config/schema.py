@@ -1,0 +1,207 @@
+"""The configuration's sections, one class each: the only place with defaults.
+
+Every key of Kronos' own YAML files is here under its own name and does what it says.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+
+def _fault(key: str, message: str) -> PydanticCustomError:
+    """A fault that only several values together have; key says where to look for it."""
+    return PydanticCustomError("cross_field", "{message}", {"key": key, "message": message})
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+
+
+class DataConfig(Section):
+    """`data`: which candles, how long a window is, how the rows are split."""
+
+    data_path: Path
+    lookback_window: int = Field(512, ge=2)
+    predict_window: int = Field(48, ge=1)
+    max_context: int = Field(512, ge=2)  # tokens that a forecast attends to
+    clip: float = Field(5.0, gt=0)  # standard deviations
+    train_ratio: float = Field(0.9, gt=0, le=1)
+    val_ratio: float = Field(0.1, gt=0, le=1)
+    test_ratio: float = Field(0.0, ge=0, le=1)
+
+    @field_validator("test_ratio")
+    @classmethod
+    def _ratios_add_up(cls, test_ratio: float, info: ValidationInfo) -> float:
+        others = [info.data[key] for key in ("train_ratio", "val_ratio") if key in info.data]
+        total = sum(others) + test_ratio
+        if len(others) == 2 and abs(total - 1) > 1e-6:
+            ratios = " + ".join(f"{ratio:g}" for ratio in (*others, test_ratio))
+            raise _fault("data.train_ratio", f"train_ratio + val_ratio + test_ratio must be 1, but {ratios} = {total:g}")
+        return test_ratio
+
+    @field_validator("max_context")
+    @classmethod
+    def _context_exceeds_horizon(cls, max_context: int, info: ValidationInfo) -> int:
+        predict_window = info.data.get("predict_window", 0)
+        if predict_window >= max_context:
+            raise _fault(
+                "data.predict_window",
+                f"predict_window ({predict_window}) must be shorter than max_context ({max_context}), "
+                "or a forecast would lose sight of its own history",
+            )
+        return max_context
+
+    @property
+    def window(self) -> int:
+        """Candles in a training window: lookback and horizon."""
+        return self.lookback_window + self.predict_window
+
+
+class TrainingConfig(Section):
+    """`training`: how long, how fast, in what portions."""
+
+    epochs: int | None = Field(None, ge=1)  # both stages, where a stage's own key is absent
+    tokenizer_epochs: int = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
+    basemodel_epochs: int = Field(default_factory=lambda data: data.get("epochs") or 20, ge=1)
+    batch_size: int = Field(32, ge=1)  # windows per optimizer step and process
+    accumulation_steps: int = Field(1, ge=1)  # parts a batch is computed in, to save memory
+    log_interval: int = Field(50, ge=1)  # steps
+    save_steps: int | None = Field(None, ge=1)  # a checkpoint for resuming every so many steps; none: every epoch
+    num_workers: int = Field(0, ge=0)
+    seed: int = Field(42, ge=0, lt=2**32)
+    tokenizer_learning_rate: float = Field(2e-4, gt=0)
+    predictor_learning_rate: float = Field(4e-5, gt=0)
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    adam_beta2: float = Field(0.95, ge=0, lt=1)
+    adam_weight_decay: float = Field(0.1, ge=0)
+
+    @field_validator("accumulation_steps")
+    @classmethod
+    def _batch_divides(cls, accumulation_steps: int, info: ValidationInfo) -> int:
+        batch_size = info.data.get("batch_size", accumulation_steps)
+        if batch_size % accumulation_steps:
+            raise _fault(
+                "training.accumulation_steps",
+                f"accumulation_steps ({accumulation_steps}) must divide batch_size ({batch_size}): "
+                "it is the number of equal parts a batch is computed in",
+            )
+        return accumulation_steps
+
+
+class ModelPathsConfig(Section):
+    """`model_paths`: where models come from and where the run leaves its results."""
+
+    pretrained_tokenizer: str = ""  # folder, hub name or, when training from scratch, a preset
+    pretrained_predictor: str = ""
+    exp_name: str = Field("default_experiment", min_length=1)
+    base_path: Path = Path("finetuned")
+    base_save_path: Path = Path()  # empty: {base_path}/{exp_name}
+    tokenizer_save_name: str = Field("tokenizer", min_length=1)
+    basemodel_save_name: str = Field("basemodel", min_length=1)
+    finetuned_tokenizer: Path = Path()  # empty: where stage 1 leaves its best model
+
+    @field_validator("base_save_path", mode="before")
+    @classmethod
+    def _fill_base_save_path(cls, value: Any, info: ValidationInfo) -> Any:
+        return _expand(value, "{base_path}/{exp_name}", info.data)
+
+    @field_validator("finetuned_tokenizer", mode="before")
+    @classmethod
+    def _fill_finetuned_tokenizer(cls, value: Any, info: ValidationInfo) -> Any:
+        return _expand(value, "{base_save_path}/{tokenizer_save_name}/best_model", info.data)
+
+    @property
+    def tokenizer_dir(self) -> Path:
+        return self.base_save_path / self.tokenizer_save_name
+
+    @property
+    def basemodel_dir(self) -> Path:
+        return self.base_save_path / self.basemodel_save_name
+
+
+def _expand(value: Any, template: str, known: dict[str, Any]) -> Any:
+    """Replace an empty path by its template, and {exp_name} and the like by their values."""
+    if not isinstance(value, str | Path):
+        return value
+    text = template if str(value) in ("", ".") else str(value)
+    for key, replacement in known.items():
+        text = text.replace(f"{{{key}}}", str(replacement))
+    return text
+
+
+class ExperimentConfig(Section):
+    """`experiment`: its name, and which stages run from which weights."""
+
+    name: str = "kronos_custom_finetune"
+    description: str = ""
+    use_comet: bool = False
+    train_tokenizer: bool = True
+    train_basemodel: bool = True
+    skip_existing: bool = False
+    pre_trained: bool = True  # false: train from scratch; the two keys below overrule it for one model
+    pre_trained_tokenizer: bool = Field(default_factory=lambda data: data.get("pre_trained", True))
+    pre_trained_predictor: bool = Field(default_factory=lambda data: data.get("pre_trained", True))
+
+
+class DeviceConfig(Section):
+    """`device`: what to compute on."""
+
+    use_cuda: bool | None = None  # none: where there is a GPU
+    device_id: int = Field(0, ge=0)
+
+
+class DistributedConfig(Section):
+    """`distributed`: what a torchrun launch does."""
+
+    use_ddp: bool | None = None  # none: when launched by torchrun
+    backend: Literal["nccl", "gloo"] | None = None  # none: nccl on GPUs, gloo on CPUs
+
+
+class ReportConfig(Section):
+    """`report`: the forecasts drawn at the end of a run."""
+
+    n_origins: int = Field(4, ge=0)
+    n_paths: int = Field(5, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(0.9, gt=0, le=1)
+
+
+class Config(Section):
+    """The whole configuration, resolved."""
+
+    data: DataConfig
+    training: TrainingConfig = TrainingConfig()
+    model_paths: ModelPathsConfig = ModelPathsConfig()
+    experiment: ExperimentConfig = ExperimentConfig()
+    device: DeviceConfig = DeviceConfig()
+    distributed: DistributedConfig = DistributedConfig()
+    report: ReportConfig = ReportConfig()
+
+    @field_validator("model_paths")
+    @classmethod
+    def _models_named(cls, model_paths: ModelPathsConfig) -> ModelPathsConfig:
+        for key in ("pretrained_tokenizer", "pretrained_predictor"):
+            if not getattr(model_paths, key):
+                raise _fault(
+                    f"model_paths.{key}",
+                    f"{key} is needed: a folder, a hub name such as NeoQuasar/Kronos-small or, "
+                    "with experiment.pre_trained: false, a preset (demo, mini, small, base)",
+                )
+        return model_paths
+
+    @field_validator("experiment")
+    @classmethod
+    def _stage_2_reads_what_stage_1_writes(cls, experiment: ExperimentConfig, info: ValidationInfo) -> ExperimentConfig:
+        model_paths = info.data.get("model_paths")
+        if model_paths is None or not experiment.train_tokenizer:
+            return experiment
+        written = model_paths.tokenizer_dir / "best_model"
+        if model_paths.finetuned_tokenizer != written:
+            raise _fault(
+                "model_paths.finetuned_tokenizer",
+                f"finetuned_tokenizer is {model_paths.finetuned_tokenizer}, but stage 1 writes {written}: "
+                'leave it empty (""), or set experiment.train_tokenizer: false to use that tokenizer as it is',
+            )
+        return experiment

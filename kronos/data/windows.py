@@ -1,0 +1,103 @@
+"""Chronological split, and windows gathered in batches from one contiguous array."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from kronos.config.schema import DataConfig
+from kronos.data.normalize import Statistics
+from kronos.data.read import Candles
+from kronos.errors import DataError
+
+SplitName = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows start..stop of the candles, from which horizons may be taken; windows begin at the rows window_starts."""
+
+    name: SplitName
+    start: int
+    stop: int
+    window_starts: range
+
+
+def split_rows(n_rows: int, config: DataConfig, source: str) -> dict[SplitName, Split]:
+    """Split rows in order of time into train, val and, where its ratio is not 0, test.
+
+    A train window lies within the train rows. A val or test window's horizon lies within its split, while its
+    lookback may reach back into earlier rows, which a forecast would know too.
+
+    Raises:
+        DataError: a split is too short for a single window; says how many rows there are and are needed.
+    """
+    train_stop = round(n_rows * config.train_ratio)
+    val_stop = round(n_rows * (config.train_ratio + config.val_ratio))
+    bounds: dict[SplitName, tuple[int, int]] = {"train": (0, train_stop), "val": (train_stop, val_stop)}
+    if config.test_ratio:
+        bounds["test"] = (val_stop, n_rows)
+    splits = {}
+    for name, (start, stop) in bounds.items():
+        first = max(start - config.lookback_window, 0)
+        splits[name] = Split(name, start, stop, range(first, stop - config.window + 1))
+        if not splits[name].window_starts:
+            raise DataError(_too_short(name, stop - start, n_rows, config, source))
+    return splits
+
+
+def _too_short(name: SplitName, n_split: int, n_rows: int, config: DataConfig, source: str) -> str:
+    needs = config.window if name == "train" else config.predict_window
+    ratio = {"train": config.train_ratio, "val": config.val_ratio, "test": config.test_ratio}[name]
+    parts = f"lookback_window {config.lookback_window} + predict_window {config.predict_window}"
+    return (
+        f"{source}: {n_rows} rows, of which {name} gets {n_split} ({name}_ratio {ratio:g}), but it needs at least {needs} "
+        f"({parts if name == 'train' else 'predict_window'}). Use a file of at least {int(np.ceil(needs / ratio))} rows, "
+        f"a larger {name}_ratio, or shorter windows."
+    )
+
+
+class WindowDataset(Dataset[dict[str, Tensor]]):
+    """The windows of a split. A batch is one gather, normalised by each window's own lookback.
+
+    A batch of B windows is a dict of
+        candles (B, T, 6) float32, in standard deviations of the lookback;
+        stamp (B, T, 5) float32, the calendar rows;
+        window (B,) int64, the row of the candles at which each begins.
+    """
+
+    def __init__(self, candles: Candles, window_starts: range, config: DataConfig) -> None:
+        self._starts = np.asarray(window_starts)
+        self._lookback = config.lookback_window
+        self._clip = config.clip
+        # Views, (windows, features, T): nothing is copied until a batch is gathered.
+        self._values = sliding_window_view(candles.values, config.window, axis=0)
+        self._calendar = sliding_window_view(candles.calendar, config.window, axis=0)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {key: value[0] for key, value in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Return a whole batch; torch's DataLoader calls this where a dataset has it."""
+        starts = self._starts[np.asarray(indices)]
+        candles = self._values[starts].transpose(0, 2, 1)
+        statistics = Statistics.compute(candles[:, : self._lookback])
+        batch: dict[str, np.ndarray[Any, Any]] = {
+            "candles": np.ascontiguousarray(statistics.normalise(candles, self._clip)),
+            "stamp": np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1)),
+            "window": starts,
+        }
+        return {key: torch.from_numpy(value) for key, value in batch.items()}
+
+
+def keep_batch(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The collate function for a dataset that returns whole batches."""
+    return batch

@@ -1,0 +1,111 @@
+"""From our configuration to the arguments of `transformers.Trainer`."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import PartialState
+from transformers import TrainingArguments
+
+from kronos.config import Config
+from kronos.errors import ConfigError
+
+StageName = Literal["tokenizer", "basemodel"]
+MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0}  # as the published models were trained
+WARM_UP_SHARE = 0.03  # of all steps
+
+
+def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate_first: bool) -> TrainingArguments:
+    """Build a stage's training arguments; evaluate_first validates before the first step."""
+    training = config.training
+    epochs = {"tokenizer": training.tokenizer_epochs, "basemodel": training.basemodel_epochs}[stage]
+    rate = {"tokenizer": training.tokenizer_learning_rate, "basemodel": training.predictor_learning_rate}[stage]
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        run_name=f"{config.experiment.name}-{config.model_paths.exp_name}-{stage}",
+        report_to=_trackers(config),
+        per_device_train_batch_size=training.batch_size // training.accumulation_steps,
+        per_device_eval_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.accumulation_steps,
+        num_train_epochs=epochs,
+        learning_rate=rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=WARM_UP_SHARE,
+        adam_beta1=training.adam_beta1,
+        adam_beta2=training.adam_beta2,
+        weight_decay=training.adam_weight_decay,
+        max_grad_norm=MAX_GRAD_NORM[stage],
+        logging_steps=training.log_interval,
+        logging_nan_inf_filter=False,
+        eval_strategy="epoch",
+        eval_on_start=evaluate_first,
+        save_strategy="steps" if training.save_steps else "epoch",
+        save_steps=training.save_steps or 500,
+        save_total_limit=2,
+        seed=training.seed,
+        data_seed=training.seed,
+        dataloader_num_workers=_num_workers(config),
+        dataloader_drop_last=True,  # every rank takes the same number of equal batches
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        label_names=[],
+        ddp_find_unused_parameters=False,
+        ddp_backend=PartialState().backend,
+        use_cpu=config.device.use_cuda is False,
+        disable_tqdm=True,  # our own progress bar and lines
+        log_level="error",
+    )
+
+
+def check_device(config: Config) -> None:
+    """Check that the device asked for is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not config.device.use_cuda:
+        return
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "device.use_cuda is true, but PyTorch sees no CUDA device here: set device.use_cuda=false to compute on the "
+            "CPU, or install a CUDA build of PyTorch and check nvidia-smi."
+        )
+
+
+def start_process(config: Config, world_size: int) -> None:
+    """Note the device and, as one of world_size processes, join the process group.
+
+    Raises:
+        ConfigError: CUDA is asked for and absent, or several processes were launched with distributed.use_ddp false.
+    """
+    check_device(config)
+    on_cpu = config.device.use_cuda is False
+    if world_size == 1:
+        PartialState(cpu=on_cpu)
+        return
+    if config.distributed.use_ddp is False:
+        raise ConfigError(
+            f"launched as {world_size} processes, but distributed.use_ddp is false: set it to true (or leave it out), or "
+            "launch with python instead of torchrun."
+        )
+    on_gpus = torch.cuda.is_available() and not on_cpu
+    # nccl needs GPUs, so that on CPUs it is gloo whatever the file says.
+    PartialState(cpu=on_cpu, backend=(config.distributed.backend or "nccl") if on_gpus else "gloo")
+
+
+def _num_workers(config: Config) -> int:
+    """As asked, but no more than there are cores: more only wait for each other."""
+    return min(config.training.num_workers, os.cpu_count() or 1)
+
+
+def _trackers(config: Config) -> str:
+    if not config.experiment.use_comet:
+        return "none"
+    if importlib.util.find_spec("comet_ml") is None:
+        raise ConfigError(
+            "experiment.use_comet is true, but comet_ml is not installed: pip install comet_ml, or set "
+            "experiment.use_comet=false."
+        )
+    return "comet_ml"

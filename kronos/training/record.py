@@ -1,0 +1,84 @@
+"""stage.json: what a stage was trained on, how far it came and how good its best model is."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kronos.config import Config
+from kronos.data import Candles
+from kronos.errors import CheckpointError
+from kronos.files import write_json
+from kronos.training.arguments import StageName
+
+RECORD_NAME = "stage.json"
+
+
+class StageRecord(BaseModel):
+    """The state of a stage. Losses are validation losses; step 0 is the untouched model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: StageName
+    finished: bool = False
+    steps: int = 0  # optimizer steps of the whole stage
+    start_loss: float | None = None
+    best_step: int | None = None
+    best_loss: float | None = None
+    tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
+    settings: dict[str, Any]  # everything that changes the result, by its YAML name
+
+    @property
+    def improved(self) -> bool:
+        """Whether training beat the untouched model."""
+        return bool(self.best_step)
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / RECORD_NAME, self.model_dump())
+
+    @classmethod
+    def read(cls, folder: Path) -> "StageRecord | None":
+        """Read a stage folder's record; None where there is none.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        path = folder / RECORD_NAME
+        if not path.is_file():
+            return None
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{path}: damaged ({reason}); move the folder {folder} away and start again.") from None
+
+
+def collect_settings(config: Config, stage: StageName, candles: Candles) -> dict[str, Any]:
+    """Collect what determines a stage's result, by YAML name, to tell whether two runs are the same."""
+    own, other = ("tokenizer", "predictor") if stage == "tokenizer" else ("predictor", "tokenizer")
+    without_effect = {
+        "training": {
+            "epochs",
+            "log_interval",
+            "save_steps",
+            "num_workers",
+            f"{other}_learning_rate",
+            "basemodel_epochs" if stage == "tokenizer" else "tokenizer_epochs",
+        },
+        "data": {"data_path", "max_context"},
+    }
+    settings: dict[str, Any] = {
+        f"{section}.{key}": value
+        for section, excluded in without_effect.items()
+        for key, value in getattr(config, section).model_dump(mode="json", exclude=excluded).items()
+    }
+    settings[f"model_paths.pretrained_{own}"] = getattr(config.model_paths, f"pretrained_{own}")
+    settings[f"experiment.pre_trained_{own}"] = getattr(config.experiment, f"pre_trained_{own}")
+    settings["candles"] = candles.content_hash()
+    return settings
+
+
+def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Say which settings differ, "key old → new", or nothing."""
+    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    return ", ".join(f"{key} {old.get(key)} → {new.get(key)}" for key in keys)
