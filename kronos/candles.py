@@ -1,5 +1,6 @@
 """The columns of a candle and of its calendar row, in the order in which the models read them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,25 @@ import pandas as pd
 TIMESTAMP_COLUMN = "timestamps"
 PRICE_COLUMNS = ("open", "high", "low", "close")
 CANDLE_COLUMNS = (*PRICE_COLUMNS, "volume", "amount")
-CALENDAR_FIELDS = ("minute", "hour", "weekday", "day", "month")
 
+Array = np.ndarray[Any, Any]
 Float32Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def stack_columns(columns: Mapping[str, Array]) -> Array:
+    """Stack the columns of N candles in model order, making up what is absent.
+
+    Args:
+        columns: the four prices and, where known, volume and amount, (N,) each. Without volume both are taken as 0;
+            without amount it is volume × mean(open, high, low, close).
+
+    Returns:
+        (N, 6) float64.
+    """
+    prices = np.stack([np.asarray(columns[name], np.float64) for name in PRICE_COLUMNS], axis=1)
+    volume = np.asarray(columns["volume"], np.float64) if "volume" in columns else np.zeros(len(prices))
+    amount = columns["amount"] if {"volume", "amount"} <= columns.keys() else volume * prices.mean(axis=1)
+    return np.column_stack([prices, volume, np.asarray(amount, np.float64)])
 
 
 def compute_calendar(timestamps: pd.Series | pd.DatetimeIndex) -> Float32Array:
@@ -23,5 +40,5 @@ def compute_calendar(timestamps: pd.Series | pd.DatetimeIndex) -> Float32Array:
         (T, 5) float32: minute, hour, weekday (Monday 0), day of month, month.
     """
     index = pd.DatetimeIndex(timestamps)
-    fields = [getattr(index, field).to_numpy() for field in CALENDAR_FIELDS]
+    fields = [index.minute, index.hour, index.day_of_week, index.day, index.month]
     return np.stack(fields, axis=-1).astype(np.float32)

@@ -1,13 +1,13 @@
 """Normalisation by the statistics of a lookback, and its inverse."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-EPSILON = 1e-5  # the published value
+from kronos.candles import Array
 
-Array = np.ndarray[Any, Any]
+EPSILON = 1e-5  # the published value
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 import hashlib
 import logging
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Float32Array, compute_calendar
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, compute_calendar, stack_columns
 from kronos.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,8 @@ def read_candles(path: Path) -> Candles:
     frame.columns = [str(name).strip() for name in frame.columns]
     _check_columns(frame, path)
     local, instants = _parse_timestamps(frame[TIMESTAMP_COLUMN], path)
-    values = _fill_columns({name: _to_numbers(frame[name], path) for name in CANDLE_COLUMNS if name in frame}, path)
+    _note_absent_columns(frame, path)
+    values = stack_columns({name: _to_numbers(frame[name], path) for name in CANDLE_COLUMNS if name in frame})
     order = _order_by_time(instants, path)
     timestamps = pd.DatetimeIndex(local.iloc[order])
     return Candles(np.ascontiguousarray(values[order], np.float32), compute_calendar(timestamps), timestamps, str(path))
@@ -99,12 +100,12 @@ def _check_columns(frame: pd.DataFrame, path: Path) -> None:
         logger.info("%s: columns ignored: %s", path, ", ".join(extra))
 
 
-def _line(frame_label: Any) -> int:
+def _line(label: Hashable) -> int:
     """The line in the file of a row, from its label in the frame."""
-    return int(frame_label) + HEADER_LINES + 1
+    return int(str(label)) + HEADER_LINES + 1
 
 
-def _to_numbers(column: pd.Series, path: Path) -> np.ndarray[Any, Any]:
+def _to_numbers(column: pd.Series, path: Path) -> Array:
     """Return a column as float64; prices must be there, a volume or amount left blank counts as 0."""
     numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
     blank = column.isna() if column.name not in PRICE_COLUMNS else pd.Series(False, index=column.index)
@@ -119,15 +120,11 @@ def _to_numbers(column: pd.Series, path: Path) -> np.ndarray[Any, Any]:
     return numbers.fillna(0.0).to_numpy()
 
 
-def _fill_columns(columns: dict[str, np.ndarray[Any, Any]], path: Path) -> np.ndarray[Any, Any]:
-    """Stack the six columns (N, 6) in model order, making up absent volume and amount."""
-    if "volume" not in columns:
+def _note_absent_columns(frame: pd.DataFrame, path: Path) -> None:
+    if "volume" not in frame:
         logger.info("%s: no column volume; volume and amount are taken as 0", path)
-        columns |= {"volume": np.zeros_like(columns["close"]), "amount": np.zeros_like(columns["close"])}
-    if "amount" not in columns:
+    elif "amount" not in frame:
         logger.info("%s: no column amount; taken as volume × mean of open, high, low and close", path)
-        columns["amount"] = columns["volume"] * np.mean([columns[name] for name in PRICE_COLUMNS], axis=0)
-    return np.stack([columns[name] for name in CANDLE_COLUMNS], axis=1)
 
 
 def _parse_timestamps(column: pd.Series, path: Path) -> tuple[pd.Series, pd.Series]:
@@ -178,7 +175,7 @@ def _parse_digits(text: pd.Series, path: Path) -> pd.Series:
     return pd.to_datetime(pd.to_numeric(text).where(same_unit), unit=unit, errors="coerce")
 
 
-def _order_by_time(instants: pd.Series, path: Path) -> np.ndarray[Any, Any]:
+def _order_by_time(instants: pd.Series, path: Path) -> Array:
     """Return the order of the rows from oldest to newest; no two may stand at the same time."""
     repeated = instants.duplicated(keep="first")
     if repeated.any():

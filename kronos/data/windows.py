@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from kronos.candles import Array
 from kronos.config.schema import DataConfig
 from kronos.data.normalize import Statistics
 from kronos.data.read import Candles
@@ -90,7 +91,7 @@ class WindowDataset(Dataset[dict[str, Tensor]]):
         starts = self._starts[np.asarray(indices)]
         candles = self._values[starts].transpose(0, 2, 1)
         statistics = Statistics.compute(candles[:, : self._lookback])
-        batch: dict[str, np.ndarray[Any, Any]] = {
+        batch: dict[str, Array] = {
             "candles": np.ascontiguousarray(statistics.normalise(candles, self._clip)),
             "stamp": np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1)),
             "window": starts,

@@ -1,0 +1,3 @@
+from kronos.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""The commands. Each returns or raises; `run_command` alone decides what the user sees and the exit status."""

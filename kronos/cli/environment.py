@@ -1,0 +1,135 @@
+"""What surrounds a command: environment variables, log lines, errors. Nothing below cli looks at these."""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+from tqdm import tqdm
+
+from kronos.errors import ConfigError, KronosError
+
+logger = logging.getLogger("kronos")
+
+RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+ANOTHER_RANK_SPEAKS_SECONDS = 5
+
+
+class Process(NamedTuple):
+    """This process among those launched together."""
+
+    rank: int
+    world_size: int
+
+
+def read_process() -> Process:
+    """Read what torchrun, or another launcher, says about this process.
+
+    Raises:
+        ConfigError: several processes are announced, but not how they find each other.
+    """
+    world_size = _read_integer("WORLD_SIZE", 1)
+    if world_size == 1:
+        return Process(0, 1)
+    if missing := [name for name in RENDEZVOUS if name not in os.environ]:
+        raise ConfigError(
+            f"WORLD_SIZE is {world_size}, but {', '.join(missing)} not set, so the processes cannot find each other: launch "
+            "with torchrun, or unset WORLD_SIZE to run alone."
+        )
+    return Process(_read_integer("RANK", 0), world_size)
+
+
+def _read_integer(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise ConfigError(f"the environment variable {name} is {text!r}; it must be a whole number, or not set.")
+    return int(text)
+
+
+def read_backend_override() -> list[str]:
+    """DIST_BACKEND, as upstream's launch lines set it, as a configuration override."""
+    backend = os.environ.get("DIST_BACKEND", "").lower()
+    return [f"distributed.backend={backend}"] if backend else []
+
+
+def select_cuda_device(device_id: int, process: Process) -> None:
+    """Let a process that runs alone see one GPU only; torchrun's processes take the one of their local rank."""
+    if process.world_size > 1:
+        return
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if visible and device_id >= len(visible):
+        raise ConfigError(f"device.device_id is {device_id}, but CUDA_VISIBLE_DEVICES lists only {len(visible)} devices.")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible[device_id] if visible else str(device_id)
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes to stderr without tearing a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def start_logging(rank: int = 0) -> None:
+    """Show our log lines; one copy, rank 0's."""
+    logger.setLevel(logging.INFO if rank == 0 else logging.CRITICAL)
+    logger.propagate = False
+    logger.handlers[:] = [_ConsoleHandler()]
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|accelerate\..*")
+
+
+def log_to_file(folder: Path, rank: int) -> None:
+    """Write the same lines to folder/train.log, each with its time.
+
+    Raises:
+        KronosError: the folder cannot be written to.
+    """
+    if rank:
+        return
+    path = folder / "train.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise KronosError(
+            f"{path}: cannot be written: {error.strerror}. Choose another place with model_paths.base_path."
+        ) from None
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+    logger.addHandler(handler)
+    logger.debug("command: %s", sys.argv)
+
+
+@contextmanager
+def errors_reported() -> Iterator[None]:
+    """Turn a KronosError into its message on stderr and exit status 1; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except KronosError as error:
+        rank = int(os.environ.get("RANK", "0")) if os.environ.get("RANK", "0").isdecimal() else 0
+        if rank:
+            # Most errors strike every rank, and rank 0's exit ends the others; only an error of one rank alone is left.
+            time.sleep(ANOTHER_RANK_SPEAKS_SECONDS)
+        _say(f"[rank {rank}] error: {error}" if rank else f"error: {error}")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        _say("interrupted; the same command with --skip-existing goes on from the last checkpoint")
+        raise typer.Exit(130) from None
+
+
+def _say(message: str) -> None:
+    file_handlers = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    for handler in file_handlers:
+        handler.handle(logger.makeRecord("kronos", logging.ERROR, "", 0, message, (), None))
+    print(message, file=sys.stderr, flush=True)
+
+
+def run_command(command: Callable[..., None]) -> None:
+    """Run a function as a script's one command."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    app()

@@ -1,0 +1,23 @@
+"""`kronos` and `python -m kronos`."""
+
+import typer
+
+from kronos.cli.train import train
+
+app = typer.Typer(
+    name="kronos",
+    help="Fine-tune the Kronos foundation model on your own K-lines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train)
+
+
+@app.callback()
+def _main() -> None:
+    """Fine-tune the Kronos foundation model on your own K-lines."""
+
+
+def main() -> None:
+    app()

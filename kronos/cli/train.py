@@ -1,0 +1,112 @@
+"""`kronos train`, and the three scripts of the same purpose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kronos.cli.environment import (
+    errors_reported,
+    log_to_file,
+    read_backend_override,
+    read_process,
+    select_cuda_device,
+    start_logging,
+)
+from kronos.config import Config, load_config
+from kronos.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kronos.training.arguments import StageName
+    from kronos.training.record import StageRecord
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The YAML file; see configs/.", show_default=False)]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Skip finished stages and go on with an interrupted one.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Override the file, e.g. training.batch_size=8"),
+]
+
+
+def train(
+    config: ConfigOption,
+    overrides: Overrides = None,
+    skip_existing: SkipExisting = False,
+    skip_tokenizer: Annotated[bool, typer.Option("--skip-tokenizer", help="Do not train the tokenizer.")] = False,
+    skip_basemodel: Annotated[bool, typer.Option("--skip-basemodel", help="Do not train the base model.")] = False,
+) -> None:
+    """Fine-tune the tokenizer, then the base model, then draw forecasts on held-out candles."""
+    skipped = {"tokenizer": skip_tokenizer, "basemodel": skip_basemodel}
+    run_training(config, overrides or [], skip_existing, [name for name in skipped if not skipped[name]])
+
+
+def train_tokenizer(config: ConfigOption, overrides: Overrides = None, skip_existing: SkipExisting = False) -> None:
+    """Fine-tune the tokenizer alone."""
+    run_training(config, [*(overrides or []), "experiment.train_tokenizer=true"], skip_existing, ["tokenizer"])
+
+
+def train_base_model(config: ConfigOption, overrides: Overrides = None, skip_existing: SkipExisting = False) -> None:
+    """Fine-tune the base model alone, on the tokenizer that its stage left or, without one, the pretrained one."""
+    run_training(config, [*(overrides or []), "experiment.train_basemodel=true"], skip_existing, ["basemodel"])
+
+
+def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool, stages: Sequence[str]) -> None:
+    """Load the configuration, train the stages, draw the forecasts, say where everything is."""
+    with errors_reported():
+        process = read_process()
+        start_logging(process.rank)
+        config = load_config(config_path, [*read_backend_override(), *overrides])
+        select_cuda_device(config.device.device_id, process)
+        log_to_file(config.model_paths.base_save_path / "logs", process.rank)
+        _run(config, process.rank, process.world_size, skip_existing or config.experiment.skip_existing, stages)
+
+
+def _run(config: Config, rank: int, world_size: int, skip_existing: bool, stages: Sequence[str]) -> None:
+    # Imported here, so that --help and a faulty YAML answer at once.
+    from accelerate import PartialState
+
+    from kronos.report.run_report import draw_held_out_forecasts
+    from kronos.training.arguments import start_process
+    from kronos.training.pipeline import run_pipeline
+
+    enabled = {"tokenizer": config.experiment.train_tokenizer, "basemodel": config.experiment.train_basemodel}
+    wanted: list[StageName] = [name for name in ("tokenizer", "basemodel") if name in stages and enabled[name]]
+    if not wanted:
+        raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
+    start_process(config, world_size)
+    result = run_pipeline(config, wanted, skip_existing)
+    PartialState().destroy_process_group()  # the other ranks are done
+    if rank == 0:
+        pictures = draw_held_out_forecasts(config, result) if "basemodel" in wanted else []
+        _say_where(config, result.records, pictures)
+
+
+def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: Sequence[Path]) -> None:
+    """End with where everything is."""
+    model_paths = config.model_paths
+    run_dir = model_paths.base_save_path
+    rows = []
+    for name, label, folder in (
+        ("tokenizer", "tokenizer", model_paths.tokenizer_dir),
+        ("basemodel", "base model", model_paths.basemodel_dir),
+    ):
+        if record := records.get(name):
+            rows.append((label, f"{folder / 'best_model'}  (validation loss {_compare(record)})"))
+            rows.append(("", f"{folder / 'metrics.jsonl'}"))
+    if pictures:
+        rows.append(("pictures", f"{pictures[0].parent}{os.sep}  ({', '.join(path.name for path in pictures)})"))
+    rows.append(("settings", f"{run_dir / 'config.yaml'}"))
+    rows.append(("log", f"{run_dir / 'logs' / 'train.log'}"))
+    typer.echo("\n" + "\n".join(f"{label:<11}{text}" for label, text in rows))
+
+
+def _compare(record: StageRecord) -> str:
+    if not record.improved:
+        return f"{record.start_loss:.5f}: training did not improve on it, this is the untouched model"
+    return f"{record.start_loss:.5f} before, {record.best_loss:.5f} after"

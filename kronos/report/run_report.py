@@ -1,0 +1,75 @@
+"""The pictures at the end of a run: forecasts from held-out origins, spread evenly, not chosen."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from accelerate import PartialState
+
+from kronos.candles import CANDLE_COLUMNS
+from kronos.config import Config
+from kronos.data import Candles, Split
+from kronos.forecast import KronosPredictor
+from kronos.model import Kronos, KronosTokenizer
+from kronos.report.candle_plot import draw_forecast
+from kronos.training.pipeline import RunResult
+
+logger = logging.getLogger(__name__)
+
+HISTORY_DRAWN = 3  # times the horizon
+
+
+def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
+    """Forecast from report.n_origins origins of the test split (without one: of validation) and draw each.
+
+    Returns:
+        The PNG files written, report/forecast_1.png and so on, in the run's folder.
+    """
+    if not config.report.n_origins:
+        return []
+    split = result.splits.get("test") or result.splits["val"]
+    origins = choose_origins(split, config.data.lookback_window, config.report.n_origins)
+    predictor = KronosPredictor(
+        Kronos.from_pretrained(config.model_paths.basemodel_dir / "best_model"),
+        KronosTokenizer.from_pretrained(result.tokenizer_path),
+        device=PartialState().device,
+        max_context=config.data.max_context,
+        clip=config.data.clip,
+    )
+    logger.info("forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, config.report.n_paths)
+    frame = to_frame(result.candles)
+    lookback, horizon = config.data.lookback_window, config.data.predict_window
+    histories = [frame[origin - lookback + 1 : origin + 1] for origin in origins]
+    truths = [frame[origin + 1 : origin + 1 + horizon] for origin in origins]
+    forecasts = predictor.predict_batch(
+        histories,
+        [history.index for history in histories],
+        [truth.index for truth in truths],
+        horizon,
+        T=config.report.temperature,
+        top_p=config.report.top_p,
+        sample_count=config.report.n_paths,
+        seed=config.training.seed,
+    )
+    paths = []
+    for n, (history, truth, forecast) in enumerate(zip(histories, truths, forecasts), start=1):
+        paths.append(config.model_paths.base_save_path / "report" / f"forecast_{n}.png")
+        title = (
+            f"{config.model_paths.exp_name} · {horizon} candles from {history.index[-1]:%Y-%m-%d %H:%M} "
+            f"({split.name} split) · mean of {config.report.n_paths} sampled paths"
+        )
+        draw_forecast(history[-HISTORY_DRAWN * horizon :], forecast, truth, paths[-1], title)
+    return paths
+
+
+def choose_origins(split: Split, lookback: int, n_origins: int) -> list[int]:
+    """Return up to n_origins rows, spread evenly over the split, from which its windows forecast."""
+    starts = split.window_starts
+    chosen = np.unique(np.linspace(0, len(starts) - 1, n_origins).round().astype(int))
+    return [starts[i] + lookback - 1 for i in chosen]
+
+
+def to_frame(candles: Candles) -> pd.DataFrame:
+    """Return candles as a frame in upstream's columns, indexed by timestamp."""
+    return pd.DataFrame(candles.values, columns=list(CANDLE_COLUMNS), index=candles.timestamps)

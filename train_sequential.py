@@ -1,0 +1,11 @@
+"""Fine-tune the tokenizer, then the base model, from one YAML file.
+
+    python train_sequential.py --config configs/demo.yaml [--skip-existing] [section.key=value ...]
+    torchrun --nproc_per_node=8 train_sequential.py --config configs/demo.yaml
+"""
+
+from kronos.cli.environment import run_command
+from kronos.cli.train import train
+
+if __name__ == "__main__":
+    run_command(train)
