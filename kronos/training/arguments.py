@@ -53,7 +53,7 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         label_names=[],
         ddp_find_unused_parameters=False,
         ddp_backend=PartialState().backend,
-        use_cpu=config.device.use_cuda is False,
+        use_cpu=_on_cpu(config),
         disable_tqdm=True,  # our own progress bar and lines
         log_level="error",
     )
@@ -81,7 +81,7 @@ def start_process(config: Config, world_size: int) -> None:
         ConfigError: CUDA is asked for and absent, or several processes were launched with distributed.use_ddp false.
     """
     check_device(config)
-    on_cpu = config.device.use_cuda is False
+    on_cpu = _on_cpu(config)
     if world_size == 1:
         PartialState(cpu=on_cpu)
         return
@@ -90,9 +90,15 @@ def start_process(config: Config, world_size: int) -> None:
             f"launched as {world_size} processes, but distributed.use_ddp is false: set it to true (or leave it out), or "
             "launch with python instead of torchrun."
         )
-    on_gpus = torch.cuda.is_available() and not on_cpu
     # nccl needs GPUs, so that on CPUs it is gloo whatever the file says.
-    PartialState(cpu=on_cpu, backend=(config.distributed.backend or "nccl") if on_gpus else "gloo")
+    PartialState(cpu=on_cpu, backend="gloo" if on_cpu else config.distributed.backend or "nccl")
+
+
+def _on_cpu(config: Config) -> bool:
+    """Whether to compute on the CPU. Accelerate must be told: left to itself it would not average CPU gradients."""
+    if config.device.use_cuda is not None:
+        return not config.device.use_cuda
+    return not (torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
 def _num_workers(config: Config) -> int:
