@@ -1,7 +1,7 @@
 """Fine-tune the base model alone.
 
-    python finetune_base_model.py --config configs/demo.yaml [--skip-existing] [section.key=value ...]
-    torchrun --nproc_per_node=8 finetune_base_model.py --config configs/demo.yaml
+python finetune_base_model.py --config configs/demo.yaml [--skip-existing] [section.key=value ...]
+torchrun --nproc_per_node=8 finetune_base_model.py --config configs/demo.yaml
 """
 
 from kronos.cli.environment import run_command

@@ -1,7 +1,7 @@
 """Fine-tune the tokenizer alone.
 
-    python finetune_tokenizer.py --config configs/demo.yaml [--skip-existing] [section.key=value ...]
-    torchrun --nproc_per_node=8 finetune_tokenizer.py --config configs/demo.yaml
+python finetune_tokenizer.py --config configs/demo.yaml [--skip-existing] [section.key=value ...]
+torchrun --nproc_per_node=8 finetune_tokenizer.py --config configs/demo.yaml
 """
 
 from kronos.cli.environment import run_command

@@ -1,7 +1,7 @@
 """Fine-tune the tokenizer, then the base model, from one YAML file.
 
-    python train_sequential.py --config configs/demo.yaml [--skip-existing] [section.key=value ...]
-    torchrun --nproc_per_node=8 train_sequential.py --config configs/demo.yaml
+python train_sequential.py --config configs/demo.yaml [--skip-existing] [section.key=value ...]
+torchrun --nproc_per_node=8 train_sequential.py --config configs/demo.yaml
 """
 
 from kronos.cli.environment import run_command

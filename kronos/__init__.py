@@ -4,8 +4,7 @@ from kronos.config import Config, load_config
 from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
 from kronos.forecast import KronosPredictor
 from kronos.model import Kronos, KronosTokenizer
-
-__version__ = "0.1.0"
+from kronos.version import __version__
 
 __all__ = [
     "CheckpointError",
@@ -16,5 +15,6 @@ __all__ = [
     "KronosError",
     "KronosPredictor",
     "KronosTokenizer",
+    "__version__",
     "load_config",
 ]

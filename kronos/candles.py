@@ -30,7 +30,7 @@ def stack_columns(columns: Mapping[str, Array]) -> Array:
     return np.column_stack([prices, volume, np.asarray(amount, np.float64)])
 
 
-def compute_calendar(timestamps: pd.Series | pd.DatetimeIndex) -> Float32Array:
+def compute_calendar(timestamps: pd.Series | pd.Index) -> Float32Array:
     """Return the calendar row of each timestamp.
 
     Args:

@@ -64,7 +64,9 @@ def select_cuda_device(device_id: int, process: Process) -> None:
         return
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if visible and device_id >= len(visible):
-        raise ConfigError(f"device.device_id is {device_id}, but CUDA_VISIBLE_DEVICES lists only {len(visible)} devices.")
+        raise ConfigError(
+            f"device.device_id is {device_id}, but CUDA_VISIBLE_DEVICES lists only {len(visible)} devices."
+        )
     os.environ["CUDA_VISIBLE_DEVICES"] = visible[device_id] if visible else str(device_id)
 
 
@@ -101,7 +103,6 @@ def log_to_file(folder: Path, rank: int) -> None:
         ) from None
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
     logger.addHandler(handler)
-    logger.debug("command: %s", sys.argv)
 
 
 @contextmanager
@@ -110,22 +111,15 @@ def errors_reported() -> Iterator[None]:
     try:
         yield
     except KronosError as error:
-        rank = int(os.environ.get("RANK", "0")) if os.environ.get("RANK", "0").isdecimal() else 0
-        if rank:
+        rank = os.environ.get("RANK", "0")
+        if rank != "0":
             # Most errors strike every rank, and rank 0's exit ends the others; only an error of one rank alone is left.
             time.sleep(ANOTHER_RANK_SPEAKS_SECONDS)
-        _say(f"[rank {rank}] error: {error}" if rank else f"error: {error}")
+        logger.critical("error: %s" if rank == "0" else f"error on rank {rank}: %s", error)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        _say("interrupted; the same command with --skip-existing goes on from the last checkpoint")
+        logger.critical("interrupted; the same command with --skip-existing goes on from the last checkpoint")
         raise typer.Exit(130) from None
-
-
-def _say(message: str) -> None:
-    file_handlers = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
-    for handler in file_handlers:
-        handler.handle(logger.makeRecord("kronos", logging.ERROR, "", 0, message, (), None))
-    print(message, file=sys.stderr, flush=True)
 
 
 def run_command(command: Callable[..., None]) -> None:

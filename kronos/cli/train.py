@@ -59,6 +59,7 @@ def train_base_model(config: ConfigOption, overrides: Overrides = None, skip_exi
 def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool, stages: Sequence[str]) -> None:
     """Load the configuration, train the stages, draw the forecasts, say where everything is."""
     with errors_reported():
+        start_logging()
         process = read_process()
         start_logging(process.rank)
         config = load_config(config_path, [*read_backend_override(), *overrides])
@@ -92,13 +93,11 @@ def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: 
     model_paths = config.model_paths
     run_dir = model_paths.base_save_path
     rows = []
-    for name, label, folder in (
-        ("tokenizer", "tokenizer", model_paths.tokenizer_dir),
-        ("basemodel", "base model", model_paths.basemodel_dir),
-    ):
-        if record := records.get(name):
-            rows.append((label, f"{folder / 'best_model'}  (validation loss {_compare(record)})"))
-            rows.append(("", f"{folder / 'metrics.jsonl'}"))
+    folders = {"tokenizer": model_paths.tokenizer_dir, "basemodel": model_paths.basemodel_dir}
+    for name, record in records.items():
+        folder, label = folders[name], {"tokenizer": "tokenizer", "basemodel": "base model"}[name]
+        rows.append((label, f"{folder / 'best_model'}  (validation loss {_compare(record)})"))
+        rows.append(("", f"{folder / 'metrics.jsonl'}"))
     if pictures:
         rows.append(("pictures", f"{pictures[0].parent}{os.sep}  ({', '.join(path.name for path in pictures)})"))
     rows.append(("settings", f"{run_dir / 'config.yaml'}"))

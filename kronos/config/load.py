@@ -52,7 +52,9 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     try:
         document = YAML().load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such config file. Ready ones are in configs/, for example configs/demo.yaml.") from None
+        raise ConfigError(
+            f"{path}: no such config file. Ready ones are in configs/, for example configs/demo.yaml."
+        ) from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: this is a folder; give a YAML file.") from None
     except UnicodeDecodeError as error:
@@ -107,7 +109,9 @@ def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override
     dotted, equals, text = override.partition("=")
     keys = tuple(dotted.split("."))
     if not equals or not all(keys):
-        raise ConfigError(f"command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8.")
+        raise ConfigError(
+            f"command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8."
+        )
     try:
         value = _plain(YAML().load(text)) if text else ""
     except YAMLError:

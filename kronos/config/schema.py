@@ -38,7 +38,9 @@ class DataConfig(Section):
         total = sum(others) + test_ratio
         if len(others) == 2 and abs(total - 1) > 1e-6:
             ratios = " + ".join(f"{ratio:g}" for ratio in (*others, test_ratio))
-            raise _fault("data.train_ratio", f"train_ratio + val_ratio + test_ratio must be 1, but {ratios} = {total:g}")
+            raise _fault(
+                "data.train_ratio", f"train_ratio + val_ratio + test_ratio must be 1, but {ratios} = {total:g}"
+            )
         return test_ratio
 
     @field_validator("max_context")

@@ -1,23 +1,43 @@
 """Read candles from a CSV file; whatever is wrong with it is said with its line."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import re
-from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, compute_calendar, stack_columns
+from kronos.candles import (
+    CANDLE_COLUMNS,
+    PRICE_COLUMNS,
+    TIMESTAMP_COLUMN,
+    Array,
+    Float32Array,
+    compute_calendar,
+    stack_columns,
+)
 from kronos.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-HEADER_LINES = 1
+FIRST_ROW_LINE = 2  # the header stands on line 1
 # Plain digits: how many stand for what. Seconds, milliseconds, … since 1970 in UTC, or a date written without separators.
-EPOCH_UNITS = {9: "s", 10: "s", 12: "ms", 13: "ms", 15: "us", 16: "us", 18: "ns", 19: "ns"}
+EPOCH_UNITS: dict[int, Literal["s", "ms", "us", "ns"]] = {
+    9: "s",
+    10: "s",
+    12: "ms",
+    13: "ms",
+    15: "us",
+    16: "us",
+    18: "ns",
+    19: "ns",
+}
+UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 DATE_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{4}|\d{6})?")
 ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}:?\d{2})$"
@@ -46,6 +66,21 @@ class Candles:
         return hashlib.sha256(self.values.tobytes() + times.tobytes()).hexdigest()
 
 
+@dataclass(frozen=True)
+class _Table:
+    """The file's rows as text, and the line on which each stands."""
+
+    path: Path
+    frame: pd.DataFrame
+    lines: Array
+
+    def fault(self, row: int, message: str) -> DataError:
+        return DataError(f"{self.path}, line {self.lines[row]}: {message}")
+
+    def note(self, message: str) -> None:
+        logger.info("%s: %s", self.path, message)
+
+
 def read_candles(path: Path) -> Candles:
     """Read a CSV file with the columns timestamps, open, high, low, close and, where there are, volume and amount.
 
@@ -55,27 +90,25 @@ def read_candles(path: Path) -> Candles:
     Raises:
         DataError: naming the file, the line and the value.
     """
-    frame = _read_csv(path).dropna(how="all")  # blank lines
-    frame.columns = [str(name).strip() for name in frame.columns]
-    _check_columns(frame, path)
-    local, instants = _parse_timestamps(frame[TIMESTAMP_COLUMN], path)
-    _note_absent_columns(frame, path)
-    values = stack_columns({name: _to_numbers(frame[name], path) for name in CANDLE_COLUMNS if name in frame})
-    order = _order_by_time(instants, path)
+    table = _read_table(path)
+    _check_columns(table)
+    local, instants = _parse_timestamps(table)
+    values = stack_columns({name: _to_numbers(table, name) for name in CANDLE_COLUMNS if name in table.frame})
+    order = _order_by_time(table, instants)
     timestamps = pd.DatetimeIndex(local.iloc[order])
     return Candles(np.ascontiguousarray(values[order], np.float32), compute_calendar(timestamps), timestamps, str(path))
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_table(path: Path) -> _Table:
     if not path.exists():
+        columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))
         raise DataError(
-            f"{path}: no such file (looked in {Path.cwd()}); set data.data_path to a CSV with the columns "
-            f"{TIMESTAMP_COLUMN}, {', '.join(CANDLE_COLUMNS)}."
+            f"{path}: no such file (looked in {Path.cwd()}); set data.data_path to a CSV with the columns {columns}."
         )
     if path.is_dir():
         raise DataError(f"{path}: this is a folder; set data.data_path to a CSV file in it.")
     try:
-        # Blank lines are kept until later, so that a row's line in the file stays known.
+        # Blank lines are kept until the rows have their line numbers.
         frame = pd.read_csv(path, skip_blank_lines=False, dtype=str, encoding="utf-8-sig")
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: the file is empty.") from None
@@ -85,106 +118,96 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as CSV with UTF-8 encoding.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
-    return frame
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise DataError(f"{path}: the rows have more values than the header has columns.")
+    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+    frame = frame.dropna(how="all")
+    return _Table(path, frame.reset_index(drop=True), frame.index.to_numpy() + FIRST_ROW_LINE)
 
 
-def _check_columns(frame: pd.DataFrame, path: Path) -> None:
-    missing = [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in frame]
-    if missing:
+def _check_columns(table: _Table) -> None:
+    path, frame = table.path, table.frame
+    if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in frame]:
         raise DataError(f"{path}: column {', '.join(missing)} missing; the file has: {', '.join(frame.columns)}.")
-    if repeated := sorted(set(frame.columns[frame.columns.duplicated()])):
-        raise DataError(f"{path}: column {', '.join(repeated)} stands more than once; keep one.")
     if frame.empty:
         raise DataError(f"{path}: the file has a header but no candles.")
     if extra := [name for name in frame if name not in (TIMESTAMP_COLUMN, *CANDLE_COLUMNS)]:
-        logger.info("%s: columns ignored: %s", path, ", ".join(extra))
+        table.note(f"columns ignored: {', '.join(map(str, extra))}")
+    if "volume" not in frame:
+        table.note("no column volume; volume and amount are taken as 0")
+    elif "amount" not in frame:
+        table.note("no column amount; taken as volume × mean of open, high, low and close")
 
 
-def _line(label: Hashable) -> int:
-    """The line in the file of a row, from its label in the frame."""
-    return int(str(label)) + HEADER_LINES + 1
-
-
-def _to_numbers(column: pd.Series, path: Path) -> Array:
+def _to_numbers(table: _Table, name: str) -> Array:
     """Return a column as float64; prices must be there, a volume or amount left blank counts as 0."""
-    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    blank = column.isna() if column.name not in PRICE_COLUMNS else pd.Series(False, index=column.index)
+    column = table.frame[name]
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    blank = column.isna().to_numpy() & (name not in PRICE_COLUMNS)
     wrong = ~np.isfinite(numbers) & ~blank
     if wrong.any():
-        label = wrong.idxmax()
-        shown = "empty" if pd.isna(column[label]) else repr(column[label])
+        row = int(wrong.argmax())
+        shown = "empty" if pd.isna(column[row]) else repr(column[row])
         more = f" ({wrong.sum() - 1:,} more such rows)" if wrong.sum() > 1 else ""
-        raise DataError(f"{path}, line {_line(label)}: {column.name} is {shown}, not a number{more}.")
+        raise table.fault(row, f"{name} is {shown}, not a number{more}.")
     if blank.any():
-        logger.info("%s: %s is blank in %d rows, taken as 0", path, column.name, blank.sum())
-    return numbers.fillna(0.0).to_numpy()
+        table.note(f"{name} is blank in {blank.sum():,} rows, taken as 0")
+    return np.where(blank, 0.0, numbers)
 
 
-def _note_absent_columns(frame: pd.DataFrame, path: Path) -> None:
-    if "volume" not in frame:
-        logger.info("%s: no column volume; volume and amount are taken as 0", path)
-    elif "amount" not in frame:
-        logger.info("%s: no column amount; taken as volume × mean of open, high, low and close", path)
-
-
-def _parse_timestamps(column: pd.Series, path: Path) -> tuple[pd.Series, pd.Series]:
+def _parse_timestamps(table: _Table) -> tuple[pd.Series[pd.Timestamp], pd.Series[pd.Timestamp]]:
     """Return local times without a zone, for the calendar, and instants, for the order of the rows."""
-    text = column.fillna("").str.strip()
-    digits = text.str.fullmatch(r"\d+(\.0*)?")
-    if digits.all():
-        local = _parse_digits(text.str.replace(r"\.0*$", "", regex=True), path)
-        instants = local
-    else:
-        zoned = text.str.contains(r":.*" + ZONE_SUFFIX, regex=True)
-        if zoned.any() and not zoned.all():
-            label = (zoned != zoned.iloc[0]).idxmax()
-            raise DataError(
-                f"{path}, line {_line(label)}: timestamp {text[label]!r} {'has a' if zoned[label] else 'has no'} time "
-                "zone, unlike the rows before it; write all rows the same way."
-            )
-        # The clock on the wall, as written, is what the calendar features and the sessions follow.
-        local = _to_datetime(text.str.replace(ZONE_SUFFIX, "", regex=True) if zoned.all() else text, utc=False)
-        instants = _to_datetime(text, utc=True) if zoned.all() else local
-    unreadable = local.isna() | instants.isna()
-    if unreadable.any():
-        label = unreadable.idxmax()
-        raise DataError(
-            f"{path}, line {_line(label)}: timestamp {text[label]!r} cannot be read; write it like 2024-06-18 11:15:00, "
-            "2024/6/18 11:15, or as seconds or milliseconds since 1970."
+    text = table.frame[TIMESTAMP_COLUMN].fillna("").str.strip()
+    zoned = text.str.contains(":.*" + ZONE_SUFFIX)
+    if zoned.any() and not zoned.all():
+        row = int((zoned != zoned[0]).to_numpy().argmax())
+        has = "has a" if zoned[row] else "has no"
+        raise table.fault(
+            row, f"timestamp {text[row]!r} {has} time zone, unlike the first row's; write all the same way."
         )
+    if text.str.fullmatch(r"\d+(\.0*)?").all():
+        local = instants = _parse_digits(table, text.str.replace(r"\.0*$", "", regex=True))
+    elif zoned.all():
+        # The clock on the wall, as written, is what the calendar features and the sessions follow.
+        local = _to_datetime(text.str.replace(ZONE_SUFFIX, "", regex=True))
+        instants = _to_datetime(text, utc=True)
+    else:
+        local = instants = _to_datetime(text)
+    unreadable = (local.isna() | instants.isna()).to_numpy()
+    if unreadable.any():
+        row = int(unreadable.argmax())
+        accepted = "2024-06-18 11:15:00, 2024/6/18 11:15, or as seconds or milliseconds since 1970"
+        raise table.fault(row, f"timestamp {text[row]!r} cannot be read; write it like {accepted}.")
     return local, instants
 
 
-def _to_datetime(text: pd.Series, utc: bool) -> pd.Series:
+def _to_datetime(text: pd.Series[str], utc: bool = False) -> pd.Series[pd.Timestamp]:
     # Year first only: 05/06/2024 is May in one country and June in the next.
     return pd.to_datetime(text.where(text.str.match(r"\d{4}\D")), format="mixed", errors="coerce", utc=utc)
 
 
-def _parse_digits(text: pd.Series, path: Path) -> pd.Series:
-    """Parse timestamps of digits alone; all rows must be of one kind, told by the number of digits."""
-    first = text.iloc[0]
+def _parse_digits(table: _Table, text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
+    """Parse timestamps of digits alone; all rows must be of the first one's kind, told by the number of digits."""
+    first = text[0]
     if COMPACT_DATE.fullmatch(first):
         return pd.to_datetime(text, format=DATE_FORMATS[len(first)], errors="coerce")
     unit = EPOCH_UNITS.get(len(first))
     if unit is None:
-        raise DataError(
-            f"{path}, line {_line(text.index[0])}: timestamp {first!r} is neither seconds nor milliseconds since 1970 nor a date."
-        )
-    logger.info("%s: timestamps read as %s since 1970, in UTC", path, {"s": "seconds", "ms": "milliseconds"}.get(unit, unit))
-    same_unit = text.str.len().map(EPOCH_UNITS.get) == unit
-    return pd.to_datetime(pd.to_numeric(text).where(same_unit), unit=unit, errors="coerce")
+        raise table.fault(0, f"timestamp {first!r} is neither seconds nor milliseconds since 1970, nor a date.")
+    table.note(f"timestamps read as {UNIT_NAMES[unit]} since 1970, in UTC")
+    same_unit = text.str.len().map(EPOCH_UNITS) == unit
+    numbers: pd.Series[float] = pd.to_numeric(text.where(same_unit))
+    return pd.to_datetime(numbers, unit=unit, errors="coerce")
 
 
-def _order_by_time(instants: pd.Series, path: Path) -> Array:
+def _order_by_time(table: _Table, instants: pd.Series[pd.Timestamp]) -> Array:
     """Return the order of the rows from oldest to newest; no two may stand at the same time."""
-    repeated = instants.duplicated(keep="first")
+    repeated = instants.duplicated().to_numpy()
     if repeated.any():
-        label = repeated.idxmax()
-        first = (instants == instants[label]).idxmax()
-        raise DataError(
-            f"{path}, line {_line(label)}: timestamp {instants[label]} stands already on line {_line(first)} "
-            f"({repeated.sum():,} duplicates in all); keep one candle for each time."
-        )
+        row = int(repeated.argmax())
+        first = table.lines[int((instants == instants[row]).to_numpy().argmax())]
+        count = f"{repeated.sum():,} duplicate{'s' if repeated.sum() > 1 else ''} in all"
+        raise table.fault(row, f"timestamp {instants[row]} stands already on line {first} ({count}); keep one.")
     if not instants.is_monotonic_increasing:
-        logger.info("%s: rows were not in order of time; sorted", path)
+        table.note("rows were not in order of time; sorted")
     return instants.argsort(kind="stable").to_numpy()

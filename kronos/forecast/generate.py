@@ -36,7 +36,9 @@ def generate_paths(
     """
     s1_ids, s2_ids = tokenizer.encode(lookback, half=True)
     n_known, n_all = lookback.shape[1], stamp.shape[1]
-    for end in tqdm(range(n_known, n_all), desc="forecast", unit="candle", disable=None if show_progress else True, leave=False):
+    for end in tqdm(
+        range(n_known, n_all), desc="forecast", unit="candle", disable=None if show_progress else True, leave=False
+    ):
         seen = slice(max(end - max_context, 0), end)
         s1_logits, hidden = model.decode_s1(s1_ids[:, seen], s2_ids[:, seen], stamp[:, seen])
         s1_next = sample(s1_logits[:, -1], temperature, top_k, top_p, generator)

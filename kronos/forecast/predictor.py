@@ -17,7 +17,7 @@ from kronos.forecast.generate import generate_paths
 from kronos.forecast.sampling import check_sampling
 from kronos.model import Kronos, KronosTokenizer
 
-Timestamps = pd.Series | pd.DatetimeIndex
+Timestamps = pd.Series | pd.Index
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -131,7 +131,7 @@ class KronosPredictor:
                 reference_decode=self.reference_decode,
                 show_progress=verbose,
             )
-        mean = paths.unflatten(0, (len(df_list), sample_count)).double().mean(1).cpu().numpy()
+        mean = paths.reshape(len(df_list), sample_count, *paths.shape[1:]).double().mean(1).cpu().numpy()
         forecasts = statistics.denormalise(mean)
         return [
             pd.DataFrame(forecast, columns=list(CANDLE_COLUMNS), index=pd.DatetimeIndex(y))
@@ -155,7 +155,9 @@ class KronosPredictor:
                 f"{len(y_list)}."
             )
         if not 0 < pred_len < self.max_context:
-            raise DataError(f"pred_len must lie between 1 and max_context - 1 = {self.max_context - 1}, got {pred_len}.")
+            raise DataError(
+                f"pred_len must lie between 1 and max_context - 1 = {self.max_context - 1}, got {pred_len}."
+            )
         if sample_count < 1:
             raise DataError(f"sample_count must be at least 1, got {sample_count}.")
         for i, (df, x, y) in enumerate(zip(df_list, x_list, y_list)):
@@ -171,7 +173,9 @@ def _to_array(df: pd.DataFrame, name: str) -> Array:
     """Return the six columns of a frame (L, F) float64, making up absent volume and amount."""
     missing = [column for column in PRICE_COLUMNS if column not in df]
     if missing:
-        raise DataError(f"{name}: column {', '.join(missing)} missing; the frame has {', '.join(map(str, df.columns))}.")
+        raise DataError(
+            f"{name}: column {', '.join(missing)} missing; the frame has {', '.join(map(str, df.columns))}."
+        )
     try:
         values = stack_columns({column: df[column].to_numpy(np.float64) for column in CANDLE_COLUMNS if column in df})
     except (TypeError, ValueError) as error:

@@ -14,7 +14,9 @@ def check_sampling(temperature: float, top_k: int, top_p: float) -> None:
         ConfigError: a value that means nothing.
     """
     if not (temperature > 0 and temperature != float("inf")):
-        raise ConfigError(f"T (temperature) must be a positive number, got {temperature}; for greedy decoding use top_k=1.")
+        raise ConfigError(
+            f"T (temperature) must be a positive number, got {temperature}; for greedy decoding use top_k=1."
+        )
     if top_k < 0:
         raise ConfigError(f"top_k must be 0 (off) or a positive number of tokens, got {top_k}.")
     if not 0 < top_p <= 1:

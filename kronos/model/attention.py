@@ -67,4 +67,4 @@ class Attention(nn.Module):
         return self.resid_dropout(self.out_proj(merged))  # type: ignore[no-any-return]
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.n_heads, -1).transpose(1, 2)

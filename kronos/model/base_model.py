@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from kronos.model.attention import Attention
 from kronos.model.embeddings import CalendarEmbedding, TokenEmbedding
@@ -143,5 +143,3 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Embedding) and module.weight.requires_grad:
         nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
-
-

@@ -18,7 +18,7 @@ class FixedEmbedding(nn.Module):
             torch.arange(n_rows).float(), torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
         )
         table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)[:, :d_model]
-        self.emb = nn.Embedding.from_pretrained(table, freeze=True)
+        self.emb = nn.Embedding(n_rows, d_model, _weight=table, _freeze=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.emb(x)  # type: ignore[no-any-return]

@@ -1,8 +1,7 @@
-"""Model folders: config.json (the constructor's arguments) beside model.safetensors, local or on the Hugging Face Hub."""
+"""Model folders: config.json (the constructor's arguments) beside model.safetensors, local or on the hub."""
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +15,18 @@ from torch import nn
 
 from kronos.errors import CheckpointError
 
+MODEL_CARD = """---
+{{ card_data }}
+---
+
+A Kronos model ([paper](https://arxiv.org/abs/2508.02739)), loaded by `from_pretrained` of the class that wrote it:
+
+```python
+from kronos import Kronos, KronosPredictor, KronosTokenizer
+```
+
+A forecast is not advice, and nothing here promises profit.
+"""
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -23,13 +34,13 @@ class PretrainedModel(
     nn.Module,
     PyTorchModelHubMixin,
     library_name="kronos",
-    paper_url="https://arxiv.org/abs/2508.02739",
+    model_card_template=MODEL_CARD,
     tags=["time-series-forecasting", "finance", "kronos"],
 ):
     """Adds `from_pretrained`, `save_pretrained` and `push_to_hub`; loads safetensors and JSON only, and strictly."""
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
         """Load a model from a local folder or a hub name.
 
         Args:
@@ -43,7 +54,8 @@ class PretrainedModel(
             CheckpointError: the folder or a file is missing, unreadable, or its tensors do not fit.
         """
         config_file, weights_file = (
-            locate_file(pretrained_model_name_or_path, name, **kwargs) for name in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE)
+            locate_file(pretrained_model_name_or_path, name, **kwargs)
+            for name in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE)
         )
         model = cls.from_config(read_model_config(config_file), config_file)
         model._load_weights(weights_file)
@@ -55,9 +67,7 @@ class PretrainedModel(
         known = list(cls._hub_mixin_init_parameters)[1:]
         missing = [name for name in known if name not in config]
         if missing:
-            raise CheckpointError(
-                f"{source}: not the configuration of a {cls.__name__}: {', '.join(missing)} missing."
-            )
+            raise CheckpointError(f"{source}: not the configuration of a {cls.__name__}: {', '.join(missing)} missing.")
         try:
             return cls(**{name: config[name] for name in known})
         except (TypeError, ValueError, RuntimeError) as error:
@@ -98,7 +108,7 @@ def locate_file(name_or_path: str | Path, filename: str, **hub_options: Any) -> 
     except (OSError, ValueError, RuntimeError) as error:  # what the hub client raises: offline, not found, refused
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{name_or_path}: no folder of this name here ({os.getcwd()}), and {filename} could not be fetched from the "
+            f"{name_or_path}: no folder of this name here ({Path.cwd()}), and {filename} could not be fetched from the "
             f"Hugging Face Hub: {reason}"
         ) from error
 

@@ -5,7 +5,7 @@ from typing import Literal, overload
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from kronos.model.layers import TransformerBlock
 from kronos.model.pretrained import PretrainedModel

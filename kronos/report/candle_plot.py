@@ -54,9 +54,7 @@ def draw_forecast(
     plt.close(figure)
 
 
-def _draw_candles(
-    prices: Axes, volumes: Axes, candles: pd.DataFrame, x: np.ndarray, colour: str, width: float
-) -> None:
+def _draw_candles(prices: Axes, volumes: Axes, candles: pd.DataFrame, x: np.ndarray, colour: str, width: float) -> None:
     opened, high, low, closed = (candles[name].to_numpy() for name in ("open", "high", "low", "close"))
     top, bottom = np.maximum(opened, closed), np.minimum(opened, closed)
     prices.vlines(x, low, bottom, color=colour, linewidth=0.9)

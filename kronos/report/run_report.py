@@ -37,7 +37,9 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
         max_context=config.data.max_context,
         clip=config.data.clip,
     )
-    logger.info("forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, config.report.n_paths)
+    logger.info(
+        "forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, config.report.n_paths
+    )
     frame = to_frame(result.candles)
     lookback, horizon = config.data.lookback_window, config.data.predict_window
     histories = [frame[origin - lookback + 1 : origin + 1] for origin in origins]

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 def measure_memory_mb() -> float:
     """Peak GPU memory of this process where it uses one, else its resident memory, in MB."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return float(psutil.Process().memory_info().rss) / 2**20
 
@@ -46,9 +46,7 @@ class ProgressCallback(TrainerCallback):
             desc=self._stage, total=state.max_steps, initial=state.global_step, unit="step", disable=None, leave=False
         )
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
         if state.global_step == state.max_steps:
@@ -59,9 +57,9 @@ class ProgressCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, float],
         **kwargs: Any,
     ) -> None:
+        logs: dict[str, float] = kwargs["logs"]
         if not state.is_world_process_zero or "loss" not in logs:
             return
         elapsed = time.monotonic() - self._started
@@ -75,7 +73,10 @@ class ProgressCallback(TrainerCallback):
         )
         keys = ("epoch", "loss", "learning_rate", "grad_norm")
         self._write_metrics(
-            state.global_step, {key: logs[key] for key in keys}, elapsed_seconds=round(elapsed, 3), memory_mb=round(memory)
+            state.global_step,
+            {key: logs[key] for key in keys},
+            elapsed_seconds=round(elapsed, 3),
+            memory_mb=round(memory),
         )
 
     def on_evaluate(
@@ -83,17 +84,17 @@ class ProgressCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
         **kwargs: Any,
     ) -> None:
         if not state.is_world_process_zero:
             return
+        loss: float = kwargs["metrics"]["eval_loss"]
         note = "  (the untouched model)" if state.global_step == 0 else ""
         logger.info(
             "%s  step %d/%d  validation loss %.5f%s",
-            *(self._stage, state.global_step, state.max_steps, metrics["eval_loss"], note),
+            *(self._stage, state.global_step, state.max_steps, loss, note),
         )
-        self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0, "val_loss": metrics["eval_loss"]})
+        self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0, "val_loss": loss})
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -119,11 +120,9 @@ class BestModelCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
-        model: PretrainedModel,
         **kwargs: Any,
     ) -> None:
-        step, loss = state.global_step, metrics["eval_loss"]
+        step, loss = state.global_step, kwargs["metrics"]["eval_loss"]
         if self.record.best_loss is not None and loss >= self.record.best_loss:
             return
         changes: dict[str, Any] = {"best_step": step, "best_loss": loss, "steps": state.max_steps}
@@ -131,7 +130,7 @@ class BestModelCallback(TrainerCallback):
             changes["start_loss"] = loss
         self.record = self.record.model_copy(update=changes)
         if state.is_world_process_zero:
-            save_model(model, self._folder / "best_model")
+            save_model(kwargs["model"], self._folder / "best_model")
             self.record.write(self._folder)
 
 

@@ -44,11 +44,14 @@ def run_pipeline(config: Config, stages: Collection[StageName], skip_existing: b
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
     """
+    logger.info("%s", " · ".join(filter(None, [config.experiment.name, config.experiment.description])))
     candles = read_candles(config.data.data_path)
     splits = split_rows(len(candles), config.data, candles.source)
     windows = {name: WindowDataset(candles, split.window_starts, config.data) for name, split in splits.items()}
     _describe(candles, splits, windows)
-    tokenizer_path = config.model_paths.tokenizer_dir / "best_model" if "tokenizer" in stages else find_tokenizer(config)
+    tokenizer_path = (
+        config.model_paths.tokenizer_dir / "best_model" if "tokenizer" in stages else find_tokenizer(config)
+    )
     tokenizer = _build_tokenizer(config) if "tokenizer" in stages else KronosTokenizer.from_pretrained(tokenizer_path)
     base_model = _build_base_model(config) if "basemodel" in stages else None
     records: dict[StageName, StageRecord] = {}

@@ -50,7 +50,9 @@ class StageRecord(BaseModel):
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, ValidationError, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{path}: damaged ({reason}); move the folder {folder} away and start again.") from None
+            raise CheckpointError(
+                f"{path}: damaged ({reason}); move the folder {folder} away and start again."
+            ) from None
 
 
 def collect_settings(config: Config, stage: StageName, candles: Candles) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One stage: a model, the windows, the Trainer. The tokenizer and the base model differ only in what stands here as data."""
+"""One stage: a model, windows, the Trainer. Tokenizer and base model differ only in what stands here as data."""
 
 import gc
 import json
@@ -21,7 +21,6 @@ from kronos.config.load import dump_config
 from kronos.data import WindowDataset
 from kronos.data.windows import keep_batch
 from kronos.errors import ConfigError, DataError
-
 from kronos.files import write_text
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
@@ -74,7 +73,7 @@ class TokenInputs:
 
 
 def draw_uniforms(seed: int, step: int, windows: Tensor, n_positions: int) -> Tensor:
-    """Draw noise (B, T) in [0, 1) that belongs to a window at a step: the same on any rank, in any batch, after a resume."""
+    """Draw noise (B, T) in [0, 1) that belongs to a window at a step: the same on any rank, in any batch."""
     rows = [
         np.random.Generator(np.random.Philox(key=[seed, window], counter=step)).random(n_positions, dtype=np.float32)
         for window in windows.tolist()
@@ -129,7 +128,7 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None) -> StageRecord
     )
     trainer.remove_callback(PrinterCallback)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
-    _announce(stage, trainer, checkpoint)
+    _announce(stage, trainer)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     record = best_model.record.model_copy(update={"finished": True})
     with rank_0_first() as is_rank_0:
@@ -142,7 +141,7 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None) -> StageRecord
 
 
 def _global_batch(config: Config) -> int:
-    return config.training.batch_size * PartialState().num_processes
+    return config.training.batch_size * int(PartialState().num_processes)
 
 
 def _check_batch_fits(config: Config, stage: Stage) -> None:
@@ -159,7 +158,11 @@ def _check_batch_fits(config: Config, stage: Stage) -> None:
 def _skip(stage: Stage, found: StageRecord) -> StageRecord:
     logger.info("%s  finished before, skipped: %s", stage.name, stage.best_model)
     if differences := describe_differences(found.settings, stage.record.settings):
-        logger.warning("%s  it was trained with other settings (%s); run without --skip-existing to train anew", stage.name, differences)
+        logger.warning(
+            "%s  it was trained with other settings (%s); run without --skip-existing to train anew",
+            stage.name,
+            differences,
+        )
     return found
 
 
@@ -204,7 +207,9 @@ def _set_aside(folder: Path) -> None:
     if not any(folder.iterdir()) or (found and not found.finished and not found.best_step):
         shutil.rmtree(folder)  # nothing was trained in it yet
         return
-    names = (folder.with_name(f"{folder.name}.previous{suffix}") for suffix in ["", *(f"-{n}" for n in range(2, 10**6))])
+    names = (
+        folder.with_name(f"{folder.name}.previous{suffix}") for suffix in ["", *(f"-{n}" for n in range(2, 10**6))]
+    )
     aside = next(name for name in names if not name.exists())
     folder.rename(aside)
     logger.info("an earlier %s was there; it is now %s (--skip-existing would have kept it)", folder.name, aside)
@@ -220,12 +225,13 @@ def rank_0_first() -> Iterator[bool]:
         state.wait_for_everyone()
 
 
-def _announce(stage: Stage, trainer: KronosTrainer, checkpoint: Path | None) -> None:
+def _announce(stage: Stage, trainer: KronosTrainer) -> None:
+    n_processes = trainer.args.world_size
     n_parameters = sum(parameter.numel() for parameter in stage.model.parameters())
     logger.info(
-        "%s  %s parameters, %s train windows, %s validation windows, %d processes on %s",
+        "%s  %s parameters, %s train windows, %s validation windows, %d process%s on %s",
         *(stage.name, f"{n_parameters:,}", f"{len(stage.train):,}", f"{len(stage.val):,}"),
-        *(trainer.args.world_size, trainer.args.device.type),
+        *(n_processes, "es" if n_processes > 1 else "", trainer.args.device.type),
     )
 
 

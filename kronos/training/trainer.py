@@ -1,8 +1,10 @@
 """`transformers.Trainer`, with the few methods overridden that stand in the way."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -18,6 +20,8 @@ PrepareBatch = Callable[[Batch, int | None], Batch]
 
 class KronosTrainer(Trainer):
     """Trains a model whose forward returns its loss and the validation loss of each window."""
+
+    model: nn.Module
 
     def __init__(self, *, prepare_batch: PrepareBatch, **kwargs: Any) -> None:
         self._prepare_batch = prepare_batch
@@ -52,10 +56,10 @@ class KronosTrainer(Trainer):
             losses.append(self.accelerator.gather_for_metrics(window_loss).double())
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         loss = torch.cat(losses).mean().item()
-        if loss != loss or loss == float("inf"):
+        if not math.isfinite(loss):
             raise KronosError(
                 f"the validation loss is {loss} at step {self.state.global_step}: training has diverged or the model is "
                 "damaged. Lower the learning rate; the best model so far is kept."
             )
         n_windows = sum(len(part) for part in losses)
-        return EvalLoopOutput(None, None, {f"{metric_key_prefix}_loss": loss}, n_windows)
+        return EvalLoopOutput(np.empty(0), None, {f"{metric_key_prefix}_loss": loss}, n_windows)

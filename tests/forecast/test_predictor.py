@@ -24,7 +24,9 @@ def forecast(predictor: KronosPredictor, pred_len: int = 8, candles: pd.DataFram
 
 
 @pytest.mark.parametrize("name", ["predictor", "predictor_fixed_time"])
-@pytest.mark.parametrize(("vector", "pred_len", "max_context"), [("forecast_inside", 8, 64), ("forecast_rolling", 24, 48)])
+@pytest.mark.parametrize(
+    ("vector", "pred_len", "max_context"), [("forecast_inside", 8, 64), ("forecast_rolling", 24, 48)]
+)
 def test_golden_forecasts(name: str, vector: str, pred_len: int, max_context: int) -> None:
     predictor = load_predictor(name, max_context=max_context, reference_decode=True)
     expected = load_vectors(name)[vector].numpy()
