@@ -34,3 +34,41 @@ def real_candles() -> Path:
     if not REAL_CANDLES.exists():
         pytest.skip("the real candles are not at hand")
     return REAL_CANDLES
+
+
+TINY_CONFIG = """
+data:
+  data_path: {candles}
+  lookback_window: 16
+  predict_window: 8
+  max_context: 24
+  train_ratio: 0.7
+  val_ratio: 0.2
+  test_ratio: 0.1
+training:
+  tokenizer_epochs: 2
+  basemodel_epochs: 2
+  batch_size: 16
+  log_interval: 1
+  seed: 1
+  tokenizer_learning_rate: 0.01
+  predictor_learning_rate: 0.01
+model_paths:
+  pretrained_tokenizer: {golden}/tokenizer
+  pretrained_predictor: {golden}/predictor
+  exp_name: tiny
+  base_path: {base_path}
+report:
+  n_origins: 2
+  n_paths: 2
+"""
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> Path:
+    """A YAML with which both stages take seconds: 120 synthetic candles, the golden models, no dropout."""
+    candles = tmp_path / "candles.csv"
+    candles.write_text("".join((ROOT / "data" / "synthetic_5min.csv").open().readlines()[:121]))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY_CONFIG.format(candles=candles, golden=GOLDEN, base_path=tmp_path / "runs"))
+    return path

@@ -4,10 +4,14 @@ Every key of Kronos' own YAML files is here under its own name and does what it 
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+# true is not 1, and "32" is not 32.
+Integer = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
 
 
 def _fault(key: str, message: str) -> PydanticCustomError:
@@ -16,20 +20,22 @@ def _fault(key: str, message: str) -> PydanticCustomError:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class DataConfig(Section):
     """`data`: which candles, how long a window is, how the rows are split."""
 
     data_path: Path
-    lookback_window: int = Field(512, ge=2)
-    predict_window: int = Field(48, ge=1)
-    max_context: int = Field(512, ge=2)  # tokens that a forecast attends to
-    clip: float = Field(5.0, gt=0)  # standard deviations
-    train_ratio: float = Field(0.9, gt=0, le=1)
-    val_ratio: float = Field(0.1, gt=0, le=1)
-    test_ratio: float = Field(0.0, ge=0, le=1)
+    lookback_window: Integer = Field(512, ge=2)
+    predict_window: Integer = Field(48, ge=1)
+    max_context: Integer = Field(512, ge=2)  # tokens that a forecast attends to
+    clip: Number = Field(5.0, gt=0)  # standard deviations
+    train_ratio: Number = Field(0.9, gt=0, le=1)
+    val_ratio: Number = Field(0.1, gt=0, le=1)
+    test_ratio: Number = Field(0.0, ge=0, le=1)
 
     @field_validator("test_ratio")
     @classmethod
@@ -64,20 +70,20 @@ class DataConfig(Section):
 class TrainingConfig(Section):
     """`training`: how long, how fast, in what portions."""
 
-    epochs: int | None = Field(None, ge=1)  # both stages, where a stage's own key is absent
-    tokenizer_epochs: int = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
-    basemodel_epochs: int = Field(default_factory=lambda data: data.get("epochs") or 20, ge=1)
-    batch_size: int = Field(32, ge=1)  # windows per optimizer step and process
-    accumulation_steps: int = Field(1, ge=1)  # parts a batch is computed in, to save memory
-    log_interval: int = Field(50, ge=1)  # steps
-    save_steps: int | None = Field(None, ge=1)  # a checkpoint for resuming every so many steps; none: every epoch
-    num_workers: int = Field(0, ge=0)
-    seed: int = Field(42, ge=0, lt=2**32)
-    tokenizer_learning_rate: float = Field(2e-4, gt=0)
-    predictor_learning_rate: float = Field(4e-5, gt=0)
-    adam_beta1: float = Field(0.9, ge=0, lt=1)
-    adam_beta2: float = Field(0.95, ge=0, lt=1)
-    adam_weight_decay: float = Field(0.1, ge=0)
+    epochs: Integer | None = Field(None, ge=1)  # both stages, where a stage's own key is absent
+    tokenizer_epochs: Integer = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
+    basemodel_epochs: Integer = Field(default_factory=lambda data: data.get("epochs") or 20, ge=1)
+    batch_size: Integer = Field(32, ge=1)  # windows per optimizer step and process
+    accumulation_steps: Integer = Field(1, ge=1)  # parts a batch is computed in, to save memory
+    log_interval: Integer = Field(50, ge=1)  # steps
+    save_steps: Integer | None = Field(None, ge=1)  # a checkpoint for resuming every so many steps; none: every epoch
+    num_workers: Integer = Field(0, ge=0)
+    seed: Integer = Field(42, ge=0, lt=2**32)
+    tokenizer_learning_rate: Number = Field(2e-4, gt=0)
+    predictor_learning_rate: Number = Field(4e-5, gt=0)
+    adam_beta1: Number = Field(0.9, ge=0, lt=1)
+    adam_beta2: Number = Field(0.95, ge=0, lt=1)
+    adam_weight_decay: Number = Field(0.1, ge=0)
 
     @field_validator("accumulation_steps")
     @classmethod
@@ -151,7 +157,7 @@ class DeviceConfig(Section):
     """`device`: what to compute on."""
 
     use_cuda: bool | None = None  # none: where there is a GPU
-    device_id: int = Field(0, ge=0)
+    device_id: Integer = Field(0, ge=0)
 
 
 class DistributedConfig(Section):
@@ -164,10 +170,10 @@ class DistributedConfig(Section):
 class ReportConfig(Section):
     """`report`: the forecasts drawn at the end of a run."""
 
-    n_origins: int = Field(4, ge=0)
-    n_paths: int = Field(5, ge=1)
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(0.9, gt=0, le=1)
+    n_origins: Integer = Field(4, ge=0)
+    n_paths: Integer = Field(5, ge=1)
+    temperature: Number = Field(1.0, gt=0)
+    top_p: Number = Field(0.9, gt=0, le=1)
 
 
 class Config(Section):

@@ -70,7 +70,7 @@ class PretrainedModel(
             raise CheckpointError(f"{source}: not the configuration of a {cls.__name__}: {', '.join(missing)} missing.")
         try:
             return cls(**{name: config[name] for name in known})
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise CheckpointError(f"{source}: cannot build a {cls.__name__}: {error}.") from error
 
     def _load_weights(self, weights_file: Path) -> None:

@@ -25,7 +25,7 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
     return TrainingArguments(
         output_dir=str(output_dir),
         run_name=f"{config.experiment.name}-{config.model_paths.exp_name}-{stage}",
-        report_to=_trackers(config),
+        report_to="comet_ml" if config.experiment.use_comet else "none",
         per_device_train_batch_size=training.batch_size // training.accumulation_steps,
         per_device_eval_batch_size=training.batch_size,
         gradient_accumulation_steps=training.accumulation_steps,
@@ -47,7 +47,6 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         seed=training.seed,
         data_seed=training.seed,
         dataloader_num_workers=_num_workers(config),
-        dataloader_drop_last=True,  # every rank takes the same number of equal batches
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         label_names=[],
@@ -59,18 +58,21 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
     )
 
 
-def check_device(config: Config) -> None:
-    """Check that the device asked for is there.
+def _check_means(config: Config) -> None:
+    """Check that the device and the tracker asked for are there.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: one is not.
     """
-    if not config.device.use_cuda:
-        return
-    if not torch.cuda.is_available():
+    if config.device.use_cuda and not torch.cuda.is_available():
         raise ConfigError(
             "device.use_cuda is true, but PyTorch sees no CUDA device here: set device.use_cuda=false to compute on the "
             "CPU, or install a CUDA build of PyTorch and check nvidia-smi."
+        )
+    if config.experiment.use_comet and importlib.util.find_spec("comet_ml") is None:
+        raise ConfigError(
+            "experiment.use_comet is true, but comet_ml is not installed: pip install comet_ml, or set "
+            "experiment.use_comet=false."
         )
 
 
@@ -78,9 +80,9 @@ def start_process(config: Config, world_size: int) -> None:
     """Note the device and, as one of world_size processes, join the process group.
 
     Raises:
-        ConfigError: CUDA is asked for and absent, or several processes were launched with distributed.use_ddp false.
+        ConfigError: CUDA or Comet is asked for and absent, or several processes were launched with distributed.use_ddp false.
     """
-    check_device(config)
+    _check_means(config)
     on_cpu = _on_cpu(config)
     if world_size == 1:
         PartialState(cpu=on_cpu)
@@ -104,14 +106,3 @@ def _on_cpu(config: Config) -> bool:
 def _num_workers(config: Config) -> int:
     """As asked, but no more than there are cores: more only wait for each other."""
     return min(config.training.num_workers, os.cpu_count() or 1)
-
-
-def _trackers(config: Config) -> str:
-    if not config.experiment.use_comet:
-        return "none"
-    if importlib.util.find_spec("comet_ml") is None:
-        raise ConfigError(
-            "experiment.use_comet is true, but comet_ml is not installed: pip install comet_ml, or set "
-            "experiment.use_comet=false."
-        )
-    return "comet_ml"

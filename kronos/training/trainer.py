@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
+from kronos.data import WindowDataset
 from kronos.errors import KronosError
 
 Batch = dict[str, Tensor]
@@ -22,6 +23,7 @@ class KronosTrainer(Trainer):
     """Trains a model whose forward returns its loss and the validation loss of each window."""
 
     model: nn.Module
+    train_dataset: WindowDataset
 
     def __init__(self, *, prepare_batch: PrepareBatch, **kwargs: Any) -> None:
         self._prepare_batch = prepare_batch
@@ -30,6 +32,14 @@ class KronosTrainer(Trainer):
     def _prepare_inputs(self, inputs: Batch) -> Batch:
         batch = super()._prepare_inputs(inputs)
         return self._prepare_batch(batch, self.state.global_step if self.model.training else None)
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> RandomSampler:
+        """Draw whole batches only, so that an epoch has the same steps however a batch is split over ranks and parts.
+
+        The windows left over differ from epoch to epoch. (The Trainer's drop_last would cut the validation too.)
+        """
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return RandomSampler(self.train_dataset, num_samples=len(self.train_dataset) // batch * batch)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Decay the weights of linear layers only; the Trainer's own rule would miss our norms and embeddings."""

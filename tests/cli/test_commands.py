@@ -1,0 +1,211 @@
+"""The commands as a user types them, and what they say to bad input."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner, Result
+
+from kronos.cli.main import app
+from kronos.cli.train import train_base_model, train_tokenizer
+from kronos.training.record import StageRecord
+from tests.conftest import GOLDEN, ROOT
+
+
+def invoke(*arguments: object, command=None) -> Result:
+    target = app
+    if command:
+        target = typer.Typer()
+        target.command()(command)
+    words = [str(argument) for argument in arguments]
+    return CliRunner().invoke(target, words if command else ["train", *words])
+
+
+def script(name: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / name), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+@pytest.fixture(autouse=True)
+def same_visible_devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    yield
+
+
+def test_train_sequential_from_another_working_directory(tiny_config: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = script("train_sequential.py", "--config", tiny_config, "model_paths.base_path=here", cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
+    run_dir = elsewhere / "here" / "tiny"
+    for name in (
+        "tokenizer/best_model",
+        "basemodel/best_model",
+        "basemodel/metrics.jsonl",
+        "config.yaml",
+        "logs/train.log",
+    ):
+        assert (run_dir / name).exists()
+        assert str(Path("here/tiny") / name) in done.stdout or name == "tokenizer/best_model"
+    for n in (1, 2):
+        picture = (run_dir / "report" / f"forecast_{n}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+    log = (run_dir / "logs" / "train.log").read_text()
+    assert "tokenizer  done" in log and "basemodel  done" in log
+    assert not list(run_dir.rglob(".*"))  # no temporary file is left
+
+
+def test_kronos_train_and_the_stage_scripts(tiny_config: Path, tmp_path: Path) -> None:
+    first = invoke("--config", tiny_config, command=train_tokenizer)
+    assert first.exit_code == 0, first.output
+    run_dir = tmp_path / "runs" / "tiny"
+    assert StageRecord.read(run_dir / "tokenizer").finished and not (run_dir / "basemodel").exists()
+    second = invoke("--config", tiny_config, command=train_base_model)
+    assert second.exit_code == 0, second.output
+    assert "uses the tokenizer " + str(run_dir / "tokenizer" / "best_model") in second.output
+    assert StageRecord.read(run_dir / "basemodel").finished
+    third = invoke("--config", tiny_config, "--skip-existing")
+    assert third.exit_code == 0 and third.output.count("finished before, skipped") == 2
+
+
+def test_skip_flags(tiny_config: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "runs" / "tiny"
+    assert invoke("--config", tiny_config, "--skip-tokenizer").exit_code == 0
+    assert not (run_dir / "tokenizer").exists() and (run_dir / "basemodel").exists()
+    assert invoke("--config", tiny_config, "--skip-basemodel", "model_paths.exp_name=other").exit_code == 0
+    assert (tmp_path / "runs/other/tokenizer").exists() and not (tmp_path / "runs/other/basemodel").exists()
+
+
+def test_skip_existing_in_the_yaml(tiny_config: Path) -> None:
+    assert invoke("--config", tiny_config, "--skip-basemodel").exit_code == 0
+    again = invoke("--config", tiny_config, "--skip-basemodel", "experiment.skip_existing=true")
+    assert "finished before, skipped" in again.output
+
+
+def test_modules_and_help(tmp_path: Path) -> None:
+    for command in (["-m", "kronos", "train"], [ROOT / "finetune_tokenizer.py"], [ROOT / "finetune_base_model.py"]):
+        done = subprocess.run(
+            [sys.executable, *map(str, command), "--help"],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            check=False,
+        )
+        assert done.returncode == 0 and "--config" in done.stdout and "--skip-existing" in done.stdout
+
+
+def replace_config(folder: Path, old: str, new: str) -> Path:
+    folder.mkdir()
+    for file in (GOLDEN / "predictor").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace(old, new))
+    return folder
+
+
+BAD_INPUT = {
+    "both stages off": (["--skip-tokenizer", "--skip-basemodel"], "nothing to train"),
+    "misspelt key": (["training.batchsize=3"], "did you mean training.batch_size?"),
+    "wrong type": (["training.batch_size=many"], "training.batch_size is 'many'"),
+    "ratios": (["data.train_ratio=0.9"], "must be 1, but 0.9 + 0.2 + 0.1 = 1.2"),
+    "missing CSV": (["data.data_path=none.csv"], "none.csv: no such file"),
+    "folder": (["data.data_path={tmp}"], "this is a folder"),
+    "empty CSV": (["data.data_path={tmp}/empty.csv"], "the file is empty"),
+    "too few train rows": (["data.lookback_window=500"], "120 rows, of which train gets 84"),
+    "too few val rows": (["data.train_ratio=0.88", "data.val_ratio=0.02"], "val gets 2 "),
+    "pretrained folder missing": (["model_paths.pretrained_predictor={tmp}/none"], "no such model folder"),
+    "no config.json": (["model_paths.pretrained_tokenizer={tmp}"], "has no config.json"),
+    "other shapes": (["model_paths.pretrained_predictor={tmp}/shapes"], "does not fit its config.json"),
+    "other bits": (
+        ["experiment.pre_trained_predictor=false", "model_paths.pretrained_predictor=mini"],
+        "the tokenizer writes 6 + 6 bits, but the base model reads 10 + 10",
+    ),
+    "preset as pretrained": (["model_paths.pretrained_tokenizer=demo"], "'demo' is a preset"),
+    "unwritable output": (["model_paths.base_path={tmp}/empty.csv"], "cannot be written"),
+    "batch too large": (["training.batch_size=100"], "there are only 61 train windows"),
+    "comet": (["experiment.use_comet=true"], "comet_ml is not installed"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_clear_line(case: str, tiny_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    replace_config(tmp_path / "shapes", '"ff_dim": 48', '"ff_dim": 64')
+    arguments, words = BAD_INPUT[case]
+    result = invoke("--config", tiny_config, *(argument.format(tmp=tmp_path) for argument in arguments))
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and words in errors[0], result.stderr
+    assert result.stderr.splitlines()[-1] == errors[0]
+    assert "Traceback" not in result.output
+    assert not list((tmp_path / "runs").rglob("best_model"))
+
+
+def test_bad_input_leaves_an_earlier_run_untouched(tiny_config: Path, tmp_path: Path) -> None:
+    assert invoke("--config", tiny_config).exit_code == 0
+    run_dir = tmp_path / "runs" / "tiny"
+    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".log"}
+    for case, (arguments, _) in BAD_INPUT.items():
+        if case not in ("other shapes", "empty CSV", "unwritable output"):
+            result = invoke("--config", tiny_config, *(argument.format(tmp=tmp_path) for argument in arguments))
+            assert result.exit_code == 1, case
+    after = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".log"}
+    assert before == after
+
+
+def test_missing_config() -> None:
+    result = invoke("--config", "none.yaml")
+    assert result.exit_code == 1 and "error: none.yaml: no such config file" in result.stderr
+
+
+def test_bad_usage_is_status_2(tiny_config: Path) -> None:
+    assert invoke().exit_code == 2
+    assert invoke("--config", tiny_config, "--epochs", "3").exit_code == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_asked_for_and_absent(tiny_config: Path) -> None:
+    result = invoke("--config", tiny_config, "device.use_cuda=true")
+    assert result.exit_code == 1 and "set device.use_cuda=false" in result.stderr
+
+
+def test_world_size_without_a_rendezvous(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = invoke("--config", tiny_config)
+    assert result.exit_code == 1
+    assert "WORLD_SIZE is 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT not set" in result.stderr
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    assert "must be a whole number" in invoke("--config", tiny_config).stderr
+
+
+def test_dist_backend_is_checked(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIST_BACKEND", "carrier-pigeon")
+    result = invoke("--config", tiny_config)
+    assert result.exit_code == 1 and "distributed.backend is 'carrier-pigeon'" in result.stderr
+
+
+def test_device_id_chooses_the_gpu(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kronos.cli.environment import Process, select_cuda_device
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    select_cuda_device(1, Process(0, 1))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    select_cuda_device(3, Process(0, 1))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    select_cuda_device(0, Process(1, 2))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"  # torchrun's processes are told by their rank
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert "lists only 2 devices" in invoke("--config", tiny_config, "device.device_id=2").stderr

@@ -1,0 +1,215 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from kronos.config import Config, load_config
+from kronos.config.load import dump_config
+from kronos.errors import ConfigError
+from tests.conftest import ROOT
+
+MINIMAL = """
+data:
+  data_path: candles.csv
+model_paths:
+  pretrained_tokenizer: t
+  pretrained_predictor: p
+"""
+
+# Every key of upstream's YAML, absolute paths, the empty-string forms, its value types.
+UPSTREAM = """
+data:
+  data_path: "/home/me/Kronos/finetune_csv/data/HK_ali_09988_kline_5min_all.csv"
+  lookback_window: 512
+  predict_window: 48
+  max_context: 512
+  clip: 5.0
+  train_ratio: 0.9
+  val_ratio: 0.1
+  test_ratio: 0.0
+training:
+  tokenizer_epochs: 30
+  basemodel_epochs: 20
+  batch_size: 32
+  log_interval: 50
+  num_workers: 6
+  seed: 42
+  tokenizer_learning_rate: 0.0002
+  predictor_learning_rate: 1e-6
+  adam_beta1: 0.9
+  adam_beta2: 0.95
+  adam_weight_decay: 0.1
+  accumulation_steps: 1
+model_paths:
+  pretrained_tokenizer: "/home/me/Kronos/pretrained/Kronos-Tokenizer-base"
+  pretrained_predictor: "/home/me/Kronos/pretrained/Kronos-base"
+  exp_name: "HK_ali"
+  base_path: "/home/me/Kronos/finetune_csv/finetuned/"
+  base_save_path: ""
+  finetuned_tokenizer: ""
+  tokenizer_save_name: "tokenizer"
+  basemodel_save_name: "basemodel"
+experiment:
+  name: "kronos_custom_finetune"
+  description: "Custom finetune for HK stock data"
+  use_comet: false
+  train_tokenizer: true
+  train_basemodel: true
+  skip_existing: false
+  pre_trained: true
+  pre_trained_tokenizer: true
+  pre_trained_predictor: true
+device:
+  use_cuda: true
+  device_id: 0
+distributed:
+  use_ddp: false
+  backend: "nccl"
+"""
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> Config:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return load_config(path, overrides)
+
+
+def faults(tmp_path: Path, text: str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text, *overrides)
+    return str(caught.value).replace(str(tmp_path) + "/", "").splitlines()
+
+
+def test_defaults(tmp_path: Path) -> None:
+    data = load(tmp_path, MINIMAL).data
+    assert (data.lookback_window, data.predict_window, data.max_context, data.clip) == (512, 48, 512, 5.0)
+    assert (data.train_ratio, data.val_ratio, data.test_ratio) == (0.9, 0.1, 0.0)
+
+
+def test_upstream_yaml_unchanged(tmp_path: Path) -> None:
+    config = load(tmp_path, UPSTREAM)
+    finetuned = Path("/home/me/Kronos/finetune_csv/finetuned")
+    assert config.training.predictor_learning_rate == 1e-6
+    assert config.model_paths.base_save_path == finetuned / "HK_ali"
+    assert config.model_paths.finetuned_tokenizer == finetuned / "HK_ali" / "tokenizer" / "best_model"
+    assert config.model_paths.basemodel_dir == finetuned / "HK_ali" / "basemodel"
+
+
+def test_template_forms(tmp_path: Path) -> None:
+    text = MINIMAL + "  exp_name: x1\n  base_save_path: /out/{exp_name}\n"
+    text += "  finetuned_tokenizer: /out/{exp_name}/tokenizer/best_model\n"
+    model_paths = load(tmp_path, text).model_paths
+    assert model_paths.base_save_path == Path("/out/x1")
+    assert model_paths.finetuned_tokenizer == Path("/out/x1/tokenizer/best_model")
+
+
+def test_epochs_sets_both_stages_but_a_stage_s_own_key_wins(tmp_path: Path) -> None:
+    training = load(tmp_path, MINIMAL, "training.epochs=3", "training.basemodel_epochs=7").training
+    assert (training.tokenizer_epochs, training.basemodel_epochs) == (3, 7)
+
+
+def test_pre_trained_sets_both_models_but_a_model_s_own_key_wins(tmp_path: Path) -> None:
+    overrides = ["experiment.pre_trained=false", "experiment.pre_trained_tokenizer=true"]
+    experiment = load(tmp_path, MINIMAL, *overrides).experiment
+    assert (experiment.pre_trained_tokenizer, experiment.pre_trained_predictor) == (True, False)
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "0.0001", "1.0e-4"])
+def test_scientific_notation_is_a_number(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, MINIMAL + f"training:\n  adam_weight_decay: {text}\n").training.adam_weight_decay == 1e-4
+    assert load(tmp_path, MINIMAL, f"training.adam_weight_decay={text}").training.adam_weight_decay == 1e-4
+
+
+def test_override_wins_and_reaches_sections_the_file_lacks(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL, "data.data_path=other.csv", "training.batch_size=8", "device.use_cuda=false")
+    assert (str(config.data.data_path), config.training.batch_size, config.device.use_cuda) == ("other.csv", 8, False)
+
+
+def test_all_faults_at_once_with_place_and_suggestion(tmp_path: Path) -> None:
+    text = """
+data:
+  data_path: candles.csv
+  lookback_windw: 96
+  predict_window: many
+  train_ratio: 0.5
+training:
+  batch_size: 30
+  accumulation_steps: 4
+model_path:
+  exp_name: x
+seed: 3
+"""
+    found = faults(tmp_path, text, "training.batch_sise=8")
+    for expected in (
+        "c.yaml:4: unknown key data.lookback_windw; did you mean data.lookback_window?",
+        "c.yaml:5: data.predict_window is 'many'; input should be a valid integer",
+        "c.yaml:6: train_ratio + val_ratio + test_ratio must be 1, but 0.5 + 0.1 + 0 = 0.6",
+        "c.yaml:9: accumulation_steps (4) must divide batch_size (30)",
+        "c.yaml:10: unknown key model_path; did you mean model_paths?",
+        "c.yaml:12: unknown key seed; seed belongs in section training.",
+        "command line: unknown key training.batch_sise; did you mean training.batch_size?",
+        "c.yaml: pretrained_tokenizer is needed",
+    ):
+        assert any(line.startswith(expected) for line in found), expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "c.yaml: the file is empty"),
+        ("# nothing\n", "c.yaml: the file is empty"),
+        ("- a\n- b\n", "c.yaml: expected sections"),
+        ("just words", "c.yaml: expected sections"),
+        ("data: [1, 2", "c.yaml:1: not valid YAML"),
+        ("data:\n\tdata_path: x\n", "c.yaml:2: not valid YAML"),
+        ("data:\n  data_path: x\n  data_path: y\n", 'c.yaml:3: found duplicate key "data_path"'),
+        ("data: 3\n", "c.yaml:1: data must be a section of keys, got 3"),
+        ("data:\n", "c.yaml:1: data.data_path is missing"),
+        (MINIMAL + "data2: {}\n", "c.yaml:7: unknown key data2; did you mean data?"),
+        (MINIMAL + "training:\n  batch_size: true\n", "c.yaml:8: training.batch_size is True"),
+        (MINIMAL + "training:\n  batch_size: 0\n", "c.yaml:8: training.batch_size is 0"),
+        (MINIMAL + "training:\n  tokenizer_learning_rate: .nan\n", "c.yaml:8: training.tokenizer_learning_rate is nan"),
+        (MINIMAL + "distributed:\n  backend: mpi\n", "c.yaml:8: distributed.backend is 'mpi'"),
+        (MINIMAL + "  finetuned_tokenizer: /elsewhere\n", "c.yaml:7: finetuned_tokenizer is /elsewhere, but stage 1"),
+    ],
+)
+def test_bad_yaml(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, text)
+    assert any(line.startswith(expected) for line in found), found
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such config file"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="this is a folder"):
+        load_config(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00data")
+    with pytest.raises(ConfigError, match="not a UTF-8 text file"):
+        load_config(tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize("override", ["training.batch_size", "=3", "training..x=1", ".=1"])
+def test_malformed_override(tmp_path: Path, override: str) -> None:
+    assert "is not an override" in faults(tmp_path, MINIMAL, override)[0]
+
+
+def test_resolved_config_reads_back_the_same(tmp_path: Path) -> None:
+    config = load(tmp_path, UPSTREAM)
+    assert load(tmp_path, dump_config(config)) == config
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_configs(path: Path) -> None:
+    load_config(path)
+    header = path.read_text().split("\n\n")[0]
+    assert all(word in header for word in ("Needs:", "Launch:", "Override:")), header
+
+
+def test_no_dead_keys() -> None:
+    """Every key is used somewhere outside the schema."""
+    sources = [path.read_text() for path in (ROOT / "kronos").rglob("*.py") if path.name != "schema.py"]
+    code = "\n".join(sources)
+    shorthands = {"epochs", "pre_trained", "base_path", "tokenizer_save_name", "basemodel_save_name"}
+    for section in Config.model_fields.values():
+        for key in set(section.annotation.model_fields) - shorthands:  # the shorthands fill other keys
+            assert re.search(rf"\b{key}\b", code), key

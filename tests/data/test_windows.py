@@ -1,0 +1,139 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from kronos.candles import compute_calendar
+from kronos.config.schema import DataConfig
+from kronos.data import Candles, Statistics, WindowDataset, split_rows
+from kronos.data.windows import keep_batch
+from kronos.errors import DataError
+
+
+def make_config(lookback: int = 10, horizon: int = 4, train: float = 0.6, val: float = 0.2) -> DataConfig:
+    return DataConfig(
+        data_path="x.csv",
+        lookback_window=lookback,
+        predict_window=horizon,
+        train_ratio=train,
+        val_ratio=val,
+        test_ratio=1 - train - val,
+    )
+
+
+def make_candles(n_rows: int = 100, seed: int = 0) -> Candles:
+    generator = np.random.default_rng(seed)
+    values = (10 + generator.standard_normal((n_rows, 6)).cumsum(0)).astype(np.float32)
+    timestamps = pd.date_range("2024-06-18 09:35", periods=n_rows, freq="5min")
+    return Candles(values, compute_calendar(timestamps), timestamps, "made")
+
+
+def test_a_batch_is_what_a_row_loop_would_give() -> None:
+    candles, config = make_candles(), make_config()
+    batch = WindowDataset(candles, range(3, 60, 2), config).__getitems__([0, 5, 20])
+    for i, start in enumerate([3, 13, 43]):
+        window = candles.values[start : start + 14].astype(np.float64)
+        mean, std = window[:10].mean(0), window[:10].std(0)
+        expected = np.clip((window - mean) / (std + 1e-5), -5, 5)
+        np.testing.assert_allclose(batch["candles"][i], expected, atol=1e-4)
+        np.testing.assert_array_equal(batch["stamp"][i], candles.calendar[start : start + 14])
+        assert batch["window"][i] == start
+    assert batch["candles"].dtype == batch["stamp"].dtype == torch.float32
+
+
+def test_one_item_and_workers_give_the_same() -> None:
+    dataset = WindowDataset(make_candles(), range(30), make_config())
+    torch.testing.assert_close(dataset[7]["candles"], dataset.__getitems__([6, 7])["candles"][1])
+    for n_workers in (0, 2):
+        batches = list(DataLoader(dataset, batch_size=8, collate_fn=keep_batch, num_workers=n_workers))
+        assert torch.cat([batch["window"] for batch in batches]).tolist() == list(range(30))
+
+
+@settings(deadline=None, max_examples=50)
+@given(start=st.integers(0, 80), scale=st.floats(-1e3, 1e3), column=st.integers(0, 5))
+def test_a_perturbed_future_leaves_the_lookback_bit_identical(start: int, scale: float, column: int) -> None:
+    candles, config = make_candles(), make_config()
+    perturbed = candles.values.copy()
+    perturbed[start + 10 :, column] += np.float32(scale)
+    other = Candles(perturbed, candles.calendar, candles.timestamps, "made")
+    before, after = (WindowDataset(c, range(start, start + 1), config)[0]["candles"][:10] for c in (candles, other))
+    assert torch.equal(before, after)
+
+
+@given(
+    n_rows=st.integers(1, 400),
+    lookback=st.integers(2, 60),
+    horizon=st.integers(1, 20),
+    train=st.floats(0.2, 0.7),
+    val=st.floats(0.1, 0.25),
+)
+def test_no_horizon_leaves_its_split(n_rows: int, lookback: int, horizon: int, train: float, val: float) -> None:
+    config = make_config(lookback, horizon, train, val)
+    try:
+        splits = split_rows(n_rows, config, "made")
+    except DataError as error:
+        assert str(n_rows) in str(error)
+        return
+    assert [split.start for split in splits.values()][1:] == [split.stop for split in splits.values()][:-1]
+    assert splits["test"].stop == n_rows
+    for name, split in splits.items():
+        first, last = split.window_starts[0], split.window_starts[-1]
+        assert first >= (0 if name == "train" else split.start - lookback)
+        assert first + lookback >= split.start  # the horizon begins within the split
+        assert last + lookback + horizon == split.stop  # and ends within it, the last row used
+    assert splits["train"].window_starts[-1] + config.window <= splits["val"].start
+
+
+def test_a_validation_lookback_reaches_back_into_train_rows() -> None:
+    splits = split_rows(100, make_config(lookback=30), "made")
+    assert splits["val"].window_starts[0] == 60 - 30
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "words"),
+    [
+        (20, r"20 rows, of which train gets 12 .* needs at least 14 .* at least 24 rows"),
+        (24, None),
+        (9, "9 rows"),
+    ],
+)
+def test_too_few_rows(n_rows: int, words: str | None) -> None:
+    if words is None:
+        split_rows(n_rows, make_config(), "made")
+    else:
+        with pytest.raises(DataError, match=words):
+            split_rows(n_rows, make_config(), "made")
+
+
+def test_too_few_validation_rows() -> None:
+    with pytest.raises(DataError, match=r"val gets 3 \(val_ratio 0.03\), but it needs at least 4 .* at least 134 rows"):
+        split_rows(100, make_config(train=0.67, val=0.03), "made")
+
+
+def test_statistics_round_trip_and_published_epsilon() -> None:
+    lookback = make_candles().values[None, :10]
+    statistics = Statistics.compute(lookback)
+    np.testing.assert_allclose(statistics.denormalise(statistics.normalise(lookback, 5.0)), lookback, rtol=1e-5)
+    np.testing.assert_allclose(statistics.scale[0, 0], lookback[0].std(0, dtype=np.float64) + 1e-5, rtol=1e-6)
+
+
+@given(scale=st.floats(1e-9, 1e9), feature=st.integers(0, 5))
+def test_statistics_do_not_depend_on_the_price_level(scale: float, feature: int) -> None:
+    lookback = np.abs(make_candles().values[None, :10].astype(np.float64)) + 1
+    normal, scaled = (Statistics.compute(x).normalise(x, 5.0)[..., feature] for x in (lookback, lookback * scale))
+    np.testing.assert_allclose(normal, scaled, atol=1e-3)
+
+
+def test_reference_epsilon_is_absolute() -> None:
+    lookback = 1e-5 * (1 + 0.01 * np.random.default_rng(0).standard_normal((1, 50, 6)))
+    assert np.abs(Statistics.compute(lookback).normalise(lookback, 5.0)).max() > 1
+    assert np.abs(Statistics.compute(lookback, reference_epsilon=True).normalise(lookback, 5.0)).max() < 0.1
+
+
+def test_constant_and_zero_features_are_finite() -> None:
+    lookback = np.zeros((1, 10, 6))
+    lookback[..., :4] = 7.0
+    assert (Statistics.compute(lookback).normalise(lookback, 5.0) == 0).all()

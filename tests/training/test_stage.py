@@ -1,0 +1,307 @@
+"""Both stages on tiny models, in this process."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import PartialState
+from safetensors.torch import load_file
+
+from kronos import Kronos, KronosTokenizer, load_config
+from kronos.config import Config
+from kronos.data import WindowDataset
+from kronos.errors import ConfigError, DataError, KronosError
+from kronos.model.pretrained import hash_weights
+from kronos.training import run_pipeline
+from kronos.training import stage as stage_module
+from kronos.training.record import StageRecord
+from kronos.training.stage import draw_uniforms, newest_checkpoint
+from tests.conftest import GOLDEN
+
+BOTH = ("tokenizer", "basemodel")
+
+
+@pytest.fixture(autouse=True)
+def on_cpu() -> None:
+    PartialState(cpu=True)
+
+
+@pytest.fixture
+def run_dir(tiny_config: Path) -> Path:
+    return load_config(tiny_config).model_paths.base_save_path
+
+
+def run(tiny_config: Path, *overrides: str, stages=BOTH, skip_existing: bool = False):
+    return run_pipeline(load_config(tiny_config, overrides), stages, skip_existing)
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "best_model" / "model.safetensors")
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_both_stages(tiny_config: Path, run_dir: Path) -> None:
+    result = run(tiny_config)
+    for name, model_class in (("tokenizer", KronosTokenizer), ("basemodel", Kronos)):
+        record = result.records[name]
+        assert record.finished and record.improved and record.best_loss < record.start_loss
+        assert StageRecord.read(run_dir / name) == record
+        model_class.from_pretrained(run_dir / name / "best_model")
+        metrics = read_metrics(run_dir / name)
+        losses = [line["loss"] for line in metrics if "loss" in line]
+        assert len(losses) == record.steps and losses[-1] < losses[0]
+        validations = {line["step"]: line["val_loss"] for line in metrics if "val_loss" in line}
+        assert list(validations) == [0, record.steps // 2, record.steps]  # before the first step, and each epoch
+        assert min(validations.values()) == record.best_loss == validations[record.best_step]
+        assert {"learning_rate", "grad_norm", "elapsed_seconds", "memory_mb", "epoch"} <= metrics[1].keys()
+    tokenizer = KronosTokenizer.from_pretrained(run_dir / "tokenizer" / "best_model")
+    assert result.records["basemodel"].tokenizer_hash == hash_weights(tokenizer)
+    assert load_config(run_dir / "config.yaml") == load_config(tiny_config)
+
+
+def test_upstream_s_reader_finds_the_files_it_wrote(tiny_config: Path, run_dir: Path) -> None:
+    """best_model carries the published names, shapes and types."""
+    run(tiny_config)
+    for name, golden in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
+        published, ours = load_file(GOLDEN / golden / "model.safetensors"), weights(run_dir / name)
+        assert {k: (v.shape, v.dtype) for k, v in published.items()} == {k: (v.shape, v.dtype) for k, v in ours.items()}
+        config = json.loads((run_dir / name / "best_model" / "config.json").read_text())
+        assert config == json.loads((GOLDEN / golden / "config.json").read_text())
+
+
+def test_a_stage_that_does_not_improve_keeps_the_untouched_model_and_says_so(
+    tiny_config: Path, run_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="kronos"):
+        run(tiny_config, "training.tokenizer_learning_rate=3.0", stages=["tokenizer"])
+    record = StageRecord.read(run_dir / "tokenizer")
+    assert record.finished and record.best_step == 0 and not record.improved
+    assert equal(weights(run_dir / "tokenizer"), load_file(GOLDEN / "tokenizer" / "model.safetensors"))
+    assert "did not improve" in caplog.text
+
+
+def test_skip_existing_skips_finished_stages_only(
+    tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tiny_config, stages=["tokenizer"])
+    trained = []
+    train = stage_module._train
+    monkeypatch.setattr(
+        stage_module, "_train", lambda config, stage, *rest: trained.append(stage.name) or train(config, stage, *rest)
+    )
+    run(tiny_config, skip_existing=True)
+    assert trained == ["basemodel"]
+    run(tiny_config, skip_existing=True)
+    assert trained == ["basemodel"]
+
+
+def test_skip_existing_does_not_trust_a_folder_without_a_record(tiny_config: Path, run_dir: Path) -> None:
+    foreign = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
+    with torch.no_grad():
+        foreign.head.bias += 1
+    foreign.save_pretrained(run_dir / "tokenizer" / "best_model")
+    run(tiny_config, stages=["tokenizer"], skip_existing=True)
+    assert StageRecord.read(run_dir / "tokenizer").finished
+    kept = KronosTokenizer.from_pretrained(run_dir / "tokenizer.previous" / "best_model")
+    assert hash_weights(kept) == hash_weights(foreign)  # nothing already saved is lost
+
+
+def test_a_new_run_sets_the_old_one_aside(tiny_config: Path, run_dir: Path) -> None:
+    for seed in (1, 2, 3):
+        run(tiny_config, f"training.seed={seed}", stages=["tokenizer"])
+    seeds = {
+        name: StageRecord.read(run_dir / name).settings["training.seed"]
+        for name in ("tokenizer", "tokenizer.previous", "tokenizer.previous-2")
+    }
+    assert seeds == {"tokenizer": 3, "tokenizer.previous": 1, "tokenizer.previous-2": 2}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of ours catches it."""
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    class Interrupting(stage_module.ProgressCallback):
+        def on_step_end(self, args, state, control, **kwargs) -> None:
+            super().on_step_end(args, state, control, **kwargs)
+            if state.global_step == step:
+                raise Killed
+
+    monkeypatch.setattr(stage_module, "ProgressCallback", Interrupting)
+
+
+@pytest.mark.parametrize("step", [5, 7, 3])  # after the first epoch's checkpoint; in the second epoch; before any
+@pytest.mark.parametrize("save_steps", [None, 2])
+@pytest.mark.parametrize("stage", BOTH)
+def test_interrupted_equals_uninterrupted_bit_for_bit(
+    tiny_config: Path, run_dir: Path, tmp_path: Path, monkeypatch, stage: str, save_steps: int | None, step: int
+) -> None:
+    """With dropout on, and in the middle of an epoch."""
+    config = json.loads((GOLDEN / "predictor" / "config.json").read_text())
+    (tmp_path / "dropped").mkdir()
+    (tmp_path / "dropped" / "config.json").write_text(json.dumps(config | {"resid_dropout_p": 0.2}))
+    (tmp_path / "dropped" / "model.safetensors").symlink_to(GOLDEN / "predictor" / "model.safetensors")
+    overrides = [f"model_paths.pretrained_predictor={tmp_path / 'dropped'}", "training.batch_size=12"]
+    overrides += [f"training.save_steps={save_steps}"] if save_steps else []
+    stages = [stage]
+    run(tiny_config, *overrides, stages=stages)
+    expected, expected_metrics = weights(run_dir / stage), read_metrics(run_dir / stage)
+    (run_dir / stage).rename(tmp_path / "uninterrupted")
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        interrupt_at(patched, step)
+        run(tiny_config, *overrides, stages=stages)
+    assert not StageRecord.read(run_dir / stage).finished
+    result = run(tiny_config, *overrides, stages=stages, skip_existing=True)
+    assert equal(weights(run_dir / stage), expected)
+    last = f"checkpoints/checkpoint-{result.records[stage].steps}/model.safetensors"
+    assert equal(load_file(run_dir / stage / last), load_file(tmp_path / "uninterrupted" / last))
+    figures = [
+        [(line["step"], line.get("loss"), line.get("val_loss")) for line in m]
+        for m in (read_metrics(run_dir / stage), expected_metrics)
+    ]
+    assert figures[0] == figures[1]
+
+
+def test_resume_with_other_settings_is_refused(tiny_config: Path, run_dir: Path, monkeypatch) -> None:
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        interrupt_at(patched, 5)
+        run(tiny_config, stages=["tokenizer"])
+    before = weights(run_dir / "tokenizer")
+    with pytest.raises(ConfigError, match=r"other settings \(training.tokenizer_learning_rate 0.01 → 0.02\)"):
+        run(tiny_config, "training.tokenizer_learning_rate=0.02", stages=["tokenizer"], skip_existing=True)
+    assert equal(weights(run_dir / "tokenizer"), before)
+    run(tiny_config, "training.log_interval=3", stages=["tokenizer"], skip_existing=True)  # changes nothing
+
+
+def test_a_skipped_stage_with_other_settings_is_said(tiny_config: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(tiny_config, stages=["tokenizer"])
+    with caplog.at_level(logging.WARNING, logger="kronos"):
+        run(tiny_config, "data.clip=4.0", stages=["tokenizer"], skip_existing=True)
+    assert "trained with other settings (data.clip 5.0 → 4.0)" in caplog.text
+
+
+def test_a_base_model_of_another_tokenizer_is_trained_anew(tiny_config: Path, run_dir: Path) -> None:
+    run(tiny_config)
+    run(tiny_config, "training.tokenizer_learning_rate=0.02", stages=["tokenizer"])
+    record = run(tiny_config, stages=["basemodel"], skip_existing=True).records["basemodel"]
+    tokenizer = KronosTokenizer.from_pretrained(run_dir / "tokenizer" / "best_model")
+    assert record.tokenizer_hash == hash_weights(tokenizer)
+    assert (run_dir / "basemodel.previous" / "best_model").is_dir()
+
+
+def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    for step, state in ((10, "{}"), (20, '{"global'), (30, None)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert newest_checkpoint(tmp_path).name == "checkpoint-10"
+
+
+def test_the_base_model_s_tokenizer(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
+    """Stage 1's where there is one, else the pretrained one; never a random one."""
+    pretrained = hash_weights(KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"))
+    off = "experiment.train_tokenizer=false"
+    assert run(tiny_config, off, stages=["basemodel"]).records["basemodel"].tokenizer_hash == pretrained
+    with pytest.raises(ConfigError, match="needs a trained tokenizer"):
+        run(tiny_config, off, "experiment.pre_trained_tokenizer=false", stages=["basemodel"])
+    run(tiny_config, stages=["tokenizer"])
+    own = hash_weights(KronosTokenizer.from_pretrained(run_dir / "tokenizer" / "best_model"))
+    assert own != pretrained
+    assert run(tiny_config, off, stages=["basemodel"]).records["basemodel"].tokenizer_hash == own
+    elsewhere = run_dir.rename(tmp_path / "elsewhere") / "tokenizer" / "best_model"
+    named = run(tiny_config, off, f"model_paths.finetuned_tokenizer={elsewhere}", stages=["basemodel"])
+    assert named.records["basemodel"].tokenizer_hash == own
+
+
+def test_an_unfinished_tokenizer_is_not_used(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        interrupt_at(patched, 5)
+        run(tiny_config, stages=["tokenizer"])
+    with pytest.raises(ConfigError, match="the tokenizer stage was interrupted"):
+        run(tiny_config, stages=["basemodel"])
+
+
+def test_from_scratch_from_a_folder_s_config(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "architecture").mkdir()
+    (tmp_path / "architecture" / "config.json").write_text((GOLDEN / "tokenizer" / "config.json").read_text())
+    overrides = ["experiment.pre_trained=false", f"model_paths.pretrained_tokenizer={tmp_path / 'architecture'}"]
+    run(tiny_config, *overrides, "training.tokenizer_learning_rate=1e-9", stages=["tokenizer"])
+    assert not equal(weights(run_dir / "tokenizer"), load_file(GOLDEN / "tokenizer" / "model.safetensors"))
+
+
+def test_accumulation_changes_memory_not_the_base_model(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
+    run(tiny_config, stages=["basemodel"])
+    (run_dir / "basemodel").rename(tmp_path / "whole")
+    run(tiny_config, "training.accumulation_steps=4", stages=["basemodel"])
+    whole, parts = (StageRecord.read(folder) for folder in (tmp_path / "whole", run_dir / "basemodel"))
+    assert whole.steps == parts.steps == 2 * 3
+    assert parts.best_loss == pytest.approx(whole.best_loss, rel=1e-5)
+    norms = [
+        [line["grad_norm"] for line in read_metrics(folder) if "grad_norm" in line]
+        for folder in (tmp_path / "whole", run_dir / "basemodel")
+    ]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+
+
+def test_workers_change_nothing(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
+    run(tiny_config, stages=["tokenizer"])
+    (run_dir / "tokenizer").rename(tmp_path / "alone")
+    run(tiny_config, "training.num_workers=2", stages=["tokenizer"])
+    assert equal(weights(run_dir / "tokenizer"), weights(tmp_path / "alone"))
+
+
+def test_validation_gives_the_same_figure_for_the_same_weights(tiny_config: Path, run_dir: Path) -> None:
+    first = run(tiny_config, stages=["basemodel"]).records["basemodel"]
+    again = run(tiny_config, "training.seed=99", stages=["basemodel"]).records["basemodel"]
+    assert first.start_loss == again.start_loss
+
+
+def test_validation_counts_each_window_once(tiny_config: Path, run_dir: Path) -> None:
+    """17 validation windows in batches of 16: the average is over windows, not over batches."""
+    result = run(tiny_config, stages=["tokenizer"])
+    config: Config = load_config(tiny_config)
+    windows = WindowDataset(result.candles, result.splits["val"].window_starts, config.data)
+    tokenizer = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
+    with torch.no_grad():
+        loss = tokenizer(windows.__getitems__(range(len(windows)))["candles"]).window_loss.double().mean()
+    assert len(windows) == 17
+    assert result.records["tokenizer"].start_loss == pytest.approx(loss.item(), rel=1e-6)
+
+
+def test_a_diverged_run_says_so_and_keeps_the_best(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
+    broken = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
+    with torch.no_grad():
+        broken.head.bias[0] = float("nan")
+    broken.save_pretrained(tmp_path / "broken")
+    with pytest.raises(KronosError, match="the validation loss is nan at step 0"):
+        run(tiny_config, f"model_paths.pretrained_tokenizer={tmp_path / 'broken'}", stages=["tokenizer"])
+
+
+def test_a_batch_larger_than_the_train_set(tiny_config: Path) -> None:
+    with pytest.raises(DataError, match=r"batch_size is 512, but there are only 61 train windows: .* at most 61"):
+        run(tiny_config, "training.batch_size=512", stages=["tokenizer"])
+
+
+def test_noise_belongs_to_the_window_and_the_step() -> None:
+    together = draw_uniforms(3, 5, torch.tensor([7, 8, 9]), 20)
+    assert torch.equal(together[1:2], draw_uniforms(3, 5, torch.tensor([8]), 20))
+    assert not torch.equal(together[1], draw_uniforms(3, 6, torch.tensor([8]), 20)[0])
+    assert not torch.equal(together[1], draw_uniforms(4, 5, torch.tensor([8]), 20)[0])
+    assert together.min() >= 0 and together.max() < 1
+
+
+def test_weight_decay_is_for_linear_layers_only() -> None:
+    model = Kronos.from_pretrained(GOLDEN / "predictor")
+    decayed = stage_module.KronosTrainer.get_decay_parameter_names(None, model)
+    assert "transformer.0.ffn.w1.weight" in decayed and "head.proj_s1.weight" in decayed
+    assert not [name for name in decayed if "norm" in name or "bias" in name or "emb_s" in name or "time_emb" in name]
