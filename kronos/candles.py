@@ -37,8 +37,8 @@ def compute_calendar(timestamps: pd.Series | pd.Index) -> Float32Array:
         timestamps: T local (exchange) times.
 
     Returns:
-        (T, 5) float32: minute, hour, weekday (Monday 0), day of month, month.
+        (T, 5) float32: minute, hour, weekday (Monday 0), day of month, month; each column contiguous.
     """
     index = pd.DatetimeIndex(timestamps)
     fields = [index.minute, index.hour, index.day_of_week, index.day, index.month]
-    return np.stack(fields, axis=-1).astype(np.float32)
+    return np.asfortranarray(np.stack(fields, axis=-1), np.float32)

@@ -47,7 +47,7 @@ ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}:?\d{2})$"
 class Candles:
     """One symbol's candles, oldest first.
 
-    values: (N, 6) contiguous float32, open, high, low, close, volume, amount, in the file's units.
+    values: (N, 6) float32, open, high, low, close, volume, amount, in the file's units; each column contiguous.
     calendar: (N, 5) float32, minute, hour, weekday, day, month.
     timestamps: N local (exchange) times without a zone.
     """
@@ -96,7 +96,7 @@ def read_candles(path: Path) -> Candles:
     values = stack_columns({name: _to_numbers(table, name) for name in CANDLE_COLUMNS if name in table.frame})
     order = _order_by_time(table, instants)
     timestamps = pd.DatetimeIndex(local.iloc[order])
-    return Candles(np.ascontiguousarray(values[order], np.float32), compute_calendar(timestamps), timestamps, str(path))
+    return Candles(np.asfortranarray(values[order], np.float32), compute_calendar(timestamps), timestamps, str(path))
 
 
 def _read_table(path: Path) -> _Table:

@@ -76,9 +76,9 @@ class WindowDataset(Dataset[dict[str, Tensor]]):
         self._starts = np.asarray(window_starts)
         self._lookback = config.lookback_window
         self._clip = config.clip
-        # Views, (windows, features, T): nothing is copied until a batch is gathered.
-        self._values = sliding_window_view(candles.values, config.window, axis=0)
-        self._calendar = sliding_window_view(candles.calendar, config.window, axis=0)
+        # Views, nothing is copied until a batch is gathered; (features, windows, T), so that sums run along memory.
+        self._values = sliding_window_view(candles.values.T, config.window, axis=1)
+        self._calendar = sliding_window_view(candles.calendar.T, config.window, axis=1)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -89,11 +89,11 @@ class WindowDataset(Dataset[dict[str, Tensor]]):
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """Return a whole batch; torch's DataLoader calls this where a dataset has it."""
         starts = self._starts[np.asarray(indices)]
-        candles = self._values[starts].transpose(0, 2, 1)
+        candles = self._values[:, starts].transpose(1, 2, 0)
         statistics = Statistics.compute(candles[:, : self._lookback])
         batch: dict[str, Array] = {
             "candles": np.ascontiguousarray(statistics.normalise(candles, self._clip)),
-            "stamp": np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1)),
+            "stamp": np.ascontiguousarray(self._calendar[:, starts].transpose(1, 2, 0)),
             "window": starts,
         }
         return {key: torch.from_numpy(value) for key, value in batch.items()}

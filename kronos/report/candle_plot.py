@@ -46,7 +46,7 @@ def draw_forecast(
     for axes in (prices, volumes):
         axes.axvline(first - 0.5, color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2)
         axes.grid(axis="y", alpha=0.25)
-        axes.margins(x=0.01)
+        axes.margins(x=0.01, y=0.05)
         axes.spines[["top", "right"]].set_visible(False)
     _label(prices, volumes, history.index.append(forecast.index), title, with_truth=truth is not None)
     with replacing(path) as temporary:
@@ -60,6 +60,7 @@ def _draw_candles(prices: Axes, volumes: Axes, candles: pd.DataFrame, x: np.ndar
     prices.vlines(x, low, bottom, color=colour, linewidth=0.9)
     prices.vlines(x, top, high, color=colour, linewidth=0.9)
     fill = np.where(closed >= opened, "white", colour)
+    prices.use_sticky_edges = False  # or a low body would touch the frame
     prices.bar(x, top - bottom, width, bottom, color=fill, edgecolor=colour, linewidth=0.9)
     volumes.bar(x, candles["volume"], width, color=colour)
 

@@ -65,9 +65,9 @@ def test_column_order_spaces_and_extra_columns(tmp_path: Path, caplog: pytest.Lo
     assert "columns ignored: note" in caplog.text
 
 
-def test_values_are_contiguous_float32(tmp_path: Path) -> None:
+def test_each_column_is_contiguous_float32(tmp_path: Path) -> None:
     values = read(tmp_path, with_times("2024-06-18 09:35")).values
-    assert values.dtype == np.float32 and values.flags["C_CONTIGUOUS"]
+    assert values.dtype == np.float32 and values.T.flags["C_CONTIGUOUS"]
 
 
 def test_absent_and_blank_volume_and_amount(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

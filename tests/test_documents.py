@@ -1,0 +1,76 @@
+"""What the documents say is so: their commands, their keys, their files."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from kronos.config import Config, load_config
+from tests.conftest import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "README_CN.md"]
+COMMAND = re.compile(r"^(?:DIST_BACKEND=\w+ )?(?:python|torchrun) .*\.py .*$", re.MULTILINE)
+
+
+def commands(path: Path) -> list[str]:
+    text = path.read_text()
+    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    tables = "\n".join(re.findall(r"`((?:python|torchrun) [^`]*)`", text))
+    configs = "\n".join(
+        line.removeprefix("# Launch:").strip()
+        for c in (ROOT / "configs").glob("*.yaml")
+        for line in c.read_text().splitlines()
+        if line.startswith("# Launch:")
+    )
+    return COMMAND.findall("\n".join([blocks, tables, configs]))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_name_files_and_keys_that_exist(path: Path) -> None:
+    found = commands(path)
+    assert len(found) > 10
+    for command in found:
+        words = list(shlex.split(command, comments=True))
+        script = next(word for word in words if word.endswith(".py"))
+        assert (ROOT / script).is_file(), command
+        source = (ROOT / script).read_text() + (ROOT / "kronos/cli/train.py").read_text()
+        after = words[words.index(script) + 1 :]
+        for option in (word for word in after if word.startswith("--")):
+            assert f'"{option}"' in source, command
+        if "--config" in after and (config := after[after.index("--config") + 1]) != "configs/x.yaml":
+            load_config(ROOT / config, [word for word in after if re.match(r"\w+\.\w+=", word)])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_tree_is_the_tree(path: Path) -> None:
+    text = path.read_text()
+    for file in (ROOT / "kronos").rglob("*.py"):
+        if not file.name.startswith("__"):
+            name = file.name if file.name != "version.py" else "kronos"
+            assert name in text, file
+
+
+def test_readme_s_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    golden = str(ROOT / "tests" / "golden")
+    code = code.replace("finetuned/demo/tokenizer/best_model", f"{golden}/tokenizer")
+    code = code.replace("finetuned/demo/basemodel/best_model", f"{golden}/predictor")
+    monkeypatch.chdir(ROOT)
+    names: dict = {}
+    exec(code, names)
+    assert len(names["forecast"]) == 24 and names["forecast"].notna().all(axis=None)
+
+
+def test_every_key_is_documented() -> None:
+    table = (ROOT / "docs" / "configuration.md").read_text()
+    for name, section in Config.model_fields.items():
+        assert f"**{name}**" in table
+        for key in section.annotation.model_fields:
+            assert f"`{key}`" in table, key
