@@ -100,6 +100,7 @@ def run_stage(config: Config, stage: Stage, skip_existing: bool) -> StageRecord:
         if found.finished and found.tokenizer_hash == stage.record.tokenizer_hash:
             return _skip(stage, found)
         checkpoint = None if found.finished else _resume_point(stage, found)
+    PartialState().wait_for_everyone()  # until all have looked at what is there
     with rank_0_first() as is_rank_0:
         if is_rank_0 and checkpoint is None:
             _set_aside(stage.folder)

@@ -1,5 +1,11 @@
+import hashlib
+import http.server
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +14,7 @@ import torch
 from kronos.errors import CheckpointError
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, ROOT
 
 
 @pytest.fixture
@@ -107,3 +113,64 @@ def test_presets_have_the_published_sizes(name: str, millions: float) -> None:
 @pytest.mark.parametrize(("model_class", "name"), [(KronosTokenizer, "Kronos-Tokenizer-base"), (Kronos, "Kronos-mini")])
 def test_hub_names(model_class: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model_class.from_pretrained(f"NeoQuasar/{name}")
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Answers as the hub does for one repository: the golden predictor's files."""
+
+    def do_HEAD(self) -> None:
+        self.respond(with_body=False)
+
+    def do_GET(self) -> None:
+        self.respond(with_body=True)
+
+    def respond(self, with_body: bool) -> None:
+        repository, _, name = self.path.lstrip("/").partition("/resolve/main/")
+        file = GOLDEN / "predictor" / name
+        if repository != "NeoQuasar/Kronos-tiny" or not file.is_file():
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.end_headers()
+            return
+        content = file.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.end_headers()
+        if with_body:
+            self.wfile.write(content)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_hub_name_from_a_hub(tmp_path: Path) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = os.environ | {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    code = """
+from kronos import CheckpointError, Kronos
+from kronos.model.pretrained import hash_weights
+print(hash_weights(Kronos.from_pretrained("NeoQuasar/Kronos-tiny")))
+try:
+    Kronos.from_pretrained("NeoQuasar/Kronos-none")
+except CheckpointError as error:
+    print(error)
+"""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, check=False
+        )
+    finally:
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    loaded, error = done.stdout.splitlines()
+    assert loaded == hash_weights(Kronos.from_pretrained(GOLDEN / "predictor"))
+    assert error.startswith("NeoQuasar/Kronos-none: no folder of this name here")
