@@ -1,10 +1,15 @@
 """Fine-tune the Kronos foundation model on your own K-lines, and see honestly whether it helped."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from kronos.config import Config, load_config
 from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
-from kronos.forecast import KronosPredictor
-from kronos.model import Kronos, KronosTokenizer
 from kronos.version import __version__
+
+if TYPE_CHECKING:
+    from kronos.forecast import KronosPredictor
+    from kronos.model import Kronos, KronosTokenizer
 
 __all__ = [
     "CheckpointError",
@@ -18,3 +23,12 @@ __all__ = [
     "__version__",
     "load_config",
 ]
+
+# These bring PyTorch with them, which takes seconds; a faulty YAML or --help should not wait for it.
+_LAZY = {"Kronos": "kronos.model", "KronosPredictor": "kronos.forecast", "KronosTokenizer": "kronos.model"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

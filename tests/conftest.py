@@ -4,17 +4,17 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # for models this small; and threads that wait for each other on a busy machine crawl
+)
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 REAL_CANDLES = ROOT.parent / "shared" / "data" / "ashare_600977_5min.csv"
-
-torch.set_num_threads(2)
 
 
 def load_vectors(name: str) -> dict[str, Tensor]:

@@ -28,6 +28,14 @@ class Process(NamedTuple):
     world_size: int
 
 
+def be_a_good_neighbour() -> None:
+    """Let PyTorch's CPU threads sleep while they wait for each other; to be called before PyTorch is imported.
+
+    By default they spin, and one other busy program is enough to make small models crawl (benchmarks/busy_machine.py).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def read_process() -> Process:
     """Read what torchrun, or another launcher, says about this process.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kronos.cli.environment import (
+    be_a_good_neighbour,
     errors_reported,
     log_to_file,
     read_backend_override,
@@ -59,6 +60,7 @@ def train_base_model(config: ConfigOption, overrides: Overrides = None, skip_exi
 def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool, stages: Sequence[str]) -> None:
     """Load the configuration, train the stages, draw the forecasts, say where everything is."""
     with errors_reported():
+        be_a_good_neighbour()
         start_logging()
         process = read_process()
         start_logging(process.rank)

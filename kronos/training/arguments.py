@@ -64,10 +64,13 @@ def _check_means(config: Config) -> None:
     Raises:
         ConfigError: one is not.
     """
-    if config.device.use_cuda and not torch.cuda.is_available():
+    device = config.device
+    asked_for = device.use_cuda or (device.use_cuda is None and device.device_id > 0)
+    if asked_for and not torch.cuda.is_available():
         raise ConfigError(
-            "device.use_cuda is true, but PyTorch sees no CUDA device here: set device.use_cuda=false to compute on the "
-            "CPU, or install a CUDA build of PyTorch and check nvidia-smi."
+            f"CUDA device {device.device_id} is asked for (device.use_cuda, device.device_id), but PyTorch sees none of that "
+            "number here: set device.use_cuda=false to compute on the CPU, or install a CUDA build of PyTorch and check "
+            "nvidia-smi."
         )
     if config.experiment.use_comet and importlib.util.find_spec("comet_ml") is None:
         raise ConfigError(

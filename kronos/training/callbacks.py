@@ -33,6 +33,7 @@ class ProgressCallback(TrainerCallback):
         self._stage = stage
         self._metrics_path = metrics_path
         self._bar: tqdm[Any] | None = None
+        self._validation_bar: tqdm[Any] | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -79,6 +80,20 @@ class ProgressCallback(TrainerCallback):
             memory_mb=round(memory),
         )
 
+    def on_prediction_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        if self._bar is None:
+            return
+        if self._validation_bar is None:
+            total = len(kwargs["eval_dataloader"])
+            self._validation_bar = tqdm(desc="validation", total=total, unit="batch", disable=None, leave=False)
+        self._validation_bar.update()
+
     def on_evaluate(
         self,
         args: TrainingArguments,
@@ -88,6 +103,9 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         if not state.is_world_process_zero:
             return
+        if self._validation_bar is not None:
+            self._validation_bar.close()
+            self._validation_bar = None
         loss: float = kwargs["metrics"]["eval_loss"]
         note = "  (the untouched model)" if state.global_step == 0 else ""
         logger.info(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kronos.config import Config
@@ -64,6 +65,8 @@ def collect_settings(config: Config, stage: StageName, candles: Candles) -> dict
             "log_interval",
             "save_steps",
             "num_workers",
+            "batch_size",
+            "accumulation_steps",
             f"{other}_learning_rate",
             "basemodel_epochs" if stage == "tokenizer" else "tokenizer_epochs",
         },
@@ -76,6 +79,7 @@ def collect_settings(config: Config, stage: StageName, candles: Candles) -> dict
     }
     settings[f"model_paths.pretrained_{own}"] = getattr(config.model_paths, f"pretrained_{own}")
     settings[f"experiment.pre_trained_{own}"] = getattr(config.experiment, f"pre_trained_{own}")
+    settings["windows a step"] = config.training.batch_size * PartialState().num_processes
     settings["candles"] = candles.content_hash()
     return settings
 

@@ -1,6 +1,7 @@
 """One stage: a model, windows, the Trainer. Tokenizer and base model differ only in what stands here as data."""
 
 import gc
+import itertools
 import json
 import logging
 import shutil
@@ -97,7 +98,7 @@ def run_stage(config: Config, stage: Stage, skip_existing: bool) -> StageRecord:
     _check_batch_fits(config, stage)
     checkpoint = None
     if skip_existing and (found := StageRecord.read(stage.folder)):
-        if found.finished and found.tokenizer_hash == stage.record.tokenizer_hash:
+        if found.finished and found.tokenizer_hash == stage.record.tokenizer_hash and stage.best_model.is_dir():
             return _skip(stage, found)
         checkpoint = None if found.finished else _resume_point(stage, found)
     PartialState().wait_for_everyone()  # until all have looked at what is there
@@ -201,17 +202,22 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def _set_aside(folder: Path) -> None:
-    """Make room for a new stage without losing a trained model that may be there."""
+    """Make room for a new stage without losing what may be there."""
     if not folder.exists():
         return
     found = StageRecord.read(folder)
-    if not any(folder.iterdir()) or (found and not found.finished and not found.best_step):
-        shutil.rmtree(folder)  # nothing was trained in it yet
+    checkpoints = folder / "checkpoints"
+    untrained = found and not found.finished and not found.best_step and newest_checkpoint(checkpoints) is None
+    if untrained or not any(folder.iterdir()):
+        shutil.rmtree(folder)
         return
-    names = (
-        folder.with_name(f"{folder.name}.previous{suffix}") for suffix in ["", *(f"-{n}" for n in range(2, 10**6))]
-    )
-    aside = next(name for name in names if not name.exists())
+    if found and found.finished:
+        shutil.rmtree(checkpoints, ignore_errors=True)  # large, and nothing will be resumed from them
+    aside = folder.with_name(f"{folder.name}.previous")
+    for n in itertools.count(2):
+        if not aside.exists():
+            break
+        aside = folder.with_name(f"{folder.name}.previous-{n}")
     folder.rename(aside)
     logger.info("an earlier %s was there; it is now %s (--skip-existing would have kept it)", folder.name, aside)
 

@@ -59,6 +59,7 @@ class KronosTrainer(Trainer):
         would count twice; and it would bring every logit to the CPU.
         """
         self.model.eval()
+        self.callback_handler.eval_dataloader = dataloader
         losses = []
         for batch in dataloader:
             with torch.no_grad():

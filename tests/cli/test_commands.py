@@ -177,8 +177,9 @@ def test_bad_usage_is_status_2(tiny_config: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_asked_for_and_absent(tiny_config: Path) -> None:
-    result = invoke("--config", tiny_config, "device.use_cuda=true")
-    assert result.exit_code == 1 and "set device.use_cuda=false" in result.stderr
+    for override in ("device.use_cuda=true", "device.device_id=3"):
+        result = invoke("--config", tiny_config, override)
+        assert result.exit_code == 1 and "set device.use_cuda=false" in result.stderr
 
 
 def test_world_size_without_a_rendezvous(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

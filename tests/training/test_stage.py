@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,13 @@ def test_a_new_run_sets_the_old_one_aside(tiny_config: Path, run_dir: Path) -> N
     assert seeds == {"tokenizer": 3, "tokenizer.previous": 1, "tokenizer.previous-2": 2}
 
 
+def test_a_finished_stage_whose_model_was_removed_is_trained_again(tiny_config: Path, run_dir: Path) -> None:
+    run(tiny_config, stages=["tokenizer"])
+    shutil.rmtree(run_dir / "tokenizer" / "best_model")
+    run(tiny_config, stages=["tokenizer"], skip_existing=True)
+    KronosTokenizer.from_pretrained(run_dir / "tokenizer" / "best_model")
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing of ours catches it."""
 
@@ -179,6 +187,8 @@ def test_resume_with_other_settings_is_refused(tiny_config: Path, run_dir: Path,
     with pytest.raises(ConfigError, match=r"other settings \(training.tokenizer_learning_rate 0.01 → 0.02\)"):
         run(tiny_config, "training.tokenizer_learning_rate=0.02", stages=["tokenizer"], skip_existing=True)
     assert equal(weights(run_dir / "tokenizer"), before)
+    with pytest.raises(ConfigError, match="windows a step 16 → 8"):
+        run(tiny_config, "training.batch_size=8", stages=["tokenizer"], skip_existing=True)
     run(tiny_config, "training.log_interval=3", stages=["tokenizer"], skip_existing=True)  # changes nothing
 
 
