@@ -32,3 +32,4 @@ check: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/windows.py
+	$(BIN)/python benchmarks/busy_machine.py

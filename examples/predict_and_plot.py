@@ -14,19 +14,19 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from kronos import Config, DataError, Kronos, KronosError, KronosPredictor, KronosTokenizer, load_config
+from kronos import Config, DataError, KronosError, KronosPredictor
 from kronos.data import read_candles
 from kronos.report.candle_plot import draw_forecast
 from kronos.report.run_report import to_frame
-from kronos.training.pipeline import find_tokenizer
+from kronos.training.saved_run import load_saved_run
 
 
 def cut(frame: pd.DataFrame, origin: str | None, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split a frame into the lookback that ends at the origin and the horizon after it."""
     lookback, horizon = config.data.lookback_window, config.data.predict_window
     time = pd.to_datetime(origin, errors="coerce")
-    if origin is not None and time is pd.NaT:
-        raise DataError(f"--origin {origin!r} is not a time; write it like 2024-04-02 10:10.")
+    if origin is not None and (time is pd.NaT or time.tzinfo):
+        raise DataError(f"--origin {origin!r} is not a local time; write it like 2024-04-02 10:10.")
     end = len(frame) - horizon if origin is None else frame.index.searchsorted(time, side="right")
     if not lookback <= end <= len(frame) - horizon:
         raise DataError(
@@ -45,9 +45,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("forecast.png"))
     options = parser.parse_args()
 
-    config = load_config(options.run / "config.yaml")
-    tokenizer = KronosTokenizer.from_pretrained(find_tokenizer(config))
-    model = Kronos.from_pretrained(config.model_paths.basemodel_dir / "best_model")
+    config, tokenizer, model = load_saved_run(options.run)
     predictor = KronosPredictor(model, tokenizer, max_context=config.data.max_context, clip=config.data.clip)
 
     candles = read_candles(options.data or config.data.data_path)

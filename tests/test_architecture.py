@@ -33,7 +33,10 @@ def level(name: str) -> int:
 
 def imported_rooms(path: Path) -> set[str]:
     nodes = list(ast.walk(ast.parse(path.read_text())))
-    modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    assert not [node for node in froms if node.level], f"{path}: relative import"
+    modules = [node.module for node in froms if node.module != "kronos"]
+    modules += [f"kronos.{alias.name}" for node in froms if node.module == "kronos" for alias in node.names]
     modules += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     return {module.split(".")[1] for module in modules if module.startswith("kronos.")} - {room(path)}
 
@@ -59,7 +62,7 @@ def test_files_and_functions_stay_short(path: Path) -> None:
     assert text.count("\n") <= 300
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 75, node.name  # with a full docstring
+            assert (node.end_lineno or 0) - node.lineno <= 65, node.name  # with a full docstring
 
 
 def test_only_cli_prints_and_reads_the_environment() -> None:

@@ -70,7 +70,9 @@ def select_cuda_device(device_id: int, process: Process) -> None:
     """Let a process that runs alone see one GPU only; torchrun's processes take the one of their local rank."""
     if process.world_size > 1:
         return
-    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    visible = os.environ["CUDA_VISIBLE_DEVICES"].split(",") if "CUDA_VISIBLE_DEVICES" in os.environ else None
+    if visible == [""]:  # the usual way to hide all GPUs
+        return
     if visible and device_id >= len(visible):
         raise ConfigError(
             f"device.device_id is {device_id}, but CUDA_VISIBLE_DEVICES lists only {len(visible)} devices."
@@ -124,6 +126,9 @@ def errors_reported() -> Iterator[None]:
             # Most errors strike every rank, and rank 0's exit ends the others; only an error of one rank alone is left.
             time.sleep(ANOTHER_RANK_SPEAKS_SECONDS)
         logger.critical("error: %s" if rank == "0" else f"error on rank {rank}: %s", error)
+        raise typer.Exit(1) from None
+    except OSError as error:  # a full disk, a folder where a file should be
+        logger.critical("error: %s", f"{error.filename}: {error.strerror}" if error.filename else error)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         logger.critical("interrupted; the same command with --skip-existing goes on from the last checkpoint")

@@ -19,7 +19,6 @@ from kronos.cli.environment import (
     start_logging,
 )
 from kronos.config import Config, load_config
-from kronos.errors import ConfigError
 
 if TYPE_CHECKING:
     from kronos.training.arguments import StageName
@@ -43,21 +42,27 @@ def train(
     skip_basemodel: Annotated[bool, typer.Option("--skip-basemodel", help="Do not train the base model.")] = False,
 ) -> None:
     """Fine-tune the tokenizer, then the base model, then draw forecasts on held-out candles."""
-    skipped = {"tokenizer": skip_tokenizer, "basemodel": skip_basemodel}
-    run_training(config, overrides or [], skip_existing, [name for name in skipped if not skipped[name]])
+    off = [
+        f"experiment.train_{name}=false"
+        for name, skip in (("tokenizer", skip_tokenizer), ("basemodel", skip_basemodel))
+        if skip
+    ]
+    run_training(config, [*(overrides or []), *off], skip_existing)
 
 
 def train_tokenizer(config: ConfigOption, overrides: Overrides = None, skip_existing: SkipExisting = False) -> None:
     """Fine-tune the tokenizer alone."""
-    run_training(config, [*(overrides or []), "experiment.train_tokenizer=true"], skip_existing, ["tokenizer"])
+    stages = ["experiment.train_tokenizer=true", "experiment.train_basemodel=false"]
+    run_training(config, [*(overrides or []), *stages], skip_existing)
 
 
 def train_base_model(config: ConfigOption, overrides: Overrides = None, skip_existing: SkipExisting = False) -> None:
     """Fine-tune the base model alone, on the tokenizer that its stage left or, without one, the pretrained one."""
-    run_training(config, [*(overrides or []), "experiment.train_basemodel=true"], skip_existing, ["basemodel"])
+    stages = ["experiment.train_tokenizer=false", "experiment.train_basemodel=true"]
+    run_training(config, [*(overrides or []), *stages], skip_existing)
 
 
-def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool, stages: Sequence[str]) -> None:
+def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool) -> None:
     """Load the configuration, train the stages, draw the forecasts, say where everything is."""
     with errors_reported():
         be_a_good_neighbour()
@@ -67,26 +72,22 @@ def run_training(config_path: Path, overrides: Sequence[str], skip_existing: boo
         config = load_config(config_path, [*read_backend_override(), *overrides])
         select_cuda_device(config.device.device_id, process)
         log_to_file(config.model_paths.base_save_path / "logs", process.rank)
-        _run(config, process.rank, process.world_size, skip_existing or config.experiment.skip_existing, stages)
+        _run(config, process.rank, process.world_size, skip_existing or config.experiment.skip_existing)
 
 
-def _run(config: Config, rank: int, world_size: int, skip_existing: bool, stages: Sequence[str]) -> None:
-    # Imported here, so that --help and a faulty YAML answer at once.
+def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> None:
+    # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
     from accelerate import PartialState
 
     from kronos.report.run_report import draw_held_out_forecasts
     from kronos.training.arguments import start_process
     from kronos.training.pipeline import run_pipeline
 
-    enabled = {"tokenizer": config.experiment.train_tokenizer, "basemodel": config.experiment.train_basemodel}
-    wanted: list[StageName] = [name for name in ("tokenizer", "basemodel") if name in stages and enabled[name]]
-    if not wanted:
-        raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
     start_process(config, world_size)
-    result = run_pipeline(config, wanted, skip_existing)
+    result = run_pipeline(config, skip_existing)
     PartialState().destroy_process_group()  # the other ranks are done
     if rank == 0:
-        pictures = draw_held_out_forecasts(config, result) if "basemodel" in wanted else []
+        pictures = draw_held_out_forecasts(config, result) if config.experiment.train_basemodel else []
         _say_where(config, result.records, pictures)
 
 
@@ -95,9 +96,8 @@ def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: 
     model_paths = config.model_paths
     run_dir = model_paths.base_save_path
     rows = []
-    folders = {"tokenizer": model_paths.tokenizer_dir, "basemodel": model_paths.basemodel_dir}
     for name, record in records.items():
-        folder, label = folders[name], {"tokenizer": "tokenizer", "basemodel": "base model"}[name]
+        folder, label = model_paths.stage_dir(name), {"tokenizer": "tokenizer", "basemodel": "base model"}[name]
         rows.append((label, f"{folder / 'best_model'}  (validation loss {_compare(record)})"))
         rows.append(("", f"{folder / 'metrics.jsonl'}"))
     if pictures:

@@ -36,7 +36,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        faults = [_describe(details, places, path) for details in error.errors()]
+        faults = [
+            _describe(details, places, path)
+            for details in error.errors()
+            if details["type"] != "default_factory_not_called"
+        ]
         raise ConfigError("\n".join(faults)) from None
 
 
@@ -99,7 +103,9 @@ def _locate(node: CommentedMap, path: Path, prefix: KeyPath = ()) -> dict[KeyPat
     places = {}
     for key, value in node.items():
         keys = (*prefix, str(key))
-        places[keys] = f"{path}:{node.lc.key(key)[0] + 1}"
+        # A key merged in by << has no place of its own; its section has.
+        line = node.lc.key(key)[0] if key in (node.lc.data or {}) else node.lc.line
+        places[keys] = f"{path}:{line + 1}"
         if isinstance(value, CommentedMap):
             places |= _locate(value, path, keys)
     return places
@@ -112,10 +118,7 @@ def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override
         raise ConfigError(
             f"command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8."
         )
-    try:
-        value = _plain(YAML().load(text)) if text else ""
-    except YAMLError:
-        value = text
+    value = text if _is_text(keys) else _parse_value(text)
     section = values
     for key in keys[:-1]:
         section = section.setdefault(key, {})
@@ -123,6 +126,22 @@ def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override
             raise ConfigError(f"command line: {override}: {key} is a value, not a section.")
     section[keys[-1]] = value
     places[keys] = "command line"
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return _plain(YAML().load(text)) if text else ""
+    except YAMLError:
+        return text
+
+
+def _is_text(keys: KeyPath) -> bool:
+    """Whether a key holds a text or a path, which are taken as they stand: 000001 is a stock, not 1."""
+    section = Config.model_fields[keys[0]].annotation if keys[0] in Config.model_fields else None
+    if len(keys) != 2 or not (isinstance(section, type) and issubclass(section, BaseModel)):
+        return False
+    field = section.model_fields.get(keys[1])
+    return field is not None and field.annotation in (str, Path)
 
 
 def _describe(details: ErrorDetails, places: dict[KeyPath, str], path: Path) -> str:
@@ -134,6 +153,8 @@ def _describe(details: ErrorDetails, places: dict[KeyPath, str], path: Path) -> 
     match details["type"]:
         case "cross_field":
             return f"{place}: {details['msg']}."
+        case "string_type":
+            return f"{place}: {dotted} is {details['input']!r}; it must be a text, so put it in quotes."
         case "missing":
             return f"{place}: {dotted} is missing."
         case "extra_forbidden":

@@ -6,7 +6,16 @@ Every key of Kronos' own YAML files is here under its own name and does what it 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 # true is not 1, and "32" is not 32.
@@ -19,16 +28,29 @@ def _fault(key: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("cross_field", "{message}", {"key": key, "message": message})
 
 
+# ~ is the home folder.
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_empty(cls, values: Any) -> Any:
+        """Read a text or path key left blank as empty."""
+        if not isinstance(values, dict):
+            return values
+        texts = {key for key, field in cls.model_fields.items() if field.annotation in (str, Path)}
+        return {key: "" if value is None and key in texts else value for key, value in values.items()}
+
 
 class DataConfig(Section):
     """`data`: which candles, how long a window is, how the rows are split."""
 
-    data_path: Path
+    data_path: UserPath
     lookback_window: Integer = Field(512, ge=2)
     predict_window: Integer = Field(48, ge=1)
     max_context: Integer = Field(512, ge=2)  # tokens that a forecast attends to
@@ -104,11 +126,11 @@ class ModelPathsConfig(Section):
     pretrained_tokenizer: str = ""  # folder, hub name or, when training from scratch, a preset
     pretrained_predictor: str = ""
     exp_name: str = Field("default_experiment", min_length=1)
-    base_path: Path = Path("finetuned")
-    base_save_path: Path = Path()  # empty: {base_path}/{exp_name}
+    base_path: UserPath = Path("finetuned")
+    base_save_path: UserPath = Path()  # empty: {base_path}/{exp_name}
     tokenizer_save_name: str = Field("tokenizer", min_length=1)
     basemodel_save_name: str = Field("basemodel", min_length=1)
-    finetuned_tokenizer: Path = Path()  # empty: where stage 1 leaves its best model
+    finetuned_tokenizer: UserPath = Path()  # empty: where stage 1 leaves its best model
 
     @field_validator("base_save_path", mode="before")
     @classmethod
@@ -120,13 +142,22 @@ class ModelPathsConfig(Section):
     def _fill_finetuned_tokenizer(cls, value: Any, info: ValidationInfo) -> Any:
         return _expand(value, "{base_save_path}/{tokenizer_save_name}/best_model", info.data)
 
-    @property
-    def tokenizer_dir(self) -> Path:
-        return self.base_save_path / self.tokenizer_save_name
+    @field_validator("basemodel_save_name")
+    @classmethod
+    def _two_folders(cls, basemodel_save_name: str, info: ValidationInfo) -> str:
+        names = [info.data.get("tokenizer_save_name", "tokenizer"), basemodel_save_name]
+        if names[0] == names[1] or any(Path(name).name != name for name in names):
+            raise _fault(
+                "model_paths.basemodel_save_name",
+                f"tokenizer_save_name and basemodel_save_name must be two different plain folder names, got {names}",
+            )
+        return basemodel_save_name
 
-    @property
-    def basemodel_dir(self) -> Path:
-        return self.base_save_path / self.basemodel_save_name
+    def stage_dir(self, stage: Literal["tokenizer", "basemodel"]) -> Path:
+        """The folder of a stage."""
+        return (
+            self.base_save_path / {"tokenizer": self.tokenizer_save_name, "basemodel": self.basemodel_save_name}[stage]
+        )
 
 
 def _expand(value: Any, template: str, known: dict[str, Any]) -> Any:
@@ -205,7 +236,7 @@ class Config(Section):
         model_paths = info.data.get("model_paths")
         if model_paths is None or not experiment.train_tokenizer:
             return experiment
-        written = model_paths.tokenizer_dir / "best_model"
+        written = model_paths.stage_dir("tokenizer") / "best_model"
         if model_paths.finetuned_tokenizer != written:
             raise _fault(
                 "model_paths.finetuned_tokenizer",

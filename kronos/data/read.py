@@ -40,7 +40,7 @@ EPOCH_UNITS: dict[int, Literal["s", "ms", "us", "ns"]] = {
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 DATE_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{4}|\d{6})?")
-ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}:?\d{2})$"
+ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ def _read_table(path: Path) -> _Table:
         frame = pd.read_csv(path, skip_blank_lines=False, dtype=str, encoding="utf-8-sig")
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: the file is empty.") from None
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: not a well-formed CSV file: {str(error).strip()}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as CSV with UTF-8 encoding.") from None
+    except ValueError as error:  # pandas' own parser error among them
+        raise DataError(f"{path}: not a well-formed CSV file: {str(error).strip()}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
     if not isinstance(frame.index, pd.RangeIndex):
@@ -129,9 +129,12 @@ def _check_columns(table: _Table) -> None:
     path, frame = table.path, table.frame
     if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in frame]:
         raise DataError(f"{path}: column {', '.join(missing)} missing; the file has: {', '.join(frame.columns)}.")
+    known = (TIMESTAMP_COLUMN, *CANDLE_COLUMNS)
+    if twice := [name for name in known if f"{name}.1" in frame or (frame.columns == name).sum() > 1]:
+        raise DataError(f"{path}: column {', '.join(twice)} stands more than once; keep one.")
     if frame.empty:
         raise DataError(f"{path}: the file has a header but no candles.")
-    if extra := [name for name in frame if name not in (TIMESTAMP_COLUMN, *CANDLE_COLUMNS)]:
+    if extra := [name for name in frame if name not in known]:
         table.note(f"columns ignored: {', '.join(map(str, extra))}")
     if "volume" not in frame:
         table.note("no column volume; volume and amount are taken as 0")
@@ -144,12 +147,12 @@ def _to_numbers(table: _Table, name: str) -> Array:
     column = table.frame[name]
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     blank = column.isna().to_numpy() & (name not in PRICE_COLUMNS)
-    wrong = ~np.isfinite(numbers) & ~blank
+    wrong = ~(np.abs(numbers) <= np.finfo(np.float32).max) & ~blank
     if wrong.any():
         row = int(wrong.argmax())
         shown = "empty" if pd.isna(column[row]) else repr(column[row])
         more = f" ({wrong.sum() - 1:,} more such rows)" if wrong.sum() > 1 else ""
-        raise table.fault(row, f"{name} is {shown}, not a number{more}.")
+        raise table.fault(row, f"{name} is {shown}, not a finite number{more}.")
     if blank.any():
         table.note(f"{name} is blank in {blank.sum():,} rows, taken as 0")
     return np.where(blank, 0.0, numbers)

@@ -1,5 +1,6 @@
 """Chronological split, and windows gathered in batches from one contiguous array."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -38,29 +39,37 @@ def split_rows(n_rows: int, config: DataConfig, source: str) -> dict[SplitName, 
     Raises:
         DataError: a split is too short for a single window; says how many rows there are and are needed.
     """
+    splits = _bounds(n_rows, config)
+    for split in splits:
+        if not split.window_starts:
+            needs = _needs(split.name, config)
+            enough = next(n for n in itertools.count(n_rows) if all(s.window_starts for s in _bounds(n, config)))
+            ratio = getattr(config, f"{split.name}_ratio")
+            raise DataError(
+                f"{source}: {n_rows} rows, of which {split.name} gets {split.stop - split.start} ({split.name}_ratio "
+                f"{ratio:g}), but it needs at least {needs}. Use a file of at least {enough} rows, a larger "
+                f"{split.name}_ratio, or shorter windows."
+            )
+    return {split.name: split for split in splits}
+
+
+def _bounds(n_rows: int, config: DataConfig) -> list[Split]:
     train_stop = round(n_rows * config.train_ratio)
     val_stop = round(n_rows * (config.train_ratio + config.val_ratio))
-    bounds: dict[SplitName, tuple[int, int]] = {"train": (0, train_stop), "val": (train_stop, val_stop)}
+    bounds: list[tuple[SplitName, int, int]] = [("train", 0, train_stop), ("val", train_stop, val_stop)]
     if config.test_ratio:
-        bounds["test"] = (val_stop, n_rows)
-    splits = {}
-    for name, (start, stop) in bounds.items():
-        first = max(start - config.lookback_window, 0)
-        splits[name] = Split(name, start, stop, range(first, stop - config.window + 1))
-        if not splits[name].window_starts:
-            raise DataError(_too_short(name, stop - start, n_rows, config, source))
-    return splits
+        bounds.append(("test", val_stop, n_rows))
+    firsts = [max(start - config.lookback_window, 0) for _, start, _ in bounds]
+    return [
+        Split(name, start, stop, range(first, stop - config.window + 1))
+        for (name, start, stop), first in zip(bounds, firsts)
+    ]
 
 
-def _too_short(name: SplitName, n_split: int, n_rows: int, config: DataConfig, source: str) -> str:
-    needs = config.window if name == "train" else config.predict_window
-    ratio = {"train": config.train_ratio, "val": config.val_ratio, "test": config.test_ratio}[name]
-    parts = f"lookback_window {config.lookback_window} + predict_window {config.predict_window}"
-    return (
-        f"{source}: {n_rows} rows, of which {name} gets {n_split} ({name}_ratio {ratio:g}), but it needs at least {needs} "
-        f"({parts if name == 'train' else 'predict_window'}). Use a file of at least {int(np.ceil(needs / ratio))} rows, "
-        f"a larger {name}_ratio, or shorter windows."
-    )
+def _needs(name: SplitName, config: DataConfig) -> str:
+    if name != "train":
+        return f"{config.predict_window} (predict_window)"
+    return f"{config.window} (lookback_window {config.lookback_window} + predict_window {config.predict_window})"
 
 
 class WindowDataset(Dataset[dict[str, Tensor]]):

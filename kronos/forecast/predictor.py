@@ -12,10 +12,11 @@ from torch import nn
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar, stack_columns
 from kronos.data.normalize import Statistics
-from kronos.errors import CheckpointError, DataError
+from kronos.errors import DataError
 from kronos.forecast.generate import generate_paths
 from kronos.forecast.sampling import check_sampling
 from kronos.model import Kronos, KronosTokenizer
+from kronos.model.pretrained import check_pair
 
 Timestamps = pd.Series | pd.Index
 Module = TypeVar("Module", bound=nn.Module)
@@ -45,11 +46,7 @@ class KronosPredictor:
         Raises:
             CheckpointError: tokenizer and model have different bits.
         """
-        if (tokenizer.s1_bits, tokenizer.s2_bits) != (model.s1_bits, model.s2_bits):
-            raise CheckpointError(
-                f"the tokenizer writes {tokenizer.s1_bits} + {tokenizer.s2_bits} bits, but the base model reads "
-                f"{model.s1_bits} + {model.s2_bits}: they do not belong together."
-            )
+        check_pair(tokenizer, model, len(CANDLE_COLUMNS))
         self.device = torch.device(device) if device is not None else next(model.parameters()).device
         self.model = _on_device(model, self.device)
         self.tokenizer = _on_device(tokenizer, self.device)
@@ -131,10 +128,10 @@ class KronosPredictor:
                 reference_decode=self.reference_decode,
                 show_progress=verbose,
             )
-        mean = paths.reshape(len(df_list), sample_count, *paths.shape[1:]).double().mean(1).cpu().numpy()
+        mean = paths.reshape(len(df_list), sample_count, *paths.shape[1:]).cpu().double().mean(1).numpy()
         forecasts = statistics.denormalise(mean)
         return [
-            pd.DataFrame(forecast, columns=list(CANDLE_COLUMNS), index=pd.DatetimeIndex(y))
+            pd.DataFrame(forecast, columns=list(CANDLE_COLUMNS), index=pd.DatetimeIndex(pd.Series(y)))
             for forecast, y in zip(forecasts, y_timestamp_list)
         ]
 
@@ -187,10 +184,16 @@ def _to_array(df: pd.DataFrame, name: str) -> Array:
 
 
 def _to_calendar(timestamps: Timestamps, name: str, i: int) -> Array:
+    values = pd.Series(timestamps)
+    if pd.api.types.is_numeric_dtype(values):
+        raise DataError(f"series {i}: {name} holds numbers, not timestamps (pd.to_datetime makes them).")
     try:
-        return compute_calendar(timestamps)
+        index = pd.DatetimeIndex(values)
     except (TypeError, ValueError) as error:
         raise DataError(f"series {i}: {name} does not hold timestamps: {error}.") from None
+    if index.hasnans:
+        raise DataError(f"series {i}: {name} has no time in row {int(index.isna().argmax())}.")
+    return compute_calendar(index)
 
 
 def _on_device(module: Module, device: torch.device) -> Module:

@@ -128,6 +128,26 @@ def read_model_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def check_pair(tokenizer: Any, base_model: Any, n_features: int) -> None:
+    """Check that a tokenizer reads n_features and, where a base model is given, writes the tokens that it reads.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
+    if tokenizer.head.out_features != n_features:
+        raise CheckpointError(
+            f"the tokenizer reads {tokenizer.head.out_features} features, but candles have {n_features}."
+        )
+    if base_model is None:
+        return
+    written, read = ((model.s1_bits, model.s2_bits) for model in (tokenizer, base_model))
+    if written != read:
+        raise CheckpointError(
+            f"the tokenizer writes {written[0]} + {written[1]} bits, but the base model reads {read[0]} + {read[1]}: they do "
+            "not belong together."
+        )
+
+
 def hash_weights(model: nn.Module) -> str:
     """Return a SHA-256 over the model's tensors, names included: the same weights, the same hash."""
     digest = hashlib.sha256()

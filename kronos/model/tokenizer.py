@@ -92,7 +92,8 @@ class KronosTokenizer(PretrainedModel):
             s1_ids, s2_ids = indices
             joint = s1_ids + (s2_ids << self.s1_bits)
         else:
-            assert isinstance(indices, Tensor)
+            if not isinstance(indices, Tensor):
+                raise TypeError("decode takes one tensor of indices or, with half=True, the pair (s1, s2)")
             joint = indices
         codes = indices_to_bits(joint, self.s1_bits + self.s2_bits) * self.tokenizer.scale
         return self._reconstruct(self.post_quant_embed(codes.to(self.head.weight.dtype)))

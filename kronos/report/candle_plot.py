@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # files only, with or without a display
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kronos.files import replacing
@@ -33,9 +29,8 @@ def draw_forecast(
         path: the PNG to write, 1200 × 700 pixels.
         title: what is drawn, in one line.
     """
-    figure, (prices, volumes) = plt.subplots(
-        2, 1, figsize=(12, 7), dpi=100, sharex=True, height_ratios=[3, 1], layout="constrained"
-    )
+    figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")
+    prices, volumes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     first = len(history)
     _draw_candles(prices, volumes, history, np.arange(first), KNOWN_COLOUR, width=0.7)
     positions = first + np.arange(len(forecast))
@@ -51,7 +46,6 @@ def draw_forecast(
     _label(prices, volumes, history.index.append(forecast.index), title, with_truth=truth is not None)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
-    plt.close(figure)
 
 
 def _draw_candles(prices: Axes, volumes: Axes, candles: pd.DataFrame, x: np.ndarray, colour: str, width: float) -> None:

@@ -11,9 +11,9 @@ from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
 from kronos.data import Candles, Split
 from kronos.forecast import KronosPredictor
-from kronos.model import Kronos, KronosTokenizer
 from kronos.report.candle_plot import draw_forecast
 from kronos.training.pipeline import RunResult
+from kronos.training.saved_run import load_models
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +30,10 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
         return []
     split = result.splits.get("test") or result.splits["val"]
     origins = choose_origins(split, config.data.lookback_window, config.report.n_origins)
+    tokenizer, model = load_models(config)
     predictor = KronosPredictor(
-        Kronos.from_pretrained(config.model_paths.basemodel_dir / "best_model"),
-        KronosTokenizer.from_pretrained(result.tokenizer_path),
+        model,
+        tokenizer,
         device=PartialState().device,
         max_context=config.data.max_context,
         clip=config.data.clip,

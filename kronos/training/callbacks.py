@@ -19,9 +19,9 @@ from kronos.training.record import StageRecord
 logger = logging.getLogger(__name__)
 
 
-def measure_memory_mb() -> float:
-    """Peak GPU memory of this process where it uses one, else its resident memory, in MB."""
-    if torch.cuda.is_available():
+def measure_memory_mb(device: torch.device) -> float:
+    """Peak GPU memory of this process on a CUDA device, else its resident memory, in MB."""
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return float(psutil.Process().memory_info().rss) / 2**20
 
@@ -66,7 +66,7 @@ class ProgressCallback(TrainerCallback):
         elapsed = time.monotonic() - self._started
         done = state.global_step - self._first_step
         left = elapsed / done * (state.max_steps - state.global_step)
-        memory = measure_memory_mb()
+        memory = measure_memory_mb(args.device)
         logger.info(
             "%s  step %d/%d  epoch %.2f  loss %.4f  lr %.2e  grad %.2f  elapsed %s  left %s  memory %.0f MB",
             *(self._stage, state.global_step, state.max_steps, logs["epoch"], logs["loss"], logs["learning_rate"]),
@@ -77,6 +77,7 @@ class ProgressCallback(TrainerCallback):
             state.global_step,
             {key: logs[key] for key in keys},
             elapsed_seconds=round(elapsed, 3),
+            left_seconds=round(left, 3),
             memory_mb=round(memory),
         )
 
@@ -159,7 +160,9 @@ def save_model(model: PretrainedModel, folder: Path) -> None:
     """
     staging = folder.with_name(f".{folder.name}.new")
     model.save_pretrained(staging)
+    readable = (staging / "config.json").stat().st_mode  # safetensors would let only the owner read
     for file in sorted(staging.iterdir()):
+        file.chmod(readable)
         with replacing(folder / file.name) as temporary:
             file.rename(temporary)
     staging.rmdir()

@@ -1,21 +1,22 @@
 """Both stages, in order: everything is checked before the first step of the first stage."""
 
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from accelerate.utils import set_seed
 
+from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
 from kronos.data import Candles, Split, WindowDataset, read_candles, split_rows
 from kronos.data.windows import SplitName
-from kronos.errors import CheckpointError, ConfigError
+from kronos.errors import ConfigError
 from kronos.model import PRESETS, Kronos, KronosTokenizer
-from kronos.model.pretrained import PretrainedModel, hash_weights, locate_file, read_model_config
+from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
 from kronos.training.arguments import StageName
 from kronos.training.record import StageRecord, collect_settings
+from kronos.training.saved_run import find_tokenizer
 from kronos.training.stage import Stage, TokenInputs, candle_inputs, run_stage
 
 logger = logging.getLogger(__name__)
@@ -30,77 +31,72 @@ class RunResult:
     candles: Candles
     splits: dict[SplitName, Split]
     records: dict[StageName, StageRecord]
-    tokenizer_path: str  # of the tokenizer that the base model goes with: a folder or a hub name
 
 
-def run_pipeline(config: Config, stages: Collection[StageName], skip_existing: bool) -> RunResult:
-    """Train the stages asked for, the tokenizer first.
+def run_pipeline(config: Config, skip_existing: bool) -> RunResult:
+    """Train the stages that are on (experiment.train_tokenizer, experiment.train_basemodel), the tokenizer first.
 
     Args:
         config: the resolved configuration.
-        stages: which stages to train.
         skip_existing: skip finished stages and resume interrupted ones.
 
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
     """
     logger.info("%s", " · ".join(filter(None, [config.experiment.name, config.experiment.description])))
+    on = config.experiment
+    if not (on.train_tokenizer or on.train_basemodel):
+        raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
     candles = read_candles(config.data.data_path)
     splits = split_rows(len(candles), config.data, candles.source)
     windows = {name: WindowDataset(candles, split.window_starts, config.data) for name, split in splits.items()}
     _describe(candles, splits, windows)
-    tokenizer_path = (
-        config.model_paths.tokenizer_dir / "best_model" if "tokenizer" in stages else find_tokenizer(config)
+    tokenizer = (
+        _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
     )
-    tokenizer = _build_tokenizer(config) if "tokenizer" in stages else KronosTokenizer.from_pretrained(tokenizer_path)
-    base_model = _build_base_model(config) if "basemodel" in stages else None
+    base_model = _build_base_model(config) if on.train_basemodel else None
+    check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
     records: dict[StageName, StageRecord] = {}
-
-    def run(name: StageName, model: PretrainedModel, tokenizer: KronosTokenizer | None = None) -> None:
-        record = StageRecord(
-            stage=name,
-            settings=collect_settings(config, name, candles),
-            tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
-        )
-        folder = {"tokenizer": config.model_paths.tokenizer_dir, "basemodel": config.model_paths.basemodel_dir}[name]
-        prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
-        stage = Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record)
-        records[name] = run_stage(config, stage, skip_existing)
-
+    if on.train_tokenizer:
+        stage = _build_stage("tokenizer", config, candles, windows, tokenizer)
+        records["tokenizer"] = run_stage(config, stage, skip_existing)
+        tokenizer = KronosTokenizer.from_pretrained(stage.best_model)
     if base_model:
-        _check_same_bits(tokenizer, base_model)
-    if "tokenizer" in stages:
-        run("tokenizer", tokenizer)
-        tokenizer = KronosTokenizer.from_pretrained(tokenizer_path)
-    if base_model:
-        _check_same_bits(tokenizer, base_model)
-        logger.info("basemodel  uses the tokenizer %s", tokenizer_path)
-        run("basemodel", base_model, tokenizer)
-    return RunResult(candles, splits, records, str(tokenizer_path))
+        check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
+        logger.info("basemodel  uses the tokenizer %s", find_tokenizer(config))
+        stage = _build_stage("basemodel", config, candles, windows, base_model, tokenizer)
+        records["basemodel"] = run_stage(config, stage, skip_existing)
+    else:
+        _warn_of_a_stale_base_model(config, tokenizer)
+    return RunResult(candles, splits, records)
 
 
-def find_tokenizer(config: Config) -> str | Path:
-    """Return the tokenizer for a base model when stage 1 is off: what stage 1 left earlier, else the pretrained one.
+def _build_stage(
+    name: StageName,
+    config: Config,
+    candles: Candles,
+    windows: dict[SplitName, WindowDataset],
+    model: PretrainedModel,
+    tokenizer: KronosTokenizer | None = None,
+) -> Stage:
+    """Put together a stage; a base model's comes with its frozen tokenizer."""
+    record = StageRecord(
+        stage=name,
+        settings=collect_settings(config, name, candles),
+        tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
+    )
+    prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
+    folder = config.model_paths.stage_dir(name)
+    return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record)
 
-    Raises:
-        ConfigError: stage 1 is unfinished, or there is no trained tokenizer at all.
-    """
-    model_paths = config.model_paths
-    finetuned, own = model_paths.finetuned_tokenizer, model_paths.tokenizer_dir / "best_model"
-    if finetuned != own or own.is_dir():
-        record = StageRecord.read(finetuned.parent)
-        if record and not record.finished:
-            raise ConfigError(
-                f"{finetuned.parent}: the tokenizer stage was interrupted; finish it with --skip-existing (and without "
-                "--skip-tokenizer) before the base model."
-            )
-        return finetuned
-    if not config.experiment.pre_trained_tokenizer:
-        raise ConfigError(
-            f"the base model needs a trained tokenizer: {own} is not there, and experiment.pre_trained_tokenizer is "
-            "false. Run the tokenizer stage first, or name a trained tokenizer in model_paths.finetuned_tokenizer."
+
+def _warn_of_a_stale_base_model(config: Config, tokenizer: KronosTokenizer) -> None:
+    folder = config.model_paths.stage_dir("basemodel")
+    record = StageRecord.read(folder)
+    if record and record.tokenizer_hash != hash_weights(tokenizer):
+        logger.warning(
+            "the base model in %s was trained with another tokenizer; train it anew to use the two together", folder
         )
-    return model_paths.pretrained_tokenizer
 
 
 def _build_tokenizer(config: Config) -> KronosTokenizer:
@@ -132,15 +128,6 @@ def _build(
         return model_class.from_config(preset or {}, source)
     config_file = locate_file(source, "config.json")
     return model_class.from_config(read_model_config(config_file), config_file)
-
-
-def _check_same_bits(tokenizer: KronosTokenizer, base_model: Kronos) -> None:
-    theirs, ours = ((model.s1_bits, model.s2_bits) for model in (tokenizer, base_model))
-    if theirs != ours:
-        raise CheckpointError(
-            f"the tokenizer writes {theirs[0]} + {theirs[1]} bits, but the base model reads {ours[0]} + {ours[1]}: they do "
-            "not belong together (model_paths.pretrained_tokenizer, model_paths.pretrained_predictor)."
-        )
 
 
 def _describe(candles: Candles, splits: dict[SplitName, Split], windows: dict[SplitName, WindowDataset]) -> None:

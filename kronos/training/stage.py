@@ -113,7 +113,8 @@ def run_stage(config: Config, stage: Stage, skip_existing: bool) -> StageRecord:
 def _train(config: Config, stage: Stage, checkpoint: Path | None) -> StageRecord:
     start_record = StageRecord.read(stage.folder) or stage.record
     if PartialState().is_main_process:
-        write_text(config.model_paths.base_save_path / "config.yaml", dump_config(config))
+        for folder in (config.model_paths.base_save_path, stage.folder):
+            write_text(folder / "config.yaml", dump_config(config))
     best_model = BestModelCallback(stage.folder, start_record)
     first_step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     steps_an_epoch = len(stage.train) // _global_batch(config)

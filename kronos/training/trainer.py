@@ -61,12 +61,13 @@ class KronosTrainer(Trainer):
         self.model.eval()
         self.callback_handler.eval_dataloader = dataloader
         losses = []
-        for batch in dataloader:
-            with torch.no_grad():
+        # Torch's loader draws a seed: forked, so that a validation more or less does not change the training.
+        with torch.no_grad(), torch.random.fork_rng():
+            for batch in dataloader:
                 window_loss = self.model(**self._prepare_inputs(batch)).window_loss
-            losses.append(self.accelerator.gather_for_metrics(window_loss).double())
-            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        loss = torch.cat(losses).mean().item()
+                losses.append(self.accelerator.gather_for_metrics(window_loss).cpu())
+                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        loss = torch.cat(losses).double().mean().item()
         if not math.isfinite(loss):
             raise KronosError(
                 f"the validation loss is {loss} at step {self.state.global_step}: training has diverged or the model is "

@@ -165,6 +165,21 @@ def test_bad_input_leaves_an_earlier_run_untouched(tiny_config: Path, tmp_path: 
     assert before == after
 
 
+def test_a_tokenizer_from_elsewhere_for_the_base_model_alone(tiny_config: Path) -> None:
+    """Upstream's normal use of finetuned_tokenizer."""
+    named = f"model_paths.finetuned_tokenizer={GOLDEN / 'tokenizer'}"
+    assert invoke("--config", tiny_config, named, command=train_base_model).exit_code == 0
+    assert invoke("--config", tiny_config, named, "--skip-tokenizer").exit_code == 0
+    assert "but stage 1 writes" in invoke("--config", tiny_config, named).stderr
+
+
+def test_a_file_where_a_stage_s_folder_should_be(tiny_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny" / "tokenizer").touch()
+    result = invoke("--config", tiny_config)
+    assert result.exit_code == 1 and "Not a directory" in result.stderr and "Traceback" not in result.output
+
+
 def test_missing_config() -> None:
     result = invoke("--config", "none.yaml")
     assert result.exit_code == 1 and "error: none.yaml: no such config file" in result.stderr
@@ -206,6 +221,10 @@ def test_device_id_chooses_the_gpu(tiny_config: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     select_cuda_device(3, Process(0, 1))
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hides all
+    select_cuda_device(0, Process(0, 1))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     select_cuda_device(0, Process(1, 2))
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"  # torchrun's processes are told by their rank
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")

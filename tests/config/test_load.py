@@ -92,7 +92,7 @@ def test_upstream_yaml_unchanged(tmp_path: Path) -> None:
     assert config.training.predictor_learning_rate == 1e-6
     assert config.model_paths.base_save_path == finetuned / "HK_ali"
     assert config.model_paths.finetuned_tokenizer == finetuned / "HK_ali" / "tokenizer" / "best_model"
-    assert config.model_paths.basemodel_dir == finetuned / "HK_ali" / "basemodel"
+    assert config.model_paths.stage_dir("basemodel") == finetuned / "HK_ali" / "basemodel"
 
 
 def test_template_forms(tmp_path: Path) -> None:
@@ -176,6 +176,50 @@ seed: 3
 def test_bad_yaml(tmp_path: Path, text: str, expected: str) -> None:
     found = faults(tmp_path, text)
     assert any(line.startswith(expected) for line in found), found
+
+
+def test_a_fault_does_not_bring_forth_others(tmp_path: Path) -> None:
+    assert len(faults(tmp_path, MINIMAL + "training:\n  tokenizer_epochs: 3.5\n")) == 1
+    assert len(faults(tmp_path, MINIMAL + "experiment:\n  name: [x]\n  pre_trained: maybe\n")) == 2
+
+
+def test_blank_texts_and_paths_are_empty(tmp_path: Path) -> None:
+    text = MINIMAL + "  base_save_path:\n  finetuned_tokenizer:\nexperiment:\n  description:\n"
+    config = load(tmp_path, text)
+    assert config.model_paths.base_save_path == Path("finetuned/default_experiment")
+    assert config.experiment.description == ""
+
+
+def test_overrides_of_texts_are_taken_as_they_stand(tmp_path: Path) -> None:
+    config = load(
+        tmp_path, MINIMAL, "model_paths.exp_name=000001", "data.data_path=my #1.csv", "experiment.description=a: b"
+    )
+    assert (config.model_paths.exp_name, str(config.data.data_path), config.experiment.description) == (
+        "000001",
+        "my #1.csv",
+        "a: b",
+    )
+
+
+def test_a_number_as_a_name_must_be_quoted(tmp_path: Path) -> None:
+    assert faults(tmp_path, MINIMAL + "  exp_name: 000001\n")[0].endswith("it must be a text, so put it in quotes.")
+
+
+def test_home_folder(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL, "model_paths.base_path=~/runs").model_paths.base_path == Path.home() / "runs"
+
+
+def test_yaml_anchors(tmp_path: Path) -> None:
+    merged = (
+        "data: &d\n  data_path: x\n  lookback_windw: 3\ntraining:\n  <<: *d\n" + MINIMAL.partition("candles.csv")[2]
+    )
+    assert any("data_path" in fault and fault.startswith("c.yaml:") for fault in faults(tmp_path, merged))
+
+
+@pytest.mark.parametrize("names", [("x", "x"), (".", "b"), ("a", "../b"), ("a", "/b")])
+def test_stage_folders_are_two_plain_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    overrides = [f"model_paths.{key}_save_name={name}" for key, name in zip(("tokenizer", "basemodel"), names)]
+    assert "two different plain folder names" in faults(tmp_path, MINIMAL, *overrides)[0]
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

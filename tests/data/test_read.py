@@ -31,6 +31,7 @@ def with_times(*times: str) -> str:
         ["2024-06-18T09:35:00", "2024-06-18T09:40:00", "2024-06-18T13:05:00"],
         ["2024-06-18T09:35:00+08:00", "2024-06-18T09:40:00+08:00", "2024-06-18T13:05:00+08:00"],
         ["2024-06-18 09:35:00 -0400", "2024-06-18 09:40:00 -0400", "2024-06-18 13:05:00 -0400"],
+        ["2024-06-18 09:35:00+08", "2024-06-18 09:40:00+08", "2024-06-18 13:05:00+08"],
         ["2024-06-18T09:35:00Z", "2024-06-18T09:40:00Z", "2024-06-18T13:05:00Z"],
         ["2024-06-18T09:35:00.000Z", "2024-06-18T09:40:00.000Z", "2024-06-18T13:05:00.000Z"],
         ["1718703300", "1718703600", "1718715900"],
@@ -102,10 +103,10 @@ def test_blank_lines_and_byte_order_mark(tmp_path: Path) -> None:
         (HEADER, "has a header but no candles"),
         (HEADER + "\n\n", "has a header but no candles"),
         ("timestamps,open,high,close\n2024-06-18,1,2,3\n", "column low missing; the file has: timestamps, open, high"),
-        (HEADER + "2024-06-18,1,1,1,1,1,1\n2024-06-19,1,abc,1,1,1,1\n", "line 3: high is 'abc', not a number"),
-        (HEADER + "2024-06-18,,1,1,1,1,1\n", "line 2: open is empty, not a number"),
-        (HEADER + "2024-06-18,1,1,inf,1,1,1\n", "line 2: low is 'inf', not a number"),
-        (HEADER + "2024-06-18,1,1,1,1,much,1\n", "line 2: volume is 'much', not a number"),
+        (HEADER + "2024-06-18,1,1,1,1,1,1\n2024-06-19,1,abc,1,1,1,1\n", "line 3: high is 'abc', not a finite number"),
+        (HEADER + "2024-06-18,,1,1,1,1,1\n", "line 2: open is empty, not a finite number"),
+        (HEADER + "2024-06-18,1,1,inf,1,1,1\n", "line 2: low is 'inf', not a finite number"),
+        (HEADER + "2024-06-18,1,1,1,1,much,1\n", "line 2: volume is 'much', not a finite number"),
         (HEADER + "\n2024-06-18,1,1,1,x,1,1\n", "line 3: close is 'x'"),
         (with_times("2024-06-18", "yesterday"), "line 3: timestamp 'yesterday' cannot be read"),
         (with_times("2024-06-18", ""), "line 3: timestamp '' cannot be read"),
@@ -118,6 +119,9 @@ def test_blank_lines_and_byte_order_mark(tmp_path: Path) -> None:
         (HEADER + "2024-06-18,1,1,1,1,1,1,9,9\n", "more values than the header has columns"),
         (HEADER + "2024-06-18,1\n2024-06-19,1,1,1,1,1,1,9,9\n", "not a well-formed CSV"),
         (b"\xff\xfe\x00\x01", "not UTF-8 text"),
+        ("timestamps,open,high,low,close, close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
+        ("timestamps,open,high,low,close,close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
+        (HEADER + "2024-06-18,1,1,1,1,1e39,1\n", "volume is '1e39', not a finite number"),
     ],
 )
 def test_bad_files(tmp_path: Path, text: str | bytes, words: str) -> None:
@@ -139,6 +143,11 @@ def test_content_hash_tells_candles_apart(tmp_path: Path) -> None:
         read(tmp_path, with_times(day)).content_hash() for day in ("2024-06-18", "20240618", "20240619")
     )
     assert first == same != other
+
+
+def test_offsets_without_minutes_across_a_clock_change(tmp_path: Path) -> None:
+    candles = read(tmp_path, with_times("2024-11-03 01:30:00-04", "2024-11-03 01:00:00-05"))
+    assert candles.timestamps.tz is None and f"{candles.timestamps[1]:%H:%M}" == "01:00"
 
 
 def test_real_candles(real_candles: Path) -> None:

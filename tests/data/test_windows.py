@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,8 +97,8 @@ def test_a_validation_lookback_reaches_back_into_train_rows() -> None:
 @pytest.mark.parametrize(
     ("n_rows", "words"),
     [
-        (20, r"20 rows, of which train gets 12 .* needs at least 14 .* at least 24 rows"),
-        (24, None),
+        (19, r"19 rows, of which train gets 11 .* needs at least 14 .* at least 23 rows"),
+        (23, None),
         (9, "9 rows"),
     ],
 )
@@ -109,8 +111,20 @@ def test_too_few_rows(n_rows: int, words: str | None) -> None:
 
 
 def test_too_few_validation_rows() -> None:
-    with pytest.raises(DataError, match=r"val gets 3 \(val_ratio 0.03\), but it needs at least 4 .* at least 134 rows"):
+    with pytest.raises(DataError, match=r"val gets 3 \(val_ratio 0.03\), but it needs at least 4 .* at least \d+ rows"):
         split_rows(100, make_config(train=0.67, val=0.03), "made")
+
+
+@given(n_rows=st.integers(1, 60), val=st.sampled_from([0.02, 0.1, 0.25]), train=st.sampled_from([0.5, 0.7]))
+def test_the_number_of_rows_asked_for_is_enough_and_no_more(n_rows: int, val: float, train: float) -> None:
+    config = make_config(train=train, val=val)
+    try:
+        split_rows(n_rows, config, "made")
+    except DataError as error:
+        enough = int(re.search(r"at least (\d+) rows", str(error))[1])
+        split_rows(enough, config, "made")
+        with pytest.raises(DataError):
+            split_rows(enough - 1, config, "made")
 
 
 def test_statistics_round_trip_and_published_epsilon() -> None:

@@ -77,12 +77,13 @@ def test_dropout_is_off_and_the_caller_s_mode_comes_back() -> None:
 def test_batch_equals_single_when_greedy() -> None:
     predictor = load_predictor()
     times = CANDLES["timestamps"]
-    doubled = CANDLES.assign(**{name: CANDLES[name] * 2 for name in ("open", "high", "low", "close")})
+    others = CANDLES[20:].reset_index(drop=True)
     frames = predictor.predict_batch(
-        [CANDLES[:KNOWN], doubled[:KNOWN]], [times[:KNOWN]] * 2, [times[KNOWN:48]] * 2, 8, top_k=1, verbose=False
+        [CANDLES[:KNOWN], others[:KNOWN]], [times[:KNOWN]] * 2, [times[KNOWN:48]] * 2, 8, top_k=1, verbose=False
     )
+    assert not np.allclose(frames[0], frames[1], rtol=1e-3)
     np.testing.assert_allclose(frames[0], forecast(predictor, top_k=1), rtol=1e-5)
-    np.testing.assert_allclose(frames[1], forecast(predictor, candles=doubled, top_k=1), rtol=1e-5)
+    np.testing.assert_allclose(frames[1], forecast(predictor, candles=others, top_k=1), rtol=1e-5)
 
 
 def test_absent_volume_and_amount() -> None:
@@ -123,6 +124,26 @@ def test_forecast_scales_with_the_price(scale: float) -> None:
 def test_bad_input_is_one_clear_error(options: dict, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         forecast(load_predictor(), **options)
+
+
+@pytest.mark.parametrize(
+    ("x_timestamp", "words"),
+    [
+        (CANDLES.index[:KNOWN], "x_timestamp holds numbers, not timestamps"),
+        (pd.Series(["then"] * KNOWN), "x_timestamp does not hold timestamps"),
+        (CANDLES["timestamps"][:KNOWN].where(CANDLES.index[:KNOWN] != 3), "x_timestamp has no time in row 3"),
+    ],
+)
+def test_bad_timestamps(x_timestamp: pd.Series, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        load_predictor().predict(CANDLES[:KNOWN], x_timestamp, CANDLES["timestamps"][KNOWN:48], 8, verbose=False)
+
+
+def test_series_and_index_of_timestamps_give_the_same() -> None:
+    predictor, times = load_predictor(), CANDLES["timestamps"]
+    index = pd.DatetimeIndex(times)
+    other = predictor.predict(CANDLES[:KNOWN], index[:KNOWN], index[KNOWN:48], 8, seed=0, verbose=False)
+    pd.testing.assert_frame_equal(other, forecast(predictor), check_names=False)
 
 
 def test_bits_must_agree() -> None:

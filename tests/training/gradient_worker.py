@@ -25,4 +25,4 @@ class Recording(stage_module.ProgressCallback):
 stage_module.ProgressCallback = Recording
 config = load_config(config_path, overrides)
 start_process(config, int(os.environ.get("WORLD_SIZE", "1")))
-run_pipeline(config, ["tokenizer", "basemodel"], skip_existing=False)
+run_pipeline(config, skip_existing=False)

@@ -35,7 +35,8 @@ def run_dir(tiny_config: Path) -> Path:
 
 
 def run(tiny_config: Path, *overrides: str, stages=BOTH, skip_existing: bool = False):
-    return run_pipeline(load_config(tiny_config, overrides), stages, skip_existing)
+    on = [f"experiment.train_{name}={str(name in stages).lower()}" for name in BOTH]
+    return run_pipeline(load_config(tiny_config, [*on, *overrides]), skip_existing)
 
 
 def read_metrics(folder: Path) -> list[dict]:
@@ -148,7 +149,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [5, 7, 3])  # after the first epoch's checkpoint; in the second epoch; before any
-@pytest.mark.parametrize("save_steps", [None, 2])
+@pytest.mark.parametrize("save_steps", [None, 2, 5])  # 5: at the end of an epoch
 @pytest.mark.parametrize("stage", BOTH)
 def test_interrupted_equals_uninterrupted_bit_for_bit(
     tiny_config: Path, run_dir: Path, tmp_path: Path, monkeypatch, stage: str, save_steps: int | None, step: int
@@ -220,16 +221,15 @@ def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
 def test_the_base_model_s_tokenizer(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
     """Stage 1's where there is one, else the pretrained one; never a random one."""
     pretrained = hash_weights(KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"))
-    off = "experiment.train_tokenizer=false"
-    assert run(tiny_config, off, stages=["basemodel"]).records["basemodel"].tokenizer_hash == pretrained
+    assert run(tiny_config, stages=["basemodel"]).records["basemodel"].tokenizer_hash == pretrained
     with pytest.raises(ConfigError, match="needs a trained tokenizer"):
-        run(tiny_config, off, "experiment.pre_trained_tokenizer=false", stages=["basemodel"])
+        run(tiny_config, "experiment.pre_trained_tokenizer=false", stages=["basemodel"])
     run(tiny_config, stages=["tokenizer"])
     own = hash_weights(KronosTokenizer.from_pretrained(run_dir / "tokenizer" / "best_model"))
     assert own != pretrained
-    assert run(tiny_config, off, stages=["basemodel"]).records["basemodel"].tokenizer_hash == own
+    assert run(tiny_config, stages=["basemodel"]).records["basemodel"].tokenizer_hash == own
     elsewhere = run_dir.rename(tmp_path / "elsewhere") / "tokenizer" / "best_model"
-    named = run(tiny_config, off, f"model_paths.finetuned_tokenizer={elsewhere}", stages=["basemodel"])
+    named = run(tiny_config, f"model_paths.finetuned_tokenizer={elsewhere}", stages=["basemodel"])
     assert named.records["basemodel"].tokenizer_hash == own
 
 

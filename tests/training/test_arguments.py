@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+from accelerate import PartialState
+
+from kronos.config import load_config
+from kronos.training.arguments import build_arguments
+
+
+@pytest.mark.parametrize(
+    ("stage", "epochs", "rate", "max_grad_norm"), [("tokenizer", 3, 0.5, 2.0), ("basemodel", 4, 0.25, 3.0)]
+)
+def test_each_key_reaches_the_trainer(
+    tiny_config: Path, tmp_path: Path, stage: str, epochs: int, rate: float, max_grad_norm: float
+) -> None:
+    PartialState(cpu=True)
+    overrides = [
+        "tokenizer_epochs=3",
+        "basemodel_epochs=4",
+        "tokenizer_learning_rate=0.5",
+        "predictor_learning_rate=0.25",
+    ]
+    overrides += ["adam_beta1=0.7", "adam_beta2=0.8", "adam_weight_decay=0.9", "batch_size=12", "accumulation_steps=3"]
+    overrides += ["seed=5", "log_interval=7", "save_steps=11", "num_workers=1"]
+    config = load_config(tiny_config, [f"training.{override}" for override in overrides])
+    arguments = build_arguments(config, stage, tmp_path, evaluate_first=True)
+    assert (arguments.num_train_epochs, arguments.learning_rate, arguments.max_grad_norm) == (
+        epochs,
+        rate,
+        max_grad_norm,
+    )
+    assert (arguments.adam_beta1, arguments.adam_beta2, arguments.weight_decay) == (0.7, 0.8, 0.9)
+    assert (arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps) == (4, 3)
+    assert (arguments.seed, arguments.logging_steps, arguments.save_steps) == (5, 7, 11)
+    assert arguments.save_strategy == "steps" and arguments.dataloader_num_workers == 1
+    assert arguments.lr_scheduler_type == "cosine" and arguments.get_warmup_steps(1000) == 30
+    assert not arguments.dataloader_drop_last  # it would cut the validation too
