@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import typer
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from kronos.errors import ConfigError, KronosError
@@ -43,14 +44,20 @@ def read_process() -> Process:
         ConfigError: several processes are announced, but not how they find each other.
     """
     world_size = _read_integer("WORLD_SIZE", 1)
+    missing = [name for name in RENDEZVOUS if name not in os.environ]
     if world_size == 1:
+        for name in RENDEZVOUS if missing else ():  # leftovers, which would make accelerate wait for others
+            os.environ.pop(name, None)
         return Process(0, 1)
-    if missing := [name for name in RENDEZVOUS if name not in os.environ]:
+    if missing:
         raise ConfigError(
             f"WORLD_SIZE is {world_size}, but {', '.join(missing)} not set, so the processes cannot find each other: launch "
             "with torchrun, or unset WORLD_SIZE to run alone."
         )
-    return Process(_read_integer("RANK", 0), world_size)
+    rank = _read_integer("RANK", 0)
+    if rank >= world_size:
+        raise ConfigError(f"RANK is {rank}, but WORLD_SIZE {world_size}: ranks count from 0. Launch with torchrun.")
+    return Process(rank, world_size)
 
 
 def _read_integer(name: str, default: int) -> int:
@@ -116,6 +123,29 @@ def log_to_file(folder: Path, rank: int) -> None:
 
 
 @contextmanager
+def only_run_in(folder: Path, rank: int) -> Iterator[None]:
+    """Keep a second run out of a folder that one is writing to; the lock goes with the process, however it ends.
+
+    Raises:
+        KronosError: another run holds the folder.
+    """
+    if rank:
+        yield
+        return
+    lock = FileLock(folder / "logs" / "train.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise KronosError(
+            f"{folder}: another run is writing here; wait for it, or choose another place with model_paths.exp_name."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def errors_reported() -> Iterator[None]:
     """Turn a KronosError into its message on stderr and exit status 1; anything else is a bug and keeps its traceback."""
     try:
@@ -131,7 +161,10 @@ def errors_reported() -> Iterator[None]:
         logger.critical("error: %s", f"{error.filename}: {error.strerror}" if error.filename else error)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        logger.critical("interrupted; the same command with --skip-existing goes on from the last checkpoint")
+        if os.environ.get("RANK", "0") == "0":
+            logger.critical(
+                "interrupted; the same command with --skip-existing goes on from the last checkpoint, if any"
+            )
         raise typer.Exit(130) from None
 
 

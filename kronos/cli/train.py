@@ -13,6 +13,7 @@ from kronos.cli.environment import (
     be_a_good_neighbour,
     errors_reported,
     log_to_file,
+    only_run_in,
     read_backend_override,
     read_process,
     select_cuda_device,
@@ -72,7 +73,8 @@ def run_training(config_path: Path, overrides: Sequence[str], skip_existing: boo
         config = load_config(config_path, [*read_backend_override(), *overrides])
         select_cuda_device(config.device.device_id, process)
         log_to_file(config.model_paths.base_save_path / "logs", process.rank)
-        _run(config, process.rank, process.world_size, skip_existing or config.experiment.skip_existing)
+        with only_run_in(config.model_paths.base_save_path, process.rank):
+            _run(config, process.rank, process.world_size, skip_existing or config.experiment.skip_existing)
 
 
 def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> None:

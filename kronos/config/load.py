@@ -45,9 +45,17 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def dump_config(config: Config) -> str:
-    """Write a resolved configuration as YAML that `load_config` reads back."""
+    """Write a resolved configuration as YAML that `load_config` reads back.
+
+    Paths that follow from base_path and exp_name stay empty, so that the file can be used for another exp_name.
+    """
+    values, model_paths = config.model_dump(mode="json"), config.model_paths
+    if model_paths.finetuned_tokenizer == model_paths.stage_dir("tokenizer") / "best_model":
+        values["model_paths"]["finetuned_tokenizer"] = ""
+    if model_paths.base_save_path == model_paths.base_path / model_paths.exp_name:
+        values["model_paths"]["base_save_path"] = ""
     stream = io.StringIO()
-    YAML().dump(config.model_dump(mode="json"), stream)
+    YAML().dump(values, stream)
     return stream.getvalue()
 
 

@@ -218,23 +218,23 @@ class Config(Section):
     distributed: DistributedConfig = DistributedConfig()
     report: ReportConfig = ReportConfig()
 
-    @field_validator("model_paths")
-    @classmethod
-    def _models_named(cls, model_paths: ModelPathsConfig) -> ModelPathsConfig:
-        for key in ("pretrained_tokenizer", "pretrained_predictor"):
-            if not getattr(model_paths, key):
-                raise _fault(
-                    f"model_paths.{key}",
-                    f"{key} is needed: a folder, a hub name such as NeoQuasar/Kronos-small or, "
-                    "with experiment.pre_trained: false, a preset (demo, mini, small, base)",
-                )
-        return model_paths
-
     @field_validator("experiment")
     @classmethod
-    def _stage_2_reads_what_stage_1_writes(cls, experiment: ExperimentConfig, info: ValidationInfo) -> ExperimentConfig:
+    def _models_named_and_stage_2_reads_what_stage_1_writes(
+        cls, experiment: ExperimentConfig, info: ValidationInfo
+    ) -> ExperimentConfig:
         model_paths = info.data.get("model_paths")
-        if model_paths is None or not experiment.train_tokenizer:
+        if model_paths is None:
+            return experiment
+        sources = {"tokenizer": experiment.train_tokenizer, "predictor": experiment.train_basemodel}
+        missing = [f"pretrained_{m}" for m, on in sources.items() if on and not getattr(model_paths, f"pretrained_{m}")]
+        if missing:
+            raise _fault(
+                f"model_paths.{missing[0]}",
+                f"{' and '.join(missing)} missing from model_paths: a folder, a hub name such as NeoQuasar/Kronos-small or, "
+                "with experiment.pre_trained: false, a preset (demo, mini, small, base)",
+            )
+        if not experiment.train_tokenizer:
             return experiment
         written = model_paths.stage_dir("tokenizer") / "best_model"
         if model_paths.finetuned_tokenizer != written:

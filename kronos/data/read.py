@@ -38,8 +38,8 @@ EPOCH_UNITS: dict[int, Literal["s", "ms", "us", "ns"]] = {
     19: "ns",
 }
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-DATE_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{4}|\d{6})?")
+DATE_FORMATS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2}|\d{4}|\d{6})?")
 ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 
 
@@ -114,10 +114,10 @@ def _read_table(path: Path) -> _Table:
         raise DataError(f"{path}: the file is empty.") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as CSV with UTF-8 encoding.") from None
-    except ValueError as error:  # pandas' own parser error among them
+    except pd.errors.ParserError as error:
         raise DataError(f"{path}: not a well-formed CSV file: {str(error).strip()}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    except Exception as error:  # what decompressors raise has no common ancestor
+        raise DataError(f"{path}: cannot be read as CSV: {str(error).strip() or type(error).__name__}.") from None
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError(f"{path}: the rows have more values than the header has columns.")
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
@@ -128,7 +128,9 @@ def _read_table(path: Path) -> _Table:
 def _check_columns(table: _Table) -> None:
     path, frame = table.path, table.frame
     if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in frame]:
-        raise DataError(f"{path}: column {', '.join(missing)} missing; the file has: {', '.join(frame.columns)}.")
+        separator = next((mark for mark in ";\t|" if len(frame.columns) == 1 and mark in frame.columns[0]), None)
+        hint = f" It seems to be separated by {separator!r}; save it with commas." if separator else ""
+        raise DataError(f"{path}: column {', '.join(missing)} missing; the file has: {', '.join(frame.columns)}.{hint}")
     known = (TIMESTAMP_COLUMN, *CANDLE_COLUMNS)
     if twice := [name for name in known if f"{name}.1" in frame or (frame.columns == name).sum() > 1]:
         raise DataError(f"{path}: column {', '.join(twice)} stands more than once; keep one.")
@@ -210,7 +212,8 @@ def _order_by_time(table: _Table, instants: pd.Series[pd.Timestamp]) -> Array:
         row = int(repeated.argmax())
         first = table.lines[int((instants == instants[row]).to_numpy().argmax())]
         count = f"{repeated.sum():,} duplicate{'s' if repeated.sum() > 1 else ''} in all"
-        raise table.fault(row, f"timestamp {instants[row]} stands already on line {first} ({count}); keep one.")
+        text = table.frame[TIMESTAMP_COLUMN][row]
+        raise table.fault(row, f"timestamp {text} stands already on line {first} ({count}); keep one.")
     if not instants.is_monotonic_increasing:
         table.note("rows were not in order of time; sorted")
     return instants.argsort(kind="stable").to_numpy()

@@ -12,7 +12,7 @@ from torch import nn
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar, stack_columns
 from kronos.data.normalize import Statistics
-from kronos.errors import DataError
+from kronos.errors import ConfigError, DataError
 from kronos.forecast.generate import generate_paths
 from kronos.forecast.sampling import check_sampling
 from kronos.model import Kronos, KronosTokenizer
@@ -46,6 +46,9 @@ class KronosPredictor:
         Raises:
             CheckpointError: tokenizer and model have different bits.
         """
+        if not (isinstance(model, Kronos) and isinstance(tokenizer, KronosTokenizer)):
+            given = f"{type(model).__name__}, {type(tokenizer).__name__}"
+            raise ConfigError(f"KronosPredictor takes a Kronos, then a KronosTokenizer; got {given}.")
         check_pair(tokenizer, model, len(CANDLE_COLUMNS))
         self.device = torch.device(device) if device is not None else next(model.parameters()).device
         self.model = _on_device(model, self.device)

@@ -31,7 +31,13 @@ def sample_categorical(logits: Tensor, uniforms: Tensor) -> Tensor:
     """Sample indices (...) from logits (..., V) by inverting the cumulative distribution at uniforms (...) in [0, 1)."""
     cumulative = logits.float().softmax(-1).cumsum(-1)
     cumulative = cumulative / cumulative[..., -1:]  # rounding leaves the last entry near 1; it must be 1
-    return torch.searchsorted(cumulative, uniforms.unsqueeze(-1), right=True).squeeze(-1)
+    return (
+        torch.searchsorted(cumulative, uniforms.unsqueeze(-1), right=True)
+        .squeeze(-1)
+        .clamp(
+            max=logits.shape[-1] - 1  # where a diverged model's logits are not numbers; its loss will tell
+        )
+    )
 
 
 class DependencyLayer(nn.Module):

@@ -55,9 +55,12 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
         sample_count=config.report.n_paths,
         seed=config.training.seed,
     )
+    folder = config.model_paths.base_save_path / "report"
+    for earlier in folder.glob("forecast_*.png"):
+        earlier.unlink()
     paths = []
     for n, (history, truth, forecast) in enumerate(zip(histories, truths, forecasts), start=1):
-        paths.append(config.model_paths.base_save_path / "report" / f"forecast_{n}.png")
+        paths.append(folder / f"forecast_{n}.png")
         title = (
             f"{config.model_paths.exp_name} · {horizon} candles from {history.index[-1]:%Y-%m-%d %H:%M} "
             f"({split.name} split) · mean of {config.report.n_paths} sampled paths"

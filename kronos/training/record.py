@@ -80,7 +80,7 @@ def collect_settings(config: Config, stage: StageName, candles: Candles) -> dict
     settings[f"model_paths.pretrained_{own}"] = getattr(config.model_paths, f"pretrained_{own}")
     settings[f"experiment.pre_trained_{own}"] = getattr(config.experiment, f"pre_trained_{own}")
     settings["windows a step"] = config.training.batch_size * PartialState().num_processes
-    settings["candles"] = candles.content_hash()
+    settings["candles"] = candles.content_hash()[:12]
     return settings
 
 

@@ -24,11 +24,7 @@ def load_saved_run(folder: Path) -> SavedRun:
     Raises:
         ConfigError: it has no config.yaml. CheckpointError: a model is missing, or the two do not belong together.
     """
-    path = folder / "config.yaml"
-    written = load_config(path).model_paths
-    own_tokenizer = written.finetuned_tokenizer == written.stage_dir("tokenizer") / "best_model"
-    moved = [f"model_paths.base_save_path={folder}", *(["model_paths.finetuned_tokenizer="] if own_tokenizer else [])]
-    config = load_config(path, moved)
+    config = load_config(folder / "config.yaml", [f"model_paths.base_save_path={folder}"])
     return SavedRun(config, *load_models(config))
 
 
@@ -66,9 +62,9 @@ def find_tokenizer(config: Config) -> str | Path:
                 "--skip-tokenizer) before the base model."
             )
         return finetuned
-    if not config.experiment.pre_trained_tokenizer:
+    if not (config.experiment.pre_trained_tokenizer and model_paths.pretrained_tokenizer):
         raise ConfigError(
-            f"the base model needs a trained tokenizer: {own} is not there, and experiment.pre_trained_tokenizer is "
-            "false. Run the tokenizer stage first, or name a trained tokenizer in model_paths.finetuned_tokenizer."
+            f"the base model needs a trained tokenizer: {own} is not there, and no pretrained one is given "
+            "(model_paths.pretrained_tokenizer, experiment.pre_trained_tokenizer). Run the tokenizer stage first, or name a trained tokenizer in model_paths.finetuned_tokenizer."
         )
     return model_paths.pretrained_tokenizer

@@ -100,7 +100,12 @@ def run_stage(config: Config, stage: Stage, skip_existing: bool) -> StageRecord:
     if skip_existing and (found := StageRecord.read(stage.folder)):
         if found.finished and found.tokenizer_hash == stage.record.tokenizer_hash and stage.best_model.is_dir():
             return _skip(stage, found)
-        checkpoint = None if found.finished else _resume_point(stage, found)
+        if found.finished:
+            logger.info(
+                "%s  finished before, but with another tokenizer, or its best model is gone: starts anew", stage.name
+            )
+        else:
+            checkpoint = _resume_point(stage, found)
     PartialState().wait_for_everyone()  # until all have looked at what is there
     with rank_0_first() as is_rank_0:
         if is_rank_0 and checkpoint is None:
@@ -220,7 +225,7 @@ def _set_aside(folder: Path) -> None:
             break
         aside = folder.with_name(f"{folder.name}.previous-{n}")
     folder.rename(aside)
-    logger.info("an earlier %s was there; it is now %s (--skip-existing would have kept it)", folder.name, aside)
+    logger.info("an earlier %s was there; it is now %s", folder.name, aside)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
+from kronos.cli.environment import only_run_in
 from kronos.cli.main import app
 from kronos.cli.train import train_base_model, train_tokenizer
 from kronos.training.record import StageRecord
@@ -153,16 +154,19 @@ def test_bad_input_is_one_clear_line(case: str, tiny_config: Path, tmp_path: Pat
     assert not list((tmp_path / "runs").rglob("best_model"))
 
 
+def read_results(run_dir: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and path.parent.name != "logs"}
+
+
 def test_bad_input_leaves_an_earlier_run_untouched(tiny_config: Path, tmp_path: Path) -> None:
     assert invoke("--config", tiny_config).exit_code == 0
     run_dir = tmp_path / "runs" / "tiny"
-    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".log"}
+    before = read_results(run_dir)
     for case, (arguments, _) in BAD_INPUT.items():
         if case not in ("other shapes", "empty CSV", "unwritable output"):
             result = invoke("--config", tiny_config, *(argument.format(tmp=tmp_path) for argument in arguments))
             assert result.exit_code == 1, case
-    after = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".log"}
-    assert before == after
+    assert read_results(run_dir) == before
 
 
 def test_a_tokenizer_from_elsewhere_for_the_base_model_alone(tiny_config: Path) -> None:
@@ -202,8 +206,26 @@ def test_world_size_without_a_rendezvous(tiny_config: Path, monkeypatch: pytest.
     result = invoke("--config", tiny_config)
     assert result.exit_code == 1
     assert "WORLD_SIZE is 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT not set" in result.stderr
+    for name in ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("RANK", "7")
+    assert "RANK is 7, but WORLD_SIZE 2" in invoke("--config", tiny_config).stderr
     monkeypatch.setenv("WORLD_SIZE", "two")
     assert "must be a whole number" in invoke("--config", tiny_config).stderr
+
+
+def test_leftovers_of_a_launcher_do_not_disturb_a_process_alone(tiny_config: Path) -> None:
+    done = script("finetune_tokenizer.py", "--config", tiny_config, cwd=tiny_config.parent, LOCAL_RANK="0", RANK="0")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_run_in_the_same_folder_is_kept_out(tiny_config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "tiny"
+    (folder / "logs").mkdir(parents=True)
+    with only_run_in(folder, rank=0):
+        result = invoke("--config", tiny_config)
+    assert result.exit_code == 1 and "another run is writing here" in result.stderr
+    assert invoke("--config", tiny_config, "--skip-basemodel").exit_code == 0
 
 
 def test_dist_backend_is_checked(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ seed: 3
         "c.yaml:10: unknown key model_path; did you mean model_paths?",
         "c.yaml:12: unknown key seed; seed belongs in section training.",
         "command line: unknown key training.batch_sise; did you mean training.batch_size?",
-        "c.yaml: pretrained_tokenizer is needed",
+        "c.yaml: pretrained_tokenizer and pretrained_predictor missing from model_paths",
     ):
         assert any(line.startswith(expected) for line in found), expected
 
@@ -203,6 +203,17 @@ def test_overrides_of_texts_are_taken_as_they_stand(tmp_path: Path) -> None:
 
 def test_a_number_as_a_name_must_be_quoted(tmp_path: Path) -> None:
     assert faults(tmp_path, MINIMAL + "  exp_name: 000001\n")[0].endswith("it must be a text, so put it in quotes.")
+
+
+def test_only_what_a_stage_needs_must_be_named(tmp_path: Path) -> None:
+    only_tokenizer = "data:\n  data_path: c.csv\nmodel_paths:\n  pretrained_tokenizer: t\n"
+    load(tmp_path, only_tokenizer, "experiment.train_basemodel=false")
+    assert "pretrained_predictor missing" in faults(tmp_path, only_tokenizer)[0]
+
+
+def test_the_saved_file_serves_for_another_experiment(tmp_path: Path) -> None:
+    saved = dump_config(load(tmp_path, MINIMAL, "model_paths.exp_name=first"))
+    assert load(tmp_path, saved, "model_paths.exp_name=second").model_paths.base_save_path == Path("finetuned/second")
 
 
 def test_home_folder(tmp_path: Path) -> None:

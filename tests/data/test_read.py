@@ -48,6 +48,18 @@ def test_timestamps(tmp_path: Path, times: list[str]) -> None:
     np.testing.assert_array_equal(candles.calendar[0], [35, 9, 1, 18, 6])  # a Tuesday
 
 
+def test_hours_without_separators_are_not_epoch_seconds(tmp_path: Path) -> None:
+    times = read(tmp_path, with_times("2024061809", "2024061810")).timestamps
+    assert list(times) == list(pd.to_datetime(["2024-06-18 09:00", "2024-06-18 10:00"]))
+
+
+def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
+    for name in ("c.csv.gz", "c.zip", "c.csv.xz"):
+        (tmp_path / name).write_text(with_times("2024-06-18"))
+        with pytest.raises(DataError, match="cannot be read as CSV"):
+            read_candles(tmp_path / name)
+
+
 def test_daily_dates(tmp_path: Path) -> None:
     for times in (["2024-06-18", "2024-06-19"], ["20240618", "20240619"], ["2024/6/18", "2024/6/19"]):
         assert list(read(tmp_path, with_times(*times)).timestamps) == list(pd.to_datetime(["2024-06-18", "2024-06-19"]))
@@ -119,6 +131,7 @@ def test_blank_lines_and_byte_order_mark(tmp_path: Path) -> None:
         (HEADER + "2024-06-18,1,1,1,1,1,1,9,9\n", "more values than the header has columns"),
         (HEADER + "2024-06-18,1\n2024-06-19,1,1,1,1,1,1,9,9\n", "not a well-formed CSV"),
         (b"\xff\xfe\x00\x01", "not UTF-8 text"),
+        ("timestamps;open;high;low;close\n2024-06-18;1;2;3;4\n", "It seems to be separated by ';'"),
         ("timestamps,open,high,low,close, close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
         ("timestamps,open,high,low,close,close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
         (HEADER + "2024-06-18,1,1,1,1,1e39,1\n", "volume is '1e39', not a finite number"),

@@ -126,6 +126,15 @@ def test_bad_input_is_one_clear_error(options: dict, error: type[Exception], wor
         forecast(load_predictor(), **options)
 
 
+def test_swapped_models() -> None:
+    tokenizer, model = (
+        KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"),
+        Kronos.from_pretrained(GOLDEN / "predictor"),
+    )
+    with pytest.raises(ConfigError, match="takes a Kronos, then a KronosTokenizer; got KronosTokenizer, Kronos"):
+        KronosPredictor(tokenizer, model)
+
+
 @pytest.mark.parametrize(
     ("x_timestamp", "words"),
     [

@@ -297,6 +297,12 @@ def test_a_diverged_run_says_so_and_keeps_the_best(tiny_config: Path, run_dir: P
         run(tiny_config, f"model_paths.pretrained_tokenizer={tmp_path / 'broken'}", stages=["tokenizer"])
 
 
+def test_a_base_model_that_diverges_says_so(tiny_config: Path, run_dir: Path) -> None:
+    with pytest.raises(KronosError, match=r"the validation loss is (nan|inf)"):
+        run(tiny_config, "training.predictor_learning_rate=1e30", stages=["basemodel"])
+    Kronos.from_pretrained(run_dir / "basemodel" / "best_model")
+
+
 def test_a_batch_larger_than_the_train_set(tiny_config: Path) -> None:
     with pytest.raises(DataError, match=r"batch_size is 512, but there are only 61 train windows: .* at most 61"):
         run(tiny_config, "training.batch_size=512", stages=["tokenizer"])
