@@ -30,11 +30,13 @@ class Process(NamedTuple):
 
 
 def be_a_good_neighbour() -> None:
-    """Let PyTorch's CPU threads sleep while they wait for each other; to be called before PyTorch is imported.
+    """Let PyTorch's CPU threads soon sleep while they wait for each other; to be called before PyTorch is imported.
 
-    By default they spin, and one other busy program is enough to make small models crawl (benchmarks/busy_machine.py).
+    By default they spin for milliseconds, and one other busy program makes small models crawl
+    (benchmarks/busy_machine.py).
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def read_process() -> Process:
