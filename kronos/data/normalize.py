@@ -29,13 +29,16 @@ class Statistics:
             reference_epsilon: add 1e-5 whatever the price, as the reference implementation does.
         """
         mean = lookback.mean(axis=-2, keepdims=True, dtype=np.float64)
-        std = np.sqrt(np.square(lookback - mean).mean(axis=-2, keepdims=True))
+        deviation = lookback - mean
+        std = np.sqrt(np.square(deviation, out=deviation).mean(axis=-2, keepdims=True))
         epsilon = EPSILON if reference_epsilon else EPSILON * np.where(mean == 0, 1.0, np.minimum(np.abs(mean), 1.0))
         return cls(mean, std + epsilon)
 
     def normalise(self, candles: Array, clip: float) -> Array:
         """Return candles (..., T, F) in standard deviations of the lookback, clipped to ±clip, as float32."""
-        return np.clip((candles - self.mean) / self.scale, -clip, clip).astype(np.float32)
+        normalised = candles - self.mean
+        normalised /= self.scale  # in place: fresh memory for each step would cost more than the arithmetic
+        return np.clip(normalised, -clip, clip, out=normalised).astype(np.float32)
 
     def denormalise(self, normalised: Array) -> Array:
         """Undo `normalise` but for the clipping: (..., T, F) float64 in the units of the candles."""
