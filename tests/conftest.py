@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["OMP_NUM_THREADS"] = (
     "1"  # for models this small; and threads that wait for each other on a busy machine crawl
 )

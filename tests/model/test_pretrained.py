@@ -111,7 +111,7 @@ def test_presets_have_the_published_sizes(name: str, millions: float) -> None:
 
 @pytest.mark.network
 @pytest.mark.parametrize(("model_class", "name"), [(KronosTokenizer, "Kronos-Tokenizer-base"), (Kronos, "Kronos-mini")])
-def test_hub_names(model_class: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_names(model_class: type, name: str) -> None:
     model_class.from_pretrained(f"NeoQuasar/{name}")
 
 
