@@ -148,7 +148,7 @@ def only_run_in(folder: Path, rank: int) -> Iterator[None]:
 
 
 @contextmanager
-def errors_reported() -> Iterator[None]:
+def errors_reported(on_interrupt: str) -> Iterator[None]:
     """Turn a KronosError into its message on stderr and exit status 1; anything else is a bug and keeps its traceback."""
     try:
         yield
@@ -164,9 +164,7 @@ def errors_reported() -> Iterator[None]:
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
-            logger.critical(
-                "interrupted; the same command with --skip-existing goes on from the last checkpoint, if any"
-            )
+            logger.critical("interrupted; %s", on_interrupt)
         raise typer.Exit(130) from None
 
 

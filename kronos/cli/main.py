@@ -2,6 +2,7 @@
 
 import typer
 
+from kronos.cli.predict import predict
 from kronos.cli.train import train
 
 app = typer.Typer(
@@ -12,6 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train)
+app.command("predict")(predict)
 
 
 @app.callback()

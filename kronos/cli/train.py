@@ -65,7 +65,7 @@ def train_base_model(config: ConfigOption, overrides: Overrides = None, skip_exi
 
 def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool) -> None:
     """Load the configuration, train the stages, draw the forecasts, say where everything is."""
-    with errors_reported():
+    with errors_reported("the same command with --skip-existing goes on from the last checkpoint, if any"):
         be_a_good_neighbour()
         start_logging()
         process = read_process()

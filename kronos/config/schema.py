@@ -202,9 +202,10 @@ class ReportConfig(Section):
     """`report`: the forecasts drawn at the end of a run."""
 
     n_origins: Integer = Field(4, ge=0)
-    n_paths: Integer = Field(5, ge=1)
-    temperature: Number = Field(1.0, gt=0)
+    n_paths: Integer = Field(30, ge=1)
+    temperature: Number = Field(1.0, ge=0)  # 0 is greedy
     top_p: Number = Field(0.9, gt=0, le=1)
+    rising: Literal["hollow", "red", "green"] = "hollow"  # colour of rising candles
 
 
 class Config(Section):

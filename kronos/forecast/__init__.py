@@ -1,5 +1,7 @@
-"""Forecasting: a frame of candles in, a frame of candles out."""
+"""Forecasting: a frame of candles in, sampled futures out."""
 
+from kronos.forecast.forecast import Forecast
 from kronos.forecast.predictor import KronosPredictor
+from kronos.forecast.sampling import Sampling
 
-__all__ = ["KronosPredictor"]
+__all__ = ["Forecast", "KronosPredictor", "Sampling"]

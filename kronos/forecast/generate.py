@@ -1,11 +1,65 @@
-"""Autoregressive decoding, the plain way: each step reads its whole context anew."""
+"""Autoregressive decoding with a key/value cache: each token is read once, a series' known tokens once for all its paths."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from kronos.forecast.sampling import sample
+from kronos.errors import CheckpointError, ConfigError
+from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, sample
 from kronos.model import Kronos, KronosTokenizer
+from kronos.model.base_model import KronosCaches
+from kronos.model.cache import CacheLayout
+
+ContextPolicy = Literal["grow", "slide", "recompute"]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How futures are decoded.
+
+    max_context: W, how many tokens the model was trained to attend to.
+    policy: what happens where lookback and horizon together exceed W.
+        grow: the oldest candles of the lookback are left out from the start; every step attends to all that is there.
+        slide: the oldest entries leave the cache as new ones come; each entry keeps what it had read.
+        recompute: the latest W tokens are read anew at every step, as the reference implementation does; exact, slow.
+    rotate_s2: False reproduces the reference implementation's unrotated one-step decode of s2.
+    """
+
+    max_context: int
+    policy: ContextPolicy = "grow"
+    sampling: Sampling = DEFAULT_SAMPLING
+    rotate_s2: bool = True
+
+    def __post_init__(self) -> None:
+        if self.policy not in get_args(ContextPolicy):
+            raise ConfigError(f"the context policy must be {', '.join(get_args(ContextPolicy))}; got {self.policy!r}.")
+
+
+@dataclass(frozen=True)
+class KnownTokens:
+    """The tokens of S series, left-aligned; beyond a series' length stands padding.
+
+    s1_ids, s2_ids: (S, L). stamp: (S, L, C). lengths: S numbers.
+    """
+
+    s1_ids: Tensor
+    s2_ids: Tensor
+    stamp: Tensor
+    lengths: tuple[int, ...]
+
+    def latest(self, n: int) -> Self:
+        """Return at most n tokens of each series, the latest."""
+        kept = tuple(min(length, n) for length in self.lengths)
+        if kept == self.lengths:
+            return self
+        first = torch.tensor([old - new for old, new in zip(self.lengths, kept)], device=self.s1_ids.device)
+        index = first[:, None] + torch.arange(max(kept), device=first.device)  # (S, L)
+        index = index.clamp(max=self.s1_ids.shape[1] - 1)
+        rows = torch.arange(len(kept), device=first.device)[:, None]
+        return type(self)(self.s1_ids[rows, index], self.s2_ids[rows, index], self.stamp[rows, index], kept)
 
 
 @torch.inference_mode()
@@ -13,38 +67,84 @@ def generate_paths(
     tokenizer: KronosTokenizer,
     model: Kronos,
     lookback: Tensor,
-    stamp: Tensor,
-    *,
-    max_context: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    generator: torch.Generator,
-    reference_decode: bool = False,
-    show_progress: bool = False,
+    lengths: tuple[int, ...],
+    known_stamp: Tensor,
+    future_stamp: Tensor,
+    uniforms: Tensor,
+    decoding: Decoding,
+    on_step: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Sample one future for each row.
+    """Sample P futures of each series.
 
     Args:
-        lookback: (B, L, F) normalised candles.
-        stamp: (B, L + horizon, C) calendar rows of the lookback and of the future.
-        max_context: how many of the latest tokens are attended to, and decoded at the end.
-        reference_decode: sample s2 from the unrotated one-step decode of the reference implementation.
+        lookback: (S, L, F) normalised candles, left-aligned; what stands beyond a series' length is not looked at.
+        lengths: the S lengths.
+        known_stamp: (S, L, C) calendar rows of the lookback. future_stamp: (S, horizon, C), of the candles to come.
+        uniforms: (S, P, horizon, 2) in [0, 1), what s1 and s2 are drawn with.
+        on_step: called after each of the horizon's steps.
 
     Returns:
-        (B, horizon, F) normalised candles.
+        (S, P, horizon, F) normalised candles.
+
+    Raises:
+        CheckpointError: what the model computes is not a number.
     """
-    s1_ids, s2_ids = tokenizer.encode(lookback, half=True)
-    n_known, n_all = lookback.shape[1], stamp.shape[1]
-    for end in tqdm(
-        range(n_known, n_all), desc="forecast", unit="candle", disable=None if show_progress else True, leave=False
-    ):
-        seen = slice(max(end - max_context, 0), end)
-        s1_logits, hidden = model.decode_s1(s1_ids[:, seen], s2_ids[:, seen], stamp[:, seen])
-        s1_next = sample(s1_logits[:, -1], temperature, top_k, top_p, generator)
-        s2_logits = model.decode_s2(hidden, s1_next[:, None], rotate=not reference_decode)
-        s2_next = sample(s2_logits[:, -1], temperature, top_k, top_p, generator)
-        s1_ids = torch.cat([s1_ids, s1_next[:, None]], dim=1)
-        s2_ids = torch.cat([s2_ids, s2_next[:, None]], dim=1)
-    decoded = tokenizer.decode((s1_ids[:, -max_context:], s2_ids[:, -max_context:]), half=True)
-    return decoded[:, n_known - n_all :]
+    n_series, n_paths, horizon, _ = uniforms.shape
+    known = KnownTokens(*tokenizer.encode(lookback, half=True), known_stamp, lengths)
+    path_stamp = future_stamp.repeat_interleave(n_paths, dim=0)  # (S·P, horizon, C)
+    draws = uniforms.flatten(0, 1).permute(1, 2, 0).unsqueeze(-1).contiguous()  # (horizon, 2, S·P, 1)
+    own = torch.zeros(
+        2, n_series * n_paths, horizon, dtype=torch.long, device=lookback.device
+    )  # s1 and s2 of each path
+    for step in range(horizon):
+        if step == 0 or _rolls(known, step, decoding):
+            context = known.latest(_count_known(step, horizon, decoding))
+            caches, latest = _read_context(model, context, own[..., :step], path_stamp, decoding)
+        else:
+            new = slice(step - 1, step)
+            latest = model.read(own[0, :, new], own[1, :, new], path_stamp[:, new], caches)
+        s1_next = sample(model.predict_s1(latest), decoding.sampling, draws[step, 0])
+        s2_next = sample(model.predict_s2(latest, s1_next, caches), decoding.sampling, draws[step, 1])
+        own[0, :, step], own[1, :, step] = s1_next[:, 0], s2_next[:, 0]
+        on_step()
+    decoded = _decode_tokens(tokenizer, known.latest(decoding.max_context - horizon), own)
+    return decoded.reshape(n_series, n_paths, *decoded.shape[1:])
+
+
+def _rolls(known: KnownTokens, step: int, decoding: Decoding) -> bool:
+    return decoding.policy == "recompute" and max(known.lengths) + step > decoding.max_context
+
+
+def _count_known(step: int, horizon: int, decoding: Decoding) -> int:
+    """How many known tokens have room beside those of the paths."""
+    n_own = {"grow": horizon, "slide": 0, "recompute": step}[decoding.policy]
+    return decoding.max_context - n_own
+
+
+def _read_context(
+    model: Kronos, known: KnownTokens, own: Tensor, path_stamp: Tensor, decoding: Decoding
+) -> tuple[KronosCaches, Tensor]:
+    """Read the known tokens and what the paths have added, (2, S·P, T), afresh.
+
+    Returns:
+        The caches, and the hidden state of each path's latest token (S·P, 1, D).
+    """
+    n_paths, horizon = len(path_stamp) // len(known.lengths), path_stamp.shape[1]
+    window = decoding.max_context if decoding.policy == "slide" else None
+    caches = model.build_caches(CacheLayout(known.lengths, n_paths, horizon, window), decoding.rotate_s2)
+    hidden = model.read(known.s1_ids, known.s2_ids, known.stamp, caches)
+    if not hidden.isfinite().all():
+        raise CheckpointError("the base model computes values that are not finite: its training has diverged.")
+    if n_own := own.shape[-1]:
+        return caches, model.read(own[0], own[1], path_stamp[:, :n_own], caches)[:, -1:]
+    last = torch.tensor(known.lengths, device=hidden.device) - 1
+    latest = hidden[torch.arange(len(last), device=last.device), last]
+    return caches, latest.repeat_interleave(n_paths, dim=0).unsqueeze(1)
+
+
+def _decode_tokens(tokenizer: KronosTokenizer, known: KnownTokens, own: Tensor) -> Tensor:
+    """Decode the paths' tokens (2, S·P, T), as continuations of the known ones, to normalised candles (S·P, T, F)."""
+    layout = CacheLayout(known.lengths, own.shape[1] // len(known.lengths), own.shape[2])
+    caches = tokenizer.build_caches(layout)
+    tokenizer.decode((known.s1_ids, known.s2_ids), half=True, caches=caches)
+    return tokenizer.decode((own[0], own[1]), half=True, caches=caches)

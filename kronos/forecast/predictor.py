@@ -1,25 +1,28 @@
 """`KronosPredictor`: candles and timestamps in, forecast candles out."""
 
-import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
 
-from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar, stack_columns
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar
 from kronos.data.normalize import Statistics
-from kronos.errors import ConfigError, DataError
-from kronos.forecast.generate import generate_paths
-from kronos.forecast.sampling import check_sampling
+from kronos.errors import ConfigError
+from kronos.forecast.chunks import Chunk, estimate_footprint, measure_budget, plan_chunks
+from kronos.forecast.coherence import repair_candles
+from kronos.forecast.devices import eval_mode, place_models
+from kronos.forecast.forecast import Forecast
+from kronos.forecast.generate import ContextPolicy, Decoding, generate_paths
+from kronos.forecast.inputs import Series, Timestamps, build_all_series, check_count
+from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, draw_uniforms
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair
 
-Timestamps = pd.Series | pd.Index
-Module = TypeVar("Module", bound=nn.Module)
+N_PATHS = 30
 
 
 class KronosPredictor:
@@ -33,36 +36,48 @@ class KronosPredictor:
         max_context: int = 512,
         clip: float = 5.0,
         reference_decode: bool = False,
+        context_policy: ContextPolicy | None = None,
+        dtype: str | torch.dtype | None = None,
+        compile: bool = False,
     ) -> None:
-        """Take the models; they stay on their device and in their mode.
+        """Take the models; the caller's own keep their device, type and mode, where another is asked for a copy is made.
 
         Args:
-            device: where to compute, by default where the model is. Models that are elsewhere are copied there.
-            max_context: how many of the latest candles a forecast attends to; what the model was trained with.
+            device: where to compute; by default a GPU where there is one, else where the model is.
+            max_context: how many candles a forecast attends to at most; what the model was trained with.
             clip: normalised inputs are clipped to ±clip standard deviations.
             reference_decode: reproduce the forecasts of the reference implementation, which decodes s2 without
-                the rotation it was trained with and adds 1e-5 to the standard deviation whatever the price.
+                the rotation it was trained with, adds 1e-5 to the standard deviation whatever the price, rolls its
+                context (recompute) and leaves impossible candles as they are.
+            context_policy: what happens where lookback and horizon together exceed max_context, see `Decoding`:
+                "grow" (the default), "slide" or "recompute".
+            dtype: of the base model, "float32", "bfloat16" or "float16"; by default what it has. The tokenizer keeps
+                its own: rounding a candle would change its tokens.
+            compile: compile the decoding step with torch.compile; the first forecast then takes a minute longer.
 
         Raises:
-            CheckpointError: tokenizer and model have different bits.
+            CheckpointError: tokenizer and model have different bits. ConfigError: an argument means nothing here.
         """
         if not (isinstance(model, Kronos) and isinstance(tokenizer, KronosTokenizer)):
             given = f"{type(model).__name__}, {type(tokenizer).__name__}"
             raise ConfigError(f"KronosPredictor takes a Kronos, then a KronosTokenizer; got {given}.")
         check_pair(tokenizer, model, len(CANDLE_COLUMNS))
-        self.device = torch.device(device) if device is not None else next(model.parameters()).device
-        self.model = _on_device(model, self.device)
-        self.tokenizer = _on_device(tokenizer, self.device)
-        self.max_context = max_context
+        check_count("max_context", max_context)
+        if not clip > 0:
+            raise ConfigError(f"clip must be a positive number of standard deviations, got {clip!r}.")
+        self.context_policy = context_policy or ("recompute" if reference_decode else "grow")
+        self.max_context = int(max_context)
         self.clip = clip
         self.reference_decode = reference_decode
+        self._build_decoding(DEFAULT_SAMPLING)  # an unknown policy is said here
+        self.device, self.model, self.tokenizer = place_models(model, tokenizer, device, dtype, compile)
 
     def predict(
         self,
         df: pd.DataFrame,
-        x_timestamp: Timestamps,
-        y_timestamp: Timestamps,
-        pred_len: int,
+        x_timestamp: Timestamps | None = None,
+        y_timestamp: Timestamps | None = None,
+        pred_len: int | None = None,
         T: float = 1.0,
         top_k: int = 0,
         top_p: float = 0.9,
@@ -70,23 +85,13 @@ class KronosPredictor:
         verbose: bool = True,
         seed: int | None = None,
     ) -> pd.DataFrame:
-        """Forecast the candles that follow df.
+        """Forecast the candles that follow df, as the mean over sampled paths.
 
-        Args:
-            df: the L known candles: open, high, low, close and, where known, volume and amount. Without volume both are
-                taken as 0, without amount it is volume × mean(open, high, low, close).
-            x_timestamp: their L local timestamps.
-            y_timestamp: the pred_len timestamps to come.
-            T, top_k, top_p: temperature, and how many tokens, with what share of the probability, to sample from.
-            sample_count: paths to sample; the mean over them is returned.
-            verbose: show a progress bar.
-            seed: the same seed, the same forecast. By default it is drawn from torch's global generator.
+        The arguments are those of `forecast`, under upstream's names: pred_len is the horizon, T the temperature,
+        sample_count the number of paths.
 
         Returns:
-            pred_len rows indexed by y_timestamp, in the units of df.
-
-        Raises:
-            DataError: df or the timestamps are malformed. ConfigError: a sampling parameter means nothing.
+            pred_len rows of open, high, low, close, volume, amount indexed by timestamp, in the units of df.
         """
         return self.predict_batch(
             [df], [x_timestamp], [y_timestamp], pred_len, T, top_k, top_p, sample_count, verbose, seed
@@ -95,9 +100,9 @@ class KronosPredictor:
     def predict_batch(
         self,
         df_list: Sequence[pd.DataFrame],
-        x_timestamp_list: Sequence[Timestamps],
-        y_timestamp_list: Sequence[Timestamps],
-        pred_len: int,
+        x_timestamp_list: Sequence[Timestamps | None] | None = None,
+        y_timestamp_list: Sequence[Timestamps | None] | None = None,
+        pred_len: int | None = None,
         T: float = 1.0,
         top_k: int = 0,
         top_p: float = 0.9,
@@ -105,114 +110,180 @@ class KronosPredictor:
         verbose: bool = True,
         seed: int | None = None,
     ) -> list[pd.DataFrame]:
-        """Forecast several series of one length together; the arguments and results are those of `predict`, listed."""
-        check_sampling(T, top_k, top_p)
-        self._check_lengths(df_list, x_timestamp_list, y_timestamp_list, pred_len, sample_count)
-        candles = np.stack([_to_array(df, f"series {i}") for i, df in enumerate(df_list)])  # (N, L, F)
-        stamps = np.stack(
-            [
-                np.concatenate([_to_calendar(x, "x_timestamp", i), _to_calendar(y, "y_timestamp", i)])
-                for i, (x, y) in enumerate(zip(x_timestamp_list, y_timestamp_list))
-            ]
+        """Forecast many series, of any lengths; the arguments and results are those of `predict`, listed."""
+        forecasts = self.forecast_batch(
+            df_list,
+            x_timestamp_list,
+            y_timestamp_list,
+            pred_len,
+            n_paths=sample_count,
+            sampling=Sampling(T, top_k, top_p),
+            seed=seed,
+            verbose=verbose,
         )
-        statistics = Statistics.compute(candles, self.reference_decode)
-        seed = int(torch.randint(2**62, ()).item()) if seed is None else seed
-        with _in_eval_mode(self.model, self.tokenizer):
-            paths = generate_paths(
-                self.tokenizer,
-                self.model,
-                self._to_tensor(statistics.normalise(candles, self.clip), sample_count),
-                self._to_tensor(stamps, sample_count),
-                max_context=self.max_context,
-                temperature=T,
-                top_k=top_k,
-                top_p=top_p,
-                generator=torch.Generator(self.device).manual_seed(seed),
-                reference_decode=self.reference_decode,
-                show_progress=verbose,
-            )
-        mean = paths.reshape(len(df_list), sample_count, *paths.shape[1:]).cpu().double().mean(1).numpy()
-        forecasts = statistics.denormalise(mean)
-        return [
-            pd.DataFrame(forecast, columns=list(CANDLE_COLUMNS), index=pd.DatetimeIndex(pd.Series(y)))
-            for forecast, y in zip(forecasts, y_timestamp_list)
-        ]
+        return [forecast.mean for forecast in forecasts]
 
-    def _to_tensor(self, array: Array, sample_count: int) -> torch.Tensor:
-        return torch.from_numpy(array).to(self.device).repeat_interleave(sample_count, dim=0)
+    def forecast(
+        self,
+        df: pd.DataFrame,
+        x_timestamp: Timestamps | None = None,
+        y_timestamp: Timestamps | None = None,
+        horizon: int | None = None,
+        *,
+        n_paths: int = N_PATHS,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        seed: int | None = None,
+        exchange: str | None = None,
+        verbose: bool = True,
+    ) -> Forecast:
+        """Sample what may come after the candles of df.
 
-    def _check_lengths(
+        Args:
+            df: the L known candles: open, high, low, close and, where known, volume and amount. Without volume both are
+                taken as 0, without amount it is volume × mean(open, high, low, close).
+            x_timestamp: their L local (exchange) times; by default the frame's index or its column timestamps.
+            y_timestamp: the times to come. By default they are made: in the pattern of the history or, with exchange,
+                by that exchange's calendar.
+            horizon: how many candles to forecast; by default as many as y_timestamp has.
+            n_paths: how many futures to sample.
+            sampling: temperature, top_k and top_p.
+            seed: the same seed, the same forecast, whatever the batch; by default drawn from torch's global generator.
+                (Rounding varies with the batch: a draw on the very edge between two tokens may fall the other way.)
+            exchange: a code of exchange_calendars such as XSHG or XNYS (needs the extra `calendars`).
+            verbose: show a progress bar.
+
+        Raises:
+            DataError: the candles or the times are malformed. ConfigError: a parameter means nothing.
+        """
+        return self.forecast_batch(
+            [df],
+            [x_timestamp],
+            [y_timestamp],
+            horizon,
+            n_paths=n_paths,
+            sampling=sampling,
+            seed=seed,
+            exchange=exchange,
+            verbose=verbose,
+        )[0]
+
+    def forecast_batch(
         self,
         df_list: Sequence[pd.DataFrame],
-        x_list: Sequence[Timestamps],
-        y_list: Sequence[Timestamps],
-        pred_len: int,
-        sample_count: int,
-    ) -> None:
-        if not len(df_list) == len(x_list) == len(y_list) > 0:
-            raise DataError(
-                f"expected as many x_timestamp and y_timestamp as series, got {len(df_list)} series, {len(x_list)} and "
-                f"{len(y_list)}."
-            )
-        if not 0 < pred_len < self.max_context:
-            raise DataError(
-                f"pred_len must lie between 1 and max_context - 1 = {self.max_context - 1}, got {pred_len}."
-            )
-        if sample_count < 1:
-            raise DataError(f"sample_count must be at least 1, got {sample_count}.")
-        for i, (df, x, y) in enumerate(zip(df_list, x_list, y_list)):
-            if len(df) != len(x) or len(df) == 0:
-                raise DataError(f"series {i}: {len(df)} candles, but {len(x)} x_timestamp; there must be one for each.")
-            if len(y) != pred_len:
-                raise DataError(f"series {i}: pred_len is {pred_len}, but there are {len(y)} y_timestamp.")
-        if len(lengths := sorted({len(df) for df in df_list})) > 1:
-            raise DataError(f"predict_batch needs series of one length, got lengths {', '.join(map(str, lengths))}.")
+        x_timestamp_list: Sequence[Timestamps | None] | None = None,
+        y_timestamp_list: Sequence[Timestamps | None] | None = None,
+        horizon: int | None = None,
+        *,
+        n_paths: int = N_PATHS,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        seed: int | None = None,
+        exchange: str | None = None,
+        names: Sequence[str] | None = None,
+        verbose: bool = True,
+    ) -> list[Forecast]:
+        """Forecast many series, of any lengths, in pieces that fit the memory; otherwise as `forecast`, listed.
 
+        A series' forecast does not depend on the company it keeps. names are what the series are called in messages.
+        """
+        horizon = self._check_horizon(horizon, y_timestamp_list)
+        check_count("the number of paths (sample_count)", n_paths)
+        seed = _choose_seed(seed)
+        every_series = build_all_series(df_list, x_timestamp_list, y_timestamp_list, names, horizon, exchange)
+        decoding = self._build_decoding(sampling)
+        statistics = [Statistics.compute(series.candles, self.reference_decode) for series in every_series]
+        paths = np.empty((len(every_series), n_paths, horizon, len(CANDLE_COLUMNS)))
+        chunks = list(self._plan(every_series, n_paths, horizon))
+        with (
+            eval_mode(self.model, self.tokenizer),
+            tqdm(
+                total=len(chunks) * horizon,
+                desc="forecast",
+                unit="step",
+                disable=None if verbose else True,
+                leave=False,
+            ) as progress,
+        ):
+            for chunk in chunks:
+                known = [self._normalise(every_series[i], statistics[i]) for i in chunk.series]
+                chosen = [every_series[i] for i in chunk.series]
+                uniforms = [draw_uniforms(seed, series.timestamps[-1], chunk.paths, horizon) for series in chosen]
+                sampled = self._generate(chosen, known, torch.stack(uniforms), decoding, progress.update)
+                for i, of_series in zip(chunk.series, sampled):
+                    paths[i, chunk.paths] = statistics[i].denormalise(of_series)
+        return [self._build_forecast(series, sampled) for series, sampled in zip(every_series, paths)]
 
-def _to_array(df: pd.DataFrame, name: str) -> Array:
-    """Return the six columns of a frame (L, F) float64, making up absent volume and amount."""
-    missing = [column for column in PRICE_COLUMNS if column not in df]
-    if missing:
-        raise DataError(
-            f"{name}: column {', '.join(missing)} missing; the frame has {', '.join(map(str, df.columns))}."
+    def _build_decoding(self, sampling: Sampling) -> Decoding:
+        return Decoding(self.max_context, self.context_policy, sampling, rotate_s2=not self.reference_decode)
+
+    def _check_horizon(self, horizon: int | None, y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
+        if horizon is None:
+            given = [len(y) for y in y_timestamp_list or () if y is not None]
+            if not given:
+                raise ConfigError("give a horizon (pred_len), or the y_timestamp to forecast.")
+            horizon = given[0]
+        check_count("the horizon (pred_len)", horizon)
+        if horizon >= self.max_context:
+            raise ConfigError(
+                f"a horizon (pred_len) of {horizon} is beyond max_context = {self.max_context}, which holds it and at least one "
+                f"known candle under every context policy; forecast at most {self.max_context - 1}."
+            )
+        return int(horizon)
+
+    def _plan(self, every_series: Sequence[Series], n_paths: int, horizon: int) -> Iterator[Chunk]:
+        footprint = estimate_footprint(self.tokenizer, self.model, self.max_context, horizon)
+        lengths = [self._count_read(series) for series in every_series]
+        return plan_chunks(lengths, n_paths, footprint, measure_budget(self.device))
+
+    def _count_read(self, series: Series) -> int:
+        """How many of the known candles are encoded: the reference implementation encodes all, to use the latest."""
+        n_known = len(series.candles)
+        return n_known if self.context_policy == "recompute" else min(n_known, self.max_context)
+
+    def _normalise(self, series: Series, statistics: Statistics) -> Array:
+        return statistics.normalise(series.candles[-self._count_read(series) :], self.clip)
+
+    def _generate(
+        self,
+        chosen: Sequence[Series],
+        known: Sequence[Array],
+        uniforms: torch.Tensor,
+        decoding: Decoding,
+        on_step: Callable[[], object],
+    ) -> Array:
+        """Sample (S, P, horizon, 6) normalised candles."""
+        stamps = [compute_calendar(series.timestamps[-len(part) :]) for series, part in zip(chosen, known)]
+        dtype = self.tokenizer.head.weight.dtype
+        sampled = generate_paths(
+            self.tokenizer,
+            self.model,
+            _pad(known).to(self.device, dtype),
+            tuple(len(part) for part in known),
+            _pad(stamps).to(self.device),
+            torch.from_numpy(np.stack([compute_calendar(series.future) for series in chosen])).to(self.device),
+            uniforms.to(self.device),
+            decoding,
+            on_step,
         )
-    try:
-        values = stack_columns({column: df[column].to_numpy(np.float64) for column in CANDLE_COLUMNS if column in df})
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: not all candles are numbers: {error}.") from None
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{name}, row {row}: {CANDLE_COLUMNS[column]} is {values[row, column]}, not a finite number.")
-    return values
+        return sampled.cpu().double().numpy()
+
+    def _build_forecast(self, series: Series, paths: Array) -> Forecast:
+        repairs = None
+        if not self.reference_decode:
+            paths, repairs = repair_candles(paths, series.candles[:, : len(PRICE_COLUMNS)].min())
+        last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
+        origin = series.timestamps[-1]
+        return Forecast(paths, series.future, origin, last_close, repairs, series.name, series.notes)
 
 
-def _to_calendar(timestamps: Timestamps, name: str, i: int) -> Array:
-    values = pd.Series(timestamps)
-    if pd.api.types.is_numeric_dtype(values):
-        raise DataError(f"series {i}: {name} holds numbers, not timestamps (pd.to_datetime makes them).")
-    try:
-        index = pd.DatetimeIndex(values)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"series {i}: {name} does not hold timestamps: {error}.") from None
-    if index.hasnans:
-        raise DataError(f"series {i}: {name} has no time in row {int(index.isna().argmax())}.")
-    return compute_calendar(index)
+def _choose_seed(seed: object) -> int:
+    """Return the seed or, for None, one drawn from torch's global generator."""
+    if seed is None:
+        return int(torch.randint(2**62, ()).item())
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"the seed must be a whole number of at least 0, or None; got {seed!r}.")
+    return int(seed)
 
 
-def _on_device(module: Module, device: torch.device) -> Module:
-    if next(module.parameters()).device == device:
-        return module
-    return copy.deepcopy(module).to(device)
-
-
-@contextmanager
-def _in_eval_mode(*modules: nn.Module) -> Iterator[None]:
-    """Switch dropout off, and give each module its mode back."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    try:
-        for module in modules:
-            module.eval()
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
+def _pad(arrays: Sequence[Array]) -> torch.Tensor:
+    """Stack arrays (L, …) of different lengths, padded with zeros on the right."""
+    return pad_sequence([torch.from_numpy(np.ascontiguousarray(array)) for array in arrays], batch_first=True)

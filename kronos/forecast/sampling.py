@@ -1,5 +1,10 @@
 """Drawing the next subtoken from its logits."""
 
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -7,42 +12,68 @@ from kronos.errors import ConfigError
 from kronos.model.base_model import sample_categorical
 
 
-def check_sampling(temperature: float, top_k: int, top_p: float) -> None:
-    """Check the sampling parameters.
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn; composed as in Hugging Face: the temperature first, then top_k and, of those, top_p.
+
+    temperature: sharpens below 1, flattens above; 0 is greedy, the most probable token always.
+    top_k: draw from the k most probable tokens only; 0 for all.
+    top_p: draw from the fewest tokens whose probabilities reach p together (arXiv 1904.09751, section 3.1); 1 for all.
 
     Raises:
         ConfigError: a value that means nothing.
     """
-    if not (temperature > 0 and temperature != float("inf")):
-        raise ConfigError(
-            f"T (temperature) must be a positive number, got {temperature}; for greedy decoding use top_k=1."
-        )
-    if top_k < 0:
-        raise ConfigError(f"top_k must be 0 (off) or a positive number of tokens, got {top_k}.")
-    if not 0 < top_p <= 1:
-        raise ConfigError(f"top_p must lie in (0, 1], got {top_p}; 1 switches it off.")
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.temperature) or not 0 <= self.temperature < float("inf"):
+            raise ConfigError(
+                f"the temperature (T) must be a number of at least 0, got {self.temperature!r}; 0 is greedy decoding."
+            )
+        if not isinstance(self.top_k, Integral) or isinstance(self.top_k, bool) or self.top_k < 0:
+            raise ConfigError(f"top_k must be 0 (off) or a positive number of tokens, got {self.top_k!r}.")
+        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p must be a number above 0, at most 1, got {self.top_p!r}; 1 switches it off.")
 
 
-def filter_logits(logits: Tensor, temperature: float, top_k: int, top_p: float) -> Tensor:
-    """Sharpen logits (..., V) by the temperature, then keep the top_k and, of those, the top_p tokens.
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
-    top_p keeps the fewest tokens whose probabilities reach it together (arXiv 1904.09751, section 3.1);
-    the most probable token always stays. top_k=0 and top_p=1 switch off.
-    """
-    logits = logits / temperature
-    if 0 < top_k < logits.shape[-1]:
-        smallest_kept = logits.topk(top_k, dim=-1).values[..., -1:]
+
+DEFAULT_SAMPLING = Sampling()
+
+
+def filter_logits(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Sharpen logits (..., V) by the temperature and put those that may not be drawn at −inf; one always stays."""
+    logits = logits / sampling.temperature
+    if 0 < sampling.top_k < logits.shape[-1]:
+        smallest_kept = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
-    if top_p < 1:
+    if sampling.top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
         probability_before = ordered.softmax(-1).cumsum(-1).roll(1, dims=-1)
         probability_before[..., 0] = 0
-        dropped = (probability_before >= top_p).scatter(-1, order, probability_before >= top_p)
+        dropped = (probability_before >= sampling.top_p).scatter(-1, order, probability_before >= sampling.top_p)
         logits = logits.masked_fill(dropped, -torch.inf)
     return logits
 
 
-def sample(logits: Tensor, temperature: float, top_k: int, top_p: float, generator: torch.Generator) -> Tensor:
-    """Sample one token (B,) from logits (B, V)."""
-    uniforms = torch.rand(logits.shape[:-1], generator=generator, device=generator.device).to(logits.device)
-    return sample_categorical(filter_logits(logits.float(), temperature, top_k, top_p), uniforms)
+def sample(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> Tensor:
+    """Sample tokens (...) from logits (..., V) with uniforms (...) in [0, 1)."""
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    return sample_categorical(filter_logits(logits.float(), sampling), uniforms)
+
+
+def draw_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int) -> Tensor:
+    """Draw what some of a series' paths are sampled with, (P, horizon, 2) in [0, 1): for s1 and s2 of each step.
+
+    They belong to the seed, the origin (its clock time, whatever the zone), the path and the step: not to the batch, to
+    the other series or to how many paths and steps there are besides. Different origins draw independently.
+    """
+    time = origin.tz_localize(None).as_unit("ns").value % 2**64  # of a time before 1970 too
+    generators = (np.random.default_rng([seed, time, path]) for path in range(paths.start, paths.stop))
+    return torch.from_numpy(np.stack([each.random((horizon, 2), dtype=np.float32) for each in generators]))

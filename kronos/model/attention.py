@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kronos.model.cache import KeyValueCache
+from kronos.model.linear import Linear
+
 
 class RotaryEmbedding(nn.Module):
     """Rotary position embedding, half-split convention (arXiv 2104.09864, eq. 34)."""
@@ -15,11 +18,13 @@ class RotaryEmbedding(nn.Module):
         exponents = torch.arange(0, head_width, 2).float() / head_width
         self.register_buffer("inv_freq", base**-exponents)  # saved: published files carry it
 
-    def forward(self, x: Tensor, first_position: int = 0) -> Tensor:
-        """Rotate x (B, H, T, K), whose rows stand at first_position, first_position + 1, …"""
-        positions = torch.arange(first_position, first_position + x.shape[-2], device=x.device).float()
-        angles = torch.outer(positions, self.inv_freq.float())  # (T, K/2)
-        angles = torch.cat([angles, angles], dim=-1)  # (T, K)
+    def forward(self, x: Tensor, first_position: int | Tensor = 0) -> Tensor:
+        """Rotate x (B, H, T, K), whose rows stand at first_position, first_position + 1, …; (B,) or one for all."""
+        positions = torch.arange(x.shape[-2], device=x.device)
+        if isinstance(first_position, Tensor):
+            first_position = first_position[:, None, None]  # (B, 1, 1)
+        angles = (positions + first_position).float().unsqueeze(-1) * self.inv_freq.float()  # (…, T, K/2)
+        angles = torch.cat([angles, angles], dim=-1)  # (T, K) or (B, 1, T, K)
         x1, x2 = x.chunk(2, dim=-1)
         rotated = torch.cat([-x2, x1], dim=-1)
         return x * angles.cos().to(x.dtype) + rotated * angles.sin().to(x.dtype)
@@ -34,10 +39,10 @@ class Attention(nn.Module):
             raise ValueError(f"d_model / n_heads must be a whole even number, got {d_model} / {n_heads}")
         self.n_heads = n_heads
         self.attn_dropout_p = attn_dropout_p
-        self.q_proj = nn.Linear(d_model, d_model)
-        self.k_proj = nn.Linear(d_model, d_model)
-        self.v_proj = nn.Linear(d_model, d_model)
-        self.out_proj = nn.Linear(d_model, d_model)
+        self.q_proj = Linear(d_model, d_model)
+        self.k_proj = Linear(d_model, d_model)
+        self.v_proj = Linear(d_model, d_model)
+        self.out_proj = Linear(d_model, d_model)
         self.rotary = RotaryEmbedding(d_model // n_heads)
         self.resid_dropout = nn.Dropout(resid_dropout_p)
 
@@ -65,6 +70,21 @@ class Attention(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=n_query == n_context)
         merged = mixed.transpose(1, 2).flatten(-2)  # (B, T, D)
         return self.resid_dropout(self.out_proj(merged))  # type: ignore[no-any-return]
+
+    def remember(self, context: Tensor, cache: KeyValueCache, rotate: bool = True) -> None:
+        """Append the keys and values of context (B, T, D), the positions that follow those remembered, to the cache."""
+        keys = self._split_heads(self.k_proj(context))
+        if rotate:
+            keys = self.rotary(keys, cache.next_position())
+        cache.append(keys, self._split_heads(self.v_proj(context)))
+
+    def recall(self, query: Tensor, cache: KeyValueCache, rotate: bool = True) -> Tensor:
+        """Attend from query (B, T, D), the latest positions remembered, to what the cache holds; the same shape."""
+        q = self._split_heads(self.q_proj(query))
+        if rotate:
+            q = self.rotary(q, cache.latest_position(q.shape[2]))
+        merged = cache.attend(q).transpose(1, 2).flatten(-2)
+        return self.out_proj(merged)  # type: ignore[no-any-return]
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.n_heads, -1).transpose(1, 2)

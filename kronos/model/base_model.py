@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
 from kronos.model.attention import Attention
+from kronos.model.cache import CacheLayout, KeyValueCache
 from kronos.model.embeddings import CalendarEmbedding, TokenEmbedding
 from kronos.model.layers import RMSNorm, TransformerBlock
+from kronos.model.linear import Linear
 from kronos.model.pretrained import PretrainedModel
 
 
@@ -25,6 +27,15 @@ class BaseModelOutput(ModelOutput):
     window_loss: Tensor | None = None
     s1_logits: Tensor | None = None
     s2_logits: Tensor | None = None
+
+
+@dataclass
+class KronosCaches:
+    """What a base model remembers while it decodes: each block's keys and values, and the dependency layer's."""
+
+    blocks: list[KeyValueCache]
+    dep_layer: KeyValueCache
+    rotate_s2: bool
 
 
 def sample_categorical(logits: Tensor, uniforms: Tensor) -> Tensor:
@@ -53,14 +64,18 @@ class DependencyLayer(nn.Module):
         attended = self.cross_attn(s1_embedding, hidden, rotate)
         return self.norm(hidden[:, -s1_embedding.shape[1] :] + attended)  # type: ignore[no-any-return]
 
+    def recall(self, hidden: Tensor, s1_embedding: Tensor, cache: KeyValueCache, rotate: bool = True) -> Tensor:
+        """Do the same for the latest position, (B, 1, D) both, over the hidden states that the cache remembers."""
+        return self.norm(hidden + self.cross_attn.recall(s1_embedding, cache, rotate))  # type: ignore[no-any-return]
+
 
 class SubtokenHead(nn.Module):
     """The two output projections."""
 
     def __init__(self, s1_bits: int, s2_bits: int, d_model: int) -> None:
         super().__init__()
-        self.proj_s1 = nn.Linear(d_model, 2**s1_bits)
-        self.proj_s2 = nn.Linear(d_model, 2**s2_bits)
+        self.proj_s1 = Linear(d_model, 2**s1_bits)
+        self.proj_s2 = Linear(d_model, 2**s2_bits)
 
 
 class Kronos(PretrainedModel):
@@ -115,7 +130,7 @@ class Kronos(PretrainedModel):
 
     def decode_s1(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor) -> tuple[Tensor, Tensor]:
         """Return the next coarse subtoken's logits (B, T, 2**s1_bits) and the hidden states (B, T, D)."""
-        x = self.token_drop(self.embedding(s1_ids, s2_ids) + self.time_emb(stamp))
+        x = self._embed(s1_ids, s2_ids, stamp)
         for block in self.transformer:
             x = block(x)
         hidden = self.norm(x)
@@ -134,6 +149,46 @@ class Kronos(PretrainedModel):
         """
         conditioned = self.dep_layer(hidden, self.embedding.emb_s1(s1_next), rotate)
         return self.head.proj_s2(conditioned)  # type: ignore[no-any-return]
+
+    def build_caches(self, layout: CacheLayout, rotate_s2: bool = True) -> KronosCaches:
+        """Return empty caches for `read`.
+
+        Args:
+            layout: of which series, and how many paths of each.
+            rotate_s2: False reproduces the reference implementation's unrotated one-step decode of s2.
+        """
+        device = self.head.proj_s1.weight.device
+        blocks = [KeyValueCache(layout, device) for _ in self.transformer]
+        return KronosCaches(blocks, KeyValueCache(layout, device), rotate_s2)
+
+    def read(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, caches: KronosCaches) -> Tensor:
+        """Read tokens that follow what the caches remember, and return their hidden states (B, T, D).
+
+        The first tokens read are the prefix, one row a series; later ones have one row a path.
+        """
+        x = self._embed(s1_ids, s2_ids, stamp)
+        for block, cache in zip(self.transformer, caches.blocks):
+            x = block(x, cache)
+        hidden: Tensor = self.norm(x)
+        self.dep_layer.cross_attn.remember(hidden, caches.dep_layer, caches.rotate_s2)
+        return hidden
+
+    def predict_s1(self, hidden: Tensor) -> Tensor:
+        """Return the next coarse subtoken's logits (B, T, 2**s1_bits) at hidden states (B, T, D)."""
+        return self.head.proj_s1(hidden)  # type: ignore[no-any-return]
+
+    def predict_s2(self, hidden: Tensor, s1_next: Tensor, caches: KronosCaches) -> Tensor:
+        """Return the next fine subtoken's logits (B, 1, 2**s2_bits) after the latest position.
+
+        Args:
+            hidden: (B, 1, D), the latest position's.
+            s1_next: (B, 1), the next coarse subtoken.
+        """
+        s1_embedding = self.embedding.emb_s1(s1_next)
+        return self.head.proj_s2(self.dep_layer.recall(hidden, s1_embedding, caches.dep_layer, caches.rotate_s2))  # type: ignore[no-any-return]
+
+    def _embed(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor) -> Tensor:
+        return self.token_drop(self.embedding(s1_ids, s2_ids) + self.time_emb(stamp))  # type: ignore[no-any-return]
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from kronos.model.linear import Linear
+
 # In the order of the calendar row: minute, hour, weekday, day, month.
 CALENDAR_SIZES = {"minute": 60, "hour": 24, "weekday": 7, "day": 32, "month": 13}
 
@@ -47,7 +49,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.emb_s1 = nn.Embedding(2**s1_bits, d_model)
         self.emb_s2 = nn.Embedding(2**s2_bits, d_model)
-        self.fusion_proj = nn.Linear(2 * d_model, d_model)
+        self.fusion_proj = Linear(2 * d_model, d_model)
         self.scale = math.sqrt(d_model)
 
     def forward(self, s1_ids: Tensor, s2_ids: Tensor) -> Tensor:

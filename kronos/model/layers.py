@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kronos.model.attention import Attention
+from kronos.model.cache import KeyValueCache
+from kronos.model.linear import Linear
 
 
 class RMSNorm(nn.Module):
@@ -24,9 +26,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, d_model: int, ff_dim: int, ffn_dropout_p: float) -> None:
         super().__init__()
-        self.w1 = nn.Linear(d_model, ff_dim, bias=False)
-        self.w3 = nn.Linear(d_model, ff_dim, bias=False)
-        self.w2 = nn.Linear(ff_dim, d_model, bias=False)
+        self.w1 = Linear(d_model, ff_dim, bias=False)
+        self.w3 = Linear(d_model, ff_dim, bias=False)
+        self.w2 = Linear(ff_dim, d_model, bias=False)
         self.dropout = nn.Dropout(ffn_dropout_p)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +53,13 @@ class TransformerBlock(nn.Module):
         self.norm2 = RMSNorm(d_model)
         self.ffn = FeedForward(d_model, ff_dim, ffn_dropout_p)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """Map x (B, T, D) to the same shape; with a cache x follows what the cache remembers, and is added to it."""
         normed = self.norm1(x)
-        x = x + self.self_attn(normed, normed)
+        if cache is None:
+            attended = self.self_attn(normed, normed)
+        else:
+            self.self_attn.remember(normed, cache)
+            attended = self.self_attn.recall(normed, cache)
+        x = x + attended
         return x + self.ffn(self.norm2(x))  # type: ignore[no-any-return]

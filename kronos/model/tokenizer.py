@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
+from kronos.model.cache import CacheLayout, KeyValueCache
 from kronos.model.layers import TransformerBlock
 from kronos.model.pretrained import PretrainedModel
 from kronos.model.quantizer import BinarySphericalQuantizer, bits_to_indices, indices_to_bits
@@ -86,8 +87,17 @@ class KronosTokenizer(PretrainedModel):
             return bits_to_indices(codes)
         return bits_to_indices(codes[..., : self.s1_bits]), bits_to_indices(codes[..., self.s1_bits :])
 
-    def decode(self, indices: Tensor | tuple[Tensor, Tensor], half: bool = False) -> Tensor:
-        """Decode indices (B, T), or the pair (s1, s2) with half, to normalised candles (B, T, F)."""
+    def decode(
+        self,
+        indices: Tensor | tuple[Tensor, Tensor],
+        half: bool = False,
+        caches: list[KeyValueCache] | None = None,
+    ) -> Tensor:
+        """Decode indices (B, T), or the pair (s1, s2) with half, to normalised candles (B, T, F).
+
+        With caches (`build_caches`) they follow what was decoded before: first the prefix, one row a series, then one row
+        a path.
+        """
         if half:
             s1_ids, s2_ids = indices
             joint = s1_ids + (s2_ids << self.s1_bits)
@@ -96,7 +106,11 @@ class KronosTokenizer(PretrainedModel):
                 raise TypeError("decode takes one tensor of indices or, with half=True, the pair (s1, s2)")
             joint = indices
         codes = indices_to_bits(joint, self.s1_bits + self.s2_bits) * self.tokenizer.scale
-        return self._reconstruct(self.post_quant_embed(codes.to(self.head.weight.dtype)))
+        return self._reconstruct(self.post_quant_embed(codes.to(self.head.weight.dtype)), caches)
+
+    def build_caches(self, layout: CacheLayout) -> list[KeyValueCache]:
+        """Return empty caches for `decode`."""
+        return [KeyValueCache(layout, self.head.weight.device) for _ in self.decoder]
 
     def _embed(self, candles: Tensor) -> Tensor:
         x = self.embed(candles)
@@ -104,7 +118,7 @@ class KronosTokenizer(PretrainedModel):
             x = block(x)
         return self.quant_embed(x)  # type: ignore[no-any-return]  # (B, T, Q)
 
-    def _reconstruct(self, x: Tensor) -> Tensor:
-        for block in self.decoder:
-            x = block(x)
+    def _reconstruct(self, x: Tensor, caches: list[KeyValueCache] | None = None) -> Tensor:
+        for i, block in enumerate(self.decoder):
+            x = block(x, caches[i] if caches else None)
         return self.head(x)  # type: ignore[no-any-return]  # (B, T, F)

@@ -1,74 +1,161 @@
-"""Candles, forecast and volume as a PNG picture (matplotlib)."""
+"""Candles, the fan of a forecast and volume as a PNG picture (matplotlib)."""
 
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import ScalarFormatter
 
 from kronos.files import replacing
+from kronos.forecast import Forecast
+from kronos.report.fonts import choose_fonts
+from kronos.report.scene import (
+    CANDLE_COLOURS,
+    FORECAST_COLOUR,
+    FORECAST_COLOURS,
+    ORIGIN_COLOUR,
+    Rising,
+    Scene,
+    band_label,
+    build_scene,
+    rises,
+)
 
-# Told apart without red and green (Okabe and Ito); a rising candle is hollow, a falling one filled.
-KNOWN_COLOUR = "#444444"
-FORECAST_COLOUR = "#0072B2"
-ORIGIN_COLOUR = "#D55E00"
-TRUE_OFFSET, FORECAST_OFFSET = -0.2, 0.2  # side by side where both are drawn
 N_TIME_LABELS = 8
+TITLE_WIDTH = 1000  # pixels, of 1200
+MANY_CANDLES = 200  # from here on thinner lines, or hollow candles would fill up
 
 
 def draw_forecast(
-    history: pd.DataFrame, forecast: pd.DataFrame, truth: pd.DataFrame | None, path: Path, title: str
+    history: pd.DataFrame,
+    forecast: Forecast,
+    truth: pd.DataFrame | None,
+    path: Path,
+    title: str,
+    rising: Rising = "hollow",
 ) -> None:
-    """Draw the known candles, then the forecast beside the true ones, with volume below.
+    """Draw the known candles and the fan of the forecast, with volume below.
 
     Args:
-        history, forecast, truth: frames of open, high, low, close, volume, indexed by timestamp; truth, where known,
-            has the forecast's index.
+        history: open, high, low, close, volume up to the origin, indexed by timestamp.
+        forecast: what was forecast from there.
+        truth: the candles of the forecast's first timestamps, drawn over the fan. Where it ends or is None, the mean
+            forecast candles are drawn instead.
         path: the PNG to write, 1200 × 700 pixels.
-        title: what is drawn, in one line.
+        title: what is drawn; in Chinese, too, where a font for it is installed.
+        rising: how rising candles are coloured.
+
+    Raises:
+        KronosError: path cannot be written.
     """
-    figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")
+    scene = build_scene(history, forecast, truth)
+    figure = Figure(figsize=(12, 7), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     prices, volumes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    first = len(history)
-    _draw_candles(prices, volumes, history, np.arange(first), KNOWN_COLOUR, width=0.7)
-    positions = first + np.arange(len(forecast))
-    shift, width = (0.0, 0.7) if truth is None else (FORECAST_OFFSET, 0.36)
-    if truth is not None:
-        _draw_candles(prices, volumes, truth, positions + TRUE_OFFSET, KNOWN_COLOUR, width)
-    _draw_candles(prices, volumes, forecast, positions + shift, FORECAST_COLOUR, width)
-    for axes in (prices, volumes):
-        axes.axvline(first - 0.5, color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2)
-        axes.grid(axis="y", alpha=0.25)
-        axes.margins(x=0.01, y=0.05)
-        axes.spines[["top", "right"]].set_visible(False)
-    _label(prices, volumes, history.index.append(forecast.index), title, with_truth=truth is not None)
+    _draw_fans(prices, volumes, scene)
+    _draw_candles(prices, scene.known, 0, CANDLE_COLOURS[rising])
+    _draw_candles(prices, scene.expected, len(scene.known), FORECAST_COLOURS)
+    _draw_volume(volumes, scene.known, 0, CANDLE_COLOURS[rising])
+    if not scene.bands:
+        _draw_volume(volumes, scene.expected, len(scene.known), FORECAST_COLOURS)
+    _set_axes(prices, volumes, scene)
+    _write_title(prices, title)
+    handles = _legend_handles(scene, rising)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", dpi=100)
 
 
-def _draw_candles(prices: Axes, volumes: Axes, candles: pd.DataFrame, x: np.ndarray, colour: str, width: float) -> None:
+def _draw_fans(prices: Axes, volumes: Axes, scene: Scene) -> None:
+    """Draw the quantiles: of the close as an opening fan, of the volume as steps, as each candle has its own."""
+    x = scene.fan_positions
+    opened, opened_x = scene.opened_fan, np.append(x[0] - 1, x)
+    for low, high, opacity in scene.bands:
+        style: dict[str, Any] = {"color": FORECAST_COLOUR, "alpha": opacity, "linewidth": 0}
+        prices.fill_between(opened_x, opened[low], opened[high], **style)
+        volumes.bar(x, scene.volume[high] - scene.volume[low], 1.0, scene.volume[low], **style)
+    prices.plot(opened_x, opened[0.5], color=FORECAST_COLOUR, linewidth=1.8)
+    volumes.hlines(scene.volume[0.5], x - 0.5, x + 0.5, color=FORECAST_COLOUR, linewidth=1.8, zorder=3)
+
+
+def _draw_candles(prices: Axes, candles: pd.DataFrame, first: int, colours: tuple[str, str]) -> None:
+    """Draw candles from position first on, in the colours of rising and falling ones."""
+    x = first + np.arange(len(candles))
     opened, high, low, closed = (candles[name].to_numpy() for name in ("open", "high", "low", "close"))
     top, bottom = np.maximum(opened, closed), np.minimum(opened, closed)
-    prices.vlines(x, low, bottom, color=colour, linewidth=0.9)
-    prices.vlines(x, top, high, color=colour, linewidth=0.9)
-    fill = np.where(closed >= opened, "white", colour)
-    prices.use_sticky_edges = False  # or a low body would touch the frame
-    prices.bar(x, top - bottom, width, bottom, color=fill, edgecolor=colour, linewidth=0.9)
-    volumes.bar(x, candles["volume"], width, color=colour)
+    up = rises(candles)
+    colour = np.where(up, *colours)
+    linewidth = 0.9 if first + len(candles) < MANY_CANDLES else 0.6
+    prices.vlines(x, low, bottom, color=colour, linewidth=linewidth, zorder=2)
+    prices.vlines(x, top, high, color=colour, linewidth=linewidth, zorder=2)
+    fill = np.where(up, "white", colour)
+    prices.bar(x, top - bottom, 0.7, bottom, color=fill, edgecolor=colour, linewidth=linewidth, zorder=2.5)
 
 
-def _label(prices: Axes, volumes: Axes, timestamps: pd.Index, title: str, with_truth: bool) -> None:
-    prices.set_title(title, loc="left")
+def _draw_volume(volumes: Axes, candles: pd.DataFrame, first: int, colours: tuple[str, str]) -> None:
+    x = first + np.arange(len(candles))
+    colour = np.where(rises(candles), *colours)
+    volumes.bar(x, candles["volume"], 0.7, color=colour, alpha=0.75, snap=False)  # snapped, thin bars differ in width
+
+
+def _set_axes(prices: Axes, volumes: Axes, scene: Scene) -> None:
+    prices.set_ylim(*scene.price_range())
+    volumes.set_ylim(0, scene.volume_top() or 1)
+    plain = ScalarFormatter(useOffset=False)
+    plain.set_scientific(False)
+    prices.yaxis.set_major_formatter(plain)
+    volumes.yaxis.set_major_formatter(_shorten)
     prices.set_ylabel("Price")
     volumes.set_ylabel("Volume")
-    ticks = np.unique(np.linspace(0, len(timestamps) - 1, N_TIME_LABELS).round().astype(int))
-    volumes.set_xticks(ticks, [f"{timestamps[tick]:%Y-%m-%d\n%H:%M}" for tick in ticks])  # candles, not hours: no gaps
-    known = "History, then what came" if with_truth else "History"
-    handles = [
-        Line2D([], [], color=KNOWN_COLOUR, linewidth=5, label=known),
-        Line2D([], [], color=FORECAST_COLOUR, linewidth=5, label="Forecast"),
-        Line2D([], [], color=ORIGIN_COLOUR, linestyle="--", label="Origin (last known candle)"),
+    prices.figure.align_ylabels()
+    if not scene.volume_top():
+        volumes.set_yticks([0])
+    for axes in (prices, volumes):
+        axes.axvline(scene.n_history - 0.5, color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2)
+        axes.grid(axis="y", alpha=0.25)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    n = len(scene.labels)
+    ticks = np.unique(np.linspace(0, n - 1, N_TIME_LABELS).round().astype(int))
+    volumes.set_xticks(ticks, [scene.labels[tick] for tick in ticks])
+    volumes.set_xlim(-0.5 - 0.01 * n, n - 0.5 + 0.01 * n)
+
+
+def _shorten(value: float, position: float = 0) -> str:
+    """Write 1500000 as 1.5M."""
+    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{letter}"
+    return f"{value:g}"
+
+
+def _write_title(axes: Axes, title: str) -> None:
+    """Write the title in one line or two; what does not fit is cut off."""
+    text, families = choose_fonts(" ".join(title.split()))
+    drawn = axes.set_title(text, loc="left", fontfamily=families, parse_math=False)  # a file name may contain $
+    width = drawn.get_window_extent().width
+    if width > TITLE_WIDTH:
+        lines = textwrap.wrap(text, int(len(text) * TITLE_WIDTH / width))
+        drawn.set_text("\n".join(lines[:2]) + (" …" if len(lines) > 2 else ""))
+
+
+def _legend_handles(scene: Scene, rising: Rising) -> list[Artist]:
+    up, down = CANDLE_COLOURS[rising]
+    handles: list[Artist] = [
+        Patch(facecolor="white", edgecolor=up, label="Rising candle"),
+        Patch(facecolor=down, edgecolor=down, label="Falling candle"),
+        Line2D([], [], color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2, label="Origin"),
+        Line2D([], [], color=FORECAST_COLOUR, linewidth=1.8, label=scene.median_label),
     ]
-    prices.legend(handles=handles, loc="best", frameon=False, title="Hollow: rising · filled: falling", fontsize=9)
+    for low, high, opacity in reversed(scene.bands):
+        handles.append(Patch(facecolor=FORECAST_COLOUR, alpha=opacity + 0.1, label=band_label(low, high)))
+    if len(scene.expected):
+        handles.append(Patch(facecolor="white", edgecolor=FORECAST_COLOUR, label=scene.expected_label))
+    return handles

@@ -10,7 +10,8 @@ from accelerate import PartialState
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
 from kronos.data import Candles, Split
-from kronos.forecast import KronosPredictor
+from kronos.forecast import KronosPredictor, Sampling
+from kronos.forecast.coherence import Repairs
 from kronos.report.candle_plot import draw_forecast
 from kronos.training.pipeline import RunResult
 from kronos.training.saved_run import load_models
@@ -45,16 +46,14 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
     lookback, horizon = config.data.lookback_window, config.data.predict_window
     histories = [frame[origin - lookback + 1 : origin + 1] for origin in origins]
     truths = [frame[origin + 1 : origin + 1 + horizon] for origin in origins]
-    forecasts = predictor.predict_batch(
+    forecasts = predictor.forecast_batch(
         histories,
-        [history.index for history in histories],
-        [truth.index for truth in truths],
-        horizon,
-        T=config.report.temperature,
-        top_p=config.report.top_p,
-        sample_count=config.report.n_paths,
+        y_timestamp_list=[truth.index for truth in truths],
+        n_paths=config.report.n_paths,
+        sampling=Sampling(config.report.temperature, top_p=config.report.top_p),
         seed=config.training.seed,
     )
+    logger.info("%s", Repairs.total(forecast.repairs for forecast in forecasts if forecast.repairs))
     folder = config.model_paths.base_save_path / "report"
     for earlier in folder.glob("forecast_*.png"):
         earlier.unlink()
@@ -63,9 +62,9 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
         paths.append(folder / f"forecast_{n}.png")
         title = (
             f"{config.model_paths.exp_name} · {horizon} candles from {history.index[-1]:%Y-%m-%d %H:%M} "
-            f"({split.name} split) · mean of {config.report.n_paths} sampled paths"
+            f"({split.name} split)"
         )
-        draw_forecast(history[-HISTORY_DRAWN * horizon :], forecast, truth, paths[-1], title)
+        draw_forecast(history[-HISTORY_DRAWN * horizon :], forecast, truth, paths[-1], title, config.report.rising)
     return paths
 
 

@@ -1,0 +1,73 @@
+"""Cutting work into pieces that fit the memory there is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import psutil
+import torch
+from torch import nn
+
+from kronos.model import Kronos, KronosTokenizer
+from kronos.model.layers import TransformerBlock
+
+CPU_LIMIT = 2**30  # bytes; larger pieces are no faster on a CPU
+ALLOCATOR_SLACK = 2.0  # what the estimate does not see
+
+
+class Chunk(NamedTuple):
+    """Some series, by their place in the list, and some of their paths."""
+
+    series: list[int]
+    paths: slice
+
+
+class Footprint(NamedTuple):
+    """Bytes while decoding: for each known token of a series, and for each path."""
+
+    token: int
+    path: int
+
+
+def estimate_footprint(tokenizer: KronosTokenizer, model: Kronos, max_context: int, horizon: int) -> Footprint:
+    """Estimate what decoding takes, from the widths of the two models."""
+    size = next(model.parameters()).element_size()
+    d_model, n_layers = model.norm.weight.shape[0], len(model.transformer) + 1
+    cached = 2 * n_layers * d_model * size  # keys and values of one token
+    widest = max(block.ffn.w1.out_features for block in _blocks(model.transformer))
+    activations = (6 * d_model + 3 * widest) * size
+    n_heads = max(block.self_attn.n_heads for block in _blocks([*model.transformer, *tokenizer.decoder]))
+    scores = 4 * n_heads * horizon * max_context * 4  # the tokenizer decodes a path's horizon at once
+    decoded = horizon * tokenizer.head.in_features * 4 * (2 * len(tokenizer.decoder) + 12)
+    logits = 6 * 4 * 2 ** max(model.s1_bits, model.s2_bits)
+    return Footprint(
+        int(ALLOCATOR_SLACK * (cached + activations)),
+        int(ALLOCATOR_SLACK * (horizon * cached + scores + decoded + logits)),
+    )
+
+
+def _blocks(modules: Iterable[nn.Module]) -> Iterator[TransformerBlock]:
+    return (module for module in modules if isinstance(module, TransformerBlock))
+
+
+def measure_budget(device: torch.device) -> int:
+    """Return how many bytes one chunk may take on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return min(CPU_LIMIT, psutil.virtual_memory().available // 4)
+
+
+def plan_chunks(lengths: Sequence[int], n_paths: int, footprint: Footprint, budget: int) -> Iterator[Chunk]:
+    """Yield chunks that together cover every path of every series; those in one chunk are of similar length.
+
+    Args:
+        lengths: the number of known tokens of each series.
+        budget: bytes; a single path of a single series is always tried.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
+    while order:
+        prefix = lengths[order[0]] * footprint.token  # the longest; the others are padded to it
+        n_series = max(budget // (prefix + n_paths * footprint.path), 1)
+        n_together = n_paths if n_series > 1 else min(max((budget - prefix) // footprint.path, 1), n_paths)
+        for first in range(0, n_paths, n_together):
+            yield Chunk(order[:n_series], slice(first, min(first + n_together, n_paths)))
+        order = order[n_series:]

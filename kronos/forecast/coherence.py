@@ -1,0 +1,70 @@
+"""Making sampled candles possible ones, and counting how often that was needed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
+
+PRICE_FLOOR = 0.01  # of the lowest known price: where a sampled price that is not positive is put
+
+OPEN, HIGH, LOW, CLOSE = (CANDLE_COLUMNS.index(name) for name in PRICE_COLUMNS)
+N_PRICES = len(PRICE_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """How many of n_candles sampled candles were impossible, by what was wrong; a candle may count more than once.
+
+    high_low: the high lay below, or the low above, the open or close (or each other).
+    price: a price was not positive. volume: volume or amount was negative. any: at least one of the three.
+    """
+
+    n_candles: int
+    high_low: int
+    price: int
+    volume: int
+    any: int
+
+    @classmethod
+    def total(cls, all_repairs: Iterable[Self]) -> Self:
+        """Add up the counts of many forecasts."""
+        listed = list(all_repairs)
+        return cls(*(sum(getattr(repairs, field.name) for repairs in listed) for field in fields(cls)))
+
+    @property
+    def share(self) -> float:
+        """The share of sampled candles that needed repair, 0 to 1."""
+        return self.any / self.n_candles
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        if not self.any:
+            return f"none of {self.n_candles:,} sampled candles needed repair"
+        return (
+            f"{self.share:.1%} of {self.n_candles:,} sampled candles repaired (high or low moved to hold open and "
+            f"close: {self.high_low:,}, price raised above 0: {self.price:,}, volume or amount raised to 0: {self.volume:,})"
+        )
+
+
+def repair_candles(candles: Array, lowest_price: float) -> tuple[Array, Repairs]:
+    """Return candles (..., 6) with low ≤ open, close ≤ high, prices above 0, volume and amount at least 0.
+
+    Args:
+        candles: open, high, low, close, volume, amount.
+        lowest_price: the lowest price known. Where it is not positive itself (a spread), prices keep their sign.
+    """
+    repaired = candles.copy()
+    prices = repaired[..., :N_PRICES]
+    floor = PRICE_FLOOR * lowest_price if lowest_price > 0 else -np.inf
+    price = ((prices <= 0) & (lowest_price > 0)).any(-1)
+    np.copyto(prices, floor, where=(prices <= 0) & (lowest_price > 0))
+    highest, lowest = prices.max(-1), prices.min(-1)
+    high_low = (prices[..., HIGH] < highest) | (prices[..., LOW] > lowest)
+    prices[..., HIGH], prices[..., LOW] = highest, lowest
+    volume = (repaired[..., N_PRICES:] < 0).any(-1)
+    np.maximum(repaired[..., N_PRICES:], 0.0, out=repaired[..., N_PRICES:])
+    wrong = price | high_low | volume
+    return repaired, Repairs(wrong.size, int(high_low.sum()), int(price.sum()), int(volume.sum()), int(wrong.sum()))

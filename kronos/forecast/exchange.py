@@ -1,0 +1,216 @@
+"""The candles to come where a calendar decides: an exchange's sessions, or whole weeks and months.
+
+Exchanges need the optional package exchange_calendars.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import Array
+from kronos.errors import ConfigError, DataError
+
+DAY = pd.Timedelta(days=1)
+WEEK = 7 * DAY
+N_COMPARED = 2000  # candles at the end of the history that are held against the calendar
+UNITS = (("day", DAY), ("hour", pd.Timedelta(hours=1)), ("minute", pd.Timedelta(minutes=1)))
+
+
+class _Labels(NamedTuple):
+    """One way to stamp the candles of a session: the arguments of `trading_index` that make it, and how well it fits.
+
+    fit: stamps that are in both, over those in either; 0 to 1. matched: the share of the history that it explains.
+    """
+
+    options: dict[str, Any]
+    fit: float
+    matched: float
+
+
+def follow_exchange(
+    history: pd.DatetimeIndex, horizon: int, interval: pd.Timedelta, code: str
+) -> tuple[pd.DatetimeIndex, tuple[str, ...]]:
+    """Return the candles after the history's last that the exchange's calendar foresees, holidays left out.
+
+    Whether a stamp is its candle's start or its end, and where candles stand to breaks and full hours, is taken from
+    the history.
+
+    Args:
+        history: two or more wall-clock times of the exchange, without a zone.
+        interval: from one candle to the next, less than a week.
+        code: as exchange_calendars names it: XSHG, XNYS, XHKG, 24/7, …
+
+    Raises:
+        ConfigError: the package is not installed, or knows no such exchange.
+        DataError: the history is not in the exchange's hours, or the calendar does not reach far enough.
+    """
+    calendar = _load_calendar(code, history)
+    if interval >= DAY:
+        return _follow_sessions(calendar, history, horizon, interval), ()
+    recent = history[-N_COMPARED:]
+    recent = recent[recent >= recent[-1] - max(WEEK, N_COMPARED * interval)]
+    choices = _fit_labels(calendar, recent, interval)
+    best = max(choices, key=lambda labels: labels.fit)
+    if best.matched < 0.5:
+        raise _outside(calendar, best.matched, interval)
+    futures = [
+        _follow_labels(calendar, history[-1], horizon, labels.options) for labels in choices if labels.fit == best.fit
+    ]
+    notes = []
+    if best.fit < 0.9:
+        notes.append(
+            f"Of the candles that the history has or that {calendar.name} foresees for its time, only {best.fit:.0%} "
+            "are in both."
+        )
+    if not all(future.equals(futures[0]) for future in futures):
+        side = "start" if best.options["closed"] == "left" else "end"
+        notes.append(f"The history does not settle how its candles are stamped; taken as the {side} of each.")
+    return futures[0], tuple(notes)
+
+
+def follow_weeks(history: pd.DatetimeIndex, horizon: int, n_weeks: int) -> pd.DatetimeIndex:
+    """Return times n_weeks apart, on the usual weekday; a week stamped otherwise because of a holiday moves nothing."""
+    weekdays = history.day_of_week.to_numpy()
+    shift = int(np.bincount(weekdays).argmax() - weekdays[-1])
+    return history[-1] + pd.to_timedelta(shift + 7 * n_weeks * np.arange(1, horizon + 1), unit="D")
+
+
+def follow_months(history: pd.DatetimeIndex, horizon: int) -> tuple[pd.DatetimeIndex, tuple[str, ...]]:
+    """Return times whole months apart, on the day that most of the history has: the last, a working day, …"""
+    days = history.to_numpy().astype("M8[D]")
+    months = days.astype("M8[M]")
+    steps, counts = np.unique(np.diff(months).astype(int), return_counts=True)
+    future_months = months[-1] + max(int(steps[counts.argmax()]), 1) * np.arange(1, horizon + 1)
+    usual = int(np.bincount(history.day).argmax())
+    matched = [float((rule == days).mean()) for rule in _month_days(months, usual)]
+    future = _month_days(future_months, usual)[int(np.argmax(matched))]
+    note = "The day of the month varies; the most common one is kept."
+    time_of_day = history[-1] - history[-1].normalize()
+    return pd.DatetimeIndex(future, dtype="M8[us]") + time_of_day, (note,) if max(matched) < 0.5 else ()
+
+
+def _month_days(months: Array, usual: int) -> list[Array]:
+    """Return the day of each month by every rule; usual is a day of the month."""
+    first, last = months.astype("M8[D]"), (months + 1).astype("M8[D]") - 1
+    working_last = np.busday_offset(last, 0, roll="backward")
+    working_first = np.busday_offset(first, 0, roll="forward")
+    return [last, working_last, first, working_first, np.minimum(first + usual - 1, last)]
+
+
+def describe_interval(interval: pd.Timedelta) -> str:
+    """Return an interval in words: '5 minutes', '1.5 hours', '1 day'."""
+    name, unit = next(((n, u) for n, u in UNITS if interval >= u), ("second", pd.Timedelta(seconds=1)))
+    number = interval / unit
+    return f"{number:.4g} {name}{'' if number == 1 else 's'}"
+
+
+def _load_calendar(code: str, history: pd.DatetimeIndex) -> Any:
+    try:
+        package = importlib.import_module("exchange_calendars")
+    except ImportError:
+        raise ConfigError(
+            f'exchange {code!r} needs the package exchange_calendars: pip install "kronos-finetune[calendars]".'
+        ) from None
+    names = package.get_calendar_names()
+    if code not in names:
+        near = difflib.get_close_matches(code.upper(), names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "codes are like XSHG, XHKG, XNYS or 24/7."
+        raise ConfigError(f"exchange {code!r} is not known to exchange_calendars; {hint}")
+    calendar = package.get_calendar(code)
+    if history[-1].normalize() > calendar.last_session:
+        raise _too_short(calendar)
+    if history[0] - WEEK < calendar.first_session:  # by default calendars begin 20 years ago
+        try:
+            calendar = package.get_calendar(code, start=(history[0] - WEEK).normalize())
+        except ValueError as error:
+            raise DataError(f"The calendar of {code} does not cover the history: {error}") from None
+    return calendar
+
+
+def _follow_sessions(
+    calendar: Any, history: pd.DatetimeIndex, horizon: int, interval: pd.Timedelta
+) -> pd.DatetimeIndex:
+    """Daily candles: one a session, at the time of day of the last one known."""
+    sessions, dates = calendar.sessions, history.normalize()
+    matched = float(dates.isin(sessions).mean())
+    if matched < 0.5:
+        raise _outside(calendar, matched, interval)
+    if interval > DAY and ((sessions >= dates[0]) & (sessions <= dates[-1])).sum() > len(dates):
+        raise DataError(
+            f"Candles of {describe_interval(interval)} cannot be cut from the sessions of {calendar.name}; leave the "
+            "exchange away or give the future timestamps."
+        )
+    future = sessions[sessions > dates[-1]][:horizon]
+    if len(future) < horizon:
+        raise _too_short(calendar)
+    return pd.DatetimeIndex((future + (history[-1] - dates[-1])).to_numpy(), dtype="M8[us]")
+
+
+def _fit_labels(calendar: Any, recent: pd.DatetimeIndex, interval: pd.Timedelta) -> list[_Labels]:
+    """Hold every way of stamping against the history; the plainer of two that do equally well comes first."""
+    minute = pd.Timedelta(minutes=1)
+    hour_factor = interval % minute == pd.Timedelta(0) and pd.Timedelta(hours=1) % interval == pd.Timedelta(0)
+    # Some sources cut at full hours though trading opens at half past; align moves a session's first candle there.
+    aligns = (minute, interval, -interval) if hour_factor and interval > minute else (minute,)
+    choices = []
+    for align, ignore_breaks, closed, force in itertools.product(
+        aligns, (False, True), ("left", "right"), (True, False)
+    ):
+        # Forced closes cut a candle that would reach into the break or the night; left stamps know no such end.
+        if closed == "left" and not force:
+            continue
+        options = {"period": interval, "closed": closed, "force": force, "align": align, "ignore_breaks": ignore_breaks}
+        first, last = calendar.sessions.searchsorted([recent[0].normalize() - DAY, recent[-1].normalize() + 2 * DAY])
+        labels = _compute_labels(calendar, first, last, options)
+        labels = labels[(labels >= recent[0]) & (labels <= recent[-1])]
+        n_both = int(recent.isin(labels).sum())
+        choices.append(_Labels(options, n_both / (len(recent) + len(labels) - n_both), n_both / len(recent)))
+    return choices
+
+
+def _compute_labels(calendar: Any, first: int, last: int, options: dict[str, Any]) -> pd.DatetimeIndex:
+    """Return the wall-clock stamps of the sessions first … last - 1; none where candles would overlap."""
+    sessions = calendar.sessions[first:last]
+    if sessions.empty:
+        return pd.DatetimeIndex([])
+    overlap = importlib.import_module("exchange_calendars.errors").IndicesOverlapError
+    try:
+        labels = calendar.trading_index(sessions[0], sessions[-1], intervals=False, **options)
+    except overlap:
+        return pd.DatetimeIndex([])
+    return pd.DatetimeIndex(labels.tz_convert(calendar.tz).tz_localize(None).unique().to_numpy(), dtype="M8[us]")
+
+
+def _follow_labels(calendar: Any, origin: pd.Timestamp, horizon: int, options: dict[str, Any]) -> pd.DatetimeIndex:
+    first = int(calendar.sessions.searchsorted(origin.normalize() - DAY))
+    n_sessions = 8
+    while True:
+        labels = _compute_labels(calendar, first, first + n_sessions, options)
+        labels = labels[labels > origin]
+        if len(labels) >= horizon:
+            return labels[:horizon]
+        if first + n_sessions >= len(calendar.sessions):
+            raise _too_short(calendar)
+        n_sessions *= 2
+
+
+def _outside(calendar: Any, matched: float, interval: pd.Timedelta) -> DataError:
+    words = describe_interval(interval)
+    return DataError(
+        f"Only {matched:.0%} of the history's times are those of {words} candles of {calendar.name}, fewer than half; "
+        f"they must be local to the exchange ({calendar.tz}), within its hours and counted from its opening. Else "
+        "leave the exchange away or give the future timestamps."
+    )
+
+
+def _too_short(calendar: Any) -> DataError:
+    return DataError(
+        f"The calendar of {calendar.name} ends with the session of {calendar.last_session:%Y-%m-%d}, before the last "
+        "candle wanted; update exchange_calendars, shorten the horizon or give the future timestamps."
+    )

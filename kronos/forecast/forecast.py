@@ -1,0 +1,89 @@
+"""`Forecast`: the sampled futures of one series, and what they say together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import CANDLE_COLUMNS, TIMESTAMP_COLUMN, Array
+from kronos.errors import ConfigError
+from kronos.forecast.coherence import Repairs
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the default: median, half and nine tenths of the paths
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What may come after a series' last known candle.
+
+    paths: (n_paths, horizon, 6) float64, sampled futures in the units of the series: open, high, low, close, volume,
+        amount.
+    timestamps: the horizon's times.
+    origin: time of the last known candle. last_close: its close.
+    repairs: how many sampled candles were impossible and were repaired; None where repair was off.
+    name: what the series is called in messages.
+    notes: what was assumed, for example about times to come.
+    """
+
+    paths: Array
+    timestamps: pd.DatetimeIndex
+    origin: pd.Timestamp
+    last_close: float
+    repairs: Repairs | None
+    name: str = "series"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mean(self) -> pd.DataFrame:
+        """The mean over the paths: horizon rows of open, high, low, close, volume, amount, indexed by timestamp."""
+        return self._to_frame(self.paths.mean(axis=0))
+
+    @property
+    def median(self) -> pd.DataFrame:
+        """The median over the paths, shaped as `mean`."""
+        return self.quantile(0.5)
+
+    def quantile(self, q: float) -> pd.DataFrame:
+        """The q-quantile over the paths, each feature and time on its own, shaped as `mean`.
+
+        It is interpolated linearly between the sampled paths, so that 30 paths say little of the tails beyond 5 %.
+
+        Raises:
+            ConfigError: q is not a number from 0 to 1.
+        """
+        return self._to_frame(np.quantile(self.paths, check_quantile(q), axis=0))
+
+    def probability_up(self) -> pd.Series:
+        """The share of paths that close above the last known close, for each time of the horizon."""
+        up = self.paths[..., CANDLE_COLUMNS.index("close")] > self.last_close
+        return pd.Series(up.mean(axis=0), index=self.timestamps, name="probability_up")
+
+    def to_frame(self, quantiles: Sequence[float] = QUANTILES) -> pd.DataFrame:
+        """Return the mean, the quantiles and the probability of a rise side by side.
+
+        Returns:
+            horizon rows indexed by timestamp: open … amount (the mean), open_q0.05 … amount_q0.95, probability_up.
+        """
+        bands = [self.quantile(q).add_suffix(f"_q{q:g}") for q in quantiles]
+        return pd.concat([self.mean, *bands, self.probability_up()], axis=1)
+
+    def paths_to_frame(self) -> pd.DataFrame:
+        """Return every path: n_paths × horizon rows indexed by path (from 0) and timestamp."""
+        n_paths, n_features = len(self.paths), self.paths.shape[-1]
+        index = pd.MultiIndex.from_product([range(n_paths), self.timestamps], names=["path", TIMESTAMP_COLUMN])
+        return pd.DataFrame(self.paths.reshape(-1, n_features), columns=list(CANDLE_COLUMNS), index=index)
+
+    def _to_frame(self, values: Array) -> pd.DataFrame:
+        return pd.DataFrame(values, columns=list(CANDLE_COLUMNS), index=self.timestamps)
+
+
+def check_quantile(q: float) -> float:
+    """Return q.
+
+    Raises:
+        ConfigError: it is not a number from 0 to 1.
+    """
+    if isinstance(q, bool) or not isinstance(q, int | float | np.number) or not 0 <= q <= 1:
+        raise ConfigError(f"a quantile must be a number from 0 to 1, got {q!r}.")
+    return float(q)

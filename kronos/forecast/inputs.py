@@ -1,0 +1,180 @@
+"""A series to forecast, checked: whatever is wrong with it is said with its name and row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, stack_columns
+from kronos.errors import ConfigError, DataError
+from kronos.forecast.future import make_future_timestamps
+
+Timestamps = pd.Series | pd.Index | Sequence[Any]
+
+MIN_ROWS = 2  # one candle has no spread to normalise by
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series and the times to forecast.
+
+    candles: (L, 6) float64. timestamps: its L local times. future: the horizon's times. notes: what was assumed of them.
+    """
+
+    name: str
+    candles: Array
+    timestamps: pd.DatetimeIndex
+    future: pd.DatetimeIndex
+    notes: tuple[str, ...] = ()
+
+
+def check_count(what: str, value: object) -> None:
+    """Check a number of things.
+
+    Raises:
+        ConfigError: value is not a whole number of at least 1.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{what} must be a whole number of at least 1, got {value!r}.")
+
+
+def build_all_series(
+    df_list: Sequence[pd.DataFrame],
+    x_timestamp_list: Sequence[Timestamps | None] | None,
+    y_timestamp_list: Sequence[Timestamps | None] | None,
+    names: Sequence[str] | None,
+    horizon: int,
+    exchange: str | None,
+) -> list[Series]:
+    """Check many series, see `build_series`; lists that are absent stand for a None, or a number as name, for each.
+
+    Raises:
+        DataError: there are no series, or the lists are of different lengths.
+    """
+    if isinstance(df_list, pd.DataFrame):
+        raise DataError(
+            "expected a list of frames, one for each series; got one frame (forecast and predict take that)."
+        )
+    n = len(df_list)
+    if n == 0:
+        raise DataError("there are no series to forecast: the list of frames is empty.")
+    lists = {"x_timestamp": x_timestamp_list, "y_timestamp": y_timestamp_list, "names": names}
+    for what, given in lists.items():
+        if given is not None and len(given) != n:
+            raise DataError(f"there must be one {what} for each series: {n} series, but {len(given)} {what}.")
+    x_list, y_list = ([None] * n if times is None else times for times in (x_timestamp_list, y_timestamp_list))
+    names = names or [f"series {i}" for i in range(n)]
+    return [build_series(name, df, x, y, horizon, exchange) for name, df, x, y in zip(names, df_list, x_list, y_list)]
+
+
+def build_series(
+    name: str,
+    df: pd.DataFrame,
+    x_timestamp: Timestamps | None,
+    y_timestamp: Timestamps | None,
+    horizon: int,
+    exchange: str | None,
+) -> Series:
+    """Check a series; without y_timestamp the times to come are made, from the history or from an exchange's calendar.
+
+    Raises:
+        DataError: naming the series and, where it is one, the row (counted from 0).
+    """
+    if not isinstance(df, pd.DataFrame):
+        raise DataError(f"{name}: expected a pandas DataFrame of candles, got {type(df).__name__}.")
+    candles = _to_candles(df, name)
+    x = _to_times(_find_timestamps(df, name) if x_timestamp is None else x_timestamp, f"{name}: x_timestamp")
+    if len(candles) != len(x):
+        raise DataError(f"{name}: {len(candles)} candles, but {len(x)} x_timestamp; there must be one for each.")
+    if len(candles) < MIN_ROWS:
+        raise DataError(f"{name}: {len(candles)} candles; a forecast needs at least {MIN_ROWS}, better hundreds.")
+    if y_timestamp is None:
+        try:
+            future, notes = make_future_timestamps(x, horizon, exchange)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
+        return Series(name, candles, x, future, notes)
+    y = _to_times(y_timestamp, f"{name}: y_timestamp")
+    if len(y) != horizon:
+        raise DataError(f"{name}: the horizon (pred_len) is {horizon}, but there are {len(y)} y_timestamp.")
+    if str(x.tz) != str(y.tz):
+        raise DataError(
+            f"{name}: x_timestamp is in time zone {x.tz or 'none'}, y_timestamp in {y.tz or 'none'}; give both the same way."
+        )
+    if y[0] <= x[-1]:
+        raise DataError(f"{name}: y_timestamp, row 0: {y[0]} is not after the last known candle, {x[-1]}.")
+    return Series(name, candles, x, y)
+
+
+def _to_candles(df: pd.DataFrame, name: str) -> Array:
+    """Return the six columns of a frame (L, 6) float64, making up absent volume and amount."""
+    if missing := [column for column in PRICE_COLUMNS if column not in df]:
+        has = ", ".join(map(str, df.columns)) or "none"
+        raise DataError(f"{name}: column {', '.join(missing)} missing; the frame has {has}.")
+    present = [column for column in CANDLE_COLUMNS if column in df]
+    if twice := [column for column in present if isinstance(df[column], pd.DataFrame)]:
+        raise DataError(f"{name}: column {', '.join(twice)} stands more than once; keep one.")
+    values = stack_columns({column: _to_numbers(df[column], name) for column in present})
+    usable = np.abs(values) <= LARGEST  # False for NaN too
+    if not usable.all():
+        row, column = np.argwhere(~usable)[0]
+        raise DataError(
+            f"{name}, row {row}: {CANDLE_COLUMNS[column]} is {values[row, column]}, not a finite number that can be used "
+            f"({(~usable).any(axis=1).sum()} such rows); fill it or leave the row out."
+        )
+    return values
+
+
+def _to_numbers(column: pd.Series, name: str) -> Array:
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        raise DataError(f"{name}: {column.name} holds {column.dtype}, not numbers.")
+    numbers = pd.to_numeric(column, errors="coerce")
+    unreadable = (numbers.isna() & column.notna()).to_numpy()
+    if unreadable.any():
+        row = int(unreadable.argmax())
+        raise DataError(f"{name}, row {row}: {column.name} is {column.iloc[row]!r}, not a number.")
+    return numbers.to_numpy(np.float64, na_value=np.nan)
+
+
+def _find_timestamps(df: pd.DataFrame, name: str) -> Timestamps:
+    if isinstance(df.index, pd.DatetimeIndex):
+        return df.index
+    if TIMESTAMP_COLUMN in df:
+        return df[TIMESTAMP_COLUMN]
+    raise DataError(f"{name}: give x_timestamp, or a frame indexed by time or with a column {TIMESTAMP_COLUMN}.")
+
+
+def _to_times(timestamps: Timestamps, name: str) -> pd.DatetimeIndex:
+    """Return timestamps as an index that increases, in one time zone or in none."""
+    values = pd.Series(timestamps).reset_index(drop=True)
+    if pd.api.types.is_numeric_dtype(values):
+        raise DataError(f"{name} holds numbers, not timestamps (pd.to_datetime makes them).")
+    if values.dtype == object:
+        _check_one_zone(values, name)
+    try:
+        index = pd.DatetimeIndex(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{name} does not hold timestamps: {error}.") from None
+    if index.hasnans:
+        raise DataError(f"{name} has no time in row {int(index.isna().argmax())}.")
+    late = np.flatnonzero(index[1:] <= index[:-1])
+    if len(late):
+        row = int(late[0]) + 1
+        raise DataError(
+            f"{name}, row {row}: {index[row]} does not come after the row before it, {index[row - 1]}; sort the rows by time "
+            "and keep one of each time."
+        )
+    return index
+
+
+def _check_one_zone(values: pd.Series, name: str) -> None:
+    zones = [str(getattr(value, "tzinfo", None)) for value in values]
+    other = next((row for row, zone in enumerate(zones) if zone != zones[0]), None)
+    if other is not None:
+        raise DataError(
+            f"{name}, row {other}: time zone {zones[other]}, unlike the first row's {zones[0]}; bring all rows to one zone."
+        )

@@ -1,0 +1,126 @@
+"""What attention layers have read, so that it need not be read again.
+
+S series, each with P sampled paths. The known context of a series, its *prefix*, is read once and shared by its paths
+(S rows); what a path adds is its *own* (S·P rows, series by series). Prefixes of different lengths are padded on the
+right, where causal attention never looks.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CacheLayout:
+    """What the caches of all layers have in common.
+
+    lengths: the S prefix lengths. n_paths: P. capacity: how many positions a path may add.
+    window: how many positions back a query attends to, its own included; none: all of them.
+    """
+
+    lengths: tuple[int, ...]
+    n_paths: int
+    capacity: int
+    window: int | None = None
+
+
+class KeyValueCache:
+    """The keys and values of one attention layer."""
+
+    def __init__(self, layout: CacheLayout, device: torch.device) -> None:
+        self.layout = layout
+        self.n_own = 0
+        self._prefix: tuple[Tensor, Tensor] | None = None  # keys, values: (S, H, L, K)
+        self._own: tuple[Tensor, Tensor] | None = None  # (S, H, P, capacity, K)
+        equal = len(set(layout.lengths)) == 1
+        self._lengths = None if equal else torch.tensor(layout.lengths, device=device)  # (S,)
+
+    def next_position(self) -> int | Tensor:
+        """Return where the next position appended stands, (S·P,) where the series' lengths differ."""
+        if self._prefix is None:
+            return 0
+        if self._lengths is None:
+            return self.layout.lengths[0] + self.n_own
+        return self._lengths.repeat_interleave(self.layout.n_paths) + self.n_own
+
+    def latest_position(self, n_query: int) -> int | Tensor:
+        """Return where the first of the latest n_query positions stands."""
+        if self._prefix is None:
+            raise ValueError("nothing has been remembered yet")
+        if not self.n_own and n_query == self._prefix[0].shape[2]:  # the prefix itself
+            return 0
+        return self.next_position() - n_query
+
+    def append(self, keys: Tensor, values: Tensor) -> None:
+        """Append the prefix (S, H, L, K), later T positions of each path (S·P, H, T, K)."""
+        if self._prefix is None:
+            self._prefix = keys, values
+            return
+        if self._own is None:
+            n_series, n_heads, _, width = self._prefix[0].shape
+            shape = (n_series, n_heads, self.layout.n_paths, self.layout.capacity, width)
+            self._own = keys.new_empty(shape), values.new_empty(shape)
+        added = slice(self.n_own, self.n_own + keys.shape[2])
+        for store, new in zip(self._own, (keys, values)):
+            store[..., added, :] = self._by_series(new)
+        self.n_own = added.stop
+
+    def attend(self, query: Tensor) -> Tensor:
+        """Attend from the latest T positions, (S, H, L, K) of the prefix or (S·P, H, T, K), to what they may see."""
+        if self._prefix is None:
+            raise ValueError("nothing has been remembered yet")
+        keys, values = self._prefix
+        if self.n_own == 0 and query.shape[2] == keys.shape[2] and len(query) == len(keys):
+            return F.scaled_dot_product_attention(query, keys, values, is_causal=True)
+        if self.layout.window is not None and query.shape[2] > 1:
+            raise ValueError("with a window, positions are read one by one")
+        return self._attend_to_both(self._by_series(query), keys, values)
+
+    def _attend_to_both(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Attend from query (S, H, P, T, K) to the prefix and to the own positions under one softmax."""
+        n_query, width = query.shape[3:]
+        seen = slice(self._first_seen(), keys.shape[2])
+        query = query * width**-0.5
+        over_prefix = query.flatten(2, 3) @ keys[:, :, seen].mT  # (S, H, P·T, L): one product serves all paths
+        if self._lengths is not None:
+            over_prefix.masked_fill_(self._out_of_view(keys.shape[2]), -torch.inf)
+        n_prefix = over_prefix.shape[-1]
+        scores = over_prefix.view(*query.shape[:4], n_prefix)
+        if self._own is not None:
+            own_keys, own_values = (part[..., : self.n_own, :] for part in self._own)
+            over_own = query @ own_keys.mT  # (S, H, P, T, n_own)
+            if n_query > 1:
+                over_own.masked_fill_(_later(n_query, self.n_own, query.device), -torch.inf)
+            scores = torch.cat([scores, over_own], dim=-1)
+        weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+        mixed = (weights[..., :n_prefix].flatten(2, 3) @ values[:, :, seen]).view_as(query)
+        if self._own is not None:
+            mixed = mixed + weights[..., n_prefix:] @ own_values
+        return mixed.transpose(1, 2).flatten(0, 1)  # (S·P, H, T, K)
+
+    def _by_series(self, x: Tensor) -> Tensor:
+        """(S·P, H, T, K) to (S, H, P, T, K)."""
+        return x.view(-1, self.layout.n_paths, *x.shape[1:]).transpose(1, 2)
+
+    def _first_seen(self) -> int:
+        """The first prefix position that is still in view, where it is the same for all series."""
+        if self.layout.window is None or self._lengths is not None:
+            return 0
+        return max(self.layout.lengths[0] + self.n_own - self.layout.window, 0)
+
+    def _out_of_view(self, n_prefix: int) -> Tensor:
+        """(S, 1, 1, L): the padding, and with a window what has slid out of it."""
+        assert self._lengths is not None
+        positions = torch.arange(n_prefix, device=self._lengths.device)
+        lengths = self._lengths[:, None]
+        hidden = positions >= lengths
+        if self.layout.window is not None:
+            hidden = hidden | (positions < lengths + self.n_own - self.layout.window)
+        return hidden[:, None, None]
+
+
+def _later(n_query: int, n_own: int, device: torch.device) -> Tensor:
+    """(T, n_own): the own positions that come after each of the latest T."""
+    return torch.ones(n_query, n_own, dtype=torch.bool, device=device).triu(n_own - n_query + 1)
