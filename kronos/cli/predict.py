@@ -111,7 +111,7 @@ def predict(
     top_k: TopK = 0,
     top_p: TopP = None,
     exchange: Exchange = None,
-    context_policy: Policy = "grow",
+    context_policy: Policy = "slide",
     max_context: MaxContext = None,
     device: Device = "auto",
     dtype: Dtype = "float32",

@@ -29,7 +29,7 @@ class Decoding:
     """
 
     max_context: int
-    policy: ContextPolicy = "grow"
+    policy: ContextPolicy = "slide"
     sampling: Sampling = DEFAULT_SAMPLING
     rotate_s2: bool = True
 

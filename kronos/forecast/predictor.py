@@ -50,7 +50,7 @@ class KronosPredictor:
                 the rotation it was trained with, adds 1e-5 to the standard deviation whatever the price, rolls its
                 context (recompute) and leaves impossible candles as they are.
             context_policy: what happens where lookback and horizon together exceed max_context, see `Decoding`:
-                "grow" (the default), "slide" or "recompute".
+                "slide" (the default), "grow" or "recompute".
             dtype: of the base model, "float32", "bfloat16" or "float16"; by default what it has. The tokenizer keeps
                 its own: rounding a candle would change its tokens.
             compile: compile the decoding step with torch.compile; the first forecast then takes a minute longer.
@@ -65,7 +65,7 @@ class KronosPredictor:
         check_count("max_context", max_context)
         if not clip > 0:
             raise ConfigError(f"clip must be a positive number of standard deviations, got {clip!r}.")
-        self.context_policy = context_policy or ("recompute" if reference_decode else "grow")
+        self.context_policy = context_policy or ("recompute" if reference_decode else "slide")
         self.max_context = int(max_context)
         self.clip = clip
         self.reference_decode = reference_decode

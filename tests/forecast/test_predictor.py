@@ -1,14 +1,18 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from kronos.errors import CheckpointError, ConfigError, DataError
-from kronos.forecast import KronosPredictor
+from kronos.forecast import Forecast, KronosPredictor, Sampling
+from kronos.forecast import predictor as module
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from tests.conftest import GOLDEN, load_vectors
 
 CANDLES = pd.read_csv(GOLDEN / "candles.csv", parse_dates=["timestamps"])
+INDEXED = CANDLES.set_index("timestamps")
 KNOWN = 40
 
 
@@ -74,6 +78,139 @@ def test_dropout_is_off_and_the_caller_s_mode_comes_back() -> None:
     assert model.training and model.transformer[0].training and not model.norm.training
 
 
+def sample_paths(predictor: KronosPredictor, lengths: list[int], n_paths: int = 3, horizon: int = 8) -> list[Forecast]:
+    """Forecasts of the golden candles' ends, of several lengths, all from the same origin but for the second."""
+    frames = [INDEXED[KNOWN - length : KNOWN] for length in lengths]
+    if len(frames) > 1:
+        frames[1] = INDEXED[KNOWN + 5 - lengths[1] : KNOWN + 5]
+    return predictor.forecast_batch(frames, None, None, horizon, n_paths=n_paths, seed=3, verbose=False)
+
+
+def test_prediction_is_the_mean_of_the_forecast() -> None:
+    predictor = load_predictor()
+    forecasts = predictor.forecast(INDEXED[:KNOWN], horizon=8, n_paths=5, seed=0, verbose=False)
+    mean = predictor.predict(INDEXED[:KNOWN], pred_len=8, sample_count=5, seed=0, verbose=False)
+    assert forecasts.paths.shape == (5, 8, 6) and forecasts.origin == INDEXED.index[KNOWN - 1]
+    assert forecasts.last_close == INDEXED["close"].iloc[KNOWN - 1]
+    pd.testing.assert_frame_equal(mean, forecasts.mean)
+
+
+def test_paths_do_not_depend_on_how_many_there_are_nor_on_the_steps_to_follow() -> None:
+    predictor = load_predictor(dtype=torch.float64)
+    many = sample_paths(predictor, [KNOWN], n_paths=7, horizon=12)[0].paths
+    np.testing.assert_allclose(sample_paths(predictor, [KNOWN], n_paths=3)[0].paths, many[:3, :8], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("budget", "n_chunks"), [(1, 18), (1_000_000, 5), (2**40, 1)])
+def test_chunks_change_nothing(budget: int, n_chunks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = load_predictor(dtype=torch.float64, max_context=40)
+    lengths = [KNOWN, 30, 12, 12, 5, KNOWN]
+    expected = sample_paths(predictor, lengths)
+    calls = []
+    generate = module.generate_paths
+    monkeypatch.setattr(module, "measure_budget", lambda device: budget)
+    monkeypatch.setattr(module, "generate_paths", lambda *a: calls.append(a) or generate(*a))
+    for forecast_, other in zip(sample_paths(predictor, lengths), expected):
+        np.testing.assert_allclose(forecast_.paths, other.paths, rtol=1e-6)
+    assert len(calls) == n_chunks
+
+
+def test_a_series_does_not_depend_on_its_company() -> None:
+    predictor = load_predictor(dtype=torch.float64)
+    together = sample_paths(predictor, [KNOWN, 17, 3])
+    for i, length in enumerate([KNOWN, 17, 3]):
+        frame = INDEXED[KNOWN + 5 * (i == 1) - length : KNOWN + 5 * (i == 1)]
+        alone = predictor.forecast(frame, horizon=8, n_paths=3, seed=3, verbose=False)
+        np.testing.assert_allclose(together[i].paths, alone.paths, rtol=1e-6)
+    assert not np.allclose(together[0].paths, together[1].paths)
+
+
+def test_every_path_is_possible_and_repairs_are_counted() -> None:
+    sampling = Sampling(temperature=3.0, top_p=1.0)
+    predictor = load_predictor()
+    made = predictor.forecast(INDEXED[:KNOWN], horizon=24, n_paths=40, sampling=sampling, seed=0, verbose=False)
+    opened, high, low, closed, volume, amount = np.moveaxis(made.paths, -1, 0)
+    assert (low <= np.minimum(opened, closed)).all() and (high >= np.maximum(opened, closed)).all()
+    assert (low > 0).all() and (volume >= 0).all() and (amount >= 0).all()
+    assert made.repairs.n_candles == 40 * 24 and 0 < made.repairs.any <= made.repairs.n_candles
+    as_published = load_predictor(reference_decode=True, max_context=64)
+    assert as_published.forecast(INDEXED[:KNOWN], horizon=4, n_paths=2, verbose=False).repairs is None
+
+
+def test_greedy_forecasts_need_no_seed() -> None:
+    predictor = load_predictor()
+    first, other = (forecast(predictor, T=0.0, seed=seed) for seed in (1, 2))
+    pd.testing.assert_frame_equal(first, other)
+    pd.testing.assert_frame_equal(first, forecast(predictor, top_k=1))
+
+
+def test_without_future_times_they_follow_the_history() -> None:
+    times = pd.date_range("2024-04-01", periods=KNOWN, freq="h")
+    frame = CANDLES[:KNOWN].drop(columns="timestamps")
+    expected = pd.date_range(times[-1], periods=9, freq="h")[1:]
+    made = load_predictor().predict(frame, times, pred_len=8, verbose=False)
+    assert (made.index == expected).all()
+    with_column = frame.assign(timestamps=times)
+    assert (load_predictor().predict(with_column, pred_len=8, verbose=False).index == expected).all()
+
+
+@pytest.mark.parametrize("changes", [{"volume": 0.0, "amount": 0.0}, dict.fromkeys(CANDLES.columns[1:], 7.5)])
+def test_constant_candles_and_zero_volume_are_fine(changes: dict) -> None:
+    flat = INDEXED[:KNOWN].assign(**changes)
+    made = load_predictor().forecast(flat, horizon=8, n_paths=4, seed=0, verbose=False)
+    assert np.isfinite(made.paths).all() and (made.paths[..., :4] > 0).all()
+    for column, value in changes.items():
+        close = max(abs(value) * 1e-3, 1e-4)
+        assert (made.median[column] - value).abs().max() < close
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.float64])
+def test_the_caller_s_model_keeps_its_type(dtype: str | torch.dtype) -> None:
+    tokenizer = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
+    model = Kronos.from_pretrained(GOLDEN / "predictor")
+    predictor = KronosPredictor(model, tokenizer, dtype=dtype)
+    made = forecast(predictor, T=0.0, pred_len=1)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert predictor.tokenizer is tokenizer and predictor.model is not model
+    np.testing.assert_allclose(made["close"], forecast(load_predictor(), T=0.0, pred_len=1)["close"], rtol=0.02)
+
+
+def test_the_mode_comes_back_after_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = load_predictor()
+    predictor.model.train()
+    monkeypatch.setattr(module, "generate_paths", lambda *a: math.sqrt(-1))
+    with pytest.raises(ValueError):
+        forecast(predictor)
+    assert predictor.model.training and predictor.model.dep_layer.training
+
+
+def test_lists_must_match_and_errors_name_the_series() -> None:
+    predictor, frame = load_predictor(), INDEXED[:KNOWN]
+    with pytest.raises(DataError, match="one y_timestamp for each series: 2 series, but 1"):
+        predictor.predict_batch([frame, frame], None, [INDEXED.index[KNOWN:48]], 8, verbose=False)
+    with pytest.raises(DataError, match="list of frames is empty"):
+        predictor.predict_batch([], pred_len=8, verbose=False)
+    with pytest.raises(DataError, match="got one frame"):
+        predictor.predict_batch(frame, pred_len=8, verbose=False)
+    with pytest.raises(ConfigError, match="give a horizon"):
+        predictor.forecast(frame, verbose=False)
+    spoilt = frame.copy()
+    spoilt.iloc[7, 3] = math.nan
+    with pytest.raises(DataError, match="600977, row 7: close is nan"):
+        predictor.forecast_batch([frame, spoilt], horizon=8, names=["000001", "600977"], verbose=False)
+    with pytest.raises(DataError, match="series 1, row 7: close is nan"):
+        predictor.predict_batch([frame, spoilt], pred_len=8, verbose=False)
+
+
+@pytest.mark.slow
+def test_compiled_decoding_is_decoding() -> None:
+    options = {"pred_len": 12, "sample_count": 3}
+    model = Kronos.from_pretrained(GOLDEN / "predictor")
+    compiled = KronosPredictor(model, KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), compile=True)
+    np.testing.assert_allclose(forecast(compiled, **options), forecast(load_predictor(), **options), rtol=1e-4)
+    assert compiled.model is not model and "read" not in vars(model)
+
+
 def test_batch_equals_single_when_greedy() -> None:
     predictor = load_predictor()
     times = CANDLES["timestamps"]
@@ -106,24 +243,45 @@ def test_forecast_scales_with_the_price(scale: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("options", "words"),
     [
-        ({"T": 0.0}, ConfigError, "temperature"),
-        ({"T": float("nan")}, ConfigError, "temperature"),
-        ({"top_p": 0.0}, ConfigError, "top_p"),
-        ({"top_p": 1.5}, ConfigError, "top_p"),
-        ({"top_k": -1}, ConfigError, "top_k"),
-        ({"sample_count": 0}, DataError, "sample_count"),
-        ({"pred_len": 0}, DataError, "pred_len"),
-        ({"candles": CANDLES.drop(columns="close")}, DataError, "close missing"),
-        ({"candles": CANDLES.assign(open=float("nan"))}, DataError, "row 0: open is nan"),
-        ({"candles": CANDLES.assign(open="x")}, DataError, "numbers"),
-        ({"candles": CANDLES[:30]}, DataError, "30 candles, but 40"),
+        ({"T": -1.0}, "temperature"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_k": -1}, "top_k"),
+        ({"sample_count": 0}, "sample_count"),
+        ({"sample_count": 2.5}, "sample_count"),
+        ({"pred_len": 0}, "pred_len"),
+        ({"seed": "x"}, "seed"),
+        ({"seed": -1}, "seed"),
     ],
 )
-def test_bad_input_is_one_clear_error(options: dict, error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words):
+def test_a_parameter_that_means_nothing_is_one_clear_error(options: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
         forecast(load_predictor(), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_context": 0}, "max_context"),
+        ({"clip": 0}, "clip"),
+        ({"context_policy": "forget"}, "grow, slide, recompute; got 'forget'"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"device": "cuda:77"}, "device 'cuda:77' cannot be used"),
+        ({"dtype": "int8"}, "dtype must be one of"),
+    ],
+)
+def test_an_option_that_means_nothing_is_one_clear_error(options: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_predictor(**options)
+
+
+@pytest.mark.parametrize("policy", ["grow", "slide", "recompute"])
+def test_the_horizon_must_fit_the_context(policy: str) -> None:
+    predictor = load_predictor(max_context=8, context_policy=policy)
+    assert len(forecast(predictor, pred_len=7)) == 7
+    with pytest.raises(ConfigError, match="horizon .pred_len. of 8 is beyond max_context = 8"):
+        forecast(predictor, pred_len=8)
 
 
 def test_swapped_models() -> None:
@@ -133,19 +291,6 @@ def test_swapped_models() -> None:
     )
     with pytest.raises(ConfigError, match="takes a Kronos, then a KronosTokenizer; got KronosTokenizer, Kronos"):
         KronosPredictor(tokenizer, model)
-
-
-@pytest.mark.parametrize(
-    ("x_timestamp", "words"),
-    [
-        (CANDLES.index[:KNOWN], "x_timestamp holds numbers, not timestamps"),
-        (pd.Series(["then"] * KNOWN), "x_timestamp does not hold timestamps"),
-        (CANDLES["timestamps"][:KNOWN].where(CANDLES.index[:KNOWN] != 3), "x_timestamp has no time in row 3"),
-    ],
-)
-def test_bad_timestamps(x_timestamp: pd.Series, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        load_predictor().predict(CANDLES[:KNOWN], x_timestamp, CANDLES["timestamps"][KNOWN:48], 8, verbose=False)
 
 
 def test_series_and_index_of_timestamps_give_the_same() -> None:

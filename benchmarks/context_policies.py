@@ -1,0 +1,80 @@
+"""The three context policies on held-out candles: how good, and how long.
+
+    python train_sequential.py --config configs/demo.yaml data.data_path=my.csv data.lookback_window=72 \\
+        data.max_context=96 data.test_ratio=0.2 data.train_ratio=0.7 model_paths.exp_name=policies
+    python benchmarks/context_policies.py --run finetuned/policies
+
+The policies differ only where lookback and horizon together exceed max_context, so every forecast here is made from as many
+candles as the context holds. The score is the CRPS of the close (in basis points of the last known close, smaller is
+better), its mean over the horizon, with the same draws for every policy; differences are paired, origin by origin.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from kronos.data import read_candles, split_rows
+from kronos.forecast import Forecast, KronosPredictor
+from kronos.report.run_report import to_frame
+from kronos.training.saved_run import load_saved_run
+
+POLICIES = ("recompute", "slide", "grow")
+
+
+def compute_crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """CRPS of samples (P, T) against truth (T,): E|X - y| - E|X - X'| / 2 (Gneiting and Raftery 2007, eq. 21)."""
+    spread = np.abs(samples[:, None] - samples[None]).mean(axis=(0, 1))
+    return np.abs(samples - truth).mean(axis=0) - spread / 2
+
+
+def score(forecast: Forecast, truth: pd.DataFrame) -> float:
+    close = compute_crps(forecast.paths[..., 3], truth["close"].to_numpy())
+    return 1e4 * close.mean() / forecast.last_close
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Score and time the context policies on a run's test split.")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--paths", type=int, default=30)
+    parser.add_argument("--stride", type=int, default=6, help="candles between origins")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+
+    config, tokenizer, model = load_saved_run(options.run)
+    horizon, context = config.data.predict_window, config.data.max_context
+    frame = to_frame(candles := read_candles(config.data.data_path))
+    split = split_rows(len(candles), config.data, candles.source)["test"]
+    origins = range(max(split.start, context), split.stop - horizon + 1, options.stride)
+    histories = [frame[origin - context : origin] for origin in origins]
+    truths = [frame[origin : origin + horizon] for origin in origins]
+    print(f"{candles.source}: {len(origins)} origins, lookback {context} = max_context, horizon {horizon}")
+    scores, seconds = {}, {}
+    for policy in POLICIES:
+        predictor = KronosPredictor(model, tokenizer, max_context=context, clip=config.data.clip, context_policy=policy)
+        start = time.perf_counter()
+        runs = []
+        for seed in range(options.seeds):
+            forecasts = predictor.forecast_batch(
+                histories, y_timestamp_list=[truth.index for truth in truths], n_paths=options.paths, seed=seed
+            )
+            runs.append([score(forecast, truth) for forecast, truth in zip(forecasts, truths)])
+        seconds[policy] = time.perf_counter() - start
+        scores[policy] = np.mean(runs, axis=0)
+    print(f"{'policy':<10} {'CRPS (bp)':>10} {'less recompute':>15} {'standard error':>15} {'times as fast':>14}")
+    for policy in POLICIES:
+        difference = scores[policy] - scores["recompute"]
+        # Origins nearer than a horizon overlap: the standard error counts one origin a horizon as independent.
+        n_independent = max(len(origins) * options.stride / horizon, 2)
+        error = difference.std(ddof=1) / np.sqrt(n_independent)
+        speed = seconds["recompute"] / seconds[policy]
+        print(f"{policy:<10} {scores[policy].mean():10.2f} {difference.mean():15.2f} {error:15.2f} {speed:14.1f}")
+
+
+if __name__ == "__main__":
+    main()

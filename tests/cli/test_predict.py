@@ -1,0 +1,147 @@
+"""`kronos predict` as a user types it, and what it says to bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from typer.testing import CliRunner, Result
+
+from kronos.cli.main import app
+from kronos.data import read_candles
+from tests.conftest import GOLDEN, ROOT
+
+SYNTHETIC = ROOT / "data" / "synthetic_5min.csv"
+MODELS = ("--tokenizer", GOLDEN / "tokenizer", "--model", GOLDEN / "predictor")
+SMALL = ("--horizon", 6, "--lookback", 30, "--paths", 4)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+@pytest.fixture
+def candles(tmp_path: Path) -> Path:
+    """Three days and a bit of 5-minute candles; the last stands at 10:10."""
+    path = tmp_path / "data" / "600977.csv"
+    path.parent.mkdir()
+    path.write_text("".join(SYNTHETIC.open().readlines()[:153]))
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
+    result = invoke(*MODELS, "--data", candles, *SMALL, "--out", out)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out / "600977_forecast.csv", index_col="timestamps", parse_dates=True)
+    last = read_candles(candles).timestamps[-1]
+    assert list(table.index) == list(pd.date_range(last, periods=7, freq="5min")[1:])
+    assert {"close", "close_q0.05", "close_q0.95", "volume_q0.5", "probability_up"} <= set(table)
+    assert (table["close_q0.05"] <= table["close_q0.95"]).all()
+    assert len(read_candles(out / "600977_forecast.csv")) == 6  # in the format of our own candles
+    assert imread(out / "600977_forecast.png").shape[:2] == (700, 1200)
+    assert "600977" in (out / "600977_forecast.html").read_text()
+    assert {path.name for path in out.iterdir()} == {f"600977_forecast.{kind}" for kind in ("csv", "png", "html")}
+    for words in ("600977", "5 % to 95 %", "ends higher", "repaired", "4 sampled paths"):
+        assert words in result.output
+
+
+def test_json_is_all_there_is_on_stdout(candles: Path, out: Path) -> None:
+    origin = read_candles(candles).timestamps[100]
+    options = ("--origin", origin, "--quantiles", "0.5,0.1", "--no-pictures", "--save-paths", "--json", "--out", out)
+    result = invoke(*MODELS, "--data", candles, *SMALL, *options)
+    assert result.exit_code == 0, result.output
+    parsed = json.loads(result.stdout)
+    assert parsed["errors"] == []
+    (forecast,) = parsed["forecasts"]
+    assert forecast["name"] == "600977" and forecast["origin"] == origin.isoformat()
+    assert forecast["timestamps"] == [time.isoformat() for time in read_candles(candles).timestamps[101:107]]
+    assert list(forecast["quantiles"]) == ["0.1", "0.5"] and len(forecast["quantiles"]["0.1"]["close"]) == 6
+    assert set(forecast["files"]) == {"table", "paths"} and forecast["repairs"]["n_candles"] == 24
+    paths = pd.read_csv(forecast["files"]["paths"])
+    assert len(paths) == 4 * 6
+    means = paths.groupby("timestamps")["close"].mean()
+    assert means.to_list() == pytest.approx(forecast["mean"]["close"])
+
+
+def test_the_same_seed_the_same_forecast(candles: Path, out: Path) -> None:
+    tables = []
+    for seed in (1, 1, 2):
+        assert invoke(*MODELS, "--data", candles, *SMALL, "--seed", seed, "--no-pictures", "--out", out).exit_code == 0
+        tables.append((out / "600977_forecast.csv").read_text())
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_a_folder_is_forecast_file_by_file_and_a_bad_file_is_named(candles: Path, out: Path) -> None:
+    other = candles.with_name("000001.csv")
+    other.write_text("".join(candles.open().readlines()[:60]))
+    candles.with_name("bad.csv").write_text("timestamps,open\n2024-01-01,1\n")
+    result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--format", "parquet", "--out", out)
+    assert result.exit_code == 1
+    assert "bad.csv: column high, low, close missing" in result.output and "1 of 3 files" in result.output
+    assert {path.name for path in out.iterdir()} == {"600977_forecast.parquet", "000001_forecast.parquet"}
+    alone = out.parent / "alone"
+    assert invoke(*MODELS, "--data", other, *SMALL, "--no-pictures", "--format", "parquet", "--out", alone).exit_code == 0
+    together, by_itself = (pd.read_parquet(folder / "000001_forecast.parquet") for folder in (out, alone))
+    pd.testing.assert_frame_equal(together, by_itself, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "give either --run, or both --tokenizer and --model"),
+        (("--tokenizer", GOLDEN / "tokenizer"), "give either --run, or both"),
+        ((*MODELS, "--run", "finetuned/demo"), "give either --run, or both"),
+        (MODELS, "give --data"),
+        (("--run", "nowhere"), "nowhere"),
+        ((*MODELS, "--data", "nowhere.csv"), "nowhere.csv: no such file"),
+        ((*MODELS, "--data", SYNTHETIC, "--horizon", 0), "--horizon must be a whole number of at least 1"),
+        ((*MODELS, "--data", SYNTHETIC, "--horizon", 512), "beyond max_context = 512"),
+        ((*MODELS, "--data", SYNTHETIC, "--lookback", 1), "at least 2"),
+        ((*MODELS, "--data", SYNTHETIC, "--paths", 0), "number of paths"),
+        ((*MODELS, "--data", SYNTHETIC, "--top-p", 0), "top_p"),
+        ((*MODELS, "--data", SYNTHETIC, "--quantiles", "0.5;0.9"), "numbers separated by commas"),
+        ((*MODELS, "--data", SYNTHETIC, "--quantiles", "50"), "from 0 to 1"),
+        ((*MODELS, "--data", SYNTHETIC, "--origin", "soon"), "not a local time"),
+        ((*MODELS, "--data", SYNTHETIC, "--device", "abacus"), "device 'abacus'"),
+        ((*MODELS, "--data", SYNTHETIC, "--exchange", "XSGH"), "XSHG"),
+        ((*MODELS, "--data", SYNTHETIC, "--out", SYNTHETIC.parent), "choose another folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_1(options: tuple, words: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*options)
+    assert result.exit_code == 1, result.output
+    assert words in result.output and "Traceback" not in result.output
+    assert result.output.startswith("error: ") and not any(tmp_path.rglob("*forecast*"))
+
+
+def test_an_unwritable_folder_is_said(candles: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", tmp_path / "file" / "out")
+    assert result.exit_code == 1 and "cannot be written" in result.output
+
+
+def test_a_run_brings_its_models_candles_and_settings(tiny_config: Path, candles: Path, out: Path) -> None:
+    run = tiny_config.parent / "moved"
+    for stage, model in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
+        shutil.copytree(GOLDEN / model, run / stage / "best_model")
+    shutil.copy(tiny_config, run / "config.yaml")
+    assert invoke("--run", run, "--no-pictures", "--out", out).exit_code == 0
+    assert len(pd.read_csv(out / "candles_forecast.csv")) == 8  # predict_window
+    options = ("--data", candles, "--horizon", 5, "--rising", "red", "--context-policy", "grow", "--dtype", "bfloat16")
+    result = invoke("--run", run, *options, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert len(pd.read_csv(out / "600977_forecast.csv")) == 5
+
+
+def test_few_candles_before_the_origin_are_said(candles: Path, out: Path) -> None:
+    origin = read_candles(candles).timestamps[9]
+    result = invoke(*MODELS, "--data", candles, *SMALL, "--origin", origin, "--no-pictures", "--out", out)
+    assert result.exit_code == 0 and "600977: 10 candles up to the origin, fewer than the 30 asked for" in result.output

@@ -1,0 +1,35 @@
+import pandas as pd
+import pytest
+
+from kronos.errors import DataError
+from kronos.forecast.origin import cut_at_origin
+
+TIMES = pd.date_range("2024-04-01", periods=72, freq="h")
+FRAME = pd.DataFrame({"close": range(72)}, index=TIMES)
+
+
+@pytest.mark.parametrize(
+    ("origin", "n_history", "n_truth"),
+    [("last", 72, 0), ("2024-04-02 00:00", 25, 8), ("2024-04-02 00:59", 25, 8), ("2024-04-03 20:00", 69, 3)],
+)
+def test_what_is_known_and_what_came(origin: str, n_history: int, n_truth: int) -> None:
+    cut = cut_at_origin(FRAME, origin, 8)
+    assert (len(cut.history), len(cut.truth)) == (n_history, n_truth)
+    assert cut.truth.index.equals(TIMES[n_history : n_history + n_truth])
+    # Beyond the file's end the times are made.
+    assert (cut.future == pd.date_range(cut.history.index[-1], periods=9, freq="h")[1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ("yesterday?", "the origin 'yesterday.' is not a local time"),
+        ("2024-04-02 10:00+08:00", "is not a local time"),
+        ("2030-01-01", "lies after the last candle, 2024-04-03 23:00:00"),
+        ("2024-04-01 00:30", "leaves 1 candles before it"),
+        ("2020-01-01", "leaves 0 candles before it.*the first stands at 2024-04-01"),
+    ],
+)
+def test_an_origin_outside_the_candles(origin: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        cut_at_origin(FRAME, origin, 8)
