@@ -33,3 +33,5 @@ check: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python benchmarks/windows.py
 	$(BIN)/python benchmarks/busy_machine.py
+	$(BIN)/python benchmarks/forecast.py
+	$(BIN)/python benchmarks/forecast_options.py

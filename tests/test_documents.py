@@ -10,7 +10,9 @@ from kronos.config import Config, load_config
 from tests.conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "README_CN.md"]
+WITH_COMMANDS = [*DOCUMENTS, ROOT / "docs" / "forecasting.md"]
 COMMAND = re.compile(r"^(?:DIST_BACKEND=\w+ )?(?:python|torchrun) .*\.py .*$", re.MULTILINE)
+SUBCOMMAND = re.compile(r"^python -m kronos (\w+) (.*)$", re.MULTILINE)
 
 
 def commands(path: Path) -> list[str]:
@@ -42,10 +44,20 @@ def test_commands_name_files_and_keys_that_exist(path: Path) -> None:
             load_config(ROOT / config, [word for word in after if re.match(r"\w+\.\w+=", word)])
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", WITH_COMMANDS, ids=lambda path: path.name)
+def test_subcommands_and_their_options_exist(path: Path) -> None:
+    found = SUBCOMMAND.findall(path.read_text())
+    assert len(found) > 1
+    for subcommand, rest in found:
+        source = "".join(file.read_text() for file in (ROOT / "kronos" / "cli").glob(f"{subcommand}*.py"))
+        for option in (word for word in shlex.split(rest, comments=True) if word.startswith("--")):
+            assert f'"{option}"' in source, option
+
+
+@pytest.mark.parametrize("path", WITH_COMMANDS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+        assert target.startswith("http") or (path.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -66,6 +78,7 @@ def test_readme_s_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     names: dict = {}
     exec(code, names)
     assert len(names["forecast"]) == 24 and names["forecast"].notna().all(axis=None)
+    assert names["paths"].paths.shape == (100, 24, 6)
 
 
 def test_every_key_is_documented() -> None:

@@ -8,13 +8,42 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import typer
 from tqdm import tqdm
 
 from kronos.cli.environment import be_a_good_neighbour, errors_reported, start_logging
+from kronos.cli.predict_options import (
+    DEFAULT_CONTEXT,
+    DEFAULT_HORIZON,
+    AsJson,
+    Compile,
+    Data,
+    Device,
+    Dtype,
+    Exchange,
+    Format,
+    Horizon,
+    Lookback,
+    MaxContext,
+    Model,
+    Origin,
+    Out,
+    Paths,
+    Pictures,
+    Policy,
+    Quantiles,
+    RisingColour,
+    Run,
+    SavePaths,
+    Seed,
+    Temperature,
+    Tokenizer,
+    TopK,
+    TopP,
+)
 from kronos.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -24,63 +53,6 @@ if TYPE_CHECKING:
     from kronos.model import Kronos, KronosTokenizer
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_HORIZON = 48
-DEFAULT_CONTEXT = 512  # of the published models; Kronos-mini's is 2048
-
-Run = Annotated[Path | None, typer.Option("--run", help="A run's folder, {base_path}/{exp_name}.")]
-Tokenizer = Annotated[
-    str | None, typer.Option("--tokenizer", help="Instead of --run: a tokenizer's folder or hub name …")
-]
-Model = Annotated[str | None, typer.Option("--model", help="… and a base model's.")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="A CSV of candles, or a folder of them; by default the run's.")
-]
-Origin = Annotated[
-    str, typer.Option("--origin", help="The last known candle: a local time like '2024-04-02 10:10', or last.")
-]
-Horizon = Annotated[
-    int | None, typer.Option("--horizon", help=f"Candles to forecast [default: the run's, else {DEFAULT_HORIZON}]")
-]
-Lookback = Annotated[
-    int | None, typer.Option("--lookback", help="Candles to forecast from [default: the run's, else max-context]")
-]
-Paths = Annotated[int, typer.Option("--paths", help="Futures to sample.")]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed, the same forecast.")]
-Temperature = Annotated[
-    float | None, typer.Option("--temperature", "-T", help="0 is greedy [default: the run's, else 1]")
-]
-TopK = Annotated[int, typer.Option("--top-k", help="Draw from the k most probable tokens; 0 for all.")]
-TopP = Annotated[
-    float | None, typer.Option("--top-p", help="Draw from this share of probability [default: the run's, else 0.9]")
-]
-Exchange = Annotated[
-    str | None, typer.Option("--exchange", help="Whose calendar gives the times to come: XSHG, XNYS, 24/7, …")
-]
-Policy = Annotated[
-    Literal["grow", "slide", "recompute"],
-    typer.Option("--context-policy", help="Where lookback and horizon exceed max-context; see docs/forecasting.md."),
-]
-MaxContext = Annotated[
-    int | None, typer.Option("--max-context", help=f"Tokens attended to [default: the run's, else {DEFAULT_CONTEXT}]")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps")]
-Dtype = Annotated[
-    Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="What the base model computes in.")
-]
-Compile = Annotated[bool, typer.Option("--compile", help="Use torch.compile: a slow start, then faster steps.")]
-Quantiles = Annotated[str, typer.Option("--quantiles", help="Which to write.")]
-Format = Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Of the tables.")]
-SavePaths = Annotated[bool, typer.Option("--save-paths", help="Write every sampled path too.")]
-Pictures = Annotated[
-    bool, typer.Option("--pictures/--no-pictures", help="Draw a PNG and an HTML page (5 MB) of each series.")
-]
-RisingColour = Annotated[
-    Literal["hollow", "red", "green"],
-    typer.Option("--rising", help="How rising candles look; red is the Chinese habit."),
-]
-Out = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the forecasts as JSON.")]
 
 
 class Source(NamedTuple):

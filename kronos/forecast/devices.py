@@ -1,6 +1,7 @@
 """Where the models compute, in which type and mode, without touching the caller's own."""
 
 import copy
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -11,6 +12,7 @@ from torch import nn
 from kronos.errors import ConfigError
 from kronos.model import Kronos, KronosTokenizer
 
+COMPILERS = ("g++", "clang++", "c++", "cl")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -26,14 +28,17 @@ def place_models(
     """Return the device to compute on and the models there; what must be changed is changed in a copy.
 
     Raises:
-        ConfigError: there is no such device or type.
+        ConfigError: there is no such device or type, or nothing to compile with.
     """
     chosen = choose_device(device, next(model.parameters()).device)
     wanted = next(model.parameters()).dtype if dtype is None else _choose_dtype(dtype)
     placed = _place(model, chosen, wanted)
     if compile:
+        if not any(map(shutil.which, COMPILERS)):
+            raise ConfigError(f"compile=True needs a C++ compiler ({', '.join(COMPILERS)}), and none is installed.")
         placed = copy.deepcopy(model) if placed is model else placed
-        placed.read = torch.compile(placed.read, dynamic=True)  # type: ignore[method-assign]
+        for block in placed.transformer:  # one graph serves them all, compiled once
+            block.compile(dynamic=True)
     return chosen, placed, _place(tokenizer, chosen, next(tokenizer.parameters()).dtype)
 
 

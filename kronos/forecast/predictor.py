@@ -53,7 +53,7 @@ class KronosPredictor:
                 "slide" (the default), "grow" or "recompute".
             dtype: of the base model, "float32", "bfloat16" or "float16"; by default what it has. The tokenizer keeps
                 its own: rounding a candle would change its tokens.
-            compile: compile the decoding step with torch.compile; the first forecast then takes a minute longer.
+            compile: compile the transformer blocks with torch.compile; the first forecast then takes a while longer.
 
         Raises:
             CheckpointError: tokenizer and model have different bits. ConfigError: an argument means nothing here.

@@ -68,8 +68,7 @@ class Attention(nn.Module):
             k = self.rotary(k)
         dropout_p = self.attn_dropout_p if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=n_query == n_context)
-        merged = mixed.transpose(1, 2).flatten(-2)  # (B, T, D)
-        return self.resid_dropout(self.out_proj(merged))  # type: ignore[no-any-return]
+        return self.resid_dropout(self._merge(mixed))  # type: ignore[no-any-return]
 
     def remember(self, context: Tensor, cache: KeyValueCache, rotate: bool = True) -> None:
         """Append the keys and values of context (B, T, D), the positions that follow those remembered, to the cache."""
@@ -78,13 +77,23 @@ class Attention(nn.Module):
             keys = self.rotary(keys, cache.next_position())
         cache.append(keys, self._split_heads(self.v_proj(context)))
 
+    def remember_and_recall(self, x: Tensor, cache: KeyValueCache) -> Tensor:
+        """Append x (B, T, D) to the cache, and attend from it to what the cache then holds; the same shape."""
+        q, k = self._split_heads(self.q_proj(x)), self._split_heads(self.k_proj(x))
+        q, k = self.rotary(torch.cat([q, k], dim=1), cache.next_position()).chunk(2, dim=1)
+        cache.append(k, self._split_heads(self.v_proj(x)))
+        return self._merge(cache.attend(q))
+
     def recall(self, query: Tensor, cache: KeyValueCache, rotate: bool = True) -> Tensor:
         """Attend from query (B, T, D), the latest positions remembered, to what the cache holds; the same shape."""
         q = self._split_heads(self.q_proj(query))
         if rotate:
             q = self.rotary(q, cache.latest_position(q.shape[2]))
-        merged = cache.attend(q).transpose(1, 2).flatten(-2)
-        return self.out_proj(merged)  # type: ignore[no-any-return]
+        return self._merge(cache.attend(q))
+
+    def _merge(self, heads: Tensor) -> Tensor:
+        """(B, H, T, K) to (B, T, D)."""
+        return self.out_proj(heads.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.n_heads, -1).transpose(1, 2)

@@ -56,10 +56,5 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """Map x (B, T, D) to the same shape; with a cache x follows what the cache remembers, and is added to it."""
         normed = self.norm1(x)
-        if cache is None:
-            attended = self.self_attn(normed, normed)
-        else:
-            self.self_attn.remember(normed, cache)
-            attended = self.self_attn.recall(normed, cache)
-        x = x + attended
+        x = x + (self.self_attn(normed, normed) if cache is None else self.self_attn.remember_and_recall(normed, cache))
         return x + self.ffn(self.norm2(x))  # type: ignore[no-any-return]

@@ -15,13 +15,18 @@ class Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
+            return super().forward(x)
         n_rows = x.numel() // self.in_features
-        if not (torch.is_inference_mode_enabled() and n_rows <= FEW_ROWS and self._can_be_split(x)):
+        if n_rows > FEW_ROWS or not self._can_be_split(x):
             return super().forward(x)
         rows = x.reshape(1, n_rows, -1).expand(N_PARTS, -1, -1)
         parts = self.weight.view(N_PARTS, -1, self.in_features).mT
-        product = torch.bmm(rows, parts).transpose(0, 1).reshape(*x.shape[:-1], -1)
-        return product if self.bias is None else product + self.bias
+        if self.bias is None:
+            products = torch.bmm(rows, parts)
+        else:
+            products = torch.baddbmm(self.bias.view(N_PARTS, 1, -1), rows, parts)
+        return products.transpose(0, 1).reshape(*x.shape[:-1], -1)
 
     def _can_be_split(self, x: Tensor) -> bool:
         on_cpu = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)

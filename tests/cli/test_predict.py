@@ -87,7 +87,9 @@ def test_a_folder_is_forecast_file_by_file_and_a_bad_file_is_named(candles: Path
     assert "bad.csv: column high, low, close missing" in result.output and "1 of 3 files" in result.output
     assert {path.name for path in out.iterdir()} == {"600977_forecast.parquet", "000001_forecast.parquet"}
     alone = out.parent / "alone"
-    assert invoke(*MODELS, "--data", other, *SMALL, "--no-pictures", "--format", "parquet", "--out", alone).exit_code == 0
+    assert (
+        invoke(*MODELS, "--data", other, *SMALL, "--no-pictures", "--format", "parquet", "--out", alone).exit_code == 0
+    )
     together, by_itself = (pd.read_parquet(folder / "000001_forecast.parquet") for folder in (out, alone))
     pd.testing.assert_frame_equal(together, by_itself, rtol=1e-4)
 

@@ -15,7 +15,9 @@ FOOTPRINT = Footprint(token=3, path=50)
 )
 def test_chunks_cover_everything_once_within_the_budget(lengths: list[int], n_paths: int, budget: int) -> None:
     chunks = list(plan_chunks(lengths, n_paths, FOOTPRINT, budget))
-    covered = [(i, path) for chunk in chunks for i in chunk.series for path in range(chunk.paths.start, chunk.paths.stop)]
+    covered = [
+        (i, path) for chunk in chunks for i in chunk.series for path in range(chunk.paths.start, chunk.paths.stop)
+    ]
     assert sorted(covered) == [(i, path) for i in range(len(lengths)) for path in range(n_paths)]
     for series, paths in chunks:
         n_together = paths.stop - paths.start

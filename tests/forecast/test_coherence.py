@@ -10,7 +10,9 @@ ORDERED = np.array([[10.0, 12.0, 9.0, 11.0, 100.0, 1000.0]])
 
 @settings(max_examples=300)
 @given(
-    candles=arrays(np.float64, st.tuples(st.integers(1, 3), st.integers(1, 5), st.just(6)), elements=st.floats(-1e9, 1e9)),
+    candles=arrays(
+        np.float64, st.tuples(st.integers(1, 3), st.integers(1, 5), st.just(6)), elements=st.floats(-1e9, 1e9)
+    ),
     lowest_price=st.floats(1e-9, 1e6),
 )
 def test_repaired_candles_are_possible_and_repaired_once(candles: np.ndarray, lowest_price: float) -> None:

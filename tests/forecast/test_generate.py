@@ -118,7 +118,7 @@ def test_series_of_different_lengths_do_not_see_each_other(policy: str, lengths:
 
 
 def test_a_diverged_model_is_said() -> None:
-    tokenizer, model = load_models()
+    tokenizer, _ = load_models()
     broken = Kronos.from_pretrained(GOLDEN / "predictor").double().eval()
     torch.nn.init.constant_(broken.norm.weight, float("nan"))
     series = make_series(1, 8, 2, 1)

@@ -208,7 +208,13 @@ def test_compiled_decoding_is_decoding() -> None:
     model = Kronos.from_pretrained(GOLDEN / "predictor")
     compiled = KronosPredictor(model, KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), compile=True)
     np.testing.assert_allclose(forecast(compiled, **options), forecast(load_predictor(), **options), rtol=1e-4)
-    assert compiled.model is not model and "read" not in vars(model)
+    assert compiled.model is not model and model.transformer[0]._compiled_call_impl is None
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match="and none is installed"):
+        load_predictor(compile=True)
 
 
 def test_batch_equals_single_when_greedy() -> None:
@@ -280,7 +286,7 @@ def test_an_option_that_means_nothing_is_one_clear_error(options: dict, words: s
 def test_the_horizon_must_fit_the_context(policy: str) -> None:
     predictor = load_predictor(max_context=8, context_policy=policy)
     assert len(forecast(predictor, pred_len=7)) == 7
-    with pytest.raises(ConfigError, match="horizon .pred_len. of 8 is beyond max_context = 8"):
+    with pytest.raises(ConfigError, match=r"horizon \(pred_len\) of 8 is beyond max_context = 8"):
         forecast(predictor, pred_len=8)
 
 

@@ -1,0 +1,69 @@
+"""The options of `kronos predict`."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+DEFAULT_HORIZON = 48
+DEFAULT_CONTEXT = 512  # of the published models; Kronos-mini's is 2048
+
+_models = partial(typer.Option, rich_help_panel="Models")
+_series = partial(typer.Option, rich_help_panel="What to forecast")
+_sampling = partial(typer.Option, rich_help_panel="Sampling")
+_computing = partial(typer.Option, rich_help_panel="Computing")
+_output = partial(typer.Option, rich_help_panel="Output")
+
+Run = Annotated[Path | None, _models("--run", help="A run's folder, {base_path}/{exp_name}.")]
+Tokenizer = Annotated[str | None, _models("--tokenizer", help="Instead of --run: a tokenizer's folder or hub name …")]
+Model = Annotated[str | None, _models("--model", help="… and a base model's.")]
+
+Data = Annotated[Path | None, _series("--data", help="A CSV of candles, or a folder of them; by default the run's.")]
+Origin = Annotated[
+    str, _series("--origin", help="The last known candle: a local time like '2024-04-02 10:10', or last.")
+]
+Horizon = Annotated[
+    int | None, _series("--horizon", help=f"Candles to forecast; by default the run's, else {DEFAULT_HORIZON}.")
+]
+Lookback = Annotated[
+    int | None, _series("--lookback", help="Candles to forecast from; by default the run's, else as --max-context.")
+]
+Exchange = Annotated[
+    str | None, _series("--exchange", help="Whose calendar gives the times to come: XSHG, XNYS, 24/7, …")
+]
+
+Paths = Annotated[int, _sampling("--paths", help="Futures to sample.")]
+Seed = Annotated[int, _sampling("--seed", help="The same seed, the same forecast.")]
+Temperature = Annotated[
+    float | None, _sampling("--temperature", "-T", help="0 is greedy; by default the run's report's, else 1.")
+]
+TopK = Annotated[int, _sampling("--top-k", help="Draw from the k most probable tokens; 0 for all.")]
+TopP = Annotated[
+    float | None,
+    _sampling("--top-p", help="Draw from this share of probability; by default the run's report's, else 0.9."),
+]
+
+Policy = Annotated[
+    Literal["grow", "slide", "recompute"],
+    _computing("--context-policy", help="Where lookback and horizon exceed --max-context; see docs/forecasting.md."),
+]
+MaxContext = Annotated[
+    int | None,
+    _computing("--max-context", help=f"Tokens attended to at most; by default the run's, else {DEFAULT_CONTEXT}."),
+]
+Device = Annotated[str, _computing("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16"], _computing("--dtype", help="What the base model computes in.")
+]
+Compile = Annotated[bool, _computing("--compile", help="Use torch.compile: a slow start, faster steps on some GPUs.")]
+
+Quantiles = Annotated[str, _output("--quantiles", help="Which to write, between 0 and 1.")]
+Format = Annotated[Literal["csv", "parquet"], _output("--format", help="Of the tables.")]
+SavePaths = Annotated[bool, _output("--save-paths", help="Write every sampled path too.")]
+Pictures = Annotated[bool, _output("--pictures/--no-pictures", help="A PNG and an HTML page (5 MB) of each series.")]
+RisingColour = Annotated[
+    Literal["hollow", "red", "green"], _output("--rising", help="How rising candles look; red is the Chinese habit.")
+]
+Out = Annotated[Path, _output("--out", help="The folder to write to.")]
+AsJson = Annotated[bool, _output("--json", help="Print the forecasts as JSON.")]
