@@ -56,7 +56,7 @@ Device = Annotated[str, _computing("--device", help="auto, cpu, cuda, cuda:1, mp
 Dtype = Annotated[
     Literal["float32", "bfloat16", "float16"], _computing("--dtype", help="What the base model computes in.")
 ]
-Compile = Annotated[bool, _computing("--compile", help="Use torch.compile: a slow start, faster steps on some GPUs.")]
+Compile = Annotated[bool, _computing("--compile", help="Use torch.compile: a slow start, and no gain on a CPU.")]
 
 Quantiles = Annotated[str, _output("--quantiles", help="Which to write, between 0 and 1.")]
 Format = Annotated[Literal["csv", "parquet"], _output("--format", help="Of the tables.")]

@@ -115,7 +115,7 @@ def _load_calendar(code: str, history: pd.DatetimeIndex) -> Any:
         package = importlib.import_module("exchange_calendars")
     except ImportError:
         raise ConfigError(
-            f'exchange {code!r} needs the package exchange_calendars: pip install "kronos-finetune[calendars]".'
+            f"exchange {code!r} needs the package exchange_calendars: pip install exchange_calendars."
         ) from None
     names = package.get_calendar_names()
     if code not in names:

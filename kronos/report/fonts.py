@@ -95,5 +95,5 @@ def _bundled_font() -> list[Path]:
 def _warn_once() -> None:
     logger.warning(
         "no installed font has all characters of a title, and the picture shows '?' for them; for Chinese, Japanese "
-        'and Korean: pip install "kronos-finetune[cjk]", or install the system package fonts-noto-cjk'
+        "and Korean: pip install mplfonts, or install the system package fonts-noto-cjk"
     )

@@ -28,9 +28,7 @@ def check_table_format(table_format: TableFormat) -> None:
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            raise ConfigError(
-                'Parquet needs pyarrow: pip install "kronos-finetune[parquet]", or choose --format csv.'
-            ) from None
+            raise ConfigError("Parquet needs pyarrow: pip install pyarrow, or choose --format csv.") from None
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

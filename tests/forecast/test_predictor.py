@@ -202,6 +202,19 @@ def test_lists_must_match_and_errors_name_the_series() -> None:
         predictor.predict_batch([frame, spoilt], pred_len=8, verbose=False)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="no GPU")
+@pytest.mark.parametrize("policy", ["grow", "slide", "recompute"])
+def test_a_gpu_forecasts_what_a_cpu_does(policy: str) -> None:
+    options = {"pred_len": 24, "T": 0.0}
+    tokenizer, model = load_predictor(device="cpu").tokenizer, load_predictor(device="cpu").model
+    on_gpu, on_cpu = (
+        KronosPredictor(model, tokenizer, device, max_context=48, context_policy=policy) for device in (None, "cpu")
+    )
+    assert on_gpu.device.type != "cpu" and next(model.parameters()).device.type == "cpu"
+    np.testing.assert_allclose(forecast(on_gpu, **options), forecast(on_cpu, **options), rtol=1e-3)
+
+
 @pytest.mark.slow
 def test_compiled_decoding_is_decoding() -> None:
     options = {"pred_len": 12, "sample_count": 3}
