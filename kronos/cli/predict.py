@@ -167,10 +167,9 @@ def _build_predictor(
     from kronos.forecast import KronosPredictor
     from kronos.forecast.inputs import check_count
 
-    check_count("--horizon", source.horizon)
     if source.lookback is not None:
         check_count("--lookback", source.lookback)
-    return KronosPredictor(
+    predictor = KronosPredictor(
         source.model,
         source.tokenizer,
         device=None if device == "auto" else device,
@@ -180,6 +179,8 @@ def _build_predictor(
         dtype=dtype,
         compile=compile,
     )
+    predictor.check_horizon(source.horizon)
+    return predictor
 
 
 def _cut_all(source: Source, out: Path, origin: str, exchange: str | None) -> tuple[dict[str, Cut], list[str]]:

@@ -1,5 +1,6 @@
 """Cutting work into pieces that fit the memory there is."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import psutil
 import torch
 from torch import nn
 
+from kronos.errors import ConfigError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.layers import TransformerBlock
 
@@ -54,6 +56,20 @@ def measure_budget(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
     return min(CPU_LIMIT, psutil.virtual_memory().available // 4)
+
+
+def check_room(shape: tuple[int, ...]) -> None:
+    """Check that sampled paths of this shape, in float64, leave room in memory to work on them.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    wanted, free = 8 * math.prod(shape), psutil.virtual_memory().available
+    if wanted > free // 4:  # forecasts, their quantiles and tables are copies
+        raise ConfigError(
+            f"{shape[0]:,} series × {shape[1]:,} paths × {shape[2]:,} candles take {wanted / 2**30:,.1f} GiB, and "
+            f"{free / 2**30:,.1f} GiB are free: sample fewer paths, or forecast fewer series at a time."
+        )
 
 
 def plan_chunks(lengths: Sequence[int], n_paths: int, footprint: Footprint, budget: int) -> Iterator[Chunk]:

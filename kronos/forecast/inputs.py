@@ -1,5 +1,6 @@
 """A series to forecast, checked: whatever is wrong with it is said with its name and row."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -13,6 +14,8 @@ from kronos.errors import ConfigError, DataError
 from kronos.forecast.future import make_future_timestamps
 
 Timestamps = pd.Series | pd.Index | Sequence[Any]
+
+logger = logging.getLogger(__name__)
 
 MIN_ROWS = 2  # one candle has no spread to normalise by
 LARGEST = float(np.finfo(np.float32).max)
@@ -32,14 +35,15 @@ class Series:
     notes: tuple[str, ...] = ()
 
 
-def check_count(what: str, value: object) -> None:
-    """Check a number of things.
+def check_count(what: str, value: object) -> int:
+    """Return a number of things.
 
     Raises:
         ConfigError: value is not a whole number of at least 1.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{what} must be a whole number of at least 1, got {value!r}.")
+    return int(value)
 
 
 def build_all_series(
@@ -97,6 +101,8 @@ def build_series(
             future, notes = make_future_timestamps(x, horizon, exchange)
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
+        for note in notes:
+            logger.warning("%s: %s", name, note)
         return Series(name, candles, x, future, notes)
     y = _to_times(y_timestamp, f"{name}: y_timestamp")
     if len(y) != horizon:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar
 from kronos.data.normalize import Statistics
 from kronos.errors import ConfigError
-from kronos.forecast.chunks import Chunk, estimate_footprint, measure_budget, plan_chunks
+from kronos.forecast.chunks import Chunk, check_room, estimate_footprint, measure_budget, plan_chunks
 from kronos.forecast.coherence import repair_candles
 from kronos.forecast.devices import eval_mode, place_models
 from kronos.forecast.forecast import Forecast
@@ -62,11 +62,10 @@ class KronosPredictor:
             given = f"{type(model).__name__}, {type(tokenizer).__name__}"
             raise ConfigError(f"KronosPredictor takes a Kronos, then a KronosTokenizer; got {given}.")
         check_pair(tokenizer, model, len(CANDLE_COLUMNS))
-        check_count("max_context", max_context)
         if not clip > 0:
             raise ConfigError(f"clip must be a positive number of standard deviations, got {clip!r}.")
         self.context_policy = context_policy or ("recompute" if reference_decode else "slide")
-        self.max_context = int(max_context)
+        self.max_context = check_count("max_context", max_context)
         self.clip = clip
         self.reference_decode = reference_decode
         self._build_decoding(DEFAULT_SAMPLING)  # an unknown policy is said here
@@ -185,8 +184,9 @@ class KronosPredictor:
 
         A series' forecast does not depend on the company it keeps. names are what the series are called in messages.
         """
-        horizon = self._check_horizon(horizon, y_timestamp_list)
-        check_count("the number of paths (sample_count)", n_paths)
+        horizon = self.check_horizon(_count_times(y_timestamp_list) if horizon is None else horizon)
+        n_paths = check_count("the number of paths (sample_count)", n_paths)
+        check_room((len(df_list), n_paths, horizon, len(CANDLE_COLUMNS)))
         seed = _choose_seed(seed)
         every_series = build_all_series(df_list, x_timestamp_list, y_timestamp_list, names, horizon, exchange)
         decoding = self._build_decoding(sampling)
@@ -215,19 +215,19 @@ class KronosPredictor:
     def _build_decoding(self, sampling: Sampling) -> Decoding:
         return Decoding(self.max_context, self.context_policy, sampling, rotate_s2=not self.reference_decode)
 
-    def _check_horizon(self, horizon: int | None, y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
-        if horizon is None:
-            given = [len(y) for y in y_timestamp_list or () if y is not None]
-            if not given:
-                raise ConfigError("give a horizon (pred_len), or the y_timestamp to forecast.")
-            horizon = given[0]
-        check_count("the horizon (pred_len)", horizon)
-        if horizon >= self.max_context:
+    def check_horizon(self, horizon: object) -> int:
+        """Return the horizon.
+
+        Raises:
+            ConfigError: it is not a whole number of at least 1, or it does not fit the context.
+        """
+        number = check_count("the horizon (pred_len)", horizon)
+        if number >= self.max_context:
             raise ConfigError(
-                f"a horizon (pred_len) of {horizon} is beyond max_context = {self.max_context}, which holds it and at least one "
+                f"a horizon (pred_len) of {number} is beyond max_context = {self.max_context}, which holds it and at least one "
                 f"known candle under every context policy; forecast at most {self.max_context - 1}."
             )
-        return int(horizon)
+        return number
 
     def _plan(self, every_series: Sequence[Series], n_paths: int, horizon: int) -> Iterator[Chunk]:
         footprint = estimate_footprint(self.tokenizer, self.model, self.max_context, horizon)
@@ -273,6 +273,14 @@ class KronosPredictor:
         last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
         origin = series.timestamps[-1]
         return Forecast(paths, series.future, origin, last_close, repairs, series.name, series.notes)
+
+
+def _count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
+    """Return how many times to come are given for the first series that has any."""
+    given = next((y for y in y_timestamp_list or () if y is not None), None)
+    if given is None:
+        raise ConfigError("give a horizon (pred_len), or the y_timestamp to forecast.")
+    return len(given)
 
 
 def _choose_seed(seed: object) -> int:

@@ -88,9 +88,10 @@ def test_times_of_every_kind_are_the_same(tz: str | None) -> None:
     assert build(x=TIMES.astype(str), y=FUTURE.astype(str)).timestamps[0] == TIMES[0]
 
 
-def test_times_to_come_are_made_and_assumptions_noted() -> None:
+def test_times_to_come_are_made_and_assumptions_said(caplog: pytest.LogCaptureFixture) -> None:
     series = build(y=None)
-    assert (series.future == FUTURE).all() and series.notes
+    assert (series.future == FUTURE).all()
+    assert series.notes and caplog.messages == [f"600977: {note}" for note in series.notes]
 
 
 def test_numbers_as_text_and_nullable_numbers_are_read() -> None:
