@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kronos.data import read_candles, split_rows
 from kronos.forecast import Forecast, KronosPredictor
-from kronos.report.run_report import to_frame
 from kronos.training.saved_run import load_saved_run
 
 POLICIES = ("recompute", "slide", "grow")
@@ -48,7 +47,8 @@ def main() -> None:
 
     config, tokenizer, model = load_saved_run(options.run)
     horizon, context = config.data.predict_window, config.data.max_context
-    frame = to_frame(candles := read_candles(config.data.data_path))
+    candles = read_candles(config.data.data_path)
+    frame = candles.to_frame()
     split = split_rows(len(candles), config.data, candles.source)["test"]
     origins = range(max(split.start, context), split.stop - horizon + 1, options.stride)
     histories = [frame[origin - context : origin] for origin in origins]

@@ -18,7 +18,6 @@ from kronos import KronosError, KronosPredictor
 from kronos.data import read_candles
 from kronos.forecast.origin import cut_at_origin
 from kronos.report.candle_plot import draw_forecast
-from kronos.report.run_report import to_frame
 from kronos.training.saved_run import load_saved_run
 
 
@@ -36,7 +35,7 @@ def main() -> None:
     predictor = KronosPredictor(model, tokenizer, max_context=config.data.max_context, clip=config.data.clip)
 
     horizon = config.data.predict_window
-    frame = to_frame(read_candles(options.data or config.data.data_path))
+    frame = read_candles(options.data or config.data.data_path).to_frame()
     cut = cut_at_origin(frame, options.origin or str(frame.index[-horizon - 1 :][0]), horizon)
     forecast = predictor.forecast(
         cut.history[-config.data.lookback_window :], y_timestamp=cut.future, n_paths=options.paths, seed=options.seed

@@ -101,6 +101,7 @@ def start_logging(rank: int = 0) -> None:
     logger.setLevel(logging.INFO if rank == 0 else logging.CRITICAL)
     logger.propagate = False
     logger.handlers[:] = [_ConsoleHandler()]
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # fonts.py says what matters
     warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|accelerate\..*")
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
 import typer
 from tqdm import tqdm
 
@@ -44,15 +42,19 @@ from kronos.cli.predict_options import (
     TopK,
     TopP,
 )
-from kronos.errors import ConfigError, DataError
+from kronos.cli.predict_output import print_json, print_summary
+from kronos.errors import ConfigError, DataError, KronosError
 
 if TYPE_CHECKING:
-    from kronos.forecast import Forecast, KronosPredictor
+    from kronos.forecast import Forecast, KronosPredictor, Sampling
     from kronos.forecast.generate import ContextPolicy
     from kronos.forecast.origin import Cut
     from kronos.model import Kronos, KronosTokenizer
+    from kronos.report.scene import Rising
 
 logger = logging.getLogger(__name__)
+
+GROUP = 50  # series forecast, then written, together
 
 
 class Source(NamedTuple):
@@ -67,6 +69,12 @@ class Source(NamedTuple):
     clip: float = 5.0
     temperature: float = 1.0
     top_p: float = 0.9
+    rising: Rising = "hollow"
+
+    @property
+    def n_known(self) -> int:
+        """How many candles to forecast from."""
+        return self.lookback or self.max_context
 
 
 def predict(
@@ -92,12 +100,12 @@ def predict(
     table_format: Format = "csv",
     save_paths: SavePaths = False,
     pictures: Pictures = True,
-    rising: RisingColour = "hollow",
+    rising: RisingColour = None,
     out: Out = Path("forecasts"),
     as_json: AsJson = False,
 ) -> None:
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
-    with errors_reported("every file that has been written is whole"):
+    with errors_reported("what has been forecast so far is in --out, in whole files"):
         be_a_good_neighbour()
         start_logging()
         from kronos.forecast import Sampling
@@ -105,60 +113,95 @@ def predict(
 
         levels = _read_quantiles(quantiles)
         check_table_format(table_format)
-        given = {"data": data, "horizon": horizon, "lookback": lookback, "max_context": max_context}
+        given = {"data": data, "horizon": horizon, "lookback": lookback, "max_context": max_context, "rising": rising}
         source = _load(run, tokenizer, model, **given, temperature=temperature, top_p=top_p)
         sampling = Sampling(source.temperature, top_k, source.top_p)
         predictor = _build_predictor(source, device, context_policy, dtype, compile)
         cuts, faults = _cut_all(source, out, origin, exchange)
-        forecasts = predictor.forecast_batch(
-            [cut.history[-(source.lookback or predictor.max_context) :] for cut in cuts.values()],
-            y_timestamp_list=[cut.future for cut in cuts.values()],
-            n_paths=paths,
-            sampling=sampling,
-            seed=seed,
-            names=list(cuts),
-        )
-        forecasts = [replace(each, notes=cut.notes) for each, cut in zip(forecasts, cuts.values())]
-        saved = [
-            save_forecast(each, cuts[each.name], out, levels, table_format, save_paths, pictures, rising)
-            for each in tqdm(
-                forecasts, desc="write", unit="series", disable=None if len(cuts) > 1 else True, leave=False
-            )
-        ]
+        out.mkdir(parents=True, exist_ok=True)
+        forecasts: list[Forecast] = []
+        saved: list[dict[str, Path]] = []
+        # In groups, so that what is done is on disk whatever comes after; a forecast does not depend on its group.
+        for names in tqdm(list(_group(cuts)), desc="series", unit="group", disable=None if len(cuts) > GROUP else True):
+            group = {name: cuts[name] for name in names}
+            for each in _forecast(predictor, group, source.n_known, paths, sampling, seed):
+                save = partial(save_forecast, each, cuts[each.name], out, levels, table_format)
+                try:
+                    saved.append(save(save_paths, pictures, source.rising))
+                    forecasts.append(each)
+                except KronosError as error:
+                    faults.append(f"{each.name}: {error}")
+        _report_faults(faults, n_done=len(forecasts))
         if as_json:
-            _print_json(forecasts, saved, levels, faults)
+            print_json(forecasts, cuts, saved, levels, faults)
         else:
-            _print_summary(forecasts, saved, out)
+            print_summary(forecasts, cuts, saved, out)
         if faults:
-            raise DataError(f"{len(faults)} of {len(faults) + len(cuts)} files could not be forecast, see above.")
+            raise typer.Exit(1)
+
+
+def _group(cuts: dict[str, Cut]) -> Iterator[list[str]]:
+    names = list(cuts)
+    return (names[first : first + GROUP] for first in range(0, len(names), GROUP))
+
+
+def _forecast(
+    predictor: KronosPredictor, cuts: dict[str, Cut], n_known: int, n_paths: int, sampling: Sampling, seed: int
+) -> list[Forecast]:
+    forecasts = predictor.forecast_batch(
+        [cut.history[-n_known:] for cut in cuts.values()],
+        y_timestamp_list=[cut.future for cut in cuts.values()],
+        n_paths=1 if sampling.greedy else n_paths,  # they would all be the same
+        sampling=sampling,
+        seed=seed,
+        names=list(cuts),
+    )
+    return [replace(each, notes=(*cut.notes, *each.notes)) for each, cut in zip(forecasts, cuts.values())]
+
+
+def _report_faults(faults: Sequence[str], n_done: int) -> None:
+    """Say what could not be used; it is an error where nothing could."""
+    if faults and not n_done:
+        raise DataError("\n".join(faults))
+    for fault in faults:
+        logger.error("error: %s", fault)
+    if faults:
+        logger.error("error: %d of %d files could not be forecast", len(faults), len(faults) + n_done)
 
 
 def _load(run: Path | None, tokenizer: str | None, model: str | None, **given: Any) -> Source:
     """Load the models; what is given on the command line goes before what the run says."""
-    named = tokenizer is not None and model is not None
-    if (run is not None) == named or (run is not None and (tokenizer or model)):
-        raise ConfigError("give either --run, or both --tokenizer and --model.")
-    given = {key: value for key, value in given.items() if value is not None}
+    if (run is None) == (tokenizer is None or model is None) or (run is not None and (tokenizer or model)):
+        raise ConfigError("give either --run, or both --tokenizer and --model; see --help.")
     from kronos.model import Kronos, KronosTokenizer
-    from kronos.training.saved_run import load_saved_run
+    from kronos.training.saved_run import find_run_of, load_saved_run
 
-    if run is None:
-        assert tokenizer is not None and model is not None
-        source = Source(KronosTokenizer.from_pretrained(tokenizer), Kronos.from_pretrained(model))
-        return source._replace(**given)
-    saved = load_saved_run(run)
-    config, report = saved.config.data, saved.config.report
-    return Source(
-        saved.tokenizer,
-        saved.model,
-        data=config.data_path,
-        lookback=config.lookback_window,
-        horizon=config.predict_window,
-        max_context=config.max_context,
-        clip=config.clip,
-        temperature=report.temperature,
-        top_p=report.top_p,
-    )._replace(**given)
+    if run is not None:
+        config, own_tokenizer, own_model = load_saved_run(run)
+        given["data"] = given["data"] or config.data.data_path
+        source = Source(own_tokenizer, own_model)
+    else:
+        source = Source(KronosTokenizer.from_pretrained(str(tokenizer)), Kronos.from_pretrained(str(model)))
+        found = find_run_of(Path(str(model)), source.tokenizer)
+        if found is None:
+            if given["max_context"] is None:
+                logger.warning("--max-context is not given; %d is assumed, as of the published models", DEFAULT_CONTEXT)
+            return source._replace(**_drop_none(given))
+        config = found
+    settings = {
+        "lookback": config.data.lookback_window,
+        "horizon": config.data.predict_window,
+        "max_context": config.data.max_context,
+        "clip": config.data.clip,
+        "temperature": config.report.temperature,
+        "top_p": config.report.top_p,
+        "rising": config.report.rising,
+    }
+    return source._replace(**settings | _drop_none(given))
+
+
+def _drop_none(given: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _build_predictor(
@@ -172,7 +215,7 @@ def _build_predictor(
     predictor = KronosPredictor(
         source.model,
         source.tokenizer,
-        device=None if device == "auto" else device,
+        device=device,
         max_context=source.max_context,
         clip=source.clip,
         context_policy=context_policy,
@@ -184,38 +227,22 @@ def _build_predictor(
 
 
 def _cut_all(source: Source, out: Path, origin: str, exchange: str | None) -> tuple[dict[str, Cut], list[str]]:
-    """Read every file and cut it at the origin.
+    """Read and cut every file; say what is assumed."""
+    from kronos.forecast.origin import cut_files
 
-    Returns:
-        The cuts by the file's stem, and what is wrong with the files that could not be used.
-
-    Raises:
-        DataError: no file can be used.
-    """
-    from kronos.data import read_candles
-    from kronos.forecast.origin import cut_at_origin
-    from kronos.report.run_report import to_frame
-
-    cuts, faults = {}, []
-    for path in _find_files(source.data, out):
-        try:
-            candles = to_frame(read_candles(path))
-            try:
-                cuts[path.stem] = cut_at_origin(candles, origin, source.horizon, exchange)
-            except DataError as error:
-                raise DataError(f"{path}: {error}") from None
-        except DataError as error:
-            faults.append(str(error))
+    files = _find_files(source.data, out)
+    cuts, faults = cut_files(files, origin, source.n_known, source.horizon, exchange)
     if not cuts:
-        raise DataError("\n".join(faults))
-    for fault in faults:
-        logger.error("error: %s", fault)
+        _report_faults(faults, n_done=0)
     for name, cut in cuts.items():
         for note in cut.notes:
             logger.warning("%s: %s", name, note)
         if source.lookback and len(cut.history) < source.lookback:
             logger.warning(
-                "%s: %d candles up to the origin, fewer than the %d asked for", name, len(cut.history), source.lookback
+                "%s: %d candles up to the origin, fewer than the lookback of %d",
+                name,
+                len(cut.history),
+                source.lookback,
             )
     return cuts, faults
 
@@ -226,10 +253,13 @@ def _find_files(data: Path | None, out: Path) -> list[Path]:
     folder = data if data.is_dir() else data.parent
     if out.resolve() == folder.resolve():
         raise ConfigError(f"--out {out} is where the candles are; choose another folder, so that the two stay apart.")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; choose a folder.")
     if not data.is_dir():
         return [data]
-    if files := sorted(data.glob("*.csv")):
-        return files
+    files = [path for path in data.iterdir() if path.suffix.lower() == ".csv" and path.is_file()]
+    if files := [path for path in files if not path.name.startswith(".")]:
+        return sorted(files)
     raise DataError(f"{data}: there is no .csv file in this folder.")
 
 
@@ -240,37 +270,3 @@ def _read_quantiles(text: str) -> list[float]:
         return sorted({check_quantile(float(part)) for part in text.split(",")})
     except ValueError:
         raise ConfigError(f"--quantiles must be numbers separated by commas, like 0.1,0.5,0.9; got {text!r}.") from None
-
-
-def _print_json(
-    forecasts: Sequence[Forecast], saved: Sequence[dict[str, Path]], levels: Sequence[float], faults: Sequence[str]
-) -> None:
-    from kronos.report.forecast_files import to_json
-
-    listed = [to_json(each, levels, files) for each, files in zip(forecasts, saved)]
-    typer.echo(json.dumps({"forecasts": listed, "errors": list(faults)}, ensure_ascii=False, allow_nan=False))
-
-
-def _print_summary(forecasts: Sequence[Forecast], saved: Sequence[dict[str, Path]], out: Path) -> None:
-    """Print where each series may stand at the end of the horizon."""
-    rows = []
-    for each in forecasts:
-        low, median, high = (each.quantile(q)["close"].iloc[-1] for q in (0.05, 0.5, 0.95))
-        rows.append(
-            {
-                "series": each.name,
-                "last known": f"{each.origin:%Y-%m-%d %H:%M}",
-                "close": f"{each.last_close:.6g}",
-                "forecast to": f"{each.timestamps[-1]:%Y-%m-%d %H:%M}",
-                "median": f"{median:.6g}",
-                "5 % to 95 %": f"{low:.6g} to {high:.6g}",
-                "ends higher": f"{each.probability_up().iloc[-1]:.0%}",
-                "repaired": f"{each.repairs.share:.1%}" if each.repairs else "off",
-            }
-        )
-    n_paths = len(forecasts[0].paths)
-    typer.echo("\n" + pd.DataFrame(rows).to_string(index=False))
-    typer.echo(f"\nClose at the end of the horizon over {n_paths} sampled paths; no promise of profit lies in it.")
-    files = [path.name for path in saved[0].values()]
-    more = f" and the same of {len(saved) - 1} more series" if len(saved) > 1 else ""
-    typer.echo(f"written to {out}{os.sep}: {', '.join(files)}{more}")

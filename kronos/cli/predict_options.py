@@ -63,7 +63,10 @@ Format = Annotated[Literal["csv", "parquet"], _output("--format", help="Of the t
 SavePaths = Annotated[bool, _output("--save-paths", help="Write every sampled path too.")]
 Pictures = Annotated[bool, _output("--pictures/--no-pictures", help="A PNG and an HTML page (5 MB) of each series.")]
 RisingColour = Annotated[
-    Literal["hollow", "red", "green"], _output("--rising", help="How rising candles look; red is the Chinese habit.")
+    Literal["hollow", "red", "green"] | None,
+    _output(
+        "--rising", help="How rising candles look (red is the Chinese habit); by default as the run's, else hollow."
+    ),
 ]
 Out = Annotated[Path, _output("--out", help="The folder to write to.")]
 AsJson = Annotated[bool, _output("--json", help="Print the forecasts as JSON.")]

@@ -60,6 +60,10 @@ class Candles:
     def __len__(self) -> int:
         return len(self.values)
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the candles as a frame in upstream's columns, indexed by timestamp."""
+        return pd.DataFrame(self.values, columns=list(CANDLE_COLUMNS), index=self.timestamps)
+
     def content_hash(self) -> str:
         """Return a SHA-256 of the values and times: the same candles, the same hash."""
         times = self.timestamps.as_unit("ns").asi8
@@ -103,7 +107,7 @@ def _read_table(path: Path) -> _Table:
     if not path.exists():
         columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))
         raise DataError(
-            f"{path}: no such file (looked in {Path.cwd()}); set data.data_path to a CSV with the columns {columns}."
+            f"{path}: no such file (looked in {Path.cwd()}); set data.data_path (--data) to a CSV with the columns {columns}."
         )
     if path.is_dir():
         raise DataError(f"{path}: this is a folder; set data.data_path to a CSV file in it.")

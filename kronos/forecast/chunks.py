@@ -54,7 +54,8 @@ def _blocks(modules: Iterable[nn.Module]) -> Iterator[TransformerBlock]:
 def measure_budget(device: torch.device) -> int:
     """Return how many bytes one chunk may take on a device."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own, free to use
+        return (torch.cuda.mem_get_info(device)[0] + idle) // 2
     return min(CPU_LIMIT, psutil.virtual_memory().available // 4)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 
-PRICE_FLOOR = 0.01  # of the lowest known price: where a sampled price that is not positive is put
+PRICE_FLOOR = 0.01  # of the lowest positive price known
 
 OPEN, HIGH, LOW, CLOSE = (CANDLE_COLUMNS.index(name) for name in PRICE_COLUMNS)
 N_PRICES = len(PRICE_COLUMNS)
@@ -49,18 +49,28 @@ class Repairs:
         )
 
 
-def repair_candles(candles: Array, lowest_price: float) -> tuple[Array, Repairs]:
+def find_price_floor(known_prices: Array) -> float | None:
+    """Return the price that takes the place of sampled ones that are not positive.
+
+    It is 1 % of the lowest positive price known; None, for prices may have any sign, where one below 0 is known (a
+    spread) or none above it.
+    """
+    positive = known_prices[known_prices > 0]
+    return None if (known_prices < 0).any() or not positive.size else PRICE_FLOOR * float(positive.min())
+
+
+def repair_candles(candles: Array, price_floor: float | None) -> tuple[Array, Repairs]:
     """Return candles (..., 6) with low ≤ open, close ≤ high, prices above 0, volume and amount at least 0.
 
     Args:
         candles: open, high, low, close, volume, amount.
-        lowest_price: the lowest price known. Where it is not positive itself (a spread), prices keep their sign.
+        price_floor: takes the place of prices that are not positive; None leaves them.
     """
     repaired = candles.copy()
     prices = repaired[..., :N_PRICES]
-    floor = PRICE_FLOOR * lowest_price if lowest_price > 0 else -np.inf
-    price = ((prices <= 0) & (lowest_price > 0)).any(-1)
-    np.copyto(prices, floor, where=(prices <= 0) & (lowest_price > 0))
+    wrong_prices = (prices <= 0) & (price_floor is not None)
+    price = wrong_prices.any(-1)
+    np.copyto(prices, price_floor or 0.0, where=wrong_prices)
     highest, lowest = prices.max(-1), prices.min(-1)
     high_low = (prices[..., HIGH] < highest) | (prices[..., LOW] > lowest)
     prices[..., HIGH], prices[..., LOW] = highest, lowest

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -9,11 +10,17 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from kronos.errors import ConfigError
+from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
 
 COMPILERS = ("g++", "clang++", "c++", "cl")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+MODES = threading.RLock()
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -28,8 +35,14 @@ def place_models(
     """Return the device to compute on and the models there; what must be changed is changed in a copy.
 
     Raises:
-        ConfigError: there is no such device or type, or nothing to compile with.
+        ConfigError: there is no such device or type, or nothing to compile with. CheckpointError: a weight is not finite.
     """
+    for module in (model, tokenizer):
+        if not all(parameter.isfinite().all() for parameter in module.parameters()):
+            raise CheckpointError(
+                f"the {type(module).__name__} has weights that are not finite: its training has diverged; train it anew with a "
+                "smaller learning rate."
+            )
     chosen = choose_device(device, next(model.parameters()).device)
     wanted = next(model.parameters()).dtype if dtype is None else _choose_dtype(dtype)
     placed = _place(model, chosen, wanted)
@@ -43,43 +56,47 @@ def place_models(
 
 
 def choose_device(device: str | torch.device | None, fallback: torch.device | str = "cpu") -> torch.device:
-    """Return the device asked for; without one a GPU where there is one, else the fallback.
+    """Return the device asked for; for None or "auto" a GPU where there is one, else the fallback.
 
     Raises:
         ConfigError: there is no such device.
     """
-    if device is None:
+    if device is None or device == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return torch.device(fallback) if accelerator is None else accelerator
+        return torch.empty(1, device=accelerator or fallback).device
     try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        chosen = torch.empty(1, device=device).device  # with its number: cuda is cuda:0
+        if chosen.type != "meta":
+            return chosen
+        reason = "it holds no numbers"
     except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"the device {device!r} cannot be used: {reason} Choose cpu, cuda, cuda:1, mps or none."
-        ) from None
-    return chosen
+        reason = str(error).split(",")[0].splitlines()[0]
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    there = f"{accelerator.type} and cpu" if accelerator else "cpu"
+    raise ConfigError(
+        f"the device {str(device)!r} cannot be used ({reason}); this machine has {there}. auto takes a GPU where there is one."
+    )
 
 
 @contextmanager
 def eval_mode(*modules: nn.Module) -> Iterator[None]:
-    """Switch dropout off, and give each module its mode back."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    try:
-        for module in modules:
-            module.eval()
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    """Switch dropout off, and give each module its mode back. One thread at a time: the modules may be the same."""
+    with MODES:
+        modes = [(part, part.training) for module in modules for part in module.modules()]
+        try:
+            for module in modules:
+                module.eval()
+            yield
+        finally:
+            for part, mode in modes:
+                part.training = mode
 
 
 def _choose_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if chosen is None or not chosen.is_floating_point:
-        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
-    return chosen
+    for name, known in DTYPES.items():
+        if isinstance(dtype, str | torch.dtype) and dtype in (name, known):
+            return known
+    raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
 
 
 def _place(module: Module, device: torch.device, dtype: torch.dtype) -> Module:

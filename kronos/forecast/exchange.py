@@ -65,8 +65,8 @@ def follow_exchange(
     notes = []
     if best.fit < 0.9:
         notes.append(
-            f"Of the candles that the history has or that {calendar.name} foresees for its time, only {best.fit:.0%} "
-            "are in both."
+            f"The history and the calendar of {calendar.name} agree on only {best.fit:.0%} of their candles: days or hours of "
+            f"one are missing from the other. Is it this exchange, and are the times local to {calendar.tz}?"
         )
     if not all(future.equals(futures[0]) for future in futures):
         side = "start" if best.options["closed"] == "left" else "end"
@@ -118,6 +118,7 @@ def _load_calendar(code: str, history: pd.DatetimeIndex) -> Any:
             f"exchange {code!r} needs the package exchange_calendars: pip install exchange_calendars."
         ) from None
     names = package.get_calendar_names()
+    code = {name.upper(): name for name in names}.get(code.upper(), code)
     if code not in names:
         near = difflib.get_close_matches(code.upper(), names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "codes are like XSHG, XHKG, XNYS or 24/7."

@@ -13,7 +13,7 @@ from kronos.forecast.coherence import Repairs
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the default: median, half and nine tenths of the paths
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Forecast:
     """What may come after a series' last known candle.
 
@@ -33,6 +33,10 @@ class Forecast:
     repairs: Repairs | None
     name: str = "series"
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        n_paths, horizon = self.paths.shape[:2]
+        return f"Forecast({self.name!r}, {n_paths} paths × {horizon} candles from {self.origin})"
 
     @property
     def mean(self) -> pd.DataFrame:
@@ -65,7 +69,7 @@ class Forecast:
         Returns:
             horizon rows indexed by timestamp: open … amount (the mean), open_q0.05 … amount_q0.95, probability_up.
         """
-        bands = [self.quantile(q).add_suffix(f"_q{q:g}") for q in quantiles]
+        bands = [self.quantile(q).add_suffix(f"_q{q:.10g}") for q in quantiles]
         return pd.concat([self.mean, *bands, self.probability_up()], axis=1)
 
     def paths_to_frame(self) -> pd.DataFrame:

@@ -17,7 +17,8 @@ from kronos.candles import Array
 from kronos.errors import DataError
 from kronos.forecast.exchange import describe_interval, follow_exchange, follow_months, follow_weeks
 
-HOUR = 3_600_000_000
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 WEEK = 7 * DAY
 MONTH = 30 * DAY
@@ -123,6 +124,8 @@ def _follow(times: Array, horizon: int, exchange: str | None) -> tuple[pd.Dateti
 def _follow_clock(times: Array, horizon: int, step: int, regular: bool) -> tuple[Array, tuple[str, ...]]:
     if not regular or step > DAY:
         return _step_on(times, horizon, step), ()
+    if step < SECOND:
+        return _step_on(times, horizon, step), ("Candles of less than a second are assumed to go on day and night.",)
     if step == DAY:
         # One candle a day; where its time moves with the clocks, the last one's holds.
         times = np.unique(times // DAY * DAY + times[-1] % DAY)

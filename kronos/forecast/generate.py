@@ -96,6 +96,7 @@ def generate_paths(
     own = torch.zeros(
         2, n_series * n_paths, horizon, dtype=torch.long, device=lookback.device
     )  # s1 and s2 of each path
+    finite = torch.tensor(True, device=lookback.device)
     for step in range(horizon):
         if step == 0 or _rolls(known, step, decoding):
             context = known.latest(_count_known(step, horizon, decoding))
@@ -103,11 +104,19 @@ def generate_paths(
         else:
             new = slice(step - 1, step)
             latest = model.read(own[0, :, new], own[1, :, new], path_stamp[:, new], caches)
-        s1_next = sample(model.predict_s1(latest), decoding.sampling, draws[step, 0])
-        s2_next = sample(model.predict_s2(latest, s1_next, caches), decoding.sampling, draws[step, 1])
+        s1_logits = model.predict_s1(latest)
+        s1_next = sample(s1_logits, decoding.sampling, draws[step, 0])
+        s2_logits = model.predict_s2(latest, s1_next, caches)
+        s2_next = sample(s2_logits, decoding.sampling, draws[step, 1])
+        finite &= s1_logits.isfinite().all() & s2_logits.isfinite().all()
         own[0, :, step], own[1, :, step] = s1_next[:, 0], s2_next[:, 0]
         on_step()
     decoded = _decode_tokens(tokenizer, known.latest(decoding.max_context - horizon), own)
+    if not (finite & decoded.isfinite().all()):  # looked at once, so that no step waits for the device
+        raise CheckpointError(
+            "the models compute values that are not finite: their training has diverged, or the numbers leave the range of "
+            "float16 (dtype)."
+        )
     return decoded.reshape(n_series, n_paths, *decoded.shape[1:])
 
 
@@ -133,8 +142,6 @@ def _read_context(
     window = decoding.max_context if decoding.policy == "slide" else None
     caches = model.build_caches(CacheLayout(known.lengths, n_paths, horizon, window), decoding.rotate_s2)
     hidden = model.read(known.s1_ids, known.s2_ids, known.stamp, caches)
-    if not hidden.isfinite().all():
-        raise CheckpointError("the base model computes values that are not finite: its training has diverged.")
     if n_own := own.shape[-1]:
         return caches, model.read(own[0], own[1], path_stamp[:, :n_own], caches)[:, -1:]
     last = torch.tensor(known.lengths, device=hidden.device) - 1

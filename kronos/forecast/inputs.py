@@ -1,7 +1,8 @@
 """A series to forecast, checked: whatever is wrong with it is said with its name and row."""
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -17,6 +18,7 @@ Timestamps = pd.Series | pd.Index | Sequence[Any]
 
 logger = logging.getLogger(__name__)
 
+YEAR_FIRST = re.compile(r"\d{4}\D")
 MIN_ROWS = 2  # one candle has no spread to normalise by
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -46,6 +48,16 @@ def check_count(what: str, value: object) -> int:
     return int(value)
 
 
+def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
+    """Return how many times to come are given for the first series that has any."""
+    given = next((y for y in y_timestamp_list or () if y is not None), None)
+    if given is None:
+        raise ConfigError("give a horizon (pred_len), or the y_timestamp to forecast.")
+    if not isinstance(given, Sized):
+        raise ConfigError(f"y_timestamp must be a Series, an index or a list of times, got {type(given).__name__}.")
+    return len(given)
+
+
 def build_all_series(
     df_list: Sequence[pd.DataFrame],
     x_timestamp_list: Sequence[Timestamps | None] | None,
@@ -68,10 +80,11 @@ def build_all_series(
         raise DataError("there are no series to forecast: the list of frames is empty.")
     lists = {"x_timestamp": x_timestamp_list, "y_timestamp": y_timestamp_list, "names": names}
     for what, given in lists.items():
-        if given is not None and len(given) != n:
-            raise DataError(f"there must be one {what} for each series: {n} series, but {len(given)} {what}.")
+        if given is not None and (not isinstance(given, Sized) or len(given) != n):
+            count = len(given) if isinstance(given, Sized) else type(given).__name__
+            raise DataError(f"there must be one {what} for each series, in a list: {n} series, but {count} {what}.")
     x_list, y_list = ([None] * n if times is None else times for times in (x_timestamp_list, y_timestamp_list))
-    names = names or [f"series {i}" for i in range(n)]
+    names = [f"series {i}" for i in range(n)] if names is None else names
     return [build_series(name, df, x, y, horizon, exchange) for name, df, x, y in zip(names, df_list, x_list, y_list)]
 
 
@@ -136,9 +149,12 @@ def _to_candles(df: pd.DataFrame, name: str) -> Array:
 
 
 def _to_numbers(column: pd.Series, name: str) -> Array:
-    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
-        raise DataError(f"{name}: {column.name} holds {column.dtype}, not numbers.")
-    numbers = pd.to_numeric(column, errors="coerce")
+    if column.dtype.kind in "bmMc" or (column.dtype == object and any(isinstance(value, bool) for value in column)):
+        raise DataError(f"{name}: {column.name} holds {_describe_type(column)}, not numbers.")
+    try:
+        numbers = pd.to_numeric(column, errors="coerce")
+    except TypeError as error:
+        raise DataError(f"{name}: {column.name} does not hold numbers: {error}.") from None
     unreadable = (numbers.isna() & column.notna()).to_numpy()
     if unreadable.any():
         row = int(unreadable.argmax())
@@ -146,24 +162,34 @@ def _to_numbers(column: pd.Series, name: str) -> Array:
     return numbers.to_numpy(np.float64, na_value=np.nan)
 
 
+def _describe_type(column: pd.Series) -> str:
+    return "true or false" if column.dtype.kind in "bO" else str(column.dtype)
+
+
 def _find_timestamps(df: pd.DataFrame, name: str) -> Timestamps:
     if isinstance(df.index, pd.DatetimeIndex):
         return df.index
-    if TIMESTAMP_COLUMN in df:
+    if TIMESTAMP_COLUMN in df and isinstance(df[TIMESTAMP_COLUMN], pd.Series):
         return df[TIMESTAMP_COLUMN]
     raise DataError(f"{name}: give x_timestamp, or a frame indexed by time or with a column {TIMESTAMP_COLUMN}.")
 
 
 def _to_times(timestamps: Timestamps, name: str) -> pd.DatetimeIndex:
     """Return timestamps as an index that increases, in one time zone or in none."""
-    values = pd.Series(timestamps).reset_index(drop=True)
+    try:
+        values = pd.Series(timestamps).reset_index(drop=True)
+    except (TypeError, ValueError, NotImplementedError):
+        raise DataError(
+            f"{name} must be a Series, an index or a list of times, got {type(timestamps).__name__}."
+        ) from None
     if pd.api.types.is_numeric_dtype(values):
         raise DataError(f"{name} holds numbers, not timestamps (pd.to_datetime makes them).")
     if values.dtype == object:
         _check_one_zone(values, name)
+    _check_year_first(values, name)
     try:
         index = pd.DatetimeIndex(values)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise DataError(f"{name} does not hold timestamps: {error}.") from None
     if index.hasnans:
         raise DataError(f"{name} has no time in row {int(index.isna().argmax())}.")
@@ -175,6 +201,13 @@ def _to_times(timestamps: Timestamps, name: str) -> pd.DatetimeIndex:
             "and keep one of each time."
         )
     return index
+
+
+def _check_year_first(values: pd.Series, name: str) -> None:
+    """05/06/2024 is May in one country and June in the next."""
+    for row, value in enumerate(values if pd.api.types.is_string_dtype(values) else ()):
+        if isinstance(value, str) and not YEAR_FIRST.match(value):
+            raise DataError(f"{name} does not hold timestamps: row {row} is {value!r}; write it like 2024-04-02 10:10.")
 
 
 def _check_one_zone(values: pd.Series, name: str) -> None:

@@ -1,12 +1,15 @@
 """Cutting a series at the origin of a forecast."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from kronos.data import read_candles
 from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
-from kronos.forecast.inputs import MIN_ROWS
+from kronos.forecast.inputs import MIN_ROWS, YEAR_FIRST, build_series
 
 LAST = "last"
 ROWS_THAT_SHOW_THE_PATTERN = 5000
@@ -47,11 +50,37 @@ def cut_at_origin(frame: pd.DataFrame, origin: str, horizon: int, exchange: str 
     return Cut(history, truth, pd.DatetimeIndex(truth.index.append(made)), notes)
 
 
+def cut_files(
+    paths: Sequence[Path], origin: str, lookback: int, horizon: int, exchange: str | None
+) -> tuple[dict[str, Cut], list[str]]:
+    """Read files and cut each at the origin.
+
+    Returns:
+        The cuts by the file's stem, and what is wrong with the files that cannot be forecast from their lookback.
+    """
+    cuts, faults = {}, []
+    for path in paths:
+        try:
+            frame = read_candles(path).to_frame()
+            try:
+                cut = cut_at_origin(frame, origin, horizon, exchange)
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from None
+            build_series(str(path), cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
+            cuts[path.stem] = cut
+        except DataError as error:
+            faults.append(str(error))
+    return cuts, faults
+
+
 def _find(times: pd.Index, origin: str) -> int:
     """Return how many candles are not later than the origin."""
-    time = pd.to_datetime(origin, errors="coerce")
-    if not isinstance(time, pd.Timestamp) or time.tzinfo is not None:
+    # Year first only, as in files: 05/06/2024 is May in one country and June in the next.
+    time = pd.to_datetime(origin, errors="coerce") if YEAR_FIRST.match(origin) else None
+    if not isinstance(time, pd.Timestamp):
         raise DataError(f"the origin {origin!r} is not a local time; write it like 2024-04-02 10:10, or {LAST}.")
+    if time.tzinfo is not None:
+        raise DataError(f"the origin {origin!r} is not a local time; leave its time zone out.")
     if time > times[-1]:
         raise DataError(
             f"the origin {origin} lies after the last candle, {times[-1]}; choose an earlier one, or {LAST}."

@@ -1,7 +1,8 @@
 """`KronosPredictor`: candles and timestamps in, forecast candles out."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from numbers import Integral
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,16 +14,19 @@ from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calenda
 from kronos.data.normalize import Statistics
 from kronos.errors import ConfigError
 from kronos.forecast.chunks import Chunk, check_room, estimate_footprint, measure_budget, plan_chunks
-from kronos.forecast.coherence import repair_candles
+from kronos.forecast.coherence import find_price_floor, repair_candles
 from kronos.forecast.devices import eval_mode, place_models
 from kronos.forecast.forecast import Forecast
 from kronos.forecast.generate import ContextPolicy, Decoding, generate_paths
-from kronos.forecast.inputs import Series, Timestamps, build_all_series, check_count
-from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, draw_uniforms
+from kronos.forecast.inputs import Series, Timestamps, build_all_series, check_count, count_times
+from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, draw_uniforms, is_number
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair
 
+logger = logging.getLogger(__name__)
+
 N_PATHS = 30
+MANY_REPAIRS = 0.2  # of the sampled candles
 
 
 class KronosPredictor:
@@ -62,7 +66,7 @@ class KronosPredictor:
             given = f"{type(model).__name__}, {type(tokenizer).__name__}"
             raise ConfigError(f"KronosPredictor takes a Kronos, then a KronosTokenizer; got {given}.")
         check_pair(tokenizer, model, len(CANDLE_COLUMNS))
-        if not clip > 0:
+        if not (is_number(clip) and clip > 0):
             raise ConfigError(f"clip must be a positive number of standard deviations, got {clip!r}.")
         self.context_policy = context_policy or ("recompute" if reference_decode else "slide")
         self.max_context = check_count("max_context", max_context)
@@ -184,11 +188,14 @@ class KronosPredictor:
 
         A series' forecast does not depend on the company it keeps. names are what the series are called in messages.
         """
-        horizon = self.check_horizon(_count_times(y_timestamp_list) if horizon is None else horizon)
+        horizon = self.check_horizon(count_times(y_timestamp_list) if horizon is None else horizon)
         n_paths = check_count("the number of paths (sample_count)", n_paths)
         check_room((len(df_list), n_paths, horizon, len(CANDLE_COLUMNS)))
-        seed = _choose_seed(seed)
+        seed = choose_seed(seed)
+        if not isinstance(sampling, Sampling):
+            raise ConfigError(f"sampling must be a Sampling(temperature, top_k, top_p), got {type(sampling).__name__}.")
         every_series = build_all_series(df_list, x_timestamp_list, y_timestamp_list, names, horizon, exchange)
+        every_series = [self._limit(series) for series in every_series]
         decoding = self._build_decoding(sampling)
         statistics = [Statistics.compute(series.candles, self.reference_decode) for series in every_series]
         paths = np.empty((len(every_series), n_paths, horizon, len(CANDLE_COLUMNS)))
@@ -204,7 +211,7 @@ class KronosPredictor:
             ) as progress,
         ):
             for chunk in chunks:
-                known = [self._normalise(every_series[i], statistics[i]) for i in chunk.series]
+                known = [statistics[i].normalise(every_series[i].candles, self.clip) for i in chunk.series]
                 chosen = [every_series[i] for i in chunk.series]
                 uniforms = [draw_uniforms(seed, series.timestamps[-1], chunk.paths, horizon) for series in chosen]
                 sampled = self._generate(chosen, known, torch.stack(uniforms), decoding, progress.update)
@@ -231,16 +238,16 @@ class KronosPredictor:
 
     def _plan(self, every_series: Sequence[Series], n_paths: int, horizon: int) -> Iterator[Chunk]:
         footprint = estimate_footprint(self.tokenizer, self.model, self.max_context, horizon)
-        lengths = [self._count_read(series) for series in every_series]
+        lengths = [len(series.candles) for series in every_series]
         return plan_chunks(lengths, n_paths, footprint, measure_budget(self.device))
 
-    def _count_read(self, series: Series) -> int:
-        """How many of the known candles are encoded: the reference implementation encodes all, to use the latest."""
+    def _limit(self, series: Series) -> Series:
+        """Leave out the candles before the latest max_context; the reference implementation normalises by them too."""
         n_known = len(series.candles)
-        return n_known if self.context_policy == "recompute" else min(n_known, self.max_context)
-
-    def _normalise(self, series: Series, statistics: Statistics) -> Array:
-        return statistics.normalise(series.candles[-self._count_read(series) :], self.clip)
+        if self.context_policy == "recompute" or n_known <= self.max_context:
+            return series
+        latest = slice(n_known - self.max_context, None)
+        return replace(series, candles=series.candles[latest], timestamps=series.timestamps[latest])
 
     def _generate(
         self,
@@ -251,7 +258,7 @@ class KronosPredictor:
         on_step: Callable[[], object],
     ) -> Array:
         """Sample (S, P, horizon, 6) normalised candles."""
-        stamps = [compute_calendar(series.timestamps[-len(part) :]) for series, part in zip(chosen, known)]
+        stamps = [compute_calendar(series.timestamps) for series in chosen]
         dtype = self.tokenizer.head.weight.dtype
         sampled = generate_paths(
             self.tokenizer,
@@ -267,29 +274,23 @@ class KronosPredictor:
         return sampled.cpu().double().numpy()
 
     def _build_forecast(self, series: Series, paths: Array) -> Forecast:
-        repairs = None
+        notes, repairs = series.notes, None
         if not self.reference_decode:
-            paths, repairs = repair_candles(paths, series.candles[:, : len(PRICE_COLUMNS)].min())
+            floor = find_price_floor(series.candles[:, : len(PRICE_COLUMNS)])
+            paths, repairs = repair_candles(paths, floor)
+            if floor is None:
+                notes = (*notes, "A price below 0, or none above it, is known; sampled prices may have any sign too.")
+            if repairs.share > MANY_REPAIRS:
+                notes = (
+                    *notes,
+                    f"{repairs.share:.0%} of the sampled candles were impossible and had to be repaired: the model hardly "
+                    "knows candles like these; trust the forecast little.",
+                )
+        for note in notes[len(series.notes) :]:
+            logger.warning("%s: %s", series.name, note)
         last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
         origin = series.timestamps[-1]
-        return Forecast(paths, series.future, origin, last_close, repairs, series.name, series.notes)
-
-
-def _count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
-    """Return how many times to come are given for the first series that has any."""
-    given = next((y for y in y_timestamp_list or () if y is not None), None)
-    if given is None:
-        raise ConfigError("give a horizon (pred_len), or the y_timestamp to forecast.")
-    return len(given)
-
-
-def _choose_seed(seed: object) -> int:
-    """Return the seed or, for None, one drawn from torch's global generator."""
-    if seed is None:
-        return int(torch.randint(2**62, ()).item())
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"the seed must be a whole number of at least 0, or None; got {seed!r}.")
-    return int(seed)
+        return Forecast(paths, series.future, origin, last_close, repairs, series.name, notes)
 
 
 def _pad(arrays: Sequence[Array]) -> torch.Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor
 from kronos.errors import ConfigError
 from kronos.model.base_model import sample_categorical
 
+COLDEST, HOTTEST = 1e-6, 1e6
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -29,17 +31,23 @@ class Sampling:
     top_p: float = 0.9
 
     def __post_init__(self) -> None:
-        if not _is_number(self.temperature) or not 0 <= self.temperature < float("inf"):
+        if not is_number(self.temperature) or not 0 <= self.temperature < HOTTEST:
             raise ConfigError(
                 f"the temperature (T) must be a number of at least 0, got {self.temperature!r}; 0 is greedy decoding."
             )
         if not isinstance(self.top_k, Integral) or isinstance(self.top_k, bool) or self.top_k < 0:
             raise ConfigError(f"top_k must be 0 (off) or a positive number of tokens, got {self.top_k!r}.")
-        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
+        if not is_number(self.top_p) or not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p must be a number above 0, at most 1, got {self.top_p!r}; 1 switches it off.")
 
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable token is always taken; temperatures too small to divide by are taken for 0."""
+        return self.temperature < COLDEST
 
-def _is_number(value: object) -> bool:
+
+def is_number(value: object) -> bool:
+    """Whether value is a real number, of Python's or NumPy's."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -48,24 +56,33 @@ DEFAULT_SAMPLING = Sampling()
 
 def filter_logits(logits: Tensor, sampling: Sampling) -> Tensor:
     """Sharpen logits (..., V) by the temperature and put those that may not be drawn at −inf; one always stays."""
-    logits = logits / sampling.temperature
+    logits = logits / float(sampling.temperature)
     if 0 < sampling.top_k < logits.shape[-1]:
-        smallest_kept = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
+        smallest_kept = logits.topk(int(sampling.top_k), dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
     if sampling.top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
         probability_before = ordered.softmax(-1).cumsum(-1).roll(1, dims=-1)
-        probability_before[..., 0] = 0
-        dropped = (probability_before >= sampling.top_p).scatter(-1, order, probability_before >= sampling.top_p)
-        logits = logits.masked_fill(dropped, -torch.inf)
+        probability_before[..., 0] = -1  # the first stays, however small top_p
+        dropped = probability_before >= float(sampling.top_p)
+        logits = logits.masked_fill(dropped.scatter(-1, order, dropped), -torch.inf)
     return logits
 
 
 def sample(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> Tensor:
     """Sample tokens (...) from logits (..., V) with uniforms (...) in [0, 1)."""
-    if sampling.temperature == 0:
+    if sampling.greedy:
         return logits.argmax(-1)
     return sample_categorical(filter_logits(logits.float(), sampling), uniforms)
+
+
+def choose_seed(seed: object) -> int:
+    """Return the seed or, for None, one drawn from torch's global generator."""
+    if seed is None:
+        return int(torch.randint(2**62, ()).item())
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"the seed must be a whole number of at least 0, or None; got {seed!r}.")
+    return int(seed)
 
 
 def draw_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int) -> Tensor:
@@ -74,6 +91,6 @@ def draw_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int) -
     They belong to the seed, the origin (its clock time, whatever the zone), the path and the step: not to the batch, to
     the other series or to how many paths and steps there are besides. Different origins draw independently.
     """
-    time = origin.tz_localize(None).as_unit("ns").value % 2**64  # of a time before 1970 too
+    time = origin.tz_localize(None).as_unit("us").value % 2**64  # of a time before 1970 too
     generators = (np.random.default_rng([seed, time, path]) for path in range(paths.start, paths.stop))
     return torch.from_numpy(np.stack([each.random((horizon, 2), dtype=np.float32) for each in generators]))

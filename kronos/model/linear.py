@@ -18,7 +18,7 @@ class Linear(nn.Linear):
         if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
             return super().forward(x)
         n_rows = x.numel() // self.in_features
-        if n_rows > FEW_ROWS or not self._can_be_split(x):
+        if not 0 < n_rows <= FEW_ROWS or not self._can_be_split(x):
             return super().forward(x)
         rows = x.reshape(1, n_rows, -1).expand(N_PARTS, -1, -1)
         parts = self.weight.view(N_PARTS, -1, self.in_features).mT

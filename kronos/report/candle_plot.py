@@ -151,7 +151,7 @@ def _legend_handles(scene: Scene, rising: Rising) -> list[Artist]:
     handles: list[Artist] = [
         Patch(facecolor="white", edgecolor=up, label="Rising candle"),
         Patch(facecolor=down, edgecolor=down, label="Falling candle"),
-        Line2D([], [], color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2, label="Origin"),
+        Line2D([], [], color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2, label=scene.origin_label),
         Line2D([], [], color=FORECAST_COLOUR, linewidth=1.8, label=scene.median_label),
     ]
     for low, high, opacity in reversed(scene.bands):

@@ -37,7 +37,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         if path.suffix == ".parquet":
             frame.to_parquet(temporary)
         else:
-            frame.to_csv(temporary, float_format="%.10g")
+            frame.to_csv(temporary, float_format="%.7g")
 
 
 def save_forecast(
@@ -74,18 +74,28 @@ def save_forecast(
     return files
 
 
-def to_json(forecast: Forecast, quantiles: Sequence[float], files: dict[str, Path]) -> dict[str, Any]:
-    """Return a forecast as plain values: one list per feature, each as long as the horizon."""
+def to_json(forecast: Forecast, cut: Cut, quantiles: Sequence[float], files: dict[str, Path]) -> dict[str, Any]:
+    """Return a forecast as plain values: one list per feature, as long as the horizon; truth only as far as it is known."""
     return {
         "name": forecast.name,
         "origin": forecast.origin.isoformat(),
-        "last_close": forecast.last_close,
+        "last_close": _shorten(forecast.last_close),
         "timestamps": [time.isoformat() for time in forecast.timestamps],
-        "mean": forecast.mean.to_dict("list"),
-        "quantiles": {f"{q:g}": forecast.quantile(q).to_dict("list") for q in quantiles},
+        "mean": _to_lists(forecast.mean),
+        "quantiles": {f"{q:.10g}": _to_lists(forecast.quantile(q)) for q in quantiles},
         "probability_up": forecast.probability_up().tolist(),
+        "truth": _to_lists(cut.truth),
         "n_paths": len(forecast.paths),
         "repairs": None if forecast.repairs is None else vars(forecast.repairs),
         "notes": list(forecast.notes),
         "files": {kind: str(path) for kind, path in files.items()},
     }
+
+
+def _to_lists(frame: pd.DataFrame) -> dict[str, list[float]]:
+    return {str(name): [_shorten(value) for value in column] for name, column in frame.items()}
+
+
+def _shorten(value: float) -> float:
+    """Round to the seven digits that float32 holds: 21.43, not 21.43000030517578."""
+    return float(f"{value:.7g}")

@@ -107,7 +107,7 @@ def build_figure(scene: Scene, rising: Rising) -> go.Figure:
         y1=1,
         yref="paper",
         line={"color": ORIGIN_COLOUR, "dash": "dash", "width": 1.2},
-        name="Origin",
+        name=scene.origin_label,
         showlegend=True,
     )
     return figure

@@ -4,12 +4,10 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from accelerate import PartialState
 
-from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
-from kronos.data import Candles, Split
+from kronos.data import Split
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.forecast.coherence import Repairs
 from kronos.report.candle_plot import draw_forecast
@@ -42,7 +40,7 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
     logger.info(
         "forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, config.report.n_paths
     )
-    frame = to_frame(result.candles)
+    frame = result.candles.to_frame()
     lookback, horizon = config.data.lookback_window, config.data.predict_window
     histories = [frame[origin - lookback + 1 : origin + 1] for origin in origins]
     truths = [frame[origin + 1 : origin + 1 + horizon] for origin in origins]
@@ -73,8 +71,3 @@ def choose_origins(split: Split, lookback: int, n_origins: int) -> list[int]:
     starts = split.window_starts
     chosen = np.unique(np.linspace(0, len(starts) - 1, n_origins).round().astype(int))
     return [starts[i] + lookback - 1 for i in chosen]
-
-
-def to_frame(candles: Candles) -> pd.DataFrame:
-    """Return candles as a frame in upstream's columns, indexed by timestamp."""
-    return pd.DataFrame(candles.values, columns=list(CANDLE_COLUMNS), index=candles.timestamps)

@@ -58,6 +58,11 @@ class Scene:
         return f"Forecast: median of {self.n_paths} paths" if self.bands else "Forecast: close of one path"
 
     @property
+    def origin_label(self) -> str:
+        """What the line at the origin is called."""
+        return "Origin; after it, what came" if len(self.known) > self.n_history else "Origin"
+
+    @property
     def expected_label(self) -> str:
         """What the candles within the fan are called."""
         return "Forecast: mean candle" if self.bands else "Forecast: candle of one path"

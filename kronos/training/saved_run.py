@@ -1,5 +1,6 @@
 """The models that a run left."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +9,8 @@ from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.training.record import StageRecord
+
+logger = logging.getLogger(__name__)
 
 
 class SavedRun(NamedTuple):
@@ -24,8 +27,29 @@ def load_saved_run(folder: Path) -> SavedRun:
     Raises:
         ConfigError: it has no config.yaml. CheckpointError: a model is missing, or the two do not belong together.
     """
-    config = load_config(folder / "config.yaml", [f"model_paths.base_save_path={folder}"])
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"{folder}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}, with config.yaml and basemodel/ in it."
+        )
+    config = _load_run_config(folder)
     return SavedRun(config, *load_models(config))
+
+
+def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None:
+    """Return the configuration of the run that left a base model, {run}/basemodel/best_model; None for other folders.
+
+    Raises:
+        CheckpointError: the tokenizer is not the one the base model was trained with.
+    """
+    stage_dir = model_folder.absolute().parent
+    if StageRecord.read(stage_dir) is None or not (stage_dir.parent / "config.yaml").is_file():
+        return None
+    _check_trained_with(stage_dir, tokenizer, "the one given")
+    return _load_run_config(stage_dir.parent)
+
+
+def _load_run_config(folder: Path) -> Config:
+    return load_config(folder / "config.yaml", [f"model_paths.base_save_path={folder}"])
 
 
 def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
@@ -37,13 +61,23 @@ def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     folder = config.model_paths.stage_dir("basemodel")
     tokenizer_path = find_tokenizer(config)
     tokenizer = KronosTokenizer.from_pretrained(tokenizer_path)
-    record = StageRecord.read(folder)
+    record = _check_trained_with(folder, tokenizer, tokenizer_path)
+    if not (folder / "best_model").is_dir():
+        raise CheckpointError(f"{folder}: this run has no base model yet; train it, with --skip-existing to go on.")
+    if record and not record.finished:
+        logger.warning("%s: the training has not finished; this is the best model so far", folder)
+    return tokenizer, Kronos.from_pretrained(folder / "best_model")
+
+
+def _check_trained_with(stage_dir: Path, tokenizer: KronosTokenizer, name: str | Path) -> StageRecord | None:
+    """Return a base model's record, having checked that it was trained with this tokenizer."""
+    record = StageRecord.read(stage_dir)
     if record and record.tokenizer_hash != hash_weights(tokenizer):
         raise CheckpointError(
-            f"{folder}: this base model was trained with another tokenizer than {tokenizer_path}, so that it would misread "
-            "its tokens: train it anew (finetune_base_model.py)."
+            f"{stage_dir}: this base model was trained with another tokenizer than {name}, so that it would misread its "
+            "tokens: give that one, or train the base model anew (finetune_base_model.py)."
         )
-    return tokenizer, Kronos.from_pretrained(folder / "best_model")
+    return record
 
 
 def find_tokenizer(config: Config) -> str | Path:

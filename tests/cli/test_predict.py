@@ -11,6 +11,9 @@ from typer.testing import CliRunner, Result
 
 from kronos.cli.main import app
 from kronos.data import read_candles
+from kronos.model import KronosTokenizer
+from kronos.model.pretrained import hash_weights
+from kronos.training.record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 
 SYNTHETIC = ROOT / "data" / "synthetic_5min.csv"
@@ -48,7 +51,13 @@ def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
     assert imread(out / "600977_forecast.png").shape[:2] == (700, 1200)
     assert "600977" in (out / "600977_forecast.html").read_text()
     assert {path.name for path in out.iterdir()} == {f"600977_forecast.{kind}" for kind in ("csv", "png", "html")}
-    for words in ("600977", "5 % to 95 %", "ends higher", "repaired", "4 sampled paths"):
+    for words in (
+        "600977",
+        "5–95 %",
+        "higher",
+        "needed repair" if "none of" in result.output else "repaired",
+        "4 sampled paths",
+    ):
         assert words in result.output
 
 
@@ -63,6 +72,7 @@ def test_json_is_all_there_is_on_stdout(candles: Path, out: Path) -> None:
     assert forecast["name"] == "600977" and forecast["origin"] == origin.isoformat()
     assert forecast["timestamps"] == [time.isoformat() for time in read_candles(candles).timestamps[101:107]]
     assert list(forecast["quantiles"]) == ["0.1", "0.5"] and len(forecast["quantiles"]["0.1"]["close"]) == 6
+    assert len(forecast["truth"]["close"]) == 6
     assert set(forecast["files"]) == {"table", "paths"} and forecast["repairs"]["n_candles"] == 24
     paths = pd.read_csv(forecast["files"]["paths"])
     assert len(paths) == 4 * 6
@@ -101,7 +111,9 @@ def test_a_folder_is_forecast_file_by_file_and_a_bad_file_is_named(candles: Path
         (("--tokenizer", GOLDEN / "tokenizer"), "give either --run, or both"),
         ((*MODELS, "--run", "finetuned/demo"), "give either --run, or both"),
         (MODELS, "give --data"),
-        (("--run", "nowhere"), "nowhere"),
+        (("--run", "nowhere"), "nowhere: there is no run here"),
+        ((*MODELS, "--data", SYNTHETIC, "--out", SYNTHETIC), "is a file; choose a folder"),
+        ((*MODELS, "--data", SYNTHETIC, "--origin", "02/04/2024 10:10"), "not a local time"),
         ((*MODELS, "--data", "nowhere.csv"), "nowhere.csv: no such file"),
         ((*MODELS, "--data", SYNTHETIC, "--horizon", 0), "the horizon (pred_len) must be a whole number of at least 1"),
         ((*MODELS, "--data", SYNTHETIC, "--horizon", 512), "beyond max_context = 512"),
@@ -123,13 +135,13 @@ def test_bad_input_is_one_line_and_exit_status_1(options: tuple, words: str, tmp
     result = invoke(*options)
     assert result.exit_code == 1, result.output
     assert words in result.output and "Traceback" not in result.output
-    assert result.output.startswith("error: ") and not any(tmp_path.rglob("*forecast*"))
+    assert result.output.splitlines()[-1].startswith("error: ") and not any(tmp_path.rglob("*forecast.*"))
 
 
 def test_an_unwritable_folder_is_said(candles: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", tmp_path / "file" / "out")
-    assert result.exit_code == 1 and "cannot be written" in result.output
+    assert result.exit_code == 1 and "Not a directory" in result.output
 
 
 def test_a_run_brings_its_models_candles_and_settings(tiny_config: Path, candles: Path, out: Path) -> None:
@@ -148,4 +160,42 @@ def test_a_run_brings_its_models_candles_and_settings(tiny_config: Path, candles
 def test_few_candles_before_the_origin_are_said(candles: Path, out: Path) -> None:
     origin = read_candles(candles).timestamps[9]
     result = invoke(*MODELS, "--data", candles, *SMALL, "--origin", origin, "--no-pictures", "--out", out)
-    assert result.exit_code == 0 and "600977: 10 candles up to the origin, fewer than the 30 asked for" in result.output
+    assert (
+        result.exit_code == 0 and "600977: 10 candles up to the origin, fewer than the lookback of 30" in result.output
+    )
+
+
+def test_models_of_a_run_named_by_folder_bring_its_settings_and_their_tokenizer(
+    tiny_config: Path, candles: Path, out: Path
+) -> None:
+    run = tiny_config.parent / "run"
+    for stage, model in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
+        shutil.copytree(GOLDEN / model, run / stage / "best_model")
+    shutil.copy(tiny_config, run / "config.yaml")
+    tokenizer_hash = hash_weights(KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"))
+    record = StageRecord(stage="basemodel", tokenizer_hash=tokenizer_hash, settings={})
+    record.write(run / "basemodel")
+    models = ("--tokenizer", run / "tokenizer" / "best_model", "--model", run / "basemodel" / "best_model")
+    options = ("--data", candles, "--no-pictures", "--out", out)
+    assert invoke(*models, *options).exit_code == 0
+    by_folder = (out / "600977_forecast.csv").read_text()
+    result = invoke("--run", run, *options)
+    assert "has not finished" in result.output and (out / "600977_forecast.csv").read_text() == by_folder
+    record.model_copy(update={"tokenizer_hash": "other"}).write(run / "basemodel")
+    for given in (models, ("--run", run)):
+        result = invoke(*given, *options)
+        assert result.exit_code == 1 and "trained with another tokenizer" in result.output
+    shutil.rmtree(run / "basemodel" / "best_model")
+    record.write(run / "basemodel")
+    assert "has no base model yet" in invoke("--run", run, *options).output
+
+
+def test_a_file_that_cannot_be_written_stops_no_other(candles: Path, out: Path) -> None:
+    long = candles.with_name("x" * 240 + ".csv")
+    long.write_text(candles.read_text())
+    clock = pd.date_range("2024-10-26 22:00", periods=40, freq="15min", tz="Europe/Berlin")  # 02:00 comes twice
+    rows = "".join(f"{time.isoformat()},1,1,1,1,1,1\n" for time in clock)
+    candles.with_name("clock.csv").write_text("timestamps,open,high,low,close,volume,amount\n" + rows)
+    result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out)
+    assert result.exit_code == 1 and "2 of 3 files" in result.output and "clock.csv: x_timestamp, row" in result.output
+    assert [path.name for path in out.iterdir()] == ["600977_forecast.csv"]

@@ -19,6 +19,13 @@ def test_summaries_are_numpy_s() -> None:
         assert list(frame) == ["open", "high", "low", "close", "volume", "amount"] and frame.index.equals(TIMES)
 
 
+def test_up_is_above_the_last_close() -> None:
+    paths = np.full((4, 1, 6), 10.0)
+    paths[0, 0, 3], paths[1, 0, 3] = 10.5, 9.5
+    assert Forecast(paths, TIMES[:1], TIMES[0], 10.0, None).probability_up().tolist() == [0.25]
+    assert repr(FORECAST) == "Forecast('series', 40 paths × 5 candles from 2024-04-01 00:00:00)"
+
+
 def test_table_holds_mean_quantiles_and_probability() -> None:
     table = FORECAST.to_frame(quantiles=[0.1, 0.5])
     assert list(table)[:7] == ["open", "high", "low", "close", "volume", "amount", "open_q0.1"]

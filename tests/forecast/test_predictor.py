@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import torch
 from kronos.errors import CheckpointError, ConfigError, DataError
 from kronos.forecast import Forecast, KronosPredictor, Sampling
 from kronos.forecast import predictor as module
+from kronos.forecast.generate import generate_paths
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from tests.conftest import GOLDEN, load_vectors
 
@@ -42,6 +44,54 @@ def test_rotated_decoding_is_the_default_and_differs() -> None:
     rotated, reference = (forecast(load_predictor(reference_decode=flag), **sampled) for flag in (False, True))
     assert not np.allclose(rotated, reference, rtol=1e-6)
     pd.testing.assert_frame_equal(forecast(load_predictor(), **sampled), rotated)
+
+
+def test_the_reference_decode_is_unrotated(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(module, "generate_paths", lambda *a: seen.append(a[7]) or generate_paths(*a))
+    for flag in (False, True):
+        forecast(load_predictor(reference_decode=flag))
+    assert [decoding.rotate_s2 for decoding in seen] == [True, False]
+    assert [decoding.policy for decoding in seen] == ["slide", "recompute"]
+
+
+def test_of_a_long_history_only_what_fits_the_context_is_looked_at() -> None:
+    long = pd.concat([INDEXED[:KNOWN].set_axis(INDEXED.index[:KNOWN] - pd.Timedelta("30D")) * 3, INDEXED[:KNOWN]])
+    options = {"y_timestamp": INDEXED.index[KNOWN : KNOWN + 4], "n_paths": 2, "seed": 0, "verbose": False}
+    alone, limited = (load_predictor(max_context=KNOWN).forecast(frame, **options) for frame in (INDEXED[:KNOWN], long))
+    np.testing.assert_array_equal(limited.paths, alone.paths)
+
+
+def test_many_repairs_and_spreads_are_said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    hot = Sampling(temperature=3.0, top_p=1.0)
+    monkeypatch.setattr(module, "MANY_REPAIRS", 0.001)
+    made = load_predictor().forecast(
+        INDEXED[:KNOWN] - 60.0, horizon=24, n_paths=40, sampling=hot, seed=0, verbose=False
+    )
+    assert made.repairs.share > 0.001 and (made.paths[..., :4] < 0).any()
+    assert [note.split()[0] for note in made.notes[-2:]] == ["A", f"{made.repairs.share:.0%}"]
+    assert caplog.messages[-2:] == [f"series 0: {note}" for note in made.notes[-2:]]
+
+
+def test_threads_share_a_model() -> None:
+    preset = PRESETS["demo"]
+    model = Kronos(**preset.base_model | {"resid_dropout_p": 0.5, "token_dropout_p": 0.5}).train()
+    predictor = KronosPredictor(model, KronosTokenizer(**preset.tokenizer).train())
+    expected = forecast(predictor, pred_len=12)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: forecast(predictor, pred_len=12), range(12)))
+    assert model.training
+    for result in results:
+        pd.testing.assert_frame_equal(result, expected)
+
+
+@pytest.mark.parametrize("part", ["model.head.proj_s2", "model.dep_layer.norm", "tokenizer.embed", "tokenizer.head"])
+def test_weights_that_are_no_numbers_are_refused(part: str) -> None:
+    models = {"model": load_predictor().model, "tokenizer": load_predictor().tokenizer}
+    kind, name = part.split(".", 1)
+    torch.nn.init.constant_(models[kind].get_submodule(name).weight, math.nan)
+    with pytest.raises(CheckpointError, match="weights that are not finite"):
+        KronosPredictor(**models)
 
 
 def test_result_is_upstream_s_frame() -> None:
@@ -186,7 +236,7 @@ def test_the_mode_comes_back_after_an_error_too(monkeypatch: pytest.MonkeyPatch)
 
 def test_lists_must_match_and_errors_name_the_series() -> None:
     predictor, frame = load_predictor(), INDEXED[:KNOWN]
-    with pytest.raises(DataError, match="one y_timestamp for each series: 2 series, but 1"):
+    with pytest.raises(DataError, match="one y_timestamp for each series, in a list: 2 series, but 1"):
         predictor.predict_batch([frame, frame], None, [INDEXED.index[KNOWN:48]], 8, verbose=False)
     with pytest.raises(DataError, match="list of frames is empty"):
         predictor.predict_batch([], pred_len=8, verbose=False)
@@ -288,6 +338,9 @@ def test_a_parameter_that_means_nothing_is_one_clear_error(options: dict, words:
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({"device": "cuda:77"}, "device 'cuda:77' cannot be used"),
         ({"dtype": "int8"}, "dtype must be one of"),
+        ({"dtype": np.float32}, "dtype must be one of"),
+        ({"device": "meta"}, "device 'meta' cannot be used"),
+        ({"clip": "5"}, "clip"),
     ],
 )
 def test_an_option_that_means_nothing_is_one_clear_error(options: dict, words: str) -> None:

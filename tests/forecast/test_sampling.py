@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +31,14 @@ def test_temperature_zero_is_the_most_probable_token() -> None:
     assert sample(logits, Sampling(temperature=0), torch.tensor([0.99, 0.0])).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "sampling", [Sampling(1e-45), Sampling(1e-7), Sampling(1e-3), Sampling(top_p=1e-60), Sampling(Fraction(1, 1000))]
+)
+def test_extremes_come_close_to_greedy(sampling: Sampling) -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0]])
+    assert sample(logits, sampling, torch.tensor([0.999])).item() == 1
+
+
 def test_samples_follow_the_distribution() -> None:
     logits = torch.log(torch.tensor([0.5, 0.3, 0.2])).expand(20000, 3)
     uniforms = torch.rand(20000, generator=torch.Generator().manual_seed(0))
@@ -43,6 +53,7 @@ def test_samples_follow_the_distribution() -> None:
         ({"temperature": float("nan")}, "temperature"),
         ({"temperature": float("inf")}, "temperature"),
         ({"temperature": "hot"}, "temperature"),
+        ({"temperature": 10**400}, "temperature"),
         ({"temperature": True}, "temperature"),
         ({"top_k": -1}, "top_k"),
         ({"top_k": 2.5}, "top_k"),

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from kronos.config import load_config
 from kronos.data import read_candles, split_rows
 from kronos.report.candle_plot import draw_forecast
-from kronos.report.run_report import choose_origins, to_frame
+from kronos.report.run_report import choose_origins
 from kronos.report.scene import BANDS, FORECAST_COLOUR, GREEN, RED, Rising
 from tests.report.made_forecast import CANDLES, HISTORY, TRUTH, make_forecast
 
@@ -128,4 +128,4 @@ def test_origins_are_spread_over_the_split_and_know_only_what_came_before(tiny_c
     origins = choose_origins(split, config.data.lookback_window, 3)
     assert origins[0] == split.start - 1 and origins[-1] == split.stop - 1 - config.data.predict_window
     assert len(choose_origins(split, config.data.lookback_window, 100)) == len(split.window_starts)
-    assert to_frame(candles).index.equals(candles.timestamps)
+    assert candles.to_frame().index.equals(candles.timestamps)

@@ -32,5 +32,5 @@ def test_a_tokenizer_trained_anew_does_not_go_with_the_old_base_model(
 
 
 def test_no_run_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such config file"):
+    with pytest.raises(ConfigError, match="there is no run here"):
         load_saved_run(tmp_path)
