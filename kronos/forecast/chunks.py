@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import psutil
@@ -57,6 +58,17 @@ def measure_budget(device: torch.device) -> int:
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own, free to use
         return (torch.cuda.mem_get_info(device)[0] + idle) // 2
     return min(CPU_LIMIT, psutil.virtual_memory().available // 4)
+
+
+@contextmanager
+def lack_of_memory_said() -> Iterator[None]:
+    """Turn a GPU's lack of memory into a ConfigError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise ConfigError(
+            "the device has too little memory for this forecast: free some, sample fewer paths, or choose device='cpu'."
+        ) from None
 
 
 def check_room(shape: tuple[int, ...]) -> None:

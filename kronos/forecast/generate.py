@@ -1,12 +1,15 @@
 """Autoregressive decoding with a key/value cache: each token is read once, a series' known tokens once for all its paths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from kronos.candles import Array
 from kronos.errors import CheckpointError, ConfigError
 from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, sample
 from kronos.model import Kronos, KronosTokenizer
@@ -60,6 +63,11 @@ class KnownTokens:
         index = index.clamp(max=self.s1_ids.shape[1] - 1)
         rows = torch.arange(len(kept), device=first.device)[:, None]
         return type(self)(self.s1_ids[rows, index], self.s2_ids[rows, index], self.stamp[rows, index], kept)
+
+
+def pad(arrays: Sequence[Array]) -> Tensor:
+    """Stack arrays (L, …) of different lengths, padded with zeros on the right."""
+    return pad_sequence([torch.from_numpy(np.ascontiguousarray(array)) for array in arrays], batch_first=True)
 
 
 @torch.inference_mode()

@@ -7,17 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar
 from kronos.data.normalize import Statistics
 from kronos.errors import ConfigError
-from kronos.forecast.chunks import Chunk, check_room, estimate_footprint, measure_budget, plan_chunks
+from kronos.forecast.chunks import (
+    Chunk,
+    check_room,
+    estimate_footprint,
+    lack_of_memory_said,
+    measure_budget,
+    plan_chunks,
+)
 from kronos.forecast.coherence import find_price_floor, repair_candles
 from kronos.forecast.devices import eval_mode, place_models
 from kronos.forecast.forecast import Forecast
-from kronos.forecast.generate import ContextPolicy, Decoding, generate_paths
+from kronos.forecast.generate import ContextPolicy, Decoding, generate_paths, pad
 from kronos.forecast.inputs import Series, Timestamps, build_all_series, check_count, count_times
 from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, draw_uniforms, is_number
 from kronos.model import Kronos, KronosTokenizer
@@ -201,6 +207,7 @@ class KronosPredictor:
         paths = np.empty((len(every_series), n_paths, horizon, len(CANDLE_COLUMNS)))
         chunks = list(self._plan(every_series, n_paths, horizon))
         with (
+            lack_of_memory_said(),
             eval_mode(self.model, self.tokenizer),
             tqdm(
                 total=len(chunks) * horizon,
@@ -263,9 +270,9 @@ class KronosPredictor:
         sampled = generate_paths(
             self.tokenizer,
             self.model,
-            _pad(known).to(self.device, dtype),
+            pad(known).to(self.device, dtype),
             tuple(len(part) for part in known),
-            _pad(stamps).to(self.device),
+            pad(stamps).to(self.device),
             torch.from_numpy(np.stack([compute_calendar(series.future) for series in chosen])).to(self.device),
             uniforms.to(self.device),
             decoding,
@@ -291,8 +298,3 @@ class KronosPredictor:
         last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
         origin = series.timestamps[-1]
         return Forecast(paths, series.future, origin, last_close, repairs, series.name, notes)
-
-
-def _pad(arrays: Sequence[Array]) -> torch.Tensor:
-    """Stack arrays (L, …) of different lengths, padded with zeros on the right."""
-    return pad_sequence([torch.from_numpy(np.ascontiguousarray(array)) for array in arrays], batch_first=True)

@@ -13,7 +13,7 @@ Rising = Literal["hollow", "red", "green"]  # how rising candles are told from f
 
 # Told apart by colour-blind eyes too (Okabe and Ito).
 NEUTRAL_COLOUR = "#444444"
-RED, GREEN = "#D55E00", "#009E73"
+RED, GREEN = "#D7301F", "#00A087"  # as far apart for them as Okabe and Ito's vermilion and green, and red
 FORECAST_COLOUR = "#0072B2"
 FORECAST_COLOURS = (FORECAST_COLOUR, FORECAST_COLOUR)  # rising, falling
 ORIGIN_COLOUR = "#222222"

@@ -234,6 +234,15 @@ def test_the_mode_comes_back_after_an_error_too(monkeypatch: pytest.MonkeyPatch)
     assert predictor.model.training and predictor.model.dep_layer.training
 
 
+def test_a_full_device_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(module, "generate_paths", fail)
+    with pytest.raises(ConfigError, match="too little memory"):
+        forecast(load_predictor())
+
+
 def test_lists_must_match_and_errors_name_the_series() -> None:
     predictor, frame = load_predictor(), INDEXED[:KNOWN]
     with pytest.raises(DataError, match="one y_timestamp for each series, in a list: 2 series, but 1"):
