@@ -290,8 +290,8 @@ class KronosPredictor:
             if repairs.share > MANY_REPAIRS:
                 notes = (
                     *notes,
-                    f"{repairs.share:.0%} of the sampled candles were impossible and had to be repaired: the model hardly "
-                    "knows candles like these; trust the forecast little.",
+                    f"{repairs.share:.0%} of the sampled candles were impossible and had to be repaired: the models are "
+                    "imprecise on candles like these.",
                 )
         for note in notes[len(series.notes) :]:
             logger.warning("%s: %s", series.name, note)

@@ -50,6 +50,7 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
         n_paths=config.report.n_paths,
         sampling=Sampling(config.report.temperature, top_p=config.report.top_p),
         seed=config.training.seed,
+        names=[f"{history.index[-1]:%Y-%m-%d %H:%M}" for history in histories],
     )
     logger.info("%s", Repairs.total(forecast.repairs for forecast in forecasts if forecast.repairs))
     folder = config.model_paths.base_save_path / "report"
