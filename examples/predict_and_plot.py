@@ -41,7 +41,7 @@ def main() -> None:
         cut.history[-config.data.lookback_window :], y_timestamp=cut.future, n_paths=options.paths, seed=options.seed
     )
     closes = {f"{q:.0%}": forecast.quantile(q)["close"].round(4) for q in (0.05, 0.5, 0.95)}
-    print(pd.DataFrame({**closes, "true close": cut.truth["close"]}))
+    print(pd.DataFrame({**closes, "true close": cut.truth["close"].round(4)}))
     print(forecast.repairs)
     title = f"{config.model_paths.exp_name} · from {forecast.origin:%Y-%m-%d %H:%M}"
     draw_forecast(cut.history[-3 * horizon :], forecast, cut.truth, options.out, title)

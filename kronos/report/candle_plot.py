@@ -68,7 +68,15 @@ def draw_forecast(
     _set_axes(prices, volumes, scene)
     _write_title(prices, title)
     handles = _legend_handles(scene, rising)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles),
+        columnspacing=1.2,
+        handlelength=1.8,
+        frameon=False,
+        fontsize=9,
+    )
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
 

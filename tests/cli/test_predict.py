@@ -157,6 +157,25 @@ def test_a_run_brings_its_models_candles_and_settings(tiny_config: Path, candles
     assert len(pd.read_csv(out / "600977_forecast.csv")) == 5
 
 
+def test_every_setting_of_sampling_and_of_the_run_is_heeded(tiny_config: Path, candles: Path, out: Path) -> None:
+    run = tiny_config.parent / "run"
+    for stage, model in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
+        shutil.copytree(GOLDEN / model, run / stage / "best_model")
+
+    def forecast(*options: object, **settings: object) -> float:
+        changed = tiny_config.read_text().replace("max_context: 24", f"max_context: {settings.get('max_context', 24)}")
+        changed = changed.replace("data:\n", f"data:\n  clip: {settings.get('clip', 5.0)}\n", 1)
+        (run / "config.yaml").write_text(changed + f"  temperature: {settings.get('temperature', 1.0)}\n")
+        assert invoke("--run", run, "--data", candles, "--no-pictures", "--out", out, *options).exit_code == 0
+        return pd.read_csv(out / "600977_forecast.csv")["close"].sum()
+
+    usual, greedy = forecast(), forecast("-T", 0)
+    assert forecast() == usual != greedy
+    assert forecast("--top-k", 1) == pytest.approx(greedy) == forecast(temperature=0.0)
+    for other in (forecast(clip=0.1), forecast(max_context=12), forecast("--top-p", 0.1), forecast("--lookback", 9)):
+        assert other != usual
+
+
 def test_few_candles_before_the_origin_are_said(candles: Path, out: Path) -> None:
     origin = read_candles(candles).timestamps[9]
     result = invoke(*MODELS, "--data", candles, *SMALL, "--origin", origin, "--no-pictures", "--out", out)
