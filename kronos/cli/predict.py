@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GROUP = 50  # series forecast, then written, together
+GROUP = 16  # series forecast, then written, together
 
 
 class Source(NamedTuple):

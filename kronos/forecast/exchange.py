@@ -118,9 +118,9 @@ def _load_calendar(code: str, history: pd.DatetimeIndex) -> Any:
             f"exchange {code!r} needs the package exchange_calendars: pip install exchange_calendars."
         ) from None
     names = package.get_calendar_names()
-    code = {name.upper(): name for name in names}.get(code.upper(), code)
+    code = {name.upper(): name for name in names}.get(str(code).upper(), code)
     if code not in names:
-        near = difflib.get_close_matches(code.upper(), names, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str(code).upper(), names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "codes are like XSHG, XHKG, XNYS or 24/7."
         raise ConfigError(f"exchange {code!r} is not known to exchange_calendars; {hint}")
     calendar = package.get_calendar(code)

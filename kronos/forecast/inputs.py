@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -50,12 +50,30 @@ def check_count(what: str, value: object) -> int:
 
 def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
     """Return how many times to come are given for the first series that has any."""
-    given = next((y for y in y_timestamp_list or () if y is not None), None)
+    listed = y_timestamp_list if isinstance(y_timestamp_list, Sized) else ()
+    given = next((y for y in listed if y is not None), None)
     if given is None:
         raise ConfigError("give a horizon (pred_len), or the y_timestamp to forecast.")
     if not isinstance(given, Sized):
         raise ConfigError(f"y_timestamp must be a Series, an index or a list of times, got {type(given).__name__}.")
     return len(given)
+
+
+def list_frames(df_list: object) -> list[pd.DataFrame]:
+    """Return the frames of many series as a list.
+
+    Raises:
+        DataError: it is no list of frames, or holds none.
+    """
+    if isinstance(df_list, pd.DataFrame):
+        raise DataError(
+            "expected a list of frames, one for each series; got one frame (forecast and predict take that)."
+        )
+    if isinstance(df_list, Mapping | str) or not isinstance(df_list, Iterable):
+        raise DataError(f"expected a list of frames, one for each series; got {type(df_list).__name__}.")
+    if not (frames := list(df_list)):
+        raise DataError("there are no series to forecast: the list of frames is empty.")
+    return frames
 
 
 def build_all_series(
@@ -69,15 +87,9 @@ def build_all_series(
     """Check many series, see `build_series`; lists that are absent stand for a None, or a number as name, for each.
 
     Raises:
-        DataError: there are no series, or the lists are of different lengths.
+        DataError: the lists are of different lengths.
     """
-    if isinstance(df_list, pd.DataFrame):
-        raise DataError(
-            "expected a list of frames, one for each series; got one frame (forecast and predict take that)."
-        )
     n = len(df_list)
-    if n == 0:
-        raise DataError("there are no series to forecast: the list of frames is empty.")
     lists = {"x_timestamp": x_timestamp_list, "y_timestamp": y_timestamp_list, "names": names}
     for what, given in lists.items():
         if given is not None and (not isinstance(given, Sized) or len(given) != n):

@@ -24,7 +24,7 @@ from kronos.forecast.coherence import find_price_floor, repair_candles
 from kronos.forecast.devices import eval_mode, place_models
 from kronos.forecast.forecast import Forecast
 from kronos.forecast.generate import ContextPolicy, Decoding, generate_paths, pad
-from kronos.forecast.inputs import Series, Timestamps, build_all_series, check_count, count_times
+from kronos.forecast.inputs import Series, Timestamps, build_all_series, check_count, count_times, list_frames
 from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, draw_uniforms, is_number
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair
@@ -194,14 +194,15 @@ class KronosPredictor:
 
         A series' forecast does not depend on the company it keeps. names are what the series are called in messages.
         """
+        frames = list_frames(df_list)
         horizon = self.check_horizon(count_times(y_timestamp_list) if horizon is None else horizon)
         n_paths = check_count("the number of paths (sample_count)", n_paths)
-        check_room((len(df_list), n_paths, horizon, len(CANDLE_COLUMNS)))
+        check_room((len(frames), n_paths, horizon, len(CANDLE_COLUMNS)))
         seed = choose_seed(seed)
         if not isinstance(sampling, Sampling):
             raise ConfigError(f"sampling must be a Sampling(temperature, top_k, top_p), got {type(sampling).__name__}.")
-        every_series = build_all_series(df_list, x_timestamp_list, y_timestamp_list, names, horizon, exchange)
-        every_series = [self._limit(series) for series in every_series]
+        checked = build_all_series(frames, x_timestamp_list, y_timestamp_list, names, horizon, exchange)
+        every_series = [self._limit(series) for series in checked]
         decoding = self._build_decoding(sampling)
         statistics = [Statistics.compute(series.candles, self.reference_decode) for series in every_series]
         paths = np.empty((len(every_series), n_paths, horizon, len(CANDLE_COLUMNS)))
@@ -281,20 +282,19 @@ class KronosPredictor:
         return sampled.cpu().double().numpy()
 
     def _build_forecast(self, series: Series, paths: Array) -> Forecast:
-        notes, repairs = series.notes, None
+        notes, repairs = [], None
         if not self.reference_decode:
             floor = find_price_floor(series.candles[:, : len(PRICE_COLUMNS)])
             paths, repairs = repair_candles(paths, floor)
             if floor is None:
-                notes = (*notes, "A price below 0, or none above it, is known; sampled prices may have any sign too.")
+                notes.append("A price below 0, or none above it, is known; sampled prices may have any sign too.")
             if repairs.share > MANY_REPAIRS:
-                notes = (
-                    *notes,
+                notes.append(
                     f"{repairs.share:.0%} of the sampled candles were impossible and had to be repaired: the models are "
-                    "imprecise on candles like these.",
+                    "imprecise on candles like these."
                 )
-        for note in notes[len(series.notes) :]:
+        for note in notes:
             logger.warning("%s: %s", series.name, note)
         last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
         origin = series.timestamps[-1]
-        return Forecast(paths, series.future, origin, last_close, repairs, series.name, notes)
+        return Forecast(paths, series.future, origin, last_close, repairs, series.name, (*series.notes, *notes))

@@ -249,6 +249,9 @@ def test_lists_must_match_and_errors_name_the_series() -> None:
         predictor.predict_batch([frame, frame], None, [INDEXED.index[KNOWN:48]], 8, verbose=False)
     with pytest.raises(DataError, match="list of frames is empty"):
         predictor.predict_batch([], pred_len=8, verbose=False)
+    with pytest.raises(DataError, match="one for each series; got dict"):
+        predictor.predict_batch({"a": frame}, pred_len=8, verbose=False)
+    assert len(predictor.predict_batch((frame for _ in range(2)), pred_len=8, verbose=False)) == 2
     with pytest.raises(DataError, match="got one frame"):
         predictor.predict_batch(frame, pred_len=8, verbose=False)
     with pytest.raises(ConfigError, match="give a horizon"):
