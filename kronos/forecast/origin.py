@@ -61,6 +61,8 @@ def cut_files(
     cuts, faults = {}, []
     for path in paths:
         try:
+            if path.stem in cuts:
+                raise DataError(f"{path}: another file is called {path.stem} too; rename one.")
             frame = read_candles(path).to_frame()
             try:
                 cut = cut_at_origin(frame, origin, horizon, exchange)

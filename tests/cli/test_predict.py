@@ -213,8 +213,10 @@ def test_a_file_that_cannot_be_written_stops_no_other(candles: Path, out: Path) 
     long = candles.with_name("x" * 240 + ".csv")
     long.write_text(candles.read_text())
     clock = pd.date_range("2024-10-26 22:00", periods=40, freq="15min", tz="Europe/Berlin")  # 02:00 comes twice
+    candles.with_suffix(".CSV").write_text(candles.read_text())
     rows = "".join(f"{time.isoformat()},1,1,1,1,1,1\n" for time in clock)
     candles.with_name("clock.csv").write_text("timestamps,open,high,low,close,volume,amount\n" + rows)
     result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out)
-    assert result.exit_code == 1 and "2 of 3 files" in result.output and "clock.csv: x_timestamp, row" in result.output
+    assert result.exit_code == 1 and "3 of 4 files" in result.output and "clock.csv: x_timestamp, row" in result.output
+    assert "600977.csv: another file is called 600977 too" in result.output
     assert [path.name for path in out.iterdir()] == ["600977_forecast.csv"]
