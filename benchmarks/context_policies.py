@@ -1,8 +1,9 @@
 """The three context policies on held-out candles: how good, and how long.
 
     python train_sequential.py --config configs/demo.yaml data.data_path=my.csv data.lookback_window=72 \\
-        data.max_context=96 data.test_ratio=0.2 data.train_ratio=0.7 model_paths.exp_name=policies
-    python benchmarks/context_policies.py --run finetuned/policies
+        data.max_context=96 data.test_ratio=0.2 data.train_ratio=0.7 training.tokenizer_epochs=8 training.basemodel_epochs=4 \\
+        model_paths.exp_name=policies
+    python benchmarks/context_policies.py --run finetuned/policies --stride 1
 
 The policies differ only where lookback and horizon together exceed max_context, so every forecast here is made from as many
 candles as the context holds. The score is the CRPS of the close (in basis points of the last known close, smaller is
