@@ -228,22 +228,18 @@ def _build_predictor(
 
 def _cut_all(source: Source, out: Path, origin: str, exchange: str | None) -> tuple[dict[str, Cut], list[str]]:
     """Read and cut every file; say what is assumed."""
+    from kronos.forecast.inputs import say_notes
     from kronos.forecast.origin import cut_files
 
-    files = _find_files(source.data, out)
-    cuts, faults = cut_files(files, origin, source.n_known, source.horizon, exchange)
+    files, known = _find_files(source.data, out), source.n_known
+    cuts, faults = cut_files(files, origin, known, source.horizon, exchange)
     if not cuts:
         _report_faults(faults, n_done=0)
-    for name, cut in cuts.items():
-        for note in cut.notes:
-            logger.warning("%s: %s", name, note)
-        if source.lookback and len(cut.history) < source.lookback:
-            logger.warning(
-                "%s: %d candles up to the origin, fewer than the lookback of %d",
-                name,
-                len(cut.history),
-                source.lookback,
-            )
+    say_notes((name, cut.notes) for name, cut in cuts.items())
+    short = {name: len(cut.history) for name, cut in cuts.items() if len(cut.history) < (source.lookback or 0)}
+    say_notes(
+        (name, [f"{n} candles up to the origin, fewer than the lookback of {known}"]) for name, n in short.items()
+    )
     return cuts, faults
 
 

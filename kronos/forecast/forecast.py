@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kronos.candles import CANDLE_COLUMNS, TIMESTAMP_COLUMN, Array
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array
 from kronos.errors import ConfigError
-from kronos.forecast.coherence import Repairs
+from kronos.forecast.coherence import Repairs, find_price_floor, repair_candles
+from kronos.forecast.inputs import Series
 
+MANY_REPAIRS = 0.2  # of the sampled candles
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the default: median, half and nine tenths of the paths
 
 
@@ -80,6 +82,24 @@ class Forecast:
 
     def _to_frame(self, values: Array) -> pd.DataFrame:
         return pd.DataFrame(values, columns=list(CANDLE_COLUMNS), index=self.timestamps)
+
+
+def build_forecast(series: Series, paths: Array, repair: bool) -> Forecast:
+    """Return the forecast of a series from its sampled paths (n_paths, horizon, 6), repaired or as they are."""
+    notes, repairs = [], None
+    if repair:
+        floor = find_price_floor(series.candles[:, : len(PRICE_COLUMNS)])
+        paths, repairs = repair_candles(paths, floor)
+        if floor is None:
+            notes.append("A price below 0, or none above it, is known; sampled prices may have any sign too.")
+        if repairs.share > MANY_REPAIRS:
+            notes.append(
+                f"More than {MANY_REPAIRS:.0%} of the sampled candles were impossible and had to be repaired: the models "
+                "are imprecise on candles like these."
+            )
+    last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
+    origin = series.timestamps[-1]
+    return Forecast(paths, series.future, origin, last_close, repairs, series.name, (*series.notes, *notes))
 
 
 def check_quantile(q: float) -> float:

@@ -59,6 +59,17 @@ def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
     return len(given)
 
 
+def say_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Log the notes of many series, (name, notes) each; what holds for several is said once."""
+    names: dict[str, list[str]] = {}
+    for name, of_series in notes:
+        for note in of_series:
+            names.setdefault(note, []).append(name)
+    for note, (first, *others) in names.items():
+        more = f" and {len(others):,} more series" if len(others) > 1 else f" and {others[0]}" if others else ""
+        logger.warning("%s%s: %s", first, more, note)
+
+
 def list_frames(df_list: object) -> list[pd.DataFrame]:
     """Return the frames of many series as a list.
 
@@ -126,8 +137,6 @@ def build_series(
             future, notes = make_future_timestamps(x, horizon, exchange)
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
-        for note in notes:
-            logger.warning("%s: %s", name, note)
         return Series(name, candles, x, future, notes)
     y = _to_times(y_timestamp, f"{name}: y_timestamp")
     if len(y) != horizon:

@@ -1,6 +1,5 @@
 """`KronosPredictor`: candles and timestamps in, forecast candles out."""
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar
+from kronos.candles import CANDLE_COLUMNS, Array, compute_calendar
 from kronos.data.normalize import Statistics
 from kronos.errors import ConfigError
 from kronos.forecast.chunks import (
@@ -20,19 +19,23 @@ from kronos.forecast.chunks import (
     measure_budget,
     plan_chunks,
 )
-from kronos.forecast.coherence import find_price_floor, repair_candles
 from kronos.forecast.devices import eval_mode, place_models
-from kronos.forecast.forecast import Forecast
+from kronos.forecast.forecast import Forecast, build_forecast
 from kronos.forecast.generate import ContextPolicy, Decoding, generate_paths, pad
-from kronos.forecast.inputs import Series, Timestamps, build_all_series, check_count, count_times, list_frames
+from kronos.forecast.inputs import (
+    Series,
+    Timestamps,
+    build_all_series,
+    check_count,
+    count_times,
+    list_frames,
+    say_notes,
+)
 from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, draw_uniforms, is_number
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair
 
-logger = logging.getLogger(__name__)
-
 N_PATHS = 30
-MANY_REPAIRS = 0.2  # of the sampled candles
 
 
 class KronosPredictor:
@@ -225,7 +228,12 @@ class KronosPredictor:
                 sampled = self._generate(chosen, known, torch.stack(uniforms), decoding, progress.update)
                 for i, of_series in zip(chunk.series, sampled):
                     paths[i, chunk.paths] = statistics[i].denormalise(of_series)
-        return [self._build_forecast(series, sampled) for series, sampled in zip(every_series, paths)]
+        forecasts = [
+            build_forecast(series, sampled, repair=not self.reference_decode)
+            for series, sampled in zip(every_series, paths)
+        ]
+        say_notes((forecast.name, forecast.notes) for forecast in forecasts)
+        return forecasts
 
     def _build_decoding(self, sampling: Sampling) -> Decoding:
         return Decoding(self.max_context, self.context_policy, sampling, rotate_s2=not self.reference_decode)
@@ -280,21 +288,3 @@ class KronosPredictor:
             on_step,
         )
         return sampled.cpu().double().numpy()
-
-    def _build_forecast(self, series: Series, paths: Array) -> Forecast:
-        notes, repairs = [], None
-        if not self.reference_decode:
-            floor = find_price_floor(series.candles[:, : len(PRICE_COLUMNS)])
-            paths, repairs = repair_candles(paths, floor)
-            if floor is None:
-                notes.append("A price below 0, or none above it, is known; sampled prices may have any sign too.")
-            if repairs.share > MANY_REPAIRS:
-                notes.append(
-                    f"{repairs.share:.0%} of the sampled candles were impossible and had to be repaired: the models are "
-                    "imprecise on candles like these."
-                )
-        for note in notes:
-            logger.warning("%s: %s", series.name, note)
-        last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
-        origin = series.timestamps[-1]
-        return Forecast(paths, series.future, origin, last_close, repairs, series.name, (*series.notes, *notes))

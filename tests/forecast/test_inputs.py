@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from kronos.errors import DataError
-from kronos.forecast.inputs import build_series
+from kronos.forecast.inputs import build_series, say_notes
 
 TIMES = pd.date_range("2024-04-01 09:35", periods=12, freq="5min")
 FUTURE = pd.date_range(TIMES[-1], periods=4, freq="5min")[1:]
@@ -94,10 +94,14 @@ def test_times_of_every_kind_are_the_same(tz: str | None) -> None:
     assert build(x=TIMES.astype(str), y=FUTURE.astype(str)).timestamps[0] == TIMES[0]
 
 
-def test_times_to_come_are_made_and_assumptions_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_times_to_come_are_made_and_assumptions_noted() -> None:
     series = build(y=None)
-    assert (series.future == FUTURE).all()
-    assert series.notes and caplog.messages == [f"600977: {note}" for note in series.notes]
+    assert (series.future == FUTURE).all() and series.notes
+
+
+def test_notes_are_said_once_for_all_series(caplog: pytest.LogCaptureFixture) -> None:
+    say_notes([("a", ["Closed."]), ("b", ["Closed.", "Short."]), ("c", ["Closed."]), ("d", ["Short."]), ("e", [])])
+    assert caplog.messages == ["a and 2 more series: Closed.", "b and d: Short."]
 
 
 def test_numbers_as_text_and_nullable_numbers_are_read() -> None:
