@@ -28,7 +28,7 @@ def print_json(
     from kronos.report.forecast_files import to_json
 
     listed = [to_json(each, cuts[each.name], levels, files) for each, files in zip(forecasts, saved)]
-    typer.echo(json.dumps({"forecasts": listed, "errors": list(faults)}, ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps({"forecasts": listed, "errors": list(faults)}, allow_nan=False))
 
 
 def print_summary(

@@ -32,7 +32,7 @@ class Statistics:
         deviation = lookback - mean
         std = np.sqrt(np.square(deviation, out=deviation).mean(axis=-2, keepdims=True))
         epsilon = EPSILON if reference_epsilon else EPSILON * np.where(mean == 0, 1.0, np.minimum(np.abs(mean), 1.0))
-        return cls(mean, std + epsilon)
+        return cls(mean, np.maximum(std + epsilon, np.finfo(np.float64).tiny))
 
     def normalise(self, candles: Array, clip: float) -> Array:
         """Return candles (..., T, F) in standard deviations of the lookback, clipped to ±clip, as float32."""

@@ -69,7 +69,7 @@ def choose_device(device: str | torch.device | None, fallback: torch.device | st
         if chosen.type != "meta":
             return chosen
         reason = "it holds no numbers"
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError, ImportError) as error:
         reason = str(error).split(",")[0].splitlines()[0]
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     there = f"{accelerator.type} and cpu" if accelerator else "cpu"

@@ -170,11 +170,12 @@ def _to_candles(df: pd.DataFrame, name: str) -> Array:
 
 
 def _to_numbers(column: pd.Series, name: str) -> Array:
-    if column.dtype.kind in "bmMc" or (column.dtype == object and any(isinstance(value, bool) for value in column)):
+    is_truth = column.dtype == object and any(isinstance(value, bool | np.bool_) for value in column)
+    if is_truth or column.dtype.kind in "bmMc" or isinstance(column.dtype, pd.PeriodDtype):
         raise DataError(f"{name}: {column.name} holds {_describe_type(column)}, not numbers.")
     try:
         numbers = pd.to_numeric(column, errors="coerce")
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise DataError(f"{name}: {column.name} does not hold numbers: {error}.") from None
     unreadable = (numbers.isna() & column.notna()).to_numpy()
     if unreadable.any():
@@ -184,7 +185,7 @@ def _to_numbers(column: pd.Series, name: str) -> Array:
 
 
 def _describe_type(column: pd.Series) -> str:
-    return "true or false" if column.dtype.kind in "bO" else str(column.dtype)
+    return "true or false" if column.dtype == object or column.dtype.kind == "b" else str(column.dtype)
 
 
 def _find_timestamps(df: pd.DataFrame, name: str) -> Timestamps:
@@ -219,7 +220,7 @@ def _to_times(timestamps: Timestamps, name: str) -> pd.DatetimeIndex:
         row = int(late[0]) + 1
         raise DataError(
             f"{name}, row {row}: {index[row]} does not come after the row before it, {index[row - 1]}; sort the rows by time "
-            "and keep one of each time."
+            "and keep one of each. (Where clocks are put back an hour comes twice: choose another origin, or times in UTC.)"
         )
     return index
 

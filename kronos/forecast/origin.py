@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from kronos.data import read_candles
@@ -87,7 +88,7 @@ def _find(times: pd.Index, origin: str) -> int:
         raise DataError(
             f"the origin {origin} lies after the last candle, {times[-1]}; choose an earlier one, or {LAST}."
         )
-    end = int(times.searchsorted(time, side="right"))
+    end = 1 + int(np.flatnonzero(times <= time).max(initial=-1))  # not by bisection: clocks may be put back
     if end < MIN_ROWS:
         raise DataError(
             f"the origin {origin} leaves {end} candles before it; a forecast needs at least {MIN_ROWS}, better hundreds "

@@ -77,7 +77,9 @@ class KronosPredictor:
         check_pair(tokenizer, model, len(CANDLE_COLUMNS))
         if not (is_number(clip) and clip > 0):
             raise ConfigError(f"clip must be a positive number of standard deviations, got {clip!r}.")
-        self.context_policy = context_policy or ("recompute" if reference_decode else "slide")
+        if context_policy is None:
+            context_policy = "recompute" if reference_decode else "slide"
+        self.context_policy = context_policy
         self.max_context = check_count("max_context", max_context)
         self.clip = clip
         self.reference_decode = reference_decode

@@ -31,9 +31,9 @@ class Sampling:
     top_p: float = 0.9
 
     def __post_init__(self) -> None:
-        if not is_number(self.temperature) or not 0 <= self.temperature < HOTTEST:
+        if not is_number(self.temperature) or not 0 <= self.temperature <= HOTTEST:
             raise ConfigError(
-                f"the temperature (T) must be a number of at least 0, got {self.temperature!r}; 0 is greedy decoding."
+                f"the temperature (T) must be a number from 0 to {HOTTEST:g}, got {self.temperature!r}; 0 is greedy decoding."
             )
         if not isinstance(self.top_k, Integral) or isinstance(self.top_k, bool) or self.top_k < 0:
             raise ConfigError(f"top_k must be 0 (off) or a positive number of tokens, got {self.top_k!r}.")
@@ -91,6 +91,6 @@ def draw_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int) -
     They belong to the seed, the origin (its clock time, whatever the zone), the path and the step: not to the batch, to
     the other series or to how many paths and steps there are besides. Different origins draw independently.
     """
-    time = origin.tz_localize(None).as_unit("us").value % 2**64  # of a time before 1970 too
+    time = int(origin.tz_localize(None).as_unit("us").asm8.view("i8")) % 2**64  # of a time before 1970 too
     generators = (np.random.default_rng([seed, time, path]) for path in range(paths.start, paths.stop))
     return torch.from_numpy(np.stack([each.random((horizon, 2), dtype=np.float32) for each in generators]))

@@ -42,8 +42,15 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
     )
     frame = result.candles.to_frame()
     lookback, horizon = config.data.lookback_window, config.data.predict_window
-    histories = [frame[origin - lookback + 1 : origin + 1] for origin in origins]
-    truths = [frame[origin + 1 : origin + 1 + horizon] for origin in origins]
+    windows = [frame[origin - lookback + 1 : origin + 1 + horizon] for origin in origins]
+    usable = [window for window in windows if window.index.is_monotonic_increasing and window.index.is_unique]
+    if len(usable) < len(windows):
+        logger.warning(
+            "%d of %d forecasts left out: clocks are put back there", len(windows) - len(usable), len(windows)
+        )
+    if not usable:
+        return []
+    histories, truths = [window[:lookback] for window in usable], [window[lookback:] for window in usable]
     forecasts = predictor.forecast_batch(
         histories,
         y_timestamp_list=[truth.index for truth in truths],

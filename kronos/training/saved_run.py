@@ -41,7 +41,7 @@ def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None
     Raises:
         CheckpointError: the tokenizer is not the one the base model was trained with.
     """
-    stage_dir = model_folder.absolute().parent
+    stage_dir = model_folder.resolve().parent
     if StageRecord.read(stage_dir) is None or not (stage_dir.parent / "config.yaml").is_file():
         return None
     _check_trained_with(stage_dir, tokenizer, "the one given")
@@ -49,7 +49,7 @@ def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None
 
 
 def _load_run_config(folder: Path) -> Config:
-    return load_config(folder / "config.yaml", [f"model_paths.base_save_path={folder}"])
+    return load_config(folder / "config.yaml", [f"model_paths.base_save_path={folder.absolute()}"])
 
 
 def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:

@@ -346,6 +346,7 @@ def test_a_parameter_that_means_nothing_is_one_clear_error(options: dict, words:
     [
         ({"max_context": 0}, "max_context"),
         ({"clip": 0}, "clip"),
+        ({"context_policy": ""}, "grow, slide, recompute; got ''"),
         ({"context_policy": "forget"}, "grow, slide, recompute; got 'forget'"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({"device": "cuda:77"}, "device 'cuda:77' cannot be used"),

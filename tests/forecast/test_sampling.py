@@ -80,4 +80,5 @@ def test_draws_belong_to_seed_origin_path_and_step_alone() -> None:
         draw_uniforms(7, ORIGIN + pd.Timedelta(minutes=5), slice(0, 10), 12),
     ):
         assert abs(np.corrcoef(other.flatten(), draws.flatten())[0, 1]) < 0.2
+    assert draw_uniforms(0, pd.Timestamp("1524-03-01"), slice(0, 1), 1).shape == (1, 1, 2)
     assert draw_uniforms(2**80, pd.Timestamp("1912-03-01"), slice(0, 1), 1).shape == (1, 1, 2)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from matplotlib.image import imread
 
 from kronos.config import load_config
 from kronos.data import read_candles, split_rows
+from kronos.model import Kronos, KronosTokenizer
 from kronos.report.candle_plot import draw_forecast
-from kronos.report.run_report import choose_origins
+from kronos.report.run_report import choose_origins, draw_held_out_forecasts
 from kronos.report.scene import BANDS, FORECAST_COLOUR, GREEN, RED, Rising
+from kronos.training.pipeline import RunResult
+from tests.conftest import GOLDEN
 from tests.report.made_forecast import CANDLES, HISTORY, TRUTH, make_forecast
 
 
@@ -129,3 +133,19 @@ def test_origins_are_spread_over_the_split_and_know_only_what_came_before(tiny_c
     assert origins[0] == split.start - 1 and origins[-1] == split.stop - 1 - config.data.predict_window
     assert len(choose_origins(split, config.data.lookback_window, 100)) == len(split.window_starts)
     assert candles.to_frame().index.equals(candles.timestamps)
+
+
+def test_forecasts_over_clocks_put_back_are_left_out(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = load_config(tiny_config)
+    candles = read_candles(config.data.data_path)
+    splits = split_rows(len(candles), config.data, "made")
+    first = splits["test"].window_starts[0]
+    times = candles.timestamps.to_series().reset_index(drop=True)
+    times[first + 3 :] -= pd.Timedelta("1h")
+    moved = replace(candles, timestamps=pd.DatetimeIndex(times))
+    models = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), Kronos.from_pretrained(GOLDEN / "predictor")
+    monkeypatch.setattr("kronos.report.run_report.load_models", lambda config: models)
+    pictures = draw_held_out_forecasts(config, RunResult(moved, splits, {}))
+    assert len(pictures) == 1 and "1 of 2 forecasts left out: clocks are put back there" in caplog.messages
