@@ -69,7 +69,8 @@ class KronosPredictor:
             compile: compile the transformer blocks with torch.compile; the first forecast then takes a while longer.
 
         Raises:
-            CheckpointError: tokenizer and model have different bits. ConfigError: an argument means nothing here.
+            CheckpointError: tokenizer and model have different bits, or weights that are not finite. ConfigError: an
+                argument means nothing here.
         """
         if not (isinstance(model, Kronos) and isinstance(tokenizer, KronosTokenizer)):
             given = f"{type(model).__name__}, {type(tokenizer).__name__}"
