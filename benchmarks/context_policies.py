@@ -20,7 +20,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from kronos.data import read_candles, split_rows
+from kronos.data import load_candles, split_candles
 from kronos.forecast import Forecast, KronosPredictor
 from kronos.training.saved_run import load_saved_run
 
@@ -48,12 +48,12 @@ def main() -> None:
 
     config, tokenizer, model = load_saved_run(options.run)
     horizon, context = config.data.predict_window, config.data.max_context
-    candles = read_candles(config.data.data_path)
-    frame = candles.to_frame()
-    split = split_rows(len(candles), config.data, candles.source)["test"]
-    origins = range(max(split.start, context), split.stop - horizon + 1, options.stride)
-    histories = [frame[origin - context : origin] for origin in origins]
-    truths = [frame[origin : origin + horizon] for origin in origins]
+    candles, _ = load_candles(config.data, config.repairs)
+    starts = split_candles(candles, config.data)["test"].starts
+    origins = [start + config.data.lookback_window for start in starts.take(np.arange(0, len(starts), options.stride))]
+    origins = [origin for origin in origins if origin - candles.symbol_at(origin).start >= context]
+    histories = [candles.frame(origin - context, origin) for origin in origins]
+    truths = [candles.frame(origin, origin + horizon) for origin in origins]
     print(f"{candles.source}: {len(origins)} origins, lookback {context} = max_context, horizon {horizon}")
     scores, seconds = {}, {}
     for policy in POLICIES:

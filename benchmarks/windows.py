@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kronos.candles import CANDLE_COLUMNS, compute_calendar
-from kronos.config.schema import DataConfig
+from kronos.config.data import DataConfig
 from kronos.data import Candles, WindowDataset
 from kronos.data.windows import keep_batch
 

@@ -35,7 +35,7 @@ def main() -> None:
     predictor = KronosPredictor(model, tokenizer, max_context=config.data.max_context, clip=config.data.clip)
 
     horizon = config.data.predict_window
-    frame = read_candles(options.data or config.data.data_path).to_frame()
+    frame = read_candles(options.data or config.data.data_path[0])
     cut = cut_at_origin(frame, options.origin or str(frame.index[-horizon - 1 :][0]), horizon)
     forecast = predictor.forecast(
         cut.history[-config.data.lookback_window :], y_timestamp=cut.future, n_paths=options.paths, seed=options.seed

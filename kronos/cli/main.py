@@ -2,6 +2,7 @@
 
 import typer
 
+from kronos.cli.check import check
 from kronos.cli.predict import predict
 from kronos.cli.train import train
 
@@ -12,6 +13,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("check")(check)
 app.command("train")(train)
 app.command("predict")(predict)
 

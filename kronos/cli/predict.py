@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ from kronos.cli.predict_output import print_json, print_summary
 from kronos.errors import ConfigError, DataError, KronosError
 
 if TYPE_CHECKING:
+    from kronos.config.data import RepairsConfig
     from kronos.forecast import Forecast, KronosPredictor, Sampling
     from kronos.forecast.generate import ContextPolicy
     from kronos.forecast.origin import Cut
@@ -62,7 +63,9 @@ class Source(NamedTuple):
 
     tokenizer: KronosTokenizer
     model: Kronos
-    data: Path | None = None
+    data: Sequence[Path] = ()
+    columns: Mapping[str, str] | None = None
+    repairs: RepairsConfig | None = None
     lookback: int | None = None
     horizon: int = DEFAULT_HORIZON
     max_context: int = DEFAULT_CONTEXT
@@ -109,11 +112,16 @@ def predict(
         be_a_good_neighbour()
         start_logging()
         from kronos.forecast import Sampling
-        from kronos.report.forecast_files import check_table_format, save_forecast
+        from kronos.report.forecast_files import save_forecast
 
         levels = _read_quantiles(quantiles)
-        check_table_format(table_format)
-        given = {"data": data, "horizon": horizon, "lookback": lookback, "max_context": max_context, "rising": rising}
+        given = {
+            "data": [data] if data else None,
+            "horizon": horizon,
+            "lookback": lookback,
+            "max_context": max_context,
+            "rising": rising,
+        }
         source = _load(run, tokenizer, model, **given, temperature=temperature, top_p=top_p)
         sampling = Sampling(source.temperature, top_k, source.top_p)
         predictor = _build_predictor(source, device, context_policy, dtype, compile)
@@ -188,11 +196,13 @@ def _load(run: Path | None, tokenizer: str | None, model: str | None, **given: A
                 logger.warning("--max-context is not given; %d is assumed, as of the published models", DEFAULT_CONTEXT)
             return source._replace(**_drop_none(given))
         config = found
-    settings = {
+    settings: dict[str, Any] = {
         "lookback": config.data.lookback_window,
         "horizon": config.data.predict_window,
         "max_context": config.data.max_context,
         "clip": config.data.clip,
+        "columns": config.data.columns,
+        "repairs": config.repairs,
         "temperature": config.report.temperature,
         "top_p": config.report.top_p,
         "rising": config.report.rising,
@@ -232,7 +242,7 @@ def _cut_all(source: Source, out: Path, origin: str, exchange: str | None) -> tu
     from kronos.forecast.origin import cut_files
 
     files, known = _find_files(source.data, out), source.n_known
-    cuts, faults = cut_files(files, origin, known, source.horizon, exchange)
+    cuts, faults = cut_files(files, origin, known, source.horizon, exchange, source.columns, source.repairs)
     if not cuts:
         _report_faults(faults, n_done=0)
     say_notes((name, cut.notes) for name, cut in cuts.items())
@@ -243,20 +253,17 @@ def _cut_all(source: Source, out: Path, origin: str, exchange: str | None) -> tu
     return cuts, faults
 
 
-def _find_files(data: Path | None, out: Path) -> list[Path]:
-    if data is None:
-        raise ConfigError("give --data, a CSV of candles or a folder of them.")
-    folder = data if data.is_dir() else data.parent
-    if out.resolve() == folder.resolve():
-        raise ConfigError(f"--out {out} is where the candles are; choose another folder, so that the two stay apart.")
+def _find_files(data: Sequence[Path], out: Path) -> list[Path]:
+    from kronos.data.sources import find_files
+
+    if not data:
+        raise ConfigError("give --data: a file of candles, a folder of them or a glob.")
+    files = find_files(data)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; choose a folder.")
-    if not data.is_dir():
-        return [data]
-    files = [path for path in data.iterdir() if path.suffix.lower() == ".csv" and path.is_file()]
-    if files := [path for path in files if not path.name.startswith(".")]:
-        return sorted(files)
-    raise DataError(f"{data}: there is no .csv file in this folder.")
+    if any(out.resolve() == file.parent.resolve() for file in files):
+        raise ConfigError(f"--out {out} is where the candles are; choose another folder, so that the two stay apart.")
+    return files
 
 
 def _read_quantiles(text: str) -> list[float]:

@@ -19,7 +19,9 @@ Run = Annotated[Path | None, _models("--run", help="A run's folder, {base_path}/
 Tokenizer = Annotated[str | None, _models("--tokenizer", help="Instead of --run: a tokenizer's folder or hub name …")]
 Model = Annotated[str | None, _models("--model", help="… and a base model's.")]
 
-Data = Annotated[Path | None, _series("--data", help="A CSV of candles, or a folder of them; by default the run's.")]
+Data = Annotated[
+    Path | None, _series("--data", help="A file of candles, a folder of them or a glob; by default the run's.")
+]
 Origin = Annotated[
     str, _series("--origin", help="The last known candle: a local time like '2024-04-02 10:10', or last.")
 ]

@@ -14,6 +14,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from kronos.config.schema import Config
+from kronos.config.section import UserPath
 from kronos.errors import ConfigError
 
 KeyPath = tuple[str, ...]
@@ -31,6 +32,19 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     path = Path(path)
     values, places = _read_yaml(path)
+    return _build(values, places, path, overrides)
+
+
+def build_config(values: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """Build a configuration without a file, from its sections and overrides.
+
+    Raises:
+        ConfigError: with all faults at once, a line each.
+    """
+    return _build(values, {}, Path("command line"), overrides)
+
+
+def _build(values: dict[str, Any], places: dict[KeyPath, str], path: Path, overrides: Sequence[str]) -> Config:
     for override in overrides:
         _apply_override(values, places, override)
     try:
@@ -126,7 +140,7 @@ def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override
         raise ConfigError(
             f"command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8."
         )
-    value = text if _is_text(keys) else _parse_value(text)
+    value = text if _is_text(keys) and not text.startswith("[") else _parse_value(text)
     section = values
     for key in keys[:-1]:
         section = section.setdefault(key, {})
@@ -149,7 +163,7 @@ def _is_text(keys: KeyPath) -> bool:
     if len(keys) != 2 or not (isinstance(section, type) and issubclass(section, BaseModel)):
         return False
     field = section.model_fields.get(keys[1])
-    return field is not None and field.annotation in (str, Path)
+    return field is not None and field.annotation in (str, Path, tuple[UserPath, ...])
 
 
 def _describe(details: ErrorDetails, places: dict[KeyPath, str], path: Path) -> str:

@@ -1,92 +1,15 @@
-"""The configuration's sections, one class each: the only place with defaults.
+"""The configuration's sections, one class each: with `data` and `section`, the only places with defaults.
 
 Every key of Kronos' own YAML files is here under its own name and does what it says.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    Strict,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationInfo, field_validator
 
-# true is not 1, and "32" is not 32.
-Integer = Annotated[int, Strict()]
-Number = Annotated[float, Strict()]
-
-
-def _fault(key: str, message: str) -> PydanticCustomError:
-    """A fault that only several values together have; key says where to look for it."""
-    return PydanticCustomError("cross_field", "{message}", {"key": key, "message": message})
-
-
-# ~ is the home folder.
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_empty(cls, values: Any) -> Any:
-        """Read a text or path key left blank as empty."""
-        if not isinstance(values, dict):
-            return values
-        texts = {key for key, field in cls.model_fields.items() if field.annotation in (str, Path)}
-        return {key: "" if value is None and key in texts else value for key, value in values.items()}
-
-
-class DataConfig(Section):
-    """`data`: which candles, how long a window is, how the rows are split."""
-
-    data_path: UserPath
-    lookback_window: Integer = Field(512, ge=2)
-    predict_window: Integer = Field(48, ge=1)
-    max_context: Integer = Field(512, ge=2)  # tokens that a forecast attends to
-    clip: Number = Field(5.0, gt=0)  # standard deviations
-    train_ratio: Number = Field(0.9, gt=0, le=1)
-    val_ratio: Number = Field(0.1, gt=0, le=1)
-    test_ratio: Number = Field(0.0, ge=0, le=1)
-
-    @field_validator("test_ratio")
-    @classmethod
-    def _ratios_add_up(cls, test_ratio: float, info: ValidationInfo) -> float:
-        others = [info.data[key] for key in ("train_ratio", "val_ratio") if key in info.data]
-        total = sum(others) + test_ratio
-        if len(others) == 2 and abs(total - 1) > 1e-6:
-            ratios = " + ".join(f"{ratio:g}" for ratio in (*others, test_ratio))
-            raise _fault(
-                "data.train_ratio", f"train_ratio + val_ratio + test_ratio must be 1, but {ratios} = {total:g}"
-            )
-        return test_ratio
-
-    @field_validator("max_context")
-    @classmethod
-    def _context_exceeds_horizon(cls, max_context: int, info: ValidationInfo) -> int:
-        predict_window = info.data.get("predict_window", 0)
-        if predict_window >= max_context:
-            raise _fault(
-                "data.predict_window",
-                f"predict_window ({predict_window}) must be shorter than max_context ({max_context}), "
-                "or a forecast would lose sight of its own history",
-            )
-        return max_context
-
-    @property
-    def window(self) -> int:
-        """Candles in a training window: lookback and horizon."""
-        return self.lookback_window + self.predict_window
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.config.section import Integer, Number, Section, UserPath, fault
 
 
 class TrainingConfig(Section):
@@ -112,7 +35,7 @@ class TrainingConfig(Section):
     def _batch_divides(cls, accumulation_steps: int, info: ValidationInfo) -> int:
         batch_size = info.data.get("batch_size", accumulation_steps)
         if batch_size % accumulation_steps:
-            raise _fault(
+            raise fault(
                 "training.accumulation_steps",
                 f"accumulation_steps ({accumulation_steps}) must divide batch_size ({batch_size}): "
                 "it is the number of equal parts a batch is computed in",
@@ -147,7 +70,7 @@ class ModelPathsConfig(Section):
     def _two_folders(cls, basemodel_save_name: str, info: ValidationInfo) -> str:
         names = [info.data.get("tokenizer_save_name", "tokenizer"), basemodel_save_name]
         if names[0] == names[1] or any(Path(name).name != name for name in names):
-            raise _fault(
+            raise fault(
                 "model_paths.basemodel_save_name",
                 f"tokenizer_save_name and basemodel_save_name must be two different plain folder names, got {names}",
             )
@@ -212,6 +135,7 @@ class Config(Section):
     """The whole configuration, resolved."""
 
     data: DataConfig
+    repairs: RepairsConfig = RepairsConfig()
     training: TrainingConfig = TrainingConfig()
     model_paths: ModelPathsConfig = ModelPathsConfig()
     experiment: ExperimentConfig = ExperimentConfig()
@@ -230,7 +154,7 @@ class Config(Section):
         sources = {"tokenizer": experiment.train_tokenizer, "predictor": experiment.train_basemodel}
         missing = [f"pretrained_{m}" for m, on in sources.items() if on and not getattr(model_paths, f"pretrained_{m}")]
         if missing:
-            raise _fault(
+            raise fault(
                 f"model_paths.{missing[0]}",
                 f"{' and '.join(missing)} missing from model_paths: a folder, a hub name such as NeoQuasar/Kronos-small or, "
                 "with experiment.pre_trained: false, a preset (demo, mini, small, base)",
@@ -239,7 +163,7 @@ class Config(Section):
             return experiment
         written = model_paths.stage_dir("tokenizer") / "best_model"
         if model_paths.finetuned_tokenizer != written:
-            raise _fault(
+            raise fault(
                 "model_paths.finetuned_tokenizer",
                 f"finetuned_tokenizer is {model_paths.finetuned_tokenizer}, but stage 1 writes {written}: "
                 'leave it empty (""), or set experiment.train_tokenizer: false to use that tokenizer as it is',

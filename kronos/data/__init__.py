@@ -1,7 +1,18 @@
-"""From a file of candles to batches of normalised windows."""
+"""From files of candles to batches of normalised windows."""
 
+from kronos.data.candle_set import CandleSet
+from kronos.data.load import load_candles, read_candles, read_frames
 from kronos.data.normalize import Statistics
-from kronos.data.read import Candles, read_candles
-from kronos.data.windows import Split, WindowDataset, split_rows
+from kronos.data.splits import Split, split_candles
+from kronos.data.windows import WindowDataset
 
-__all__ = ["Candles", "Split", "Statistics", "WindowDataset", "read_candles", "split_rows"]
+__all__ = [
+    "CandleSet",
+    "Split",
+    "Statistics",
+    "WindowDataset",
+    "load_candles",
+    "read_candles",
+    "read_frames",
+    "split_candles",
+]

@@ -1,223 +1,191 @@
-"""Read candles from a CSV file; whatever is wrong with it is said with its line."""
+"""Read files of candles as they stand, symbol by symbol; `check` says what is wrong with them and mends it."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kronos.candles import (
-    CANDLE_COLUMNS,
-    PRICE_COLUMNS,
-    TIMESTAMP_COLUMN,
-    Array,
-    Float32Array,
-    compute_calendar,
-    stack_columns,
-)
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, stack_columns
+from kronos.data.columns import SYMBOL, TIME, match_columns
+from kronos.data.sources import symbol_of
+from kronos.data.tables import Table, open_table
+from kronos.data.times import NOT_A_TIME, Clock, join_date_and_time
 from kronos.errors import DataError
 
-logger = logging.getLogger(__name__)
-
-FIRST_ROW_LINE = 2  # the header stands on line 1
-# Plain digits: how many stand for what. Seconds, milliseconds, … since 1970 in UTC, or a date written without separators.
-EPOCH_UNITS: dict[int, Literal["s", "ms", "us", "ns"]] = {
-    9: "s",
-    10: "s",
-    12: "ms",
-    13: "ms",
-    15: "us",
-    16: "us",
-    18: "ns",
-    19: "ns",
-}
-UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-DATE_FORMATS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2}|\d{4}|\d{6})?")
-ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+MICROSECOND = 1_000_000
 
 
 @dataclass(frozen=True)
-class Candles:
-    """One symbol's candles, oldest first.
+class RawSeries:
+    """One symbol's rows in the order of the file, nothing mended yet.
 
-    values: (N, 6) float32, open, high, low, close, volume, amount, in the file's units; each column contiguous.
-    calendar: (N, 5) float32, minute, hour, weekday, day, month.
-    timestamps: N local (exchange) times without a zone.
+    values: (N, 6) float32 as in the file, NaN where it is blank. local, instants: (N,) int64 microseconds since 1970,
+    the exchange's clock and the true time; the same array where the file has no zones. lines: (N,) where each row
+    stands, counted in unit. zoned: whether instants are true. notes: what was assumed in reading. modified: when the
+    file was written, seconds since 1970.
     """
 
-    values: Float32Array
-    calendar: Float32Array
-    timestamps: pd.DatetimeIndex
+    symbol: str
     source: str
+    values: Float32Array
+    local: Array
+    instants: Array
+    lines: Array
+    unit: str
+    zoned: bool
+    notes: tuple[str, ...]
+    modified: float
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return the candles as a frame in upstream's columns, indexed by timestamp."""
-        return pd.DataFrame(self.values, columns=list(CANDLE_COLUMNS), index=self.timestamps)
-
-    def content_hash(self) -> str:
-        """Return a SHA-256 of the values and times: the same candles, the same hash."""
-        times = self.timestamps.as_unit("ns").asi8
-        return hashlib.sha256(self.values.tobytes() + times.tobytes()).hexdigest()
+    def take(self, rows: Array) -> RawSeries:
+        """Return the rows that a mask or an index selects."""
+        local = self.local[rows]
+        instants = local if self.instants is self.local else self.instants[rows]
+        return replace(self, values=self.values[rows], local=local, instants=instants, lines=self.lines[rows])
 
 
-@dataclass(frozen=True)
-class _Table:
-    """The file's rows as text, and the line on which each stands."""
+class _Rows:
+    """Arrays that grow row by row without being copied as a whole."""
 
-    path: Path
-    frame: pd.DataFrame
-    lines: Array
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+        self._n = 0
 
-    def fault(self, row: int, message: str) -> DataError:
-        return DataError(f"{self.path}, line {self.lines[row]}: {message}")
+    def append(self, **pieces: Array) -> None:
+        stop = self._n + len(pieces["lines"])
+        for name, piece in pieces.items():
+            array = self._arrays.setdefault(name, np.empty((0, *piece.shape[1:]), piece.dtype))
+            if stop > len(array):
+                array.resize((stop + stop // 8, *array.shape[1:]), refcheck=False)
+            array[self._n : stop] = piece
+        self._n = stop
 
-    def note(self, message: str) -> None:
-        logger.info("%s: %s", self.path, message)
+    def finish(self) -> dict[str, Array]:
+        for array in self._arrays.values():
+            array.resize((self._n, *array.shape[1:]), refcheck=False)
+        return self._arrays
 
 
-def read_candles(path: Path) -> Candles:
-    """Read a CSV file with the columns timestamps, open, high, low, close and, where there are, volume and amount.
+def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawSeries]:
+    """Read one file: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
 
-    Columns may stand in any order; others are ignored. Absent volume is taken as 0, absent amount as
-    volume × mean(open, high, low, close); rows out of order are sorted. Each is logged.
+    Args:
+        path: a file with a column of times, open, high, low, close and, where there are, volume, amount and symbol.
+        columns: our name of a column to the file's, where it is not recognised.
+
+    Returns:
+        A series for each symbol, in order of appearance.
 
     Raises:
-        DataError: naming the file, the line and the value.
+        DataError: naming the file and, where it is one, the line.
     """
-    table = _read_table(path)
-    _check_columns(table)
-    local, instants = _parse_timestamps(table)
-    values = stack_columns({name: _to_numbers(table, name) for name in CANDLE_COLUMNS if name in table.frame})
-    order = _order_by_time(table, instants)
-    timestamps = pd.DatetimeIndex(local.iloc[order])
-    return Candles(np.asfortranarray(values[order], np.float32), compute_calendar(timestamps), timestamps, str(path))
-
-
-def _read_table(path: Path) -> _Table:
-    if not path.exists():
-        columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))
-        raise DataError(
-            f"{path}: no such file (looked in {Path.cwd()}); set data.data_path (--data) to a CSV with the columns {columns}."
-        )
-    if path.is_dir():
-        raise DataError(f"{path}: this is a folder; set data.data_path to a CSV file in it.")
-    try:
-        # Blank lines are kept until the rows have their line numbers.
-        frame = pd.read_csv(path, skip_blank_lines=False, dtype=str, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: the file is empty.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as CSV with UTF-8 encoding.") from None
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: not a well-formed CSV file: {str(error).strip()}") from None
-    except Exception as error:  # what decompressors raise has no common ancestor
-        raise DataError(f"{path}: cannot be read as CSV: {str(error).strip() or type(error).__name__}.") from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(f"{path}: the rows have more values than the header has columns.")
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
-    frame = frame.dropna(how="all")
-    return _Table(path, frame.reset_index(drop=True), frame.index.to_numpy() + FIRST_ROW_LINE)
-
-
-def _check_columns(table: _Table) -> None:
-    path, frame = table.path, table.frame
-    if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in frame]:
-        separator = next((mark for mark in ";\t|" if len(frame.columns) == 1 and mark in frame.columns[0]), None)
-        hint = f" It seems to be separated by {separator!r}; save it with commas." if separator else ""
-        raise DataError(f"{path}: column {', '.join(missing)} missing; the file has: {', '.join(frame.columns)}.{hint}")
-    known = (TIMESTAMP_COLUMN, *CANDLE_COLUMNS)
-    if twice := [name for name in known if f"{name}.1" in frame or (frame.columns == name).sum() > 1]:
-        raise DataError(f"{path}: column {', '.join(twice)} stands more than once; keep one.")
-    if frame.empty:
+    table = open_table(path)
+    matched = match_columns(table.names, columns or {}, path)
+    found, notes = matched.found, (*table.notes, *matched.notes)
+    texts = [found[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in found]
+    rows, clock, symbols = _Rows(), None, _Symbols()
+    for piece in table.read(texts):
+        frame = piece.rename(columns={theirs: ours for ours, theirs in found.items()})[list(found)]
+        blank = frame.isna().all(axis=1)
+        frame = frame[~blank] if blank.any() else frame
+        if frame.empty:
+            continue
+        lines = frame.index.to_numpy(np.int64) + table.first
+        times = _times_of(frame)
+        clock = clock or _recognise(times, table, int(lines[0]))
+        local, instants = clock.parse(times)
+        if (wrong := (local == NOT_A_TIME) | (instants == NOT_A_TIME)).any():
+            row = int(wrong.argmax())
+            raise DataError(f"{path}, {table.unit} {lines[row]}: {clock.fault(times, row)}")
+        pieces: dict[str, Array] = {"values": _to_candles(frame, table, lines), "lines": lines, "local": local}
+        if clock.zoned:
+            pieces["instants"] = instants
+        if SYMBOL in found:
+            pieces["symbol"] = symbols.encode(frame[SYMBOL], table, lines)
+        rows.append(**pieces)
+    if clock is None:
         raise DataError(f"{path}: the file has a header but no candles.")
-    if extra := [name for name in frame if name not in known]:
-        table.note(f"columns ignored: {', '.join(map(str, extra))}")
-    if "volume" not in frame:
-        table.note("no column volume; volume and amount are taken as 0")
-    elif "amount" not in frame:
-        table.note("no column amount; taken as volume × mean of open, high, low and close")
+    notes = (*notes, said) if (said := clock.describe()) else notes
+    return _split_by_symbol(path, table, rows.finish(), symbols, clock, notes)
 
 
-def _to_numbers(table: _Table, name: str) -> Array:
-    """Return a column as float64; prices must be there, a volume or amount left blank counts as 0."""
-    column = table.frame[name]
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-    blank = column.isna().to_numpy() & (name not in PRICE_COLUMNS)
-    wrong = ~(np.abs(numbers) <= np.finfo(np.float32).max) & ~blank
+def _times_of(frame: pd.DataFrame) -> Any:
+    return join_date_and_time(frame[TIMESTAMP_COLUMN], frame[TIME]) if TIME in frame else frame[TIMESTAMP_COLUMN]
+
+
+def _recognise(times: Any, table: Table, line: int) -> Clock:
+    try:
+        return Clock.recognise(times)
+    except DataError as error:
+        raise DataError(f"{table.path}, {table.unit} {line}: {error}") from None
+
+
+def _to_candles(frame: pd.DataFrame, table: Table, lines: Array) -> Float32Array:
+    """Return the six columns (N, 6); NaN for what is blank, infinity for what no float32 holds."""
+    numbers = {name: _to_numbers(frame[name], table, lines) for name in CANDLE_COLUMNS if name in frame}
+    blank = {name: np.isnan(numbers[name]) for name in ("volume", "amount") if name in numbers}
+    if "volume" in numbers and "amount" not in numbers:
+        # What is made up of a blank volume is not blank.
+        numbers["amount"] = np.nan_to_num(numbers["volume"]) * np.mean(
+            [numbers[name] for name in PRICE_COLUMNS], axis=0
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = stack_columns(numbers).astype(np.float32)
+    for name, mask in blank.items():
+        values[mask, 4 if name == "volume" else 5] = np.nan
+    return values
+
+
+def _to_numbers(column: Any, table: Table, lines: Array) -> Array:
+    if column.dtype.kind in "iuf":
+        numbers: Array = column.to_numpy(np.float64, na_value=np.nan)
+        return numbers
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = np.isnan(numbers) & column.notna().to_numpy() | (column.dtype.kind == "b")
     if wrong.any():
         row = int(wrong.argmax())
-        shown = "empty" if pd.isna(column[row]) else repr(column[row])
         more = f" ({wrong.sum() - 1:,} more such rows)" if wrong.sum() > 1 else ""
-        raise table.fault(row, f"{name} is {shown}, not a finite number{more}.")
-    if blank.any():
-        table.note(f"{name} is blank in {blank.sum():,} rows, taken as 0")
-    return np.where(blank, 0.0, numbers)
-
-
-def _parse_timestamps(table: _Table) -> tuple[pd.Series[pd.Timestamp], pd.Series[pd.Timestamp]]:
-    """Return local times without a zone, for the calendar, and instants, for the order of the rows."""
-    text = table.frame[TIMESTAMP_COLUMN].fillna("").str.strip()
-    zoned = text.str.contains(":.*" + ZONE_SUFFIX)
-    if zoned.any() and not zoned.all():
-        row = int((zoned != zoned[0]).to_numpy().argmax())
-        has = "has a" if zoned[row] else "has no"
-        raise table.fault(
-            row, f"timestamp {text[row]!r} {has} time zone, unlike the first row's; write all the same way."
+        value = str(column.iloc[row])
+        raise DataError(
+            f"{table.path}, {table.unit} {lines[row]}: {column.name} is {value[:40]!r}, not a number{more}; write it with "
+            "digits and a decimal point."
         )
-    if text.str.fullmatch(r"\d+(\.0*)?").all():
-        local = instants = _parse_digits(table, text.str.replace(r"\.0*$", "", regex=True))
-    elif zoned.all():
-        # The clock on the wall, as written, is what the calendar features and the sessions follow.
-        local = _to_datetime(text.str.replace(ZONE_SUFFIX, "", regex=True))
-        instants = _to_datetime(text, utc=True)
-    else:
-        local = instants = _to_datetime(text)
-    unreadable = (local.isna() | instants.isna()).to_numpy()
-    if unreadable.any():
-        row = int(unreadable.argmax())
-        accepted = "2024-06-18 11:15:00, 2024/6/18 11:15, or as seconds or milliseconds since 1970"
-        raise table.fault(row, f"timestamp {text[row]!r} cannot be read; write it like {accepted}.")
-    return local, instants
+    return numbers
 
 
-def _to_datetime(text: pd.Series[str], utc: bool = False) -> pd.Series[pd.Timestamp]:
-    # Year first only: 05/06/2024 is May in one country and June in the next.
-    return pd.to_datetime(text.where(text.str.match(r"\d{4}\D")), format="mixed", errors="coerce", utc=utc)
+class _Symbols:
+    """The symbols met, numbered in order of appearance."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+
+    def encode(self, column: Any, table: Table, lines: Array) -> Array:
+        codes, found = pd.factorize(column.astype("str").str.strip())
+        if (codes < 0).any():
+            line = lines[int((codes < 0).argmax())]
+            raise DataError(f"{table.path}, {table.unit} {line}: the symbol is blank; every row must name its own.")
+        numbers = [self.names.setdefault(str(name), len(self.names)) for name in found]
+        return np.asarray(numbers, np.int32)[codes]
 
 
-def _parse_digits(table: _Table, text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
-    """Parse timestamps of digits alone; all rows must be of the first one's kind, told by the number of digits."""
-    first = text[0]
-    if COMPACT_DATE.fullmatch(first):
-        return pd.to_datetime(text, format=DATE_FORMATS[len(first)], errors="coerce")
-    unit = EPOCH_UNITS.get(len(first))
-    if unit is None:
-        raise table.fault(0, f"timestamp {first!r} is neither seconds nor milliseconds since 1970, nor a date.")
-    table.note(f"timestamps read as {UNIT_NAMES[unit]} since 1970, in UTC")
-    same_unit = text.str.len().map(EPOCH_UNITS) == unit
-    numbers: pd.Series[float] = pd.to_numeric(text.where(same_unit))
-    return pd.to_datetime(numbers, unit=unit, errors="coerce")
-
-
-def _order_by_time(table: _Table, instants: pd.Series[pd.Timestamp]) -> Array:
-    """Return the order of the rows from oldest to newest; no two may stand at the same time."""
-    repeated = instants.duplicated().to_numpy()
-    if repeated.any():
-        row = int(repeated.argmax())
-        first = table.lines[int((instants == instants[row]).to_numpy().argmax())]
-        count = f"{repeated.sum():,} duplicate{'s' if repeated.sum() > 1 else ''} in all"
-        text = table.frame[TIMESTAMP_COLUMN][row]
-        raise table.fault(row, f"timestamp {text} stands already on line {first} ({count}); keep one.")
-    if not instants.is_monotonic_increasing:
-        table.note("rows were not in order of time; sorted")
-    return instants.argsort(kind="stable").to_numpy()
+def _split_by_symbol(
+    path: Path, table: Table, arrays: dict[str, Array], symbols: _Symbols, clock: Clock, notes: tuple[str, ...]
+) -> list[RawSeries]:
+    names = list(symbols.names) or [symbol_of(path)]
+    instants = arrays.get("instants", arrays["local"])
+    series = RawSeries(
+        *(names[0], str(path), arrays["values"], arrays["local"], instants, arrays["lines"], table.unit, clock.zoned),
+        *(notes, path.stat().st_mtime),
+    )
+    if len(names) == 1:
+        return [series]
+    order = np.argsort(arrays["symbol"], kind="stable")
+    ends = np.cumsum(np.bincount(arrays["symbol"]))
+    return [replace(series.take(rows), symbol=name) for name, rows in zip(names, np.split(order, ends[:-1]))]

@@ -1,13 +1,15 @@
 """Cutting a series at the origin of a forecast."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from kronos.data import read_candles
+from kronos.config.data import RepairsConfig
+from kronos.data import read_frames
+from kronos.data.findings import Finding, refuse_errors
 from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
 from kronos.forecast.inputs import MIN_ROWS, YEAR_FIRST, build_series
@@ -52,28 +54,51 @@ def cut_at_origin(frame: pd.DataFrame, origin: str, horizon: int, exchange: str 
 
 
 def cut_files(
-    paths: Sequence[Path], origin: str, lookback: int, horizon: int, exchange: str | None
+    paths: Sequence[Path],
+    origin: str,
+    lookback: int,
+    horizon: int,
+    exchange: str | None,
+    columns: Mapping[str, str] | None = None,
+    repairs: RepairsConfig | None = None,
 ) -> tuple[dict[str, Cut], list[str]]:
-    """Read files and cut each at the origin.
+    """Read files and cut each of their symbols at the origin.
 
     Returns:
-        The cuts by the file's stem, and what is wrong with the files that cannot be forecast from their lookback.
+        The cuts by symbol (without a symbol column, the file's name), and what is wrong with those that cannot be forecast
+        from their lookback.
     """
-    cuts, faults = {}, []
+    cuts: dict[str, Cut] = {}
+    faults = []
     for path in paths:
         try:
-            if path.stem in cuts:
-                raise DataError(f"{path}: another file is called {path.stem} too; rename one.")
-            frame = read_candles(path).to_frame()
-            try:
-                cut = cut_at_origin(frame, origin, horizon, exchange)
-            except DataError as error:
-                raise DataError(f"{path}: {error}") from None
-            build_series(str(path), cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
-            cuts[path.stem] = cut
+            frames = read_frames(path, columns, repairs)
         except DataError as error:
             faults.append(str(error))
+            continue
+        for symbol, frame, findings in frames:
+            name = str(path) if len(frames) == 1 else f"{path}, {symbol}"
+            try:
+                if symbol in cuts:
+                    raise DataError(f"{name}: another file is called {symbol} too; rename one.")
+                if frame.empty:
+                    refuse_errors(findings)
+                try:
+                    cut = cut_at_origin(frame, origin, horizon, exchange)
+                except DataError as error:
+                    raise DataError(f"{name}: {error}") from None
+                _refuse_errors_within(findings, cut.history.index[-lookback:][0], cut.future[-1])
+                build_series(name, cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
+                cuts[symbol] = cut
+            except DataError as error:
+                faults.append(str(error))
     return cuts, faults
+
+
+def _refuse_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:
+    """Refuse errors in what the forecast reads or is held against; older ones do not matter to it."""
+    start, stop = first.as_unit("us").value, last.as_unit("us").value
+    refuse_errors(each for each in findings if ((start <= each.at) & (each.at <= stop)).any())
 
 
 def _find(times: pd.Index, origin: str) -> int:

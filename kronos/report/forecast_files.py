@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,6 @@ from typing import Any, Literal
 import pandas as pd
 
 from kronos.candles import TIMESTAMP_COLUMN
-from kronos.errors import ConfigError
 from kronos.files import replacing
 from kronos.forecast import Forecast
 from kronos.forecast.origin import Cut
@@ -20,15 +20,6 @@ from kronos.report.scene import Rising
 TableFormat = Literal["csv", "parquet"]
 HISTORY_DRAWN = 3  # times the horizon
 MIN_HISTORY_DRAWN = 60  # candles
-
-
-def check_table_format(table_format: TableFormat) -> None:
-    """Raise a ConfigError where Parquet is asked for and nothing here can write it."""
-    if table_format == "parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise ConfigError("Parquet needs pyarrow: pip install pyarrow, or choose --format csv.") from None
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -55,15 +46,16 @@ def save_forecast(
     Returns:
         The files, by kind: table, paths, picture, page.
     """
-    files = {"table": folder / f"{forecast.name}_forecast.{table_format}"}
+    name = re.sub(r'[\\/:*?"<>|]', "-", forecast.name)  # BTC/USDT is no folder
+    files = {"table": folder / f"{name}_forecast.{table_format}"}
     write_table(forecast.to_frame(quantiles).rename_axis(TIMESTAMP_COLUMN), files["table"])
     if with_paths:
-        files["paths"] = folder / f"{forecast.name}_paths.{table_format}"
+        files["paths"] = folder / f"{name}_paths.{table_format}"
         write_table(forecast.paths_to_frame(), files["paths"])
     if with_pictures:
         files |= {
-            "picture": folder / f"{forecast.name}_forecast.png",
-            "page": folder / f"{forecast.name}_forecast.html",
+            "picture": folder / f"{name}_forecast.png",
+            "page": folder / f"{name}_forecast.html",
         }
         horizon = len(forecast.timestamps)
         history = cut.history[-max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN) :]

@@ -7,7 +7,7 @@ import numpy as np
 from accelerate import PartialState
 
 from kronos.config import Config
-from kronos.data import Split
+from kronos.data.splits import WindowStarts
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.forecast.coherence import Repairs
 from kronos.report.candle_plot import draw_forecast
@@ -28,7 +28,7 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
     if not config.report.n_origins:
         return []
     split = result.splits.get("test") or result.splits["val"]
-    origins = choose_origins(split, config.data.lookback_window, config.report.n_origins)
+    origins = choose_origins(split.starts, config.data.lookback_window, config.report.n_origins)
     tokenizer, model = load_models(config)
     predictor = KronosPredictor(
         model,
@@ -40,42 +40,43 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
     logger.info(
         "forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, config.report.n_paths
     )
-    frame = result.candles.to_frame()
     lookback, horizon = config.data.lookback_window, config.data.predict_window
-    windows = [frame[origin - lookback + 1 : origin + 1 + horizon] for origin in origins]
-    usable = [window for window in windows if window.index.is_monotonic_increasing and window.index.is_unique]
+    windows = [result.candles.frame(origin - lookback + 1, origin + 1 + horizon) for origin in origins]
+    many = len(result.candles.symbols) > 1
+    symbols = [f"{result.candles.symbol_at(origin).symbol} · " if many else "" for origin in origins]
+    usable = [i for i, window in enumerate(windows) if window.index.is_monotonic_increasing and window.index.is_unique]
     if len(usable) < len(windows):
         logger.warning(
             "%d of %d forecasts left out: clocks are put back there", len(windows) - len(usable), len(windows)
         )
     if not usable:
         return []
-    histories, truths = [window[:lookback] for window in usable], [window[lookback:] for window in usable]
+    windows, symbols = [windows[i] for i in usable], [symbols[i] for i in usable]
+    histories, truths = [window[:lookback] for window in windows], [window[lookback:] for window in windows]
     forecasts = predictor.forecast_batch(
         histories,
         y_timestamp_list=[truth.index for truth in truths],
         n_paths=config.report.n_paths,
         sampling=Sampling(config.report.temperature, top_p=config.report.top_p),
         seed=config.training.seed,
-        names=[f"{history.index[-1]:%Y-%m-%d %H:%M}" for history in histories],
+        names=[f"{symbol}{history.index[-1]:%Y-%m-%d %H:%M}" for symbol, history in zip(symbols, histories)],
     )
     logger.info("%s", Repairs.total(forecast.repairs for forecast in forecasts if forecast.repairs))
     folder = config.model_paths.base_save_path / "report"
     for earlier in folder.glob("forecast_*.png"):
         earlier.unlink()
     paths = []
-    for n, (history, truth, forecast) in enumerate(zip(histories, truths, forecasts), start=1):
+    for n, (history, truth, forecast, symbol) in enumerate(zip(histories, truths, forecasts, symbols), start=1):
         paths.append(folder / f"forecast_{n}.png")
         title = (
-            f"{config.model_paths.exp_name} · {horizon} candles from {history.index[-1]:%Y-%m-%d %H:%M} "
+            f"{config.model_paths.exp_name} · {symbol}{horizon} candles from {history.index[-1]:%Y-%m-%d %H:%M} "
             f"({split.name} split)"
         )
         draw_forecast(history[-HISTORY_DRAWN * horizon :], forecast, truth, paths[-1], title, config.report.rising)
     return paths
 
 
-def choose_origins(split: Split, lookback: int, n_origins: int) -> list[int]:
-    """Return up to n_origins rows, spread evenly over the split, from which its windows forecast."""
-    starts = split.window_starts
+def choose_origins(starts: WindowStarts, lookback: int, n_origins: int) -> list[int]:
+    """Return up to n_origins rows, spread evenly over a split, from which its windows forecast."""
     chosen = np.unique(np.linspace(0, len(starts) - 1, n_origins).round().astype(int))
     return [starts[i] + lookback - 1 for i in chosen]

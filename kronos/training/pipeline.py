@@ -5,21 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from accelerate import PartialState
 from accelerate.utils import set_seed
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
-from kronos.data import Candles, Split, WindowDataset, read_candles, split_rows
-from kronos.data.windows import SplitName
+from kronos.data import CandleSet, Split, WindowDataset, split_candles
+from kronos.data.audit import audit_candles, audit_to_json, describe_splits
+from kronos.data.load import Audited
+from kronos.data.splits import SplitName
 from kronos.errors import ConfigError
+from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
 from kronos.training.arguments import StageName
 from kronos.training.record import StageRecord, collect_settings
 from kronos.training.saved_run import find_tokenizer
-from kronos.training.stage import Stage, TokenInputs, candle_inputs, run_stage
+from kronos.training.stage import Stage, TokenInputs, candle_inputs, rank_0_first, run_stage
 
 logger = logging.getLogger(__name__)
+
+AUDIT_NAME = "data.json"
 
 Model = TypeVar("Model", bound=PretrainedModel)
 
@@ -28,7 +34,7 @@ Model = TypeVar("Model", bound=PretrainedModel)
 class RunResult:
     """What a run was made from, and its stages' records."""
 
-    candles: Candles
+    candles: CandleSet
     splits: dict[SplitName, Split]
     records: dict[StageName, StageRecord]
 
@@ -47,15 +53,21 @@ def run_pipeline(config: Config, skip_existing: bool) -> RunResult:
     on = config.experiment
     if not (on.train_tokenizer or on.train_basemodel):
         raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
-    candles = read_candles(config.data.data_path)
-    splits = split_rows(len(candles), config.data, candles.source)
-    windows = {name: WindowDataset(candles, split.window_starts, config.data) for name, split in splits.items()}
-    _describe(candles, splits, windows)
+    audited = _load_candles(config)
+    candles = audited.candles
+    splits = split_candles(candles, config.data)
+    for line in describe_splits(candles, splits):
+        logger.info("%s", line)
+    windows = {
+        name: WindowDataset(candles, split.starts, config.data, split.symbol_bounds) for name, split in splits.items()
+    }
     tokenizer = (
         _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
     )
     base_model = _build_base_model(config) if on.train_basemodel else None
     check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
+    if PartialState().is_main_process:
+        write_json(config.model_paths.base_save_path / AUDIT_NAME, audit_to_json(audited))
     records: dict[StageName, StageRecord] = {}
     if on.train_tokenizer:
         stage = _build_stage("tokenizer", config, candles, windows, tokenizer)
@@ -71,10 +83,18 @@ def run_pipeline(config: Config, skip_existing: bool) -> RunResult:
     return RunResult(candles, splits, records)
 
 
+def _load_candles(config: Config) -> Audited:
+    """Load and audit the candles; rank 0 first, which leaves large ones on disk for the others to map."""
+    with rank_0_first() as is_rank_0:
+        if is_rank_0:
+            audited = audit_candles(config)
+    return audited if is_rank_0 else audit_candles(config)
+
+
 def _build_stage(
     name: StageName,
     config: Config,
-    candles: Candles,
+    candles: CandleSet,
     windows: dict[SplitName, WindowDataset],
     model: PretrainedModel,
     tokenizer: KronosTokenizer | None = None,
@@ -128,13 +148,3 @@ def _build(
         return model_class.from_config(preset or {}, source)
     config_file = locate_file(source, "config.json")
     return model_class.from_config(read_model_config(config_file), config_file)
-
-
-def _describe(candles: Candles, splits: dict[SplitName, Split], windows: dict[SplitName, WindowDataset]) -> None:
-    first, last = candles.timestamps[0], candles.timestamps[-1]
-    logger.info("%s: %s candles, %s to %s", candles.source, f"{len(candles):,}", first, last)
-    for name, split in splits.items():
-        logger.info(
-            "  %-5s  rows %s, %s windows",
-            *(name, f"{split.start:,}–{split.stop - 1:,}", f"{len(windows[name]):,}"),
-        )

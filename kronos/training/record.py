@@ -7,7 +7,7 @@ from accelerate import PartialState
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kronos.config import Config
-from kronos.data import Candles
+from kronos.data import CandleSet
 from kronos.errors import CheckpointError
 from kronos.files import write_json
 from kronos.training.arguments import StageName
@@ -56,7 +56,7 @@ class StageRecord(BaseModel):
             ) from None
 
 
-def collect_settings(config: Config, stage: StageName, candles: Candles) -> dict[str, Any]:
+def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> dict[str, Any]:
     """Collect what determines a stage's result, by YAML name, to tell whether two runs are the same."""
     own, other = ("tokenizer", "predictor") if stage == "tokenizer" else ("predictor", "tokenizer")
     without_effect = {
@@ -70,7 +70,8 @@ def collect_settings(config: Config, stage: StageName, candles: Candles) -> dict
             f"{other}_learning_rate",
             "basemodel_epochs" if stage == "tokenizer" else "tokenizer_epochs",
         },
-        "data": {"data_path", "max_context"},
+        "data": {"data_path", "columns", "max_context", "cache_dir"},
+        "repairs": set(),
     }
     settings: dict[str, Any] = {
         f"{section}.{key}": value

@@ -28,6 +28,7 @@ from kronos.model.pretrained import PretrainedModel
 from kronos.training.arguments import StageName, build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.record import StageRecord, describe_differences
+from kronos.training.sampler import count_windows
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
 
 logger = logging.getLogger(__name__)
@@ -122,11 +123,12 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None) -> StageRecord
             write_text(folder / "config.yaml", dump_config(config))
     best_model = BestModelCallback(stage.folder, start_record)
     first_step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    steps_an_epoch = len(stage.train) // _global_batch(config)
+    steps_an_epoch = count_windows(stage.train, config.data) // _global_batch(config)
     # At the end of an epoch a checkpoint may have been written before the validation that belongs there.
     evaluate_first = first_step % steps_an_epoch == 0
     trainer = KronosTrainer(
         prepare_batch=stage.prepare_batch,
+        data_config=config.data,
         model=stage.model,
         args=build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first),
         train_dataset=stage.train,
@@ -154,12 +156,13 @@ def _global_batch(config: Config) -> int:
 
 def _check_batch_fits(config: Config, stage: Stage) -> None:
     needed = _global_batch(config)
-    if len(stage.train) < needed:
+    if (n_windows := count_windows(stage.train, config.data)) < needed:
         ranks = PartialState().num_processes
         shared = f" on each of {ranks} processes" if ranks > 1 else ""
         raise DataError(
-            f"training.batch_size is {config.training.batch_size}{shared}, but there are only {len(stage.train)} train "
-            f"windows: set training.batch_size to at most {max(len(stage.train) // ranks, 1)}, or give more candles."
+            f"training.batch_size is {config.training.batch_size}{shared}, but there are only {n_windows} train windows: "
+            f"set training.batch_size to at most {max(n_windows // ranks, 1)}, or give more candles or a smaller "
+            "data.train_stride."
         )
 
 
@@ -242,8 +245,13 @@ def _announce(stage: Stage, trainer: KronosTrainer) -> None:
     n_processes = trainer.args.world_size
     n_parameters = sum(parameter.numel() for parameter in stage.model.parameters())
     logger.info(
-        "%s  %s parameters, %s train windows, %s validation windows, %d process%s on %s",
-        *(stage.name, f"{n_parameters:,}", f"{len(stage.train):,}", f"{len(stage.val):,}"),
+        "%s  %s parameters, %s train windows an epoch, %s validation windows, %d process%s on %s",
+        *(
+            stage.name,
+            f"{n_parameters:,}",
+            f"{count_windows(stage.train, trainer.data_config):,}",
+            f"{len(stage.val):,}",
+        ),
         *(n_processes, "es" if n_processes > 1 else "", trainer.args.device.type),
     )
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
+from kronos.config.data import DataConfig
 from kronos.data import WindowDataset
 from kronos.errors import KronosError
+from kronos.training.sampler import WindowSampler
 
 Batch = dict[str, Tensor]
 # From a batch of windows to the model's inputs; the step is None in validation.
@@ -25,21 +27,18 @@ class KronosTrainer(Trainer):
     model: nn.Module
     train_dataset: WindowDataset
 
-    def __init__(self, *, prepare_batch: PrepareBatch, **kwargs: Any) -> None:
+    def __init__(self, *, prepare_batch: PrepareBatch, data_config: DataConfig, **kwargs: Any) -> None:
         self._prepare_batch = prepare_batch
+        self.data_config = data_config
         super().__init__(**kwargs)
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:
         batch = super()._prepare_inputs(inputs)
         return self._prepare_batch(batch, self.state.global_step if self.model.training else None)
 
-    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> RandomSampler:
-        """Draw whole batches only, so that an epoch has the same steps however a batch is split over ranks and parts.
-
-        The windows left over differ from epoch to epoch. (The Trainer's drop_last would cut the validation too.)
-        """
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return RandomSampler(self.train_dataset, num_samples=len(self.train_dataset) // batch * batch)
+        return WindowSampler(self.train_dataset, self.data_config, batch, self.args.seed)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Decay the weights of linear layers only; the Trainer's own rule would miss our norms and embeddings."""

@@ -43,7 +43,7 @@ def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
     result = invoke(*MODELS, "--data", candles, *SMALL, "--out", out)
     assert result.exit_code == 0, result.output
     table = pd.read_csv(out / "600977_forecast.csv", index_col="timestamps", parse_dates=True)
-    last = read_candles(candles).timestamps[-1]
+    last = read_candles(candles).index[-1]
     assert list(table.index) == list(pd.date_range(last, periods=7, freq="5min")[1:])
     assert {"close", "close_q0.05", "close_q0.95", "volume_q0.5", "probability_up"} <= set(table)
     assert (table["close_q0.05"] <= table["close_q0.95"]).all()
@@ -62,7 +62,7 @@ def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
 
 
 def test_json_is_all_there_is_on_stdout(candles: Path, out: Path) -> None:
-    origin = read_candles(candles).timestamps[100]
+    origin = read_candles(candles).index[100]
     options = ("--origin", origin, "--quantiles", "0.5,0.1", "--no-pictures", "--save-paths", "--json", "--out", out)
     result = invoke(*MODELS, "--data", candles, *SMALL, *options)
     assert result.exit_code == 0, result.output
@@ -70,7 +70,7 @@ def test_json_is_all_there_is_on_stdout(candles: Path, out: Path) -> None:
     assert parsed["errors"] == []
     (forecast,) = parsed["forecasts"]
     assert forecast["name"] == "600977" and forecast["origin"] == origin.isoformat()
-    assert forecast["timestamps"] == [time.isoformat() for time in read_candles(candles).timestamps[101:107]]
+    assert forecast["timestamps"] == [time.isoformat() for time in read_candles(candles).index[101:107]]
     assert list(forecast["quantiles"]) == ["0.1", "0.5"] and len(forecast["quantiles"]["0.1"]["close"]) == 6
     assert len(forecast["truth"]["close"]) == 6
     assert set(forecast["files"]) == {"table", "paths"} and forecast["repairs"]["n_candles"] == 24
@@ -177,7 +177,7 @@ def test_every_setting_of_sampling_and_of_the_run_is_heeded(tiny_config: Path, c
 
 
 def test_few_candles_before_the_origin_are_said(candles: Path, out: Path) -> None:
-    origin = read_candles(candles).timestamps[9]
+    origin = read_candles(candles).index[9]
     result = invoke(*MODELS, "--data", candles, *SMALL, "--origin", origin, "--no-pictures", "--out", out)
     assert (
         result.exit_code == 0 and "600977: 10 candles up to the origin, fewer than the lookback of 30" in result.output

@@ -122,7 +122,11 @@ def test_scientific_notation_is_a_number(tmp_path: Path, text: str) -> None:
 
 def test_override_wins_and_reaches_sections_the_file_lacks(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL, "data.data_path=other.csv", "training.batch_size=8", "device.use_cuda=false")
-    assert (str(config.data.data_path), config.training.batch_size, config.device.use_cuda) == ("other.csv", 8, False)
+    assert (config.data.data_path, config.training.batch_size, config.device.use_cuda) == (
+        (Path("other.csv"),),
+        8,
+        False,
+    )
 
 
 def test_all_faults_at_once_with_place_and_suggestion(tmp_path: Path) -> None:
@@ -194,9 +198,9 @@ def test_overrides_of_texts_are_taken_as_they_stand(tmp_path: Path) -> None:
     config = load(
         tmp_path, MINIMAL, "model_paths.exp_name=000001", "data.data_path=my #1.csv", "experiment.description=a: b"
     )
-    assert (config.model_paths.exp_name, str(config.data.data_path), config.experiment.description) == (
+    assert (config.model_paths.exp_name, config.data.data_path, config.experiment.description) == (
         "000001",
-        "my #1.csv",
+        (Path("my #1.csv"),),
         "a: b",
     )
 

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from kronos.candles import compute_calendar
-from kronos.config.schema import DataConfig
-from kronos.data import Candles, Statistics, WindowDataset, split_rows
+from kronos.config.data import DataConfig
+from kronos.data import CandleSet, Statistics, WindowDataset, split_candles
+from kronos.data.candle_set import SymbolRows, compute_small_calendar
+from kronos.data.splits import WindowStarts
 from kronos.data.windows import keep_batch
 from kronos.errors import DataError
 
@@ -26,16 +28,21 @@ def make_config(lookback: int = 10, horizon: int = 4, train: float = 0.6, val: f
     )
 
 
-def make_candles(n_rows: int = 100, seed: int = 0) -> Candles:
+def make_candles(n_rows: int = 100, seed: int = 0, **symbol: object) -> CandleSet:
     generator = np.random.default_rng(seed)
     values = (10 + generator.standard_normal((n_rows, 6)).cumsum(0)).astype(np.float32)
-    timestamps = pd.date_range("2024-06-18 09:35", periods=n_rows, freq="5min")
-    return Candles(values, compute_calendar(timestamps), timestamps, "made")
+    instants = pd.date_range("2024-06-18 09:35", periods=n_rows, freq="5min").as_unit("us").asi8
+    rows = SymbolRows("made", "made", 0, n_rows, 300_000_000, 288, True, 0, offset_rows=(0,), offsets=(0,))
+    return CandleSet(values, instants, compute_small_calendar(instants), (replace(rows, **symbol),))
+
+
+def starts(rows: range) -> WindowStarts:
+    return WindowStarts.from_rows(rows)
 
 
 def test_a_batch_is_what_a_row_loop_would_give() -> None:
     candles, config = make_candles(), make_config()
-    batch = WindowDataset(candles, range(3, 60, 2), config).__getitems__([0, 5, 20])
+    batch = WindowDataset(candles, starts(range(3, 60, 2)), config).__getitems__([0, 5, 20])
     for i, start in enumerate([3, 13, 43]):
         window = candles.values[start : start + 14].astype(np.float64)
         mean, std = window[:10].mean(0), window[:10].std(0)
@@ -47,7 +54,7 @@ def test_a_batch_is_what_a_row_loop_would_give() -> None:
 
 
 def test_one_item_and_workers_give_the_same() -> None:
-    dataset = WindowDataset(make_candles(), range(30), make_config())
+    dataset = WindowDataset(make_candles(), starts(range(30)), make_config())
     torch.testing.assert_close(dataset[7]["candles"], dataset.__getitems__([6, 7])["candles"][1])
     for n_workers in (0, 2):
         batches = list(DataLoader(dataset, batch_size=8, collate_fn=keep_batch, num_workers=n_workers))
@@ -60,8 +67,10 @@ def test_a_perturbed_future_leaves_the_lookback_bit_identical(start: int, scale:
     candles, config = make_candles(), make_config()
     perturbed = candles.values.copy()
     perturbed[start + 10 :, column] += np.float32(scale)
-    other = Candles(perturbed, candles.calendar, candles.timestamps, "made")
-    before, after = (WindowDataset(c, range(start, start + 1), config)[0]["candles"][:10] for c in (candles, other))
+    other = replace(candles, values=perturbed)
+    before, after = (
+        WindowDataset(c, starts(range(start, start + 1)), config)[0]["candles"][:10] for c in (candles, other)
+    )
     assert torch.equal(before, after)
 
 
@@ -75,23 +84,24 @@ def test_a_perturbed_future_leaves_the_lookback_bit_identical(start: int, scale:
 def test_no_horizon_leaves_its_split(n_rows: int, lookback: int, horizon: int, train: float, val: float) -> None:
     config = make_config(lookback, horizon, train, val)
     try:
-        splits = split_rows(n_rows, config, "made")
+        splits = split_candles(make_candles(n_rows), config)
     except DataError as error:
         assert str(n_rows) in str(error)
         return
-    assert [split.start for split in splits.values()][1:] == [split.stop for split in splits.values()][:-1]
-    assert splits["test"].stop == n_rows
+    assert sum(split.rows for split in splits.values()) == n_rows
+    begin = 0
     for name, split in splits.items():
-        first, last = split.window_starts[0], split.window_starts[-1]
-        assert first >= (0 if name == "train" else split.start - lookback)
-        assert first + lookback >= split.start  # the horizon begins within the split
-        assert last + lookback + horizon == split.stop  # and ends within it, the last row used
-    assert splits["train"].window_starts[-1] + config.window <= splits["val"].start
+        first, last = split.starts[0], split.starts[-1]
+        assert first >= (0 if name == "train" else begin - lookback)
+        assert first + lookback >= begin  # the horizon begins within the split
+        begin += split.rows
+        assert last + lookback + horizon == begin  # and ends within it, the last row used
+    assert splits["train"].starts[-1] + config.window <= splits["train"].rows
 
 
 def test_a_validation_lookback_reaches_back_into_train_rows() -> None:
-    splits = split_rows(100, make_config(lookback=30), "made")
-    assert splits["val"].window_starts[0] == 60 - 30
+    splits = split_candles(make_candles(), make_config(lookback=30))
+    assert splits["val"].starts[0] == 60 - 30
 
 
 @pytest.mark.parametrize(
@@ -104,27 +114,27 @@ def test_a_validation_lookback_reaches_back_into_train_rows() -> None:
 )
 def test_too_few_rows(n_rows: int, words: str | None) -> None:
     if words is None:
-        split_rows(n_rows, make_config(), "made")
+        split_candles(make_candles(n_rows), make_config())
     else:
         with pytest.raises(DataError, match=words):
-            split_rows(n_rows, make_config(), "made")
+            split_candles(make_candles(n_rows), make_config())
 
 
 def test_too_few_validation_rows() -> None:
     with pytest.raises(DataError, match=r"val gets 3 \(val_ratio 0.03\), but it needs at least 4 .* at least \d+ rows"):
-        split_rows(100, make_config(train=0.67, val=0.03), "made")
+        split_candles(make_candles(100), make_config(train=0.67, val=0.03))
 
 
 @given(n_rows=st.integers(1, 60), val=st.sampled_from([0.02, 0.1, 0.25]), train=st.sampled_from([0.5, 0.7]))
 def test_the_number_of_rows_asked_for_is_enough_and_no_more(n_rows: int, val: float, train: float) -> None:
     config = make_config(train=train, val=val)
     try:
-        split_rows(n_rows, config, "made")
+        split_candles(make_candles(n_rows), config)
     except DataError as error:
         enough = int(re.search(r"at least (\d+) rows", str(error))[1])
-        split_rows(enough, config, "made")
+        split_candles(make_candles(enough), config)
         with pytest.raises(DataError):
-            split_rows(enough - 1, config, "made")
+            split_candles(make_candles(enough - 1), config)
 
 
 def test_statistics_round_trip_and_published_epsilon() -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from kronos.config import load_config
-from kronos.data import read_candles, split_rows
+from kronos.data import load_candles, split_candles
 from kronos.model import Kronos, KronosTokenizer
 from kronos.report.candle_plot import draw_forecast
 from kronos.report.run_report import choose_origins, draw_held_out_forecasts
@@ -127,24 +127,21 @@ def test_title_is_shown_as_it_is_and_not_cut_off(figures: list[Figure], tmp_path
 
 def test_origins_are_spread_over_the_split_and_know_only_what_came_before(tiny_config: Path) -> None:
     config = load_config(tiny_config)
-    candles = read_candles(config.data.data_path)
-    split = split_rows(len(candles), config.data, "made")["test"]
-    origins = choose_origins(split, config.data.lookback_window, 3)
-    assert origins[0] == split.start - 1 and origins[-1] == split.stop - 1 - config.data.predict_window
-    assert len(choose_origins(split, config.data.lookback_window, 100)) == len(split.window_starts)
-    assert candles.to_frame().index.equals(candles.timestamps)
+    candles, _ = load_candles(config.data, config.repairs)
+    split = split_candles(candles, config.data)["test"]
+    origins = choose_origins(split.starts, config.data.lookback_window, 3)
+    assert origins[0] == len(candles) - split.rows - 1 and origins[-1] == len(candles) - 1 - config.data.predict_window
+    assert len(choose_origins(split.starts, config.data.lookback_window, 100)) == len(split)
 
 
 def test_forecasts_over_clocks_put_back_are_left_out(
     tiny_config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = load_config(tiny_config)
-    candles = read_candles(config.data.data_path)
-    splits = split_rows(len(candles), config.data, "made")
-    first = splits["test"].window_starts[0]
-    times = candles.timestamps.to_series().reset_index(drop=True)
-    times[first + 3 :] -= pd.Timedelta("1h")
-    moved = replace(candles, timestamps=pd.DatetimeIndex(times))
+    candles, _ = load_candles(config.data, config.repairs)
+    splits = split_candles(candles, config.data)
+    changed = replace(candles.symbols[0], offset_rows=(0, splits["test"].starts[0] + 3), offsets=(0, -3_600_000_000))
+    moved = replace(candles, symbols=(changed,))
     models = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), Kronos.from_pretrained(GOLDEN / "predictor")
     monkeypatch.setattr("kronos.report.run_report.load_models", lambda config: models)
     pictures = draw_held_out_forecasts(config, RunResult(moved, splits, {}))

@@ -280,7 +280,7 @@ def test_validation_counts_each_window_once(tiny_config: Path, run_dir: Path) ->
     """17 validation windows in batches of 16: the average is over windows, not over batches."""
     result = run(tiny_config, stages=["tokenizer"])
     config: Config = load_config(tiny_config)
-    windows = WindowDataset(result.candles, result.splits["val"].window_starts, config.data)
+    windows = WindowDataset(result.candles, result.splits["val"].starts, config.data)
     tokenizer = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
     with torch.no_grad():
         loss = tokenizer(windows.__getitems__(range(len(windows)))["candles"]).window_loss.double().mean()

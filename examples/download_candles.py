@@ -1,0 +1,285 @@
+"""Download candles as CSV files that train_sequential.py reads, one a symbol: data/600977_5m.csv.
+
+    python examples/download_candles.py akshare 600977 --interval 5m --out data/
+    python examples/download_candles.py yfinance AAPL MSFT --interval 1d --start 2018-01-01 --out data/
+    python examples/download_candles.py ccxt BTC/USDT --exchange binance --interval 5m --start 2024-01-01 --out data/
+
+What the sources mean by a candle differs, and is left as it is:
+
+              timestamps                          volume                amount
+    akshare   a candle's end, Shanghai's clock    lots of 100 shares    yuan
+    yfinance  its start, the exchange's clock     shares                absent
+    ccxt      its start, UTC                      the base currency     absent
+
+akshare asks East Money, yfinance asks Yahoo; their daily candles bear the date alone. Adjustment changes akshare's
+prices, not volume or amount; Yahoo's prices and volumes are adjusted for splits in any case.
+"""
+
+import difflib
+import importlib
+import logging
+import re
+import sys
+import textwrap
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import pandas as pd
+import typer
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.cli.environment import errors_reported, run_command, start_logging
+from kronos.errors import ConfigError, DataError, KronosError
+from kronos.files import replacing
+
+logger = logging.getLogger("kronos.download")
+
+RETRY_AFTER_SECONDS = (1, 3)
+A_DAY = pd.Timedelta(1, "D")
+SHANGHAI_DAY = pd.Timedelta(15.5, "h")  # until half an hour after the close there is trade at the closing price
+UNITS = {"m": pd.Timedelta(1, "min"), "h": pd.Timedelta(1, "h"), "d": A_DAY, "w": 7 * A_DAY}
+AKSHARE_PERIODS = {"1m": "1", "5m": "5", "15m": "15", "30m": "30", "60m": "60", "1h": "60", "1d": "daily"}
+AKSHARE_COLUMNS = ("开盘", "最高", "最低", "收盘", "成交量", "成交额")  # in our order; 换手率 is a rate, not an amount
+NOTHING = "there are no such candles; are symbol and dates right?"
+PROXY = "Check the network and the proxy (HTTPS_PROXY)"
+ADJUST_HELP = """Take dividends and splits, which are jumps, out of the prices? auto: hfq for akshare, Yahoo's way for
+yfinance, no for coins. hfq (后复权) leaves the oldest prices and lifts later ones; qfq (前复权) leaves today's, so that
+old ones change with each dividend and may fall below 0."""
+DAY_OPTION = typer.Option(formats=["%Y-%m-%d"], help="First and last day; by default all (ccxt: the newest page).")
+
+Source = Literal["akshare", "yfinance", "ccxt"]
+Rows = list[list[float]]
+Download = tuple[pd.DataFrame, pd.Series]  # candles, and when each is finished
+Fetch = Callable[[str], Download]  # of a symbol
+
+
+class Wanted(NamedTuple):
+    interval: str
+    length: pd.Timedelta
+    start: pd.Timestamp | None  # a day
+    end: pd.Timestamp  # a day, included
+    adjust: str
+    exchange: str
+
+
+class Service(NamedTuple):
+    name: str
+    unreachable: tuple[type[Exception], ...]  # what its library raises when it is out of reach, or wants no more
+    refusals: tuple[type[Exception], ...]  # and what when it has no such candles
+    advice: str
+
+    def ask(self, call: Callable[[], Any]) -> Any:
+        """Call, three times if need be. A DataError is about this symbol, a bare KronosError about all."""
+        for pause in (*RETRY_AFTER_SECONDS, None):
+            try:
+                return call()
+            except self.unreachable as error:
+                if getattr(getattr(error, "response", None), "status_code", None) == 404:  # yfinance
+                    raise DataError(NOTHING) from None
+                if pause is None:
+                    reason = f"{self.name} cannot be reached, or refuses: {shorten(error)}"
+                    raise KronosError(f"{reason}. {self.advice}") from None
+                time.sleep(pause)
+            except self.refusals as error:
+                raise DataError(f"{NOTHING} {self.name} says {shorten(error)}.") from None
+
+
+def shorten(error: Exception) -> str:
+    text = str(error).rpartition("Caused by ")[2]  # urllib3 says at length what it was doing, and then why it could not
+    return textwrap.shorten(f"{type(error).__name__}: {text}", 200, placeholder=" …").rstrip(".")
+
+
+def load_library(name: str) -> Any:
+    try:
+        library = importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(f"{name} cannot be imported ({error}): pip install {name}") from None
+    warnings.filterwarnings("ignore", module=rf"{name}\b")  # about its own inside; yfinance sets filters when imported
+    return library
+
+
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    if value not in (known := list(choices)):
+        near = difflib.get_close_matches(value, known) or known[:20]
+        raise ConfigError(f"{what} {value} is not known; is it one of {', '.join(near)}?")
+
+
+def from_akshare(frame: pd.DataFrame) -> pd.DataFrame:
+    """What stock_zh_a_hist (日期) and stock_zh_a_hist_min_em (时间) answer, in our columns; times have no zone."""
+    times = pd.to_datetime(frame["日期" if "日期" in frame else "时间"])
+    columns = {name: frame[theirs] for name, theirs in zip(CANDLE_COLUMNS, AKSHARE_COLUMNS)}
+    return pd.DataFrame({TIMESTAMP_COLUMN: times, **columns})
+
+
+def open_akshare(wanted: Wanted) -> Fetch:
+    check_choice("--interval", wanted.interval, AKSHARE_PERIODS)
+    period = AKSHARE_PERIODS[wanted.interval]
+    if period == "1" and wanted.adjust in ("qfq", "hfq"):
+        raise ConfigError("East Money's 1-minute candles, of the last five days, are not adjusted; leave out --adjust.")
+    library = load_library("akshare")
+    # It takes answers apart without looking: for an unknown symbol it raises any of the three.
+    refusals, advice = (TypeError, ValueError, KeyError), f"{PROXY}; after many requests, wait some minutes."
+    service = Service("East Money (akshare)", (OSError,), refusals, advice)
+    call, day, after = library.stock_zh_a_hist_min_em, "%Y-%m-%d", pd.Timedelta(0)
+    if period == "daily":
+        call, day, after = library.stock_zh_a_hist, "%Y%m%d", SHANGHAI_DAY
+    options = {"period": period, "adjust": {"auto": "hfq", "none": ""}.get(wanted.adjust, wanted.adjust)}
+    options |= {"start_date": (wanted.start or pd.Timestamp(0)).strftime(day), "end_date": wanted.end.strftime(day)}
+
+    def fetch(symbol: str) -> Download:
+        if not re.fullmatch(r"\d{6}", symbol):
+            raise DataError("the symbol of an A-share is six digits, like 600977.")
+        answer = service.ask(lambda: call(symbol=symbol, **options))
+        if answer.empty:
+            raise DataError(NOTHING)
+        frame = from_akshare(answer)
+        return frame, frame[TIMESTAMP_COLUMN].dt.tz_localize("Asia/Shanghai") + after
+
+    return fetch
+
+
+def from_yfinance(frame: pd.DataFrame) -> pd.DataFrame:
+    """What Ticker.history answers, in our columns; days have no zone, other times the exchange's."""
+    times = pd.DatetimeIndex(frame.index)
+    columns = {name: frame[name.capitalize()].to_numpy() for name in (*PRICE_COLUMNS, "volume")}
+    return pd.DataFrame({TIMESTAMP_COLUMN: times.tz_localize(None) if times.name == "Date" else times, **columns})
+
+
+def open_yfinance(wanted: Wanted) -> Fetch:
+    library = load_library("yfinance")
+    library.config.debug.hide_exceptions = False  # else an unplugged cable and an unknown symbol look the same
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)
+    unreachable = (OSError, ValueError, library.exceptions.YFRateLimitError)  # ValueError: a page, where JSON should be
+    advice = f"{PROXY}, which mainland China needs for Yahoo; after many requests, wait some minutes."
+    refusals = (library.exceptions.YFException, TypeError, KeyError)  # the latter where it does not look
+    service = Service("Yahoo (yfinance)", unreachable, refusals, advice)
+    options: dict[str, Any] = {"auto_adjust": wanted.adjust == "auto", "actions": False, "timeout": 30}
+    options |= {"start": f"{wanted.start:%Y-%m-%d}"} if wanted.start else {"period": "max"}
+    options |= {"end": f"{wanted.end + A_DAY:%Y-%m-%d}"}  # yfinance leaves the end out
+
+    def fetch(symbol: str) -> Download:
+        answer = service.ask(lambda: library.Ticker(symbol).history(interval=wanted.interval, **options))
+        if answer.empty:
+            raise DataError(NOTHING)
+        return from_yfinance(answer), pd.Series(answer.index + wanted.length)
+
+    return fetch
+
+
+def from_ccxt(rows: Rows) -> pd.DataFrame:
+    """What fetch_ohlcv answers, rows of milliseconds since 1970 and five numbers, in our columns; UTC."""
+    frame = pd.DataFrame(rows, columns=[TIMESTAMP_COLUMN, *PRICE_COLUMNS, "volume"])
+    return frame.assign(**{TIMESTAMP_COLUMN: pd.to_datetime(frame[TIMESTAMP_COLUMN], unit="ms", utc=True)})
+
+
+def open_ccxt(wanted: Wanted) -> Fetch:
+    library = load_library("ccxt")
+    check_choice("--exchange", wanted.exchange, library.exchanges)
+    exchange = getattr(library, wanted.exchange)({"enableRateLimit": True, "requests_trust_env": True})  # HTTPS_PROXY
+    check_choice("--interval", wanted.interval, exchange.timeframes or ())
+    advice = f"{PROXY}; some exchanges refuse some countries: try another --exchange."
+    service = Service(f"{wanted.exchange} (ccxt)", (library.NetworkError,), (library.BaseError,), advice)
+    service.ask(exchange.load_markets)
+    step = int(wanted.length.total_seconds() * 1000)
+    since = int(wanted.start.timestamp() * 1000) if wanted.start else None
+
+    def fetch(symbol: str) -> Download:
+        until = int(min(time.time(), (wanted.end + A_DAY).timestamp()) * 1000)
+        limit = service.ask(lambda: exchange.feature_value(symbol, "fetchOHLCV", "limit")) or 100
+
+        def read_page(since: int | None) -> Rows:
+            page: Rows = service.ask(lambda: exchange.fetch_ohlcv(symbol, wanted.interval, since, limit))
+            return page
+
+        frame = from_ccxt(read_pages(read_page, since, until, step, limit))
+        return frame, frame[TIMESTAMP_COLUMN] + wanted.length
+
+    return fetch
+
+
+def read_pages(read_page: Callable[[int | None], Rows], since: int | None, until: int, step: int, limit: int) -> Rows:
+    """The rows from since (or else the newest page's) to before until, page after page; all in milliseconds."""
+    rows: Rows = []
+    bar = tqdm(unit=" pages", leave=False, disable=None)
+    while since is None or since < until:
+        page = read_page(since)
+        bar.update()
+        if new := [row for row in page if since is None or row[0] >= since]:
+            rows += new
+            since = int(max(row[0] for row in new)) + step
+        elif page or since is None:
+            break  # an earlier page again: there is nothing newer
+        else:
+            since += limit * step  # not yet listed, or a pause; some exchanges look no further than one page
+    bar.close()
+    return [row for row in rows if row[0] < until]
+
+
+def tidy(frame: pd.DataFrame, ends: pd.Series, now: pd.Timestamp, say: Callable[[str], None]) -> pd.DataFrame:
+    """The finished candles that have all prices, oldest first, each time once; what is left out is said."""
+    finished, prices = ends <= now, frame[list(PRICE_COLUMNS)]
+    priced = prices.notna().all(axis=1)
+    for moment in frame.loc[~finished, TIMESTAMP_COLUMN]:
+        say(f"the candle of {moment} is not finished yet; left out")
+    if not priced.all():
+        say(f"{(~priced).sum():,} candles without a price left out")
+    if doubtful := (prices <= 0).any(axis=1).sum():
+        say(f"{doubtful:,} candles have a price of 0 or less: nothing to train on. If they are qfq's, take hfq")
+    return frame[finished & priced].drop_duplicates(TIMESTAMP_COLUMN, keep="last").sort_values(TIMESTAMP_COLUMN)
+
+
+def write_candles(frame: pd.DataFrame, path: Path) -> str:
+    if frame.empty:
+        raise DataError(NOTHING)
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False)
+    first, last = frame[TIMESTAMP_COLUMN].iloc[[0, -1]]
+    return f"{len(frame):,} candles, {first} to {last}, written to {path}"
+
+
+def download(
+    source: Annotated[Source, typer.Argument(help="The library; it must be installed.")],
+    symbols: Annotated[list[str], typer.Argument(help="As the source spells them: 600977, AAPL, 0700.HK, BTC/USDT.")],
+    interval: Annotated[str, typer.Option(help="1m, 5m, 15m, 30m, 1h, 1d, or what else the source has.")] = "1d",
+    start: Annotated[datetime | None, DAY_OPTION] = None,
+    end: Annotated[datetime | None, DAY_OPTION] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("data"),
+    exchange: Annotated[str, typer.Option(help="ccxt's name of an exchange.")] = "binance",
+    adjust: Annotated[Literal["auto", "none", "qfq", "hfq"], typer.Option(help=ADJUST_HELP)] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Download candles, one CSV a symbol."""
+    start_logging()
+    n_failed = 0
+    with errors_reported("the files written so far are whole"):
+        if adjust in ("qfq", "hfq") and source != "akshare":
+            raise ConfigError("qfq and hfq are akshare's; elsewhere --adjust is auto or none.")
+        if not re.fullmatch(r"[1-9]\d*[mhdw]", interval):
+            raise ConfigError(f"--interval {interval}: write it like 5m, 1h or 1d.")
+        length = int(interval[:-1]) * UNITS[interval[-1]]
+        first, last = pd.Timestamp(start) if start else None, pd.Timestamp(end or datetime.now() + A_DAY)
+        openers = {"akshare": open_akshare, "yfinance": open_yfinance, "ccxt": open_ccxt}
+        fetch = openers[source](Wanted(interval, length, first, last, adjust, exchange))
+        for symbol in tqdm(symbols, unit="symbol", leave=False, disable=None):
+            say = partial(logger.info, "%s: %s", symbol)
+            path = out / (re.sub(r"[^\w.^=-]+", "-", symbol) + f"_{interval}.csv")
+            try:
+                if path.exists() and not overwrite:
+                    raise DataError(f"{path} is there already; --overwrite replaces it.")
+                say(write_candles(tidy(*fetch(symbol), pd.Timestamp.now("UTC"), say), path))
+            except DataError as error:
+                logger.error("error: %s: %s", symbol, error)
+                n_failed += 1
+    raise typer.Exit(min(n_failed, 1))
+
+
+if __name__ == "__main__":
+    run_command(download)

@@ -1,0 +1,128 @@
+"""The sections `data` and `repairs`: which candles, what is done about their defects, how they are split."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field, ValidationInfo, field_serializer, field_validator
+
+from kronos.config.section import Integer, Number, Section, UserPath, UserPaths, fault
+
+CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
+
+
+class DataConfig(Section):
+    """`data`: which candles, how long a window is, how the rows are split."""
+
+    data_path: UserPaths = Field(min_length=1)  # files, folders or globs
+    columns: dict[str, str] = Field(default_factory=dict)  # our name of a column: the file's
+    lookback_window: Integer = Field(512, ge=2)
+    predict_window: Integer = Field(48, ge=1)
+    max_context: Integer = Field(512, ge=2)  # tokens that a forecast attends to
+    clip: Number = Field(5.0, gt=0)  # standard deviations
+    train_ratio: Number = Field(0.9, gt=0, le=1)
+    val_ratio: Number = Field(0.1, gt=0, le=1)
+    test_ratio: Number = Field(0.0, ge=0, le=1)
+    train_end: date | datetime | None = None  # the last day, or time, of train; the ratios then count for nothing
+    val_end: date | datetime | None = None  # the same of validation; what follows is the test split
+    embargo: Integer = Field(0, ge=0)  # candles after the end of a split from which no horizon is taken
+    val_symbols: tuple[str, ...] = ()  # held out wholly for validation …
+    test_symbols: tuple[str, ...] = ()  # … and for the test split
+    max_gap: Integer | None = Field(None, ge=0)  # candles that may be missing in a row within a window
+    train_stride: Integer = Field(1, ge=1)  # candles from one train window's start to the next's
+    windows_per_epoch: Integer | None = Field(None, ge=1)  # at most so many train windows an epoch
+    balance_symbols: bool = False  # as many train windows from each symbol
+    cache_dir: UserPath = Path("~/.cache/kronos")  # where large data is kept as read, memory-mapped
+
+    @field_validator("test_ratio")
+    @classmethod
+    def _ratios_add_up(cls, test_ratio: float, info: ValidationInfo) -> float:
+        others = [info.data[key] for key in ("train_ratio", "val_ratio") if key in info.data]
+        total = sum(others) + test_ratio
+        if len(others) == 2 and abs(total - 1) > 1e-6:
+            ratios = " + ".join(f"{ratio:g}" for ratio in (*others, test_ratio))
+            raise fault("data.train_ratio", f"train_ratio + val_ratio + test_ratio must be 1, but {ratios} = {total:g}")
+        return test_ratio
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_are_ours(cls, columns: dict[str, str]) -> dict[str, str]:
+        known = get_args(CandleColumn)
+        if unknown := [name for name in columns if name not in known]:
+            raise fault(
+                "data.columns",
+                f"columns names {', '.join(unknown)}, which is none of ours ({', '.join(known)}); write our name first, "
+                "then the file's",
+            )
+        return columns
+
+    @field_validator("data_path")
+    @classmethod
+    def _paths_are_named(cls, data_path: tuple[Path, ...]) -> tuple[Path, ...]:
+        if Path() in data_path:
+            raise fault("data.data_path", "data_path is empty: name a file of candles, a folder or a glob")
+        return data_path
+
+    @field_serializer("data_path", when_used="json")
+    def _one_path_is_a_text(self, data_path: tuple[Path, ...]) -> str | list[str]:
+        texts = [str(path) for path in data_path]
+        return texts if len(texts) > 1 else texts[0]
+
+    @field_validator("val_end")
+    @classmethod
+    def _ends_in_order(cls, val_end: date | datetime | None, info: ValidationInfo) -> date | datetime | None:
+        train_end = info.data.get("train_end")
+        if val_end is not None and "train_end" in info.data:
+            if train_end is None:
+                raise fault("data.val_end", "val_end is given, but not train_end; give both, or use the ratios")
+            if end_of(val_end) <= end_of(train_end):
+                raise fault("data.val_end", f"val_end ({val_end}) must be later than train_end ({train_end})")
+        return val_end
+
+    @field_validator("test_symbols")
+    @classmethod
+    def _held_out_once(cls, test_symbols: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if twice := sorted(set(test_symbols) & set(info.data.get("val_symbols", ()))):
+            raise fault("data.test_symbols", f"{', '.join(twice)} in both val_symbols and test_symbols; choose one")
+        return test_symbols
+
+    @field_validator("max_context")
+    @classmethod
+    def _context_exceeds_horizon(cls, max_context: int, info: ValidationInfo) -> int:
+        predict_window = info.data.get("predict_window", 0)
+        if predict_window >= max_context:
+            raise fault(
+                "data.predict_window",
+                f"predict_window ({predict_window}) must be shorter than max_context ({max_context}), "
+                "or a forecast would lose sight of its own history",
+            )
+        return max_context
+
+    @property
+    def window(self) -> int:
+        """Candles in a training window: lookback and horizon."""
+        return self.lookback_window + self.predict_window
+
+
+def end_of(moment: date | datetime) -> datetime:
+    """Return the first moment that no longer belongs: the midnight after a day, or just after a time."""
+    if isinstance(moment, datetime):
+        return moment.replace(tzinfo=None) + timedelta(microseconds=1)
+    return datetime.combine(moment, datetime.min.time()) + timedelta(days=1)
+
+
+class RepairsConfig(Section):
+    """`repairs`: what is done about each kind of defect in the candles; a repair is counted and said."""
+
+    unsorted: Literal["sort", "error"] = "sort"  # rows out of order
+    duplicates: Literal["drop", "error"] = "drop"  # a row twice
+    conflicting: Literal["error", "first", "last"] = "error"  # two candles at one time: which to keep
+    not_finite: Literal["error", "drop", "fill"] = "error"  # blank, NaN or infinite; fill: as the close before
+    non_positive: Literal["error", "drop", "keep"] = "error"  # prices of 0 or less
+    impossible: Literal["error", "drop", "widen", "keep"] = "error"  # open or close outside low to high
+    blank_volume: Literal["zero", "error"] = "zero"  # volume or amount left blank
+    unfinished: Literal["drop", "keep", "error"] = "drop"  # a last candle that is still growing
+    gaps: Literal["keep", "fill"] = "keep"  # fill: short ones, with the close before and no volume
+    fill_limit: Integer = Field(5, ge=1)  # candles in a row that are filled at most
+    intervals: Literal["error", "keep"] = "error"  # a stretch of 5-minute candles, then one of 1-minute candles
+    jumps: Literal["break", "keep", "error"] = "break"  # as at a split; break: no window crosses one

@@ -1,0 +1,91 @@
+"""The audit at the start of a run, and what `kronos check` shows of it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kronos.config import Config
+from kronos.data.candle_set import CandleSet, SymbolRows
+from kronos.data.findings import FINDINGS, SEVERITIES, Finding, refuse_errors, say_time
+from kronos.data.inspect import say_interval
+from kronos.data.load import Audited, load_candles
+from kronos.data.splits import Split, SplitName
+
+logger = logging.getLogger(__name__)
+
+N_LINES = 12  # findings said one by one; of more only their kinds
+
+
+def audit_candles(config: Config) -> Audited:
+    """Load the candles of a run, and say what was found and done.
+
+    Raises:
+        DataError: there are errors among the findings.
+    """
+    audited = load_candles(config.data, config.repairs)
+    refuse_errors(audited.findings)
+    for line in summarise(audited.findings):
+        logger.info("%s", line)
+    return audited
+
+
+def summarise(findings: tuple[Finding, ...]) -> list[str]:
+    """Say findings one by one where they are few, else how many there are of each kind."""
+    if len(findings) <= N_LINES:
+        return [f"{finding.severity}: {finding}" for finding in findings]
+    lines = []
+    for severity in SEVERITIES:
+        kinds = Counter(finding.code for finding in findings if finding.severity == severity)
+        lines += [f"{severity}: {FINDINGS[code]} ({n:,} times)" for code, n in kinds.items()]
+    return [*lines, "kronos check lists them one by one"]
+
+
+def audit_to_json(audited: Audited) -> dict[str, Any]:
+    """Return the audit as a JSON file holds it: the series and the findings."""
+    candles = audited.candles
+    return {
+        "candles": len(candles),
+        "symbols": [_symbol_to_json(candles, symbol) for symbol in candles.symbols],
+        "findings": [finding.to_json() for finding in audited.findings],
+    }
+
+
+def _symbol_to_json(candles: CandleSet, symbol: SymbolRows) -> dict[str, Any]:
+    first, last = (say_time(candles.local(symbol, row, row + 1)[0]) for row in (symbol.start, symbol.stop - 1))
+    return {
+        "symbol": symbol.symbol,
+        "source": symbol.source,
+        "candles": len(symbol),
+        "first": first,
+        "last": last,
+        "interval": say_interval(symbol.interval),
+    }
+
+
+def describe_candles(candles: CandleSet) -> str:
+    """Say in a line how many candles of what there are."""
+    if not len(candles):
+        return "no candles"
+    span = [say_time(f(candles.instants)) for f in (np.min, np.max)]
+    intervals = Counter(say_interval(symbol.interval) for symbol in candles.symbols)
+    shown = " and ".join(interval for interval, _ in intervals.most_common(2)) + (" …" if len(intervals) > 2 else "")
+    symbols = f" of {len(candles.symbols):,} symbols" if len(candles.symbols) > 1 else ""
+    return f"{candles.source}: {len(candles):,} candles{symbols}, {shown}, {span[0]} to {span[1]}"
+
+
+def describe_splits(candles: CandleSet, splits: Mapping[SplitName, Split]) -> list[str]:
+    """Say how many windows each split has, how many were left out and why, and how many are independent."""
+    lines = [describe_candles(candles)]
+    for name, split in splits.items():
+        dropped = ", ".join(f"{n:,} lost to {reason}" for reason, n in split.dropped.items())
+        share = "share no candle" if name == "train" else "share no candle of their horizons"
+        lines.append(
+            f"  {name:<5}  {split.rows:,} candles, {len(split):,} windows, of which {split.independent:,} {share}"
+            f"{f'; {dropped}' if dropped else ''}"
+        )
+    return lines

@@ -1,0 +1,180 @@
+"""The candles of many symbols, one after the other in one array, in memory or mapped from a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import CANDLE_COLUMNS, Array, Float32Array, compute_calendar
+from kronos.data.inspect import InspectedSeries
+
+ROWS_AT_A_TIME = 1_000_000
+DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class SymbolRows:
+    """One symbol's place among all rows; rows are counted over all symbols.
+
+    start, stop: its rows. interval: microseconds. opening: the usual local time of its day's first candle, microseconds.
+    gap_rows, gap_missing, gap_days: the first row after each gap, the candles and the whole trading days missing there.
+    jump_rows: rows whose open lies far from the close before. offset_rows, offsets: from which row on the exchange's
+    clock is how far ahead of the instants, microseconds.
+    """
+
+    symbol: str
+    source: str
+    start: int
+    stop: int
+    interval: int
+    candles_a_day: int
+    never_closes: bool
+    opening: int
+    gap_rows: tuple[int, ...] = ()
+    gap_missing: tuple[int, ...] = ()
+    gap_days: tuple[int, ...] = ()
+    jump_rows: tuple[int, ...] = ()
+    offset_rows: tuple[int, ...] = ()
+    offsets: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def shift(self, start: int) -> SymbolRows:
+        """Return the same with its first row at start."""
+        by = start - self.start
+        keys = ("gap_rows", "jump_rows", "offset_rows")
+        moved: dict[str, Any] = {key: tuple(row + by for row in getattr(self, key)) for key in keys}
+        return replace(self, start=start, stop=self.stop + by, **moved)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> SymbolRows:
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class CandleSet:
+    """Candles of one symbol or of many.
+
+    values: (N, 6) float32, open, high, low, close, volume, amount, in the files' units. instants: (N,) int64 microseconds
+    since 1970, ascending within a symbol; local times where the file has no zones. calendar: (N, 5) uint8, minute, hour,
+    weekday, day, month of local time. key: names the content, where it is known without reading it all.
+    """
+
+    values: Float32Array
+    instants: Array
+    calendar: Array
+    symbols: tuple[SymbolRows, ...]
+    key: str = ""
+
+    def __len__(self) -> int:
+        return len(self.instants)
+
+    @property
+    def source(self) -> str:
+        """The file, or how many there are."""
+        sources = sorted({rows.source for rows in self.symbols})
+        return sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1:,} more files"
+
+    def local(self, symbol: SymbolRows, start: int, stop: int) -> Array:
+        """Return the local times (stop - start,) of rows of a symbol, int64 microseconds since 1970."""
+        which = np.searchsorted(symbol.offset_rows, np.arange(start, stop), side="right") - 1
+        local: Array = self.instants[start:stop] + np.asarray(symbol.offsets)[which]
+        return local
+
+    def timestamps(self, start: int, stop: int) -> pd.DatetimeIndex:
+        """Return the local times of rows, all of one symbol."""
+        return pd.DatetimeIndex(self.local(self.symbol_at(start), start, stop).astype("M8[us]"))
+
+    def frame(self, start: int = 0, stop: int | None = None) -> pd.DataFrame:
+        """Return rows of one symbol as a frame in upstream's columns, indexed by local time."""
+        stop = self.symbol_at(start).stop if stop is None else stop
+        index = self.timestamps(start, stop)
+        return pd.DataFrame(np.asarray(self.values[start:stop]), columns=list(CANDLE_COLUMNS), index=index)
+
+    def symbol_at(self, row: int) -> SymbolRows:
+        """Return the symbol that a row belongs to."""
+        starts = [symbol.start for symbol in self.symbols]
+        return self.symbols[int(np.searchsorted(starts, row, side="right")) - 1]
+
+    def content_hash(self) -> str:
+        """Return a SHA-256 of the values and times: the same candles, the same hash."""
+        if self.key:
+            return self.key
+        digest = hashlib.sha256(np.ascontiguousarray(self.values).data)
+        digest.update(np.ascontiguousarray(self.instants).data)
+        digest.update(repr([(symbol.symbol, symbol.start) for symbol in self.symbols]).encode())
+        return digest.hexdigest()
+
+
+def place_series(inspected: InspectedSeries) -> SymbolRows:
+    """Describe a series as if it were the only one."""
+    raw, gaps = inspected.raw, inspected.gaps
+    offset = raw.local - raw.instants if raw.local is not raw.instants else np.zeros(min(len(raw), 1), np.int64)
+    changes = np.concatenate([[0], 1 + np.flatnonzero(np.diff(offset))]) if len(offset) else np.zeros(0, np.int64)
+    return SymbolRows(
+        symbol=raw.symbol,
+        source=raw.source,
+        start=0,
+        stop=len(raw),
+        interval=inspected.pattern.interval,
+        candles_a_day=inspected.pattern.candles_a_day,
+        never_closes=inspected.pattern.never_closes,
+        opening=_opening(raw.local),
+        gap_rows=tuple(gaps.rows.tolist()),
+        gap_missing=tuple(gaps.missing.tolist()),
+        gap_days=tuple(gaps.days.tolist()),
+        jump_rows=tuple(inspected.jumps.tolist()),
+        offset_rows=tuple(changes.tolist()),
+        offsets=tuple(offset[changes].tolist()),
+    )
+
+
+def _opening(local: Array) -> int:
+    if not len(local):
+        return 0
+    _, first = np.unique(local // DAY, return_index=True)
+    times, counts = np.unique(local[first] % DAY, return_counts=True)
+    return int(times[counts.argmax()])
+
+
+def compute_small_calendar(local: Array) -> Array:
+    """Return the calendar rows (N, 5) of local times as bytes, in pieces that need little memory."""
+    calendar = np.empty((len(local), 5), np.uint8)
+    for start in range(0, len(local), ROWS_AT_A_TIME):
+        piece = slice(start, start + ROWS_AT_A_TIME)
+        calendar[piece] = compute_calendar(pd.DatetimeIndex(local[piece].astype("M8[us]")))
+    return calendar
+
+
+def join_series(series: Iterator[InspectedSeries] | list[InspectedSeries]) -> CandleSet:
+    """Put series one after the other, in memory."""
+    raws, symbols, start = [], [], 0
+    for each in series:
+        raws.append(each.raw)
+        symbols.append(place_series(each).shift(start))
+        start += len(each.raw)
+    calendars = [compute_small_calendar(raw.local) for raw in raws]
+    return CandleSet(
+        _join([raw.values for raw in raws], (0, len(CANDLE_COLUMNS)), np.float32),
+        _join([raw.instants for raw in raws], (0,), np.int64),
+        _join(calendars, (0, 5), np.uint8),
+        tuple(symbols),
+    )
+
+
+def _join(arrays: list[Array], empty_shape: tuple[int, ...], dtype: type) -> Array:
+    if len(arrays) == 1:  # as it is: a copy would double the memory
+        return arrays[0]
+    return np.concatenate(arrays) if arrays else np.empty(empty_shape, dtype)

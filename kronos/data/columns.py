@@ -1,0 +1,114 @@
+"""Which column of a file is which of ours: by name, by a common other name, or as `data.columns` says."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.errors import DataError
+
+TIME, SYMBOL = "time", "symbol"  # the time of day, where it stands apart from the date; and what is traded
+
+# In order of preference; compared without case, spaces, underscores and the <> of MetaTrader.
+ALIASES: dict[str, tuple[str, ...]] = {
+    TIMESTAMP_COLUMN: (
+        *("timestamps", "timestamp", "datetime", "date", "time", "day", "dt", "tradetime", "tradedate", "trade_dt"),
+        *("opentime", "candlebegintime", "ts", "时间", "日期", "日期时间", "交易时间", "交易日期", "__index_level_0__"),
+    ),
+    TIME: ("time", "时间", "交易时间"),
+    SYMBOL: (
+        *("symbol", "ticker", "code", "tscode", "instrument", "stockcode", "secid", "contract"),
+        *("代码", "股票代码", "证券代码", "合约", "合约代码", "品种"),
+    ),
+    "open": ("open", "o", "openprice", "priceopen", "开盘", "开盘价", "开"),
+    "high": ("high", "h", "highprice", "pricehigh", "最高", "最高价", "高"),
+    "low": ("low", "l", "lowprice", "pricelow", "最低", "最低价", "低"),
+    "close": ("close", "c", "closeprice", "priceclose", "收盘", "收盘价", "收"),
+    "volume": ("volume", "vol", "v", "basevolume", "tradevolume", "tickvol", "tickvolume", "成交量", "总手"),
+    "amount": (
+        *("amount", "amt", "turnover", "quotevolume", "quoteassetvolume", "money", "totalturnover"),
+        *("成交额", "成交金额", "总金额"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """found: our names of the columns that are there, and the file's. notes: what was recognised, ignored or is absent."""
+
+    found: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) -> Columns:
+    """Find our columns among a file's.
+
+    Args:
+        names: the file's columns, without spaces around them.
+        mapping: our name to the file's, as in data.columns; goes before everything else.
+
+    Raises:
+        DataError: timestamps or a price is missing, a column stands twice, or the mapping names one that is not there.
+    """
+    for ours, name in mapping.items():
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the file has: {', '.join(names)}."
+            raise DataError(f"{path}: data.columns says that {ours} is called {name!r}, which is not there; {hint}")
+    found = dict(mapping) | {
+        ours: theirs
+        for ours, aliases in ALIASES.items()
+        if ours not in mapping and (theirs := _find(aliases, names, set(mapping.values())))
+    }
+    if TIME in found and (TIMESTAMP_COLUMN not in found or found[TIME] == found[TIMESTAMP_COLUMN]):
+        found[TIMESTAMP_COLUMN] = found.pop(TIME)
+    elif TIME in found and TIME not in mapping and not _is_a_date(found[TIMESTAMP_COLUMN]):
+        del found[TIME]  # a full timestamp, and another time beside it
+    _check(found, names, path)
+    return Columns(found, tuple(_describe(found, names, mapping)))
+
+
+def _find(aliases: Sequence[str], names: Sequence[str], taken: Collection[str]) -> str | None:
+    plain: dict[str, str] = {}
+    for name in names:
+        if name not in taken:
+            plain.setdefault(_plain(name), name)
+    return next((plain[_plain(alias)] for alias in aliases if _plain(alias) in plain), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-<>]", "", name).lower()
+
+
+def _is_a_date(name: str) -> bool:
+    return "date" in _plain(name).replace("datetime", "") or name == "日期" or _plain(name) == "day"
+
+
+def _check(found: Mapping[str, str], names: Sequence[str], path: Path) -> None:
+    if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in found]:
+        raise DataError(
+            f"{path}: column {', '.join(missing)} missing; the file has: {', '.join(names)}. If a column has another name, "
+            f"say so: data.columns: {{{missing[0]}: its name}}."
+        )
+    used = list(found.values())
+    if twice := sorted({name for name in used if names.count(name) > 1}):
+        raise DataError(f"{path}: column {', '.join(twice)} stands more than once; keep one.")
+    if shared := sorted({name for name in used if used.count(name) > 1}):
+        raise DataError(f"{path}: data.columns gives column {', '.join(shared)} two meanings; give each one.")
+
+
+def _describe(found: Mapping[str, str], names: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    recognised = [f"{theirs} as {ours}" for ours, theirs in found.items() if ours != theirs and ours not in mapping]
+    ignored = [name for name in names if name not in found.values()]
+    notes = [f"columns read: {', '.join(recognised)}"] if recognised else []
+    notes += [f"columns ignored: {', '.join(ignored)}"] if ignored else []
+    if "volume" not in found:
+        lost = "" if "amount" not in found else " (an amount without a volume is not used)"
+        notes.append(f"no column volume; volume and amount are taken as 0{lost}")
+    elif "amount" not in found:
+        notes.append("no column amount; taken as volume × mean of open, high, low and close")
+    return notes

@@ -1,0 +1,86 @@
+"""Gaps seen together: what other symbols do in the meantime tells a halt from a holiday."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from kronos.candles import Array
+from kronos.data.candle_set import CandleSet, SymbolRows
+from kronos.data.findings import FINDINGS, N_PLACES, Finding, say_time
+
+HOLIDAYS = 10  # trading days: the longest closing that a lone symbol is believed to be a holiday
+
+
+def allowed_gap(symbol: SymbolRows, max_gap: int | None) -> int:
+    """Return how many candles may be missing in a row within a window: as set, else as many as the longest holidays take.
+
+    Those are ten trading days, or in a market that never closes, where nothing but a fault explains a gap, one day.
+    """
+    if max_gap is not None:
+        return max_gap
+    return symbol.candles_a_day * (1 if symbol.never_closes else HOLIDAYS)
+
+
+def judge_gaps(candles: CandleSet, max_gap: int | None) -> list[Finding]:
+    """Find the gaps and halts of each symbol; days on which most others of its market rest too are holidays."""
+    markets: dict[tuple[int, int], list[SymbolRows]] = defaultdict(list)
+    for symbol in candles.symbols:
+        markets[symbol.interval, symbol.opening].append(symbol)
+    findings = []
+    for market in markets.values():
+        spans = [_spans(candles, symbol) for symbol in market]
+        unique, which = np.unique(np.concatenate(spans), axis=0, return_inverse=True)
+        alive, traded = _count_others(candles, market, unique)
+        at = 0
+        for symbol, own in zip(market, spans):
+            index = which.ravel()[at : at + len(own)]
+            at += len(own)
+            findings += _judge(candles, symbol, alive[index] - 1, traded[index], max_gap)
+    return findings
+
+
+def _spans(candles: CandleSet, symbol: SymbolRows) -> Array:
+    """Return the instants (G, 2) between which each gap lies."""
+    rows = np.asarray(symbol.gap_rows, np.int64)
+    return np.stack([candles.instants[rows - 1], candles.instants[rows]], axis=1)
+
+
+def _count_others(candles: CandleSet, market: Sequence[SymbolRows], spans: Array) -> tuple[Array, Array]:
+    """Count for each span (U,) the symbols that are listed throughout, and those that trade within it."""
+    alive, traded = np.zeros(len(spans), np.int64), np.zeros(len(spans), np.int64)
+    for symbol in market:
+        if not len(symbol):
+            continue
+        instants = candles.instants[symbol.start : symbol.stop]
+        listed = (instants[0] <= spans[:, 0]) & (spans[:, 1] <= instants[-1])
+        within = np.searchsorted(instants, spans[:, 1], "left") > np.searchsorted(instants, spans[:, 0], "right")
+        alive += listed
+        traded += listed & within
+    return alive, traded
+
+
+def _judge(candles: CandleSet, symbol: SymbolRows, others: Array, traded: Array, max_gap: int | None) -> list[Finding]:
+    missing, days = np.asarray(symbol.gap_missing, np.int64), np.asarray(symbol.gap_days, np.int64)
+    alone, own = others == 0, 2 * traded > others
+    limit = allowed_gap(symbol, max_gap)
+    kinds = {
+        "gaps": (days == 0) & (alone | own),
+        "halts": (days > 0) & (own | (alone & ((days > HOLIDAYS) | symbol.never_closes))),
+    }
+    findings = []
+    for code, mask in kinds.items():
+        if not mask.any():
+            continue
+        rows = np.asarray(symbol.gap_rows, np.int64)[mask]
+        total, n_long = int(missing[mask].sum()), int((missing[mask] > limit).sum())
+        size = f"{total:,} candles" if code == "gaps" else f"{int(days[mask].sum()):,} days"
+        stop = f"; no window crosses the {n_long:,} longer than {limit:,} candles (data.max_gap)" if n_long else ""
+        at = np.concatenate([candles.local(symbol, row, row + 1) for row in rows])
+        before = [say_time(candles.local(symbol, row - 1, row)[0]) for row in rows[:N_PLACES]]
+        places = tuple(f"after {time}" for time in before)
+        message = f"{FINDINGS[code]}: {size} in {len(rows):,} place{'s' if len(rows) > 1 else ''}{stop}"
+        findings.append(Finding(code, "note", symbol.source, symbol.symbol, len(rows), places, message, at))
+    return findings

@@ -1,0 +1,193 @@
+"""What a mended series shows: its interval, its gaps, its jumps; and what of it is worth a word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from kronos.candles import CANDLE_COLUMNS, Array
+from kronos.config.data import RepairsConfig
+from kronos.data.check import CLOSE, DONE, HIGH, LOW, OPEN, VOLUME, judge, mend
+from kronos.data.clock import find_moved_hours
+from kronos.data.findings import FINDINGS, Finding, found_in, say_time
+from kronos.data.read import RawSeries
+from kronos.data.sessions import Gaps, Pattern, find_gaps, find_interval_changes, find_pattern
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+MIN_JUMP = np.log(1.25)  # smaller ones happen
+JUMP_FACTOR = 5  # times the largest step of the candles before
+N_BEFORE = 100  # candles that a jump is held against
+MIN_BEFORE = 20
+SPLITS = (5 / 4, 4 / 3, 3 / 2, 2, 5 / 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
+SPLIT_TOLERANCE = 0.03
+MIN_FLAT = 20  # candles
+
+
+@dataclass(frozen=True)
+class InspectedSeries:
+    """A mended series, and the rows at which something breaks off.
+
+    gaps: where candles are missing. jumps: rows (J,) whose open lies far from the close before.
+    """
+
+    raw: RawSeries
+    pattern: Pattern
+    gaps: Gaps
+    jumps: Array
+    findings: tuple[Finding, ...]
+
+
+def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
+    """Mend a series and look at what is left."""
+    raw, findings = mend(raw, repairs)
+    pattern = find_pattern(raw.instants, raw.local)
+    raw, more = _drop_unfinished(raw, pattern, repairs)
+    findings += more
+    changes = find_interval_changes(raw.instants) if pattern.regular else []
+    if changes:
+        rows = np.array([change.row for change in changes])
+        detail = f"{say_interval(changes[0].before)}, then {say_interval(changes[0].after)}"
+        findings += judge(raw, "intervals", rows, repairs.intervals, detail)
+    gaps = find_gaps(raw.instants, raw.local, pattern)
+    if repairs.gaps == "fill" and len(gaps.rows):
+        raw, more = _fill_gaps(raw, pattern, gaps, repairs.fill_limit)
+        findings += more
+        gaps = find_gaps(raw.instants, raw.local, pattern)
+    jumps, more = _find_jumps(raw, repairs)
+    findings += more
+    for look in (
+        find_moved_hours,
+        partial(_find_irregular, pattern=pattern),
+        partial(_find_flat, pattern=pattern),
+        _look_at_volume,
+    ):
+        findings += look(raw)
+    return InspectedSeries(raw, pattern, gaps, jumps, tuple(findings))
+
+
+def _drop_unfinished(raw: RawSeries, pattern: Pattern, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
+    """Find a last candle off the grid of all others, or later than the file was written."""
+    n = len(raw)
+    if n < 10 or not pattern.regular:
+        return raw, []
+    grid = min(pattern.interval, DAY)
+    phase = raw.local[-N_BEFORE - 1 :] % grid
+    off_grid = (phase[:-1] == phase[0]).all() and phase[-1] != phase[0]
+    last, written = int(raw.instants[-1]), int(raw.modified * SECOND)
+    end = last + pattern.interval if pattern.never_closes else last  # where markets never close, stamps are starts
+    growing = raw.zoned and last - pattern.interval < written < end
+    if not (off_grid or growing):
+        return raw, []
+    why = "it stands off the grid of the others" if off_grid else "it ends after the file was written"
+    findings = judge(raw, "unfinished", np.array([n - 1]), repairs.unfinished, why)
+    return (raw if repairs.unfinished == "keep" else raw.take(np.arange(n - 1))), findings
+
+
+def _fill_gaps(raw: RawSeries, pattern: Pattern, gaps: Gaps, limit: int) -> tuple[RawSeries, list[Finding]]:
+    """Fill the gaps within a session of up to limit candles."""
+    elapsed = raw.instants[gaps.rows] - raw.instants[gaps.rows - 1]
+    short = (gaps.missing <= limit) & (elapsed == (gaps.missing + 1) * pattern.interval)
+    rows, missing = gaps.rows[short], gaps.missing[short]
+    if not len(rows):
+        return raw, []
+    at = np.repeat(rows, missing)
+    nth = np.arange(len(at)) - np.repeat(np.cumsum(missing) - missing, missing) + 1
+    values = np.zeros((len(at), len(CANDLE_COLUMNS)), np.float32)
+    values[:, :VOLUME] = raw.values[at - 1, CLOSE][:, None]
+    local, instants = (np.insert(t, at, t[at - 1] + nth * pattern.interval) for t in (raw.local, raw.instants))
+    message = f"{FINDINGS['gaps']}; {DONE['fill']} where no more than {limit} in a row"
+    findings = [found_in(raw, "gaps", "repair", message, rows, count=len(at))]
+    filled = replace(
+        raw,
+        values=np.insert(raw.values, at, values, axis=0),
+        local=local,
+        instants=local if raw.instants is raw.local else instants,
+        lines=np.insert(raw.lines, at, raw.lines[at - 1]),
+    )
+    return filled, findings
+
+
+def _find_jumps(raw: RawSeries, repairs: RepairsConfig) -> tuple[Array, list[Finding]]:
+    """Find opens far from the close before. Only earlier candles are looked at, so that nothing of the future decides."""
+    prices = raw.values[:, :VOLUME]
+    if len(raw) < MIN_BEFORE or (prices <= 0).any():
+        return np.empty(0, np.int64), []
+    ratio = prices[1:, OPEN] / prices[:-1, CLOSE]
+    candidates = 1 + np.flatnonzero((ratio > np.exp(MIN_JUMP)) | (ratio < np.exp(-MIN_JUMP)))
+    rows = np.array([row for row in candidates.tolist() if _stands_out(prices, row)], np.int64)
+    if not len(rows):
+        return rows, []
+    size = float(ratio[rows[0] - 1])
+    factor = max(size, 1 / size)
+    split = next((f for f in SPLITS if abs(factor / f - 1) < SPLIT_TOLERANCE), None)
+    before, after = prices[rows[0] - 1, CLOSE], prices[rows[0], OPEN]
+    detail = f"{before:.6g} to {after:.6g}" + (f", as at a split by {split:.3g}" if split else "")
+    found = judge(raw, "jumps", rows, repairs.jumps, detail)
+    return (rows if repairs.jumps == "break" else rows[:0]), found
+
+
+def _stands_out(prices: Array, row: int) -> bool:
+    before = np.log(prices[max(row - N_BEFORE, 0) : row].astype(np.float64))
+    if len(before) < MIN_BEFORE:
+        return False
+    steps = np.abs(before[1:, OPEN] - before[:-1, CLOSE]).max()
+    largest = max(steps, (before[:, HIGH] - before[:, LOW]).max())
+    return bool(abs(np.log(prices[row, OPEN]) - before[-1, CLOSE]) > JUMP_FACTOR * largest)
+
+
+def _find_irregular(raw: RawSeries, pattern: Pattern) -> list[Finding]:
+    if pattern.regular or len(raw) < MIN_BEFORE:
+        return []
+    return [found_in(raw, "irregular", "note", f"{FINDINGS['irregular']}; gaps cannot be told", count=len(raw))]
+
+
+def _find_flat(raw: RawSeries, pattern: Pattern) -> list[Finding]:
+    """Find stretches of a trading day or more in which nothing was traded."""
+    values, least = raw.values, max(pattern.candles_a_day, MIN_FLAT)
+    if len(raw) <= least:
+        return []
+    still = (values[1:, :VOLUME] == values[:-1, CLOSE][:, None]).all(axis=1) & (values[1:, VOLUME] == 0)
+    edges = np.flatnonzero(np.diff(still, prepend=False, append=False))
+    starts, lengths = edges[::2] + 1, np.diff(edges)[::2]
+    long = lengths >= least
+    if not long.any():
+        return []
+    n = int(lengths[long].sum())
+    message = f"{FINDINGS['flat']}, the longest of {lengths.max():,} candles: halts that were filled in?"
+    return [found_in(raw, "flat", "note", message, starts[long], count=n)]
+
+
+def _look_at_volume(raw: RawSeries) -> list[Finding]:
+    if len(raw) < MIN_BEFORE or any(note.startswith("no column volume") for note in raw.notes):
+        return []
+    names = CANDLE_COLUMNS[VOLUME:]
+    spread = {name: np.ptp(raw.values[:, VOLUME + i]) for i, name in enumerate(names)}
+    constant = [name for name in names if spread[name] == 0]
+    if not constant:
+        return []
+    value = raw.values[0, VOLUME + names.index(constant[0])]
+    return [
+        found_in(
+            raw,
+            "volume",
+            "note",
+            f"{' and '.join(constant)} {'are' if len(constant) > 1 else 'is'} {value:g} throughout",
+            count=len(raw),
+        )
+    ]
+
+
+def say_interval(micros: int) -> str:
+    """Say an interval in the largest unit that it is a whole number of."""
+    units = (("day", DAY), ("hour", 3600 * SECOND), ("minute", 60 * SECOND), ("second", SECOND))
+    name, unit = next(((n, u) for n, u in units if micros % u == 0), ("second", SECOND))
+    count = micros / unit
+    return f"{count:g} {name}{'' if count == 1 else 's'}"
+
+
+def say_span(raw: RawSeries) -> str:
+    """Say from when to when a series reaches."""
+    return f"{say_time(raw.local[0])} to {say_time(raw.local[-1])}"

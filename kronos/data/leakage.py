@@ -1,0 +1,166 @@
+"""The self-test against looking into the future: change all that comes after a cut, and see whether anything before moves.
+
+The files are read anew, the rows after the cut are changed as they came from the file, and everything is done as for
+training: repairs, splits, statistics, batches. What a model is shown of the time before must stay the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from kronos.candles import Array
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.candle_set import CandleSet, join_series
+from kronos.data.findings import say_time
+from kronos.data.inspect import inspect_series
+from kronos.data.load import read_all
+from kronos.data.read import RawSeries
+from kronos.data.sources import find_files
+from kronos.data.splits import Split, SplitName, WindowStarts, split_candles
+from kronos.data.windows import WindowDataset
+from kronos.errors import DataError
+
+N_SYMBOLS = 20  # looked at; of more, the first
+N_ORIGINS = 4  # cuts within each split, besides its end
+N_WINDOWS = 512  # compared at each cut: the last ones, which lie nearest to it, and others spread evenly
+
+
+class Leak(NamedTuple):
+    """Something before a cut that moved. what: windows, batch, statistics or history. cut: the time of the cut."""
+
+    what: str
+    cut: str
+    message: str
+
+
+class Leaks(NamedTuple):
+    """What the self-test saw. found: leaks, none if all is well. n_cuts, n_windows: how much was compared."""
+
+    found: list[Leak]
+    n_cuts: int
+    n_windows: int
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Everything that is made from the files on the way to a model."""
+
+    candles: CandleSet
+    splits: dict[SplitName, Split]
+
+
+def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
+    """Cut at the end of each split and at a few origins within, change what comes after, and compare what lies before.
+
+    Raises:
+        DataError: the candles cannot be read, or do not suffice for the splits.
+    """
+    raws = list(itertools.islice(read_all(find_files(data.data_path), data, []), N_SYMBOLS))
+    kept = {raw.symbol for raw in raws}
+    data = data.model_copy(
+        update={key: tuple(s for s in getattr(data, key) if s in kept) for key in ("val_symbols", "test_symbols")}
+    )
+    before = _prepare(raws, data, repairs)
+    found, cuts, n_windows = [], list(_choose_cuts(before, data)), 0
+    for cut, over in cuts:
+        after = _prepare([_change_after(raw, cut) for raw in raws], data, repairs)
+        if np.array_equal(before.candles.values, after.candles.values):
+            raise DataError(f"nothing comes after the cut {say_time(cut)}, so that nothing can be tested there.")
+        leaks, n = _compare(before, after, cut, over, data)
+        found += leaks
+        n_windows += n
+    return Leaks(found, len(cuts), n_windows)
+
+
+def _prepare(raws: Sequence[RawSeries], data: DataConfig, repairs: RepairsConfig) -> _Prepared:
+    candles = join_series([inspect_series(raw, repairs) for raw in raws])
+    return _Prepared(candles, split_candles(candles, data))
+
+
+def _change_after(raw: RawSeries, cut: int) -> RawSeries:
+    """Multiply each candle after the cut by a number of its own; candles at one time by the same."""
+    late = raw.instants > cut
+    _, which = np.unique(raw.instants[late], return_inverse=True)
+    factors = np.exp(0.01 * np.random.default_rng(0).standard_normal(which.max(initial=0) + 1)).astype(np.float32)
+    values = raw.values.copy()
+    values[late] *= factors[which][:, None]
+    return replace(raw, values=values)
+
+
+def _choose_cuts(prepared: _Prepared, data: DataConfig) -> Iterator[tuple[int, SplitName | None]]:
+    """Give the moment before each split's first horizon, with the split that must be over by then, and origins within.
+
+    Symbols held out have no such moment.
+    """
+    instants = prepared.candles.instants
+    for over, split in itertools.pairwise(prepared.splits.values()):
+        horizons = instants[_rows(_of_shared_symbols(split.starts, prepared, data), data.lookback_window)]
+        if len(horizons):
+            yield int(horizons.min()) - 1, over.name
+    for split in prepared.splits.values():
+        numbers = np.unique(np.linspace(0, len(split) - 1, N_ORIGINS).round().astype(int))
+        yield from ((int(cut), None) for cut in instants[split.starts.take(numbers) + data.lookback_window - 1])
+
+
+def _of_shared_symbols(starts: WindowStarts, prepared: _Prepared, data: DataConfig) -> WindowStarts:
+    apart = {*data.val_symbols, *data.test_symbols}
+    symbols = [prepared.candles.symbol_at(row) for row in starts.first]
+    shared = np.array([symbol.symbol not in apart for symbol in symbols], bool) & (starts.count > 0)
+    return WindowStarts(starts.first[shared], starts.count[shared], starts.stride)
+
+
+def _rows(starts: WindowStarts, offset: int) -> Array:
+    """Return for each window the row at an offset from its beginning."""
+    return starts.take(np.arange(len(starts))) + offset
+
+
+def _compare(
+    before: _Prepared, after: _Prepared, cut: int, over: SplitName | None, data: DataConfig
+) -> tuple[list[Leak], int]:
+    """Compare what must not depend on candles after the cut; also how many windows were compared."""
+    found, n_compared, time = [], 0, say_time(cut)
+    instants = before.candles.instants
+    known = instants <= cut
+    if not np.array_equal(before.candles.values[known], after.candles.values[known]):
+        found.append(Leak("history", time, "candles up to the cut change with later ones"))
+    if over:
+        shared = _of_shared_symbols(before.splits[over].starts, before, data)
+        if (instants[_rows(shared, data.window - 1)] > cut).any():
+            found.append(Leak("windows", time, f"{over} windows reach into what the next split forecasts"))
+    for name in before.splits:
+        starts, others = (_rows(prepared.splits[name].starts, 0) for prepared in (before, after))
+        whole = instants[starts + data.window - 1] <= cut
+        if not np.array_equal(starts[whole], others[instants[others + data.window - 1] <= cut]):
+            found.append(Leak("windows", time, f"which {name} windows there are changes with later candles"))
+            continue
+        at_origin = (instants[starts + data.lookback_window - 1] <= cut) & ~whole
+        for what, mask, length in (("batch", whole, data.window), ("statistics", at_origin, data.lookback_window)):
+            chosen = _choose(starts[mask])
+            n_compared += len(chosen)
+            if not _same(before, after, chosen, length, data):
+                part = "windows wholly before the cut" if what == "batch" else "lookbacks that end before the cut"
+                found.append(Leak(what, time, f"{name}: {part} change with later candles"))
+    return found, n_compared
+
+
+def _choose(starts: Array) -> Array:
+    if len(starts) <= N_WINDOWS:
+        return starts
+    spread = starts[np.linspace(0, len(starts) - 1, N_WINDOWS // 2).astype(int)]
+    return np.unique(np.concatenate([starts[-N_WINDOWS // 2 :], spread]))
+
+
+def _same(before: _Prepared, after: _Prepared, starts: Array, length: int, data: DataConfig) -> bool:
+    """Whether the first length candles of windows are the same, bit for bit, as a model gets them."""
+    if not len(starts):
+        return True
+    rows = WindowStarts(starts, np.ones(len(starts), np.int64))
+    one, other = (
+        WindowDataset(prepared.candles, rows, data).__getitems__(range(len(starts))) for prepared in (before, after)
+    )
+    return all(bool((one[key][:, :length] == other[key][:, :length]).all()) for key in ("candles", "stamp"))

@@ -1,0 +1,167 @@
+"""From `data_path` to one set of candles, audited; large sets are kept on disk as read and mapped into memory."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.cache import CACHE_FROM_BYTES, CandleCache
+from kronos.data.candle_set import CandleSet, join_series
+from kronos.data.findings import Finding, refuse_errors
+from kronos.data.gaps import judge_gaps
+from kronos.data.inspect import InspectedSeries, inspect_series
+from kronos.data.read import RawSeries, read_file
+from kronos.data.sources import find_files, symbol_of
+from kronos.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+class Audited(NamedTuple):
+    """Candles and all that was found in them; with errors among the findings the candles are not to be used."""
+
+    candles: CandleSet
+    findings: tuple[Finding, ...]
+
+
+def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
+    """Read, mend and audit all files that data.data_path names.
+
+    Sets of more than about a million candles are memory-mapped from data.cache_dir, where they are found again by the
+    content of their files and the settings of their reading.
+
+    Raises:
+        DataError: there is no such file. What is wrong within files is among the findings.
+    """
+    files = find_files(data.data_path)
+    if sum(file.stat().st_size for file in files) < CACHE_FROM_BYTES:
+        findings: list[Finding] = []
+        candles = join_series(list(_inspect_all(files, data, repairs, findings)))
+    else:
+        cache = CandleCache.find(data, repairs, files)
+        candles, findings = cache.load() or cache.build(lambda found: _inspect_all(files, data, repairs, found))
+    findings += judge_gaps(candles, data.max_gap)
+    findings += _find_short(candles, data.window)
+    return Audited(candles, tuple(findings))
+
+
+def read_all(files: Sequence[Path], data: DataConfig, findings: list[Finding]) -> Iterator[RawSeries]:
+    """Read files, one after the other; what cannot be read becomes a finding.
+
+    Rows of one symbol in several files, told by a symbol column, are joined. Files of one name are told apart by their
+    folders.
+    """
+    stems = Counter(symbol_of(file) for file in files)
+    parts: dict[str, list[RawSeries]] = {}
+    for file in tqdm(files, desc="reading", unit="file", leave=False, delay=2, disable=None):
+        try:
+            series = read_file(file, data.columns)
+        except DataError as error:
+            findings.append(Finding("unreadable", "error", str(file), "", 1, (), str(error).removeprefix(f"{file}: ")))
+            continue
+        from_column = len(series) > 1 or series[0].symbol != symbol_of(file)
+        if from_column and len(files) > 1:
+            for each in series:
+                parts.setdefault(each.symbol, []).append(each)
+        elif not from_column and stems[series[0].symbol] > 1:
+            yield replace(series[0], symbol=f"{file.parent.name}/{series[0].symbol}")
+        else:
+            yield from series
+    for of_symbol in parts.values():
+        yield of_symbol[0] if len(of_symbol) == 1 else _join_parts(of_symbol)
+
+
+def _join_parts(parts: Sequence[RawSeries]) -> RawSeries:
+    """Join the rows of a symbol from several files; rows are then counted over all of them."""
+    local = np.concatenate([part.local for part in parts])
+    zoned = any(part.zoned for part in parts)
+    return replace(
+        parts[0],
+        source=f"{parts[0].source} … {parts[-1].source}",
+        values=np.concatenate([part.values for part in parts]),
+        local=local,
+        instants=np.concatenate([part.instants for part in parts]) if zoned else local,
+        lines=np.arange(1, len(local) + 1),
+        unit="row",
+        zoned=all(part.zoned for part in parts),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        modified=max(part.modified for part in parts),
+    )
+
+
+def _inspect_all(
+    files: Sequence[Path], data: DataConfig, repairs: RepairsConfig, findings: list[Finding]
+) -> Iterator[InspectedSeries]:
+    for raw in read_all(files, data, findings):
+        inspected = inspect_series(raw, repairs)
+        findings += inspected.findings
+        if len(inspected.raw):
+            yield inspected
+
+
+def _find_short(candles: CandleSet, window: int) -> list[Finding]:
+    return [
+        Finding(
+            *("short", "note", symbol.source, symbol.symbol, len(symbol), ()),
+            f"{len(symbol):,} candles, fewer than a window of {window:,} (lookback_window + predict_window): not used",
+        )
+        for symbol in candles.symbols
+        if len(symbol) < window and len(candles.symbols) > 1
+    ]
+
+
+class SymbolFrame(NamedTuple):
+    """One symbol's candles, indexed by local time, and what was found in them."""
+
+    symbol: str
+    frame: pd.DataFrame
+    findings: tuple[Finding, ...]
+
+
+def read_frames(
+    path: Path, columns: Mapping[str, str] | None = None, repairs: RepairsConfig | None = None
+) -> list[SymbolFrame]:
+    """Read one file, a frame for each symbol in it; repairs are said, rows with errors are left out and listed.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    frames = []
+    for raw in read_file(path, columns):
+        inspected = inspect_series(raw, repairs or RepairsConfig())
+        for finding in inspected.findings:
+            if finding.severity == "repair" or finding.code == "reading":
+                logger.info("%s", finding)
+        candles = join_series([inspected])
+        frames.append(SymbolFrame(raw.symbol, candles.frame(), inspected.findings))
+    return frames
+
+
+def read_candles(
+    path: Path, columns: Mapping[str, str] | None = None, repairs: RepairsConfig | None = None
+) -> pd.DataFrame:
+    """Read the candles of one symbol from a file: open, high, low, close, volume, amount, indexed by local time.
+
+    Args:
+        path: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
+        columns: our name of a column to the file's, where it is not recognised.
+        repairs: what to do about defects; by default as the configuration's defaults.
+
+    Raises:
+        DataError: naming the file, the line and the remedy; or there are several symbols.
+    """
+    frames = read_frames(path, columns, repairs)
+    if len(frames) > 1:
+        shown = ", ".join(each.symbol for each in frames[:5])
+        raise DataError(f"{path}: there are {len(frames):,} symbols in this file ({shown}, …); read_frames reads them.")
+    refuse_errors(frames[0].findings)
+    return frames[0].frame

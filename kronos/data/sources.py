@@ -1,0 +1,62 @@
+"""Which files `data_path` means."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from kronos.candles import CANDLE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.errors import DataError
+
+TABLES = (".csv", ".tsv", ".parquet", ".pq", ".feather", ".ftr", ".arrow")
+COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".zip")
+
+
+def find_files(data_path: Sequence[Path]) -> list[Path]:
+    """Return the files of candles that paths name, each once: files as they are, globs and folders in order of name.
+
+    Raises:
+        DataError: a path leads to nothing.
+    """
+    found: dict[Path, Path] = {}
+    for path in data_path:
+        for file in _expand(path):
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def symbol_of(path: Path) -> str:
+    """Return the symbol that a file without a symbol column holds: its name without the endings."""
+    name = path.name
+    for suffix in (*COMPRESSIONS, *TABLES, ".txt"):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            name = name[: -len(suffix)]
+    return name
+
+
+def _expand(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if _holds_a_table(file))
+        if not files:
+            raise DataError(f"{path}: there is no file of candles in this folder ({', '.join(TABLES[:3])}, …).")
+        return files
+    if path.exists():
+        return [path]
+    if glob.has_magic(str(path)):
+        anchor = Path(path.anchor)
+        files = sorted(anchor.glob(str(path.relative_to(anchor)) if path.anchor else str(path)))
+        if files := [file for file in files if file.is_file()]:
+            return files
+        raise DataError(f"{path}: no file matches (looked in {Path.cwd()}); set data.data_path (--data).")
+    columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))
+    raise DataError(
+        f"{path}: no such file (looked in {Path.cwd()}); set data.data_path (--data) to a CSV with the columns {columns}."
+    )
+
+
+def _holds_a_table(path: Path) -> bool:
+    name = path.name.lower()
+    for suffix in COMPRESSIONS:
+        name = name.removesuffix(suffix)
+    return name.endswith(TABLES) and not name.startswith(".") and path.is_file()

@@ -1,0 +1,230 @@
+"""Which windows belong to train, validation and test; none crosses a symbol, a forbidden gap or a jump."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from kronos.candles import Array
+from kronos.config.data import DataConfig, end_of
+from kronos.data.candle_set import CandleSet, SymbolRows
+from kronos.data.gaps import allowed_gap
+from kronos.errors import DataError
+
+SplitName = Literal["train", "val", "test"]
+NAMES: tuple[SplitName, ...] = ("train", "val", "test")
+EPOCH = np.datetime64(0, "us")
+
+
+@dataclass(frozen=True)
+class WindowStarts:
+    """The rows at which windows begin, in stretches: first (K,), count (K,), each stretch's rows stride apart."""
+
+    first: Array
+    count: Array
+    stride: int = 1
+
+    def __len__(self) -> int:
+        return int(self.count.sum())
+
+    def __getitem__(self, index: int) -> int:
+        return int(self.take(np.asarray([range(len(self))[index]]))[0])
+
+    def take(self, indices: Array) -> Array:
+        """Return the starts (B,) of windows numbered by indices (B,)."""
+        ends = np.cumsum(self.count)
+        stretch = np.searchsorted(ends, indices, side="right")
+        starts: Array = self.first[stretch] + (indices - ends[stretch] + self.count[stretch]) * self.stride
+        return starts
+
+    @classmethod
+    def from_rows(cls, rows: range) -> WindowStarts:
+        return cls(np.array([rows.start]), np.array([len(rows)]), rows.step)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The windows of a split.
+
+    rows: candles from which horizons may be taken. symbol_bounds: (S + 1,) the windows of the symbols lie between, in
+    order. dropped: how many windows were left out for which reason. independent: how many of them share no candle
+    (train) or no candle of the horizon (val, test).
+    """
+
+    name: SplitName
+    rows: int
+    starts: WindowStarts
+    symbol_bounds: Array
+    dropped: dict[str, int]
+    independent: int
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Rows start to stop of a symbol from which a split takes horizons; embargo: how many at its beginning it leaves."""
+
+    symbol: SymbolRows
+    start: int
+    stop: int
+    embargo: int = 0
+
+
+def split_candles(candles: CandleSet, config: DataConfig) -> dict[SplitName, Split]:
+    """Split candles in order of time into train, val and, where asked for, test; whole symbols may be held out.
+
+    The boundaries are moments, the same for all symbols. A train window lies within train. A val or test window's
+    horizon lies within its split, while its lookback may reach back into earlier candles, which a forecast would know too.
+
+    Raises:
+        DataError: a split has no window, or a symbol held out is not there.
+    """
+    spans = _bound(candles, config)
+    splits = {name: _build(name, spans[name], candles, config) for name in NAMES if name in spans}
+    for split in splits.values():
+        if not len(split):
+            raise DataError(_explain_no_windows(split, splits, candles, config))
+    return splits
+
+
+def _bound(candles: CandleSet, config: DataConfig) -> dict[SplitName, list[_Span]]:
+    held_out = {"val": config.val_symbols, "test": config.test_symbols}
+    known = {symbol.symbol for symbol in candles.symbols}
+    if unknown := [name for names in held_out.values() for name in names if name not in known]:
+        shown = ", ".join(sorted(known)[:10]) + (", …" if len(known) > 10 else "")
+        raise DataError(f"data.val_symbols, data.test_symbols: no symbol {', '.join(unknown)}; there are {shown}.")
+    apart = {name for names in held_out.values() for name in names}
+    shared = [symbol for symbol in candles.symbols if symbol.symbol not in apart]
+    has_test = bool(config.test_symbols) or (config.val_end is not None if config.train_end else config.test_ratio > 0)
+    names = NAMES if has_test else NAMES[:2]
+    spans: dict[SplitName, list[_Span]] = {name: [] for name in names}
+    moments = [] if config.train_end else _find_moments(candles, shared, config)
+    for symbol in candles.symbols:
+        own = next((name for name in NAMES[1:] if symbol.symbol in held_out[name]), None)
+        if own:
+            spans[own].append(_Span(symbol, symbol.start, symbol.stop))
+            continue
+        edges = [symbol.start, *_edges(candles, symbol, moments, config), symbol.stop]
+        for name, start, stop in zip(NAMES, edges, edges[1:]):
+            if name in spans:
+                spans[name].append(_Span(symbol, start, stop, config.embargo if name != "train" else 0))
+    return spans
+
+
+def _find_moments(candles: CandleSet, symbols: Sequence[SymbolRows], config: DataConfig) -> list[int]:
+    """Return the instants at which val and test begin, so that the ratios of all candles lie before them."""
+    n_rows = sum(len(symbol) for symbol in symbols)
+    if not n_rows:
+        return [0, 0]
+    instants = [candles.instants[symbol.start : symbol.stop] for symbol in symbols]
+    pooled = np.asarray(instants[0]) if len(instants) == 1 else np.concatenate(instants)
+    ranks = [round(n_rows * config.train_ratio), round(n_rows * (config.train_ratio + config.val_ratio))]
+    ordered = pooled if len(instants) == 1 else np.partition(pooled, [min(rank, n_rows - 1) for rank in ranks])
+    return [int(ordered[rank]) if rank < n_rows else int(pooled.max()) + 1 for rank in ranks]
+
+
+def _edges(candles: CandleSet, symbol: SymbolRows, moments: Sequence[int], config: DataConfig) -> list[int]:
+    """Return the rows at which val and test begin for a symbol."""
+    if moments:
+        times, edges = candles.instants[symbol.start : symbol.stop], list(moments)
+    else:
+        times = candles.local(symbol, symbol.start, symbol.stop)
+        ends = [end for end in (config.train_end, config.val_end) if end is not None]
+        edges = [int((np.datetime64(end_of(end), "us") - EPOCH).astype(np.int64)) for end in ends]
+    rows = [symbol.start + int(np.searchsorted(times, edge, side="left")) for edge in edges]
+    return rows if len(rows) == 2 else [*rows, symbol.stop]
+
+
+def _build(name: SplitName, spans: Sequence[_Span], candles: CandleSet, config: DataConfig) -> Split:
+    """Lay out a split's windows, and count those lost to each reason in turn."""
+    stride = config.train_stride if name == "train" else 1
+    whole = [replace(span, embargo=0) for span in spans]
+    reasons = {
+        "the embargo": (spans, ()),
+        "gaps": (spans, ("gaps",)),
+        "jumps": (spans, ("gaps", "jumps")),
+    }
+    left = sum(int(count.sum()) for _, count in _lay_out(name, whole, (), config))
+    dropped, stretches = {}, []
+    for reason, (laid, breaks) in reasons.items():
+        stretches = _lay_out(name, laid, breaks, config)
+        kept = sum(int(count.sum()) for _, count in stretches)
+        dropped[reason] = left - kept
+        left = kept
+    per_symbol = [int((-(-count // stride)).sum()) for _, count in stretches]
+    dropped["the stride"] = left - sum(per_symbol)
+    first = np.concatenate([f for f, _ in stretches]) if stretches else np.empty(0, np.int64)
+    count = np.concatenate([c for _, c in stretches]) if stretches else np.empty(0, np.int64)
+    unit = config.window if name == "train" else config.predict_window
+    independent = int(((count + unit - 1) // unit)[count > 0].sum())
+    return Split(
+        name,
+        sum(max(span.stop - span.start - span.embargo, 0) for span in spans),
+        WindowStarts(first, -(-count // stride), stride),
+        np.concatenate([[0], np.cumsum(per_symbol)]),
+        {reason: n for reason, n in dropped.items() if n},
+        independent,
+    )
+
+
+def _lay_out(
+    name: SplitName, spans: Sequence[_Span], breaks: Sequence[str], config: DataConfig
+) -> list[tuple[Array, Array]]:
+    """Return for each span the first windows (K,) of its unbroken stretches, and how many follow row by row."""
+    stretches = []
+    for span in spans:
+        symbol = span.symbol
+        edges = {symbol.start, symbol.stop}
+        if "gaps" in breaks:
+            limit = allowed_gap(symbol, config.max_gap)
+            edges |= {row for row, n in zip(symbol.gap_rows, symbol.gap_missing) if n > limit}
+        if "jumps" in breaks:
+            edges |= set(symbol.jump_rows)
+        ordered = np.array(sorted(edges))
+        # A horizon begins within the span; in train so does the lookback.
+        earliest = span.start if name == "train" else span.start + span.embargo - config.lookback_window
+        first = np.maximum(ordered[:-1], earliest)
+        count = np.maximum(np.minimum(ordered[1:], span.stop) - config.window + 1 - first, 0)
+        stretches.append((first, count))
+    return stretches
+
+
+def _explain_no_windows(split: Split, splits: dict[SplitName, Split], candles: CandleSet, config: DataConfig) -> str:
+    n_rows, name = len(candles), split.name
+    needs = f"{config.predict_window} (predict_window)"
+    if name == "train":
+        needs = f"{config.window} (lookback_window {config.lookback_window} + predict_window {config.predict_window})"
+    if len(candles.symbols) == 1 and not config.train_end and not any(s.dropped for s in splits.values()):
+        ratio = getattr(config, f"{name}_ratio")
+        return (
+            f"{candles.source}: {n_rows} rows, of which {name} gets {split.rows} ({name}_ratio {ratio:g}), but it needs at "
+            f"least {needs}. Use a file of at least {_enough_rows(n_rows, config)} rows, a larger {name}_ratio, or shorter "
+            "windows."
+        )
+    lost = ", ".join(f"{n:,} to {reason}" for reason, n in split.dropped.items())
+    return (
+        f"{candles.source}: no {name} window in {split.rows:,} {name} candles of {len(candles.symbols):,} "
+        f"symbol{'s' if len(candles.symbols) > 1 else ''}; one needs {needs} in a row"
+        f"{f' (windows lost: {lost})' if lost else ''}. Give more candles, other splits, a larger data.max_gap or shorter "
+        "windows."
+    )
+
+
+def _enough_rows(n_rows: int, config: DataConfig) -> int:
+    """Return the least number of rows of one symbol with which every split has a window."""
+    for n in itertools.count(n_rows):
+        train, val = round(n * config.train_ratio), round(n * (config.train_ratio + config.val_ratio))
+        spans: list[tuple[SplitName, int, int]] = [("train", 0, train), ("val", train, val)]
+        if config.test_ratio:
+            spans.append(("test", val, n))
+        symbol = SymbolRows("", "", 0, n, 1, 1, True, 0)
+        laid = [_lay_out(name, [_Span(symbol, start, stop)], (), config) for name, start, stop in spans]
+        if all(count.sum() for ((_, count),) in laid):
+            return n
+    raise AssertionError

@@ -1,0 +1,192 @@
+"""Tables on disk, of any format, as frames of many rows at a time."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+
+from kronos.errors import DataError
+
+ROWS_AT_A_TIME = 100_000
+HEAD_BYTES = 1 << 16
+DELIMITERS = ",;\t|"
+BLANKS = ["-", "--"]  # besides what pandas takes for blank
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+FOREIGN = {  # what a file begins with that is no table
+    b"PK\x03\x04": "an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"<": "a web page or XML",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"\x89HDF": "HDF5",
+    b"SQLite format 3": "a database",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's columns and how to read it.
+
+    unit: what the rows are counted in, "line" or "row". first: the number of the first row.
+    """
+
+    path: Path
+    names: list[str]
+    unit: str
+    first: int
+    notes: tuple[str, ...]
+    encoding: str = ""
+    delimiter: str = ""
+    decimal: str = "."
+
+    def read(self, texts: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Read the rows in pieces, each indexed by the number of the row from 0; the columns in texts stay as text.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        with _damage_said(self.path):
+            yield from self._read_text(texts) if self.encoding else self._read_arrow()
+
+    def _read_text(self, texts: Sequence[str]) -> Iterator[pd.DataFrame]:
+        with _open(self.path) as file:
+            pieces = pd.read_csv(
+                file,
+                sep=self.delimiter,
+                names=self.names,
+                header=0,
+                dtype=dict.fromkeys(texts, "str"),
+                encoding=self.encoding,
+                decimal=self.decimal,
+                na_values=BLANKS,
+                skip_blank_lines=False,  # so that rows keep their line numbers
+                chunksize=ROWS_AT_A_TIME,
+                low_memory=False,
+            )
+            for piece in pieces:
+                if not isinstance(piece.index, pd.RangeIndex):
+                    raise DataError(
+                        f"{self.path}: the rows have more values than the header has columns; is there a delimiter too many "
+                        "at their ends?"
+                    )
+                yield piece
+
+    def _read_arrow(self) -> Iterator[pd.DataFrame]:
+        first = 0
+        with _open(self.path) as file:
+            for batch in _arrow_batches(file, self.names):
+                frame = batch.to_pandas()
+                frame.index = pd.RangeIndex(first, first + len(frame))
+                first += len(frame)
+                yield frame
+
+
+def open_table(path: Path) -> Table:
+    """Look at a file: what it is, by its content, and which columns it has.
+
+    Raises:
+        DataError: it is empty, damaged or no table.
+    """
+    with _damage_said(path):
+        with _open(path) as file:
+            head = file.read(HEAD_BYTES)
+        if not head.strip():
+            raise DataError(f"{path}: the file is empty.")
+        if head.startswith((b"PAR1", b"ARROW1", b"FEA1")):
+            with _open(path) as file:
+                names = _arrow_schema(file)
+            _check_names(names, path)
+            return Table(path, names, "row", 1, ())
+        for beginning, what in FOREIGN.items():
+            if head.lstrip().startswith(beginning):
+                raise DataError(f"{path}: this is {what}, not a table of candles; save it as CSV (UTF-8).")
+        return _look_at_text(path, head)
+
+
+def _look_at_text(path: Path, head: bytes) -> Table:
+    encoding = _detect_encoding(path, head)
+    lines = head.decode(encoding, errors="ignore").lstrip("\ufeff").splitlines()
+    header = lines[0] if lines else ""
+    delimiter = max(DELIMITERS, key=header.count)
+    if not header.strip():
+        raise DataError(f"{path}: the first line is blank; it must hold the names of the columns.")
+    names = [name.strip() for name in next(csv.reader(io.StringIO(header), delimiter=delimiter))]
+    names = [name or f"column {i}" for i, name in enumerate(names, start=1)]
+    _check_names(names, path)
+    first_row = next((line for line in lines[1:] if line.strip()), "")
+    comma = delimiter != "," and "," in first_row and "." not in first_row.replace(".", "", 2)
+    notes = [f"read as {encoding.upper()}"] if not encoding.startswith("utf-8") else []
+    notes += [f"columns separated by {delimiter!r}"] if delimiter != "," else []
+    notes += ["numbers with a decimal comma"] if comma else []
+    return Table(path, names, "line", 2, tuple(notes), encoding, delimiter, "," if comma else ".")
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}: column {', '.join(twice)} stands more than once; keep one.")
+
+
+def _detect_encoding(path: Path, head: bytes) -> str:
+    """Return UTF-8, or what a byte order mark says, or GB18030 where the bytes are not UTF-8."""
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if head.startswith(mark) and len(head) > len(mark):
+            return encoding
+    for encoding in ("utf-8", "gb18030"):
+        decoder = codecs.getincrementaldecoder(encoding)()
+        try:
+            with _open(path) as file:
+                while piece := file.read(1 << 20):
+                    decoder.decode(piece)
+                decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    raise DataError(f"{path}: neither UTF-8 nor GB18030 text; save it as CSV with UTF-8 encoding.")
+
+
+def _open(path: Path) -> Any:
+    """Open a file for reading bytes, decompressed as its name's ending says."""
+    return fsspec.open(str(path.absolute()), "rb", compression="infer").open()
+
+
+def _arrow_schema(file: IO[bytes]) -> list[str]:
+    if file.read(4) == b"PAR1":
+        return [str(name) for name in pyarrow.parquet.ParquetFile(file).schema_arrow.names]
+    file.seek(0)
+    return [str(name) for name in pyarrow.feather.read_table(file).column_names]
+
+
+def _arrow_batches(file: IO[bytes], names: Sequence[str]) -> Iterator[Any]:
+    if file.read(4) == b"PAR1":
+        yield from pyarrow.parquet.ParquetFile(file).iter_batches(ROWS_AT_A_TIME)
+        return
+    file.seek(0)
+    yield from pyarrow.feather.read_table(file).to_batches(ROWS_AT_A_TIME)
+
+
+@contextmanager
+def _damage_said(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except pd.errors.ParserError as error:
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise DataError(f"{path}: not a well-formed CSV file: {reason}.") from None
+    except ImportError as error:
+        raise DataError(f"{path}: {error}") from None
+    except (pa.ArrowException, Exception) as error:  # what decompressors raise has no common ancestor
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        raise DataError(f"{path}: cannot be read: {reason}.") from None
