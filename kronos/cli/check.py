@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from kronos.data.leakage import Leaks
 
 MAX_ROWS = 200  # lines of the table; --json lists all
-STYLES = {"error": "bold red", "repair": "yellow", "note": "dim"}
+STYLES = {"error": "bold red", "repair": "yellow", "note": "cyan"}
+HEADINGS = {"error": "errors", "repair": "repairs", "note": "notes"}
 
 Arguments = Annotated[
     list[str] | None,
@@ -99,19 +101,22 @@ def _print_findings(findings: Sequence[Finding]) -> None:
     from kronos.data.findings import SEVERITIES
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    table.add_column("finding")
+    table.add_column("finding", no_wrap=True)
     table.add_column("where", overflow="fold")
-    table.add_column("count", justify="right")
-    table.add_column("what, and what is done", overflow="fold", ratio=1)
+    table.add_column("count", justify="right", no_wrap=True)
+    table.add_column("what", overflow="fold", ratio=1)
     ordered = sorted(findings, key=lambda each: SEVERITIES.index(each.severity))
-    for each in ordered[:MAX_ROWS]:
-        where = "\n".join(filter(None, [each.symbol or each.source, *each.places[:1]]))
-        table.add_row(
-            *(f"[{STYLES[each.severity]}]{each.severity}[/]", each.code, escape(where), f"{each.count:,}"),
-            escape(each.message),
-        )
+    shown = ordered[:MAX_ROWS]
+    for severity, group in itertools.groupby(shown, key=lambda each: each.severity):
+        table.add_row(f"\n[{STYLES[severity]}]{HEADINGS[severity]}[/]")
+        for each in group:
+            where = [each.symbol or Path(each.source).name, *(place.replace(" (", "\n(") for place in each.places[:1])]
+            table.add_row(
+                each.code, escape("\n".join(where)), f"{each.count:,}" if each.count else "", escape(each.message)
+            )
     Console().print(table)
+    for remedy in dict.fromkeys(each.remedy for each in shown if each.remedy):
+        typer.echo(f"  {remedy}")
     if len(ordered) > MAX_ROWS:
         typer.echo(f"… and {len(ordered) - MAX_ROWS:,} more; --json lists all")
     counts = Counter(each.severity for each in findings)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
-from kronos.config.section import Integer, Number, Section, UserPath, UserPaths, fault
+from kronos.config.section import Integer, Names, Number, Section, UserPath, UserPaths, fault
 
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
 
@@ -26,8 +26,8 @@ class DataConfig(Section):
     train_end: date | datetime | None = None  # the last day, or time, of train; the ratios then count for nothing
     val_end: date | datetime | None = None  # the same of validation; what follows is the test split
     embargo: Integer = Field(0, ge=0)  # candles after the end of a split from which no horizon is taken
-    val_symbols: tuple[str, ...] = ()  # held out wholly for validation …
-    test_symbols: tuple[str, ...] = ()  # … and for the test split
+    val_symbols: Names = ()  # held out wholly for validation …
+    test_symbols: Names = ()  # … and for the test split
     max_gap: Integer | None = Field(None, ge=0)  # candles that may be missing in a row within a window
     train_stride: Integer = Field(1, ge=1)  # candles from one train window's start to the next's
     windows_per_epoch: Integer | None = Field(None, ge=1)  # at most so many train windows an epoch

@@ -20,6 +20,7 @@ def fault(key: str, message: str) -> PydanticCustomError:
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 # One or many: a text stands for a list of one.
 UserPaths = Annotated[tuple[UserPath, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str | Path) else v)]
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else (v,))]
 
 
 class Section(BaseModel):

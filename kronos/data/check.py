@@ -34,7 +34,7 @@ DONE = {
 def mend(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
     """Bring a series in order of time, each time once, every candle possible; say what was found on the way.
 
-    Rows with an error are left out of what is returned, so that the rest can be looked at.
+    Rows with an error hold the close before in what is returned, so that the rest can be looked at.
     """
     findings = [found_in(raw, "reading", "note", note) for note in raw.notes]
     raw, more = follow_clock(raw)
@@ -49,14 +49,28 @@ def judge(raw: RawSeries, code: str, rows: Array, action: str, detail: str = "")
     """Return the finding about these rows, if any."""
     if not len(rows):
         return []
-    what = f"{FINDINGS[code]}{f': {detail}' if detail else ''}"
-    options = ", ".join(a for a in actions_of(code) if a != "error")
-    done = f"correct the file, or set repairs.{code}: {options}" if action == "error" else DONE[action]
-    return [found_in(raw, code, severity_of(action), f"{what}; {done}", rows)]
+    what = f"{FINDINGS[code]}{f' ({detail})' if detail else ''}"
+    if action == "error":
+        options = " or ".join(a for a in actions_of(code) if a != "error")
+        remedy = f"correct the file, or set repairs.{code}: {options}"
+        return [found_in(raw, code, "error", what, rows, remedy=remedy)]
+    return [found_in(raw, code, severity_of(action), f"{what}; {DONE[action]}", rows)]
 
 
 def actions_of(code: str) -> tuple[str, ...]:
     return RepairsConfig.model_fields[code].annotation.__args__  # type: ignore[union-attr,no-any-return]
+
+
+def _remove(raw: RawSeries, wrong: Array, action: str) -> RawSeries:
+    """Leave rows out; rows with an error only lose their values, so that they do not look like gaps as well."""
+    if action != "error" or wrong.all():
+        return raw.take(~wrong)
+    values = raw.values.copy()
+    before = np.maximum.accumulate(np.where(wrong, -1, np.arange(len(raw))))
+    before[before < 0] = wrong.argmin()
+    values[wrong, :VOLUME] = values[before[wrong], CLOSE][:, None]
+    values[wrong, VOLUME:] = 0
+    return replace(raw, values=values)
 
 
 def _order(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
@@ -102,7 +116,7 @@ def _mend_not_finite(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
     value = raw.values[rows[0], column]
     detail = f"{CANDLE_COLUMNS[column]} is {'blank' if np.isnan(value) else 'infinite'}"
     if repairs.not_finite != "fill":
-        return raw.take(~wrong), judge(raw, "not_finite", rows, repairs.not_finite, detail)
+        return _remove(raw, wrong, repairs.not_finite), judge(raw, "not_finite", rows, repairs.not_finite, detail)
     row = np.arange(len(raw))
     known = np.maximum.accumulate(np.where(wrong, -1, row))  # the last row before that has a price
     end = np.minimum.accumulate(np.where(wrong, len(raw), row)[::-1])[::-1]
@@ -115,7 +129,7 @@ def _mend_not_finite(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
     if len(too_long):
         why = f"more than repairs.fill_limit ({repairs.fill_limit}) in a row, or nothing before them"
         findings.append(found_in(raw, "not_finite", "error", f"{FINDINGS['not_finite']}: {why}", too_long))
-    return replace(raw, values=values).take(~(wrong & ~short)), findings
+    return _remove(replace(raw, values=values), wrong & ~short, "error"), findings
 
 
 def _mend_blank_volume(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
@@ -137,7 +151,7 @@ def _mend_non_positive(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
     column = int((raw.values[rows[0], :VOLUME] <= 0).argmax())
     detail = f"{CANDLE_COLUMNS[column]} is {raw.values[rows[0], column]:.6g}"
     findings = judge(raw, "non_positive", rows, repairs.non_positive, detail)
-    return (raw if repairs.non_positive == "keep" else raw.take(~wrong)), findings
+    return (raw if repairs.non_positive == "keep" else _remove(raw, wrong, repairs.non_positive)), findings
 
 
 def _mend_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
@@ -157,7 +171,7 @@ def _mend_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
     if repairs.impossible == "keep":
         return raw, findings
     if repairs.impossible != "widen":
-        return raw.take(~wrong), findings
+        return _remove(raw, wrong, repairs.impossible), findings
     values = values.copy()
     values[rows, HIGH], values[rows, LOW] = values[rows, :VOLUME].max(axis=1), values[rows, :VOLUME].min(axis=1)
     values[:, VOLUME:] = np.maximum(values[:, VOLUME:], 0)

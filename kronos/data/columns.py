@@ -17,7 +17,7 @@ TIME, SYMBOL = "time", "symbol"  # the time of day, where it stands apart from t
 ALIASES: dict[str, tuple[str, ...]] = {
     TIMESTAMP_COLUMN: (
         *("timestamps", "timestamp", "datetime", "date", "time", "day", "dt", "tradetime", "tradedate", "trade_dt"),
-        *("opentime", "candlebegintime", "ts", "时间", "日期", "日期时间", "交易时间", "交易日期", "__index_level_0__"),
+        *("opentime", "candlebegintime", "ts", "日期时间", "日期", "交易日期", "时间", "交易时间", "__index_level_0__"),
     ),
     TIME: ("time", "时间", "交易时间"),
     SYMBOL: (
@@ -57,7 +57,7 @@ def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) 
     for ours, name in mapping.items():
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the file has: {', '.join(names)}."
+            hint = f"did you mean {close[0]!r}?" if close else f"the file has: {_list(names)}."
             raise DataError(f"{path}: data.columns says that {ours} is called {name!r}, which is not there; {hint}")
     found = dict(mapping) | {
         ours: theirs
@@ -69,6 +69,7 @@ def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) 
     elif TIME in found and TIME not in mapping and not _is_a_date(found[TIMESTAMP_COLUMN]):
         del found[TIME]  # a full timestamp, and another time beside it
     _check(found, names, path)
+    _check_alike({ours: theirs for ours, theirs in found.items() if ours not in mapping}, names, path)
     return Columns(found, tuple(_describe(found, names, mapping)))
 
 
@@ -85,14 +86,15 @@ def _plain(name: str) -> str:
 
 
 def _is_a_date(name: str) -> bool:
-    return "date" in _plain(name).replace("datetime", "") or name == "日期" or _plain(name) == "day"
+    plain = _plain(name)
+    return "date" in plain.replace("datetime", "") or "日期" in plain.replace("日期时间", "") or plain == "day"
 
 
 def _check(found: Mapping[str, str], names: Sequence[str], path: Path) -> None:
     if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in found]:
         raise DataError(
-            f"{path}: column {', '.join(missing)} missing; the file has: {', '.join(names)}. If a column has another name, "
-            f"say so: data.columns: {{{missing[0]}: its name}}."
+            f"{path}: column {', '.join(missing)} missing; the file has: {_list(names)}. The first line must hold the names of "
+            f"the columns; if one has another name, say so: data.columns: {{{missing[0]}: its name}}."
         )
     used = list(found.values())
     if twice := sorted({name for name in used if names.count(name) > 1}):
@@ -101,11 +103,23 @@ def _check(found: Mapping[str, str], names: Sequence[str], path: Path) -> None:
         raise DataError(f"{path}: data.columns gives column {', '.join(shared)} two meanings; give each one.")
 
 
+def _check_alike(recognised: Mapping[str, str], names: Sequence[str], path: Path) -> None:
+    for ours, theirs in recognised.items():
+        if len(alike := [name for name in names if _plain(name) == _plain(theirs)]) > 1:
+            raise DataError(
+                f"{path}: columns {', '.join(alike)} are alike; say which to read: data.columns: {{{ours}: its name}}."
+            )
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join([name[:40] for name in names[:20]] + ["…"] * (len(names) > 20))
+
+
 def _describe(found: Mapping[str, str], names: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
     recognised = [f"{theirs} as {ours}" for ours, theirs in found.items() if ours != theirs and ours not in mapping]
     ignored = [name for name in names if name not in found.values()]
     notes = [f"columns read: {', '.join(recognised)}"] if recognised else []
-    notes += [f"columns ignored: {', '.join(ignored)}"] if ignored else []
+    notes += [f"columns ignored: {_list(ignored)}"] if ignored else []
     if "volume" not in found:
         lost = "" if "amount" not in found else " (an amount without a volume is not used)"
         notes.append(f"no column volume; volume and amount are taken as 0{lost}")

@@ -24,10 +24,10 @@ FINDINGS = {
     "unsorted": "rows out of order of time",
     "duplicates": "rows that stand more than once",
     "conflicting": "different candles at the same time",
-    "not_finite": "prices left blank, NaN, infinite or too large for float32",
+    "not_finite": "prices that are blank or no finite number",
     "blank_volume": "volume or amount left blank",
     "non_positive": "prices of 0 or less",
-    "impossible": "candles that cannot be: high below low, open or close outside, negative volume",
+    "impossible": "candles that cannot be",
     "unfinished": "a last candle that is still growing",
     "clock_changes": "clocks put forward or back within the rows",
     "time_zone": "trading hours that move, as where the stamps' time zone changes",
@@ -47,7 +47,7 @@ class Finding:
     """One kind of finding in one series.
 
     count: rows, candles or places concerned. places: the first few. message: what it is and what is done about it.
-    at: local times concerned, int64 microseconds since 1970, all of them.
+    remedy: what to do about an error. at: local times concerned, int64 microseconds since 1970, all of them.
     """
 
     code: str
@@ -57,16 +57,18 @@ class Finding:
     count: int
     places: tuple[str, ...]
     message: str
+    remedy: str = ""
     at: Array = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
 
     def __str__(self) -> str:
         where = self.places[0] if self.places else ""
         name = self.symbol if self.symbol and self.symbol not in self.source else ""
-        return f"{', '.join(filter(None, [self.source, name, where]))}: {self.message}"
+        said = f"{self.message}; {self.remedy}" if self.remedy else self.message
+        return f"{', '.join(filter(None, [self.source, name, where]))}: {said}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what a JSON file holds of it."""
-        keys = ("code", "severity", "source", "symbol", "count", "message")
+        keys = ("code", "severity", "source", "symbol", "count", "message", "remedy")
         return {key: getattr(self, key) for key in keys} | {"places": list(self.places)}
 
     @classmethod
@@ -80,13 +82,19 @@ def severity_of(action: str) -> Severity:
 
 
 def found_in(
-    raw: RawSeries, code: str, severity: Severity, message: str, rows: Array | None = None, count: int | None = None
+    raw: RawSeries,
+    code: str,
+    severity: Severity,
+    message: str,
+    rows: Array | None = None,
+    count: int | None = None,
+    remedy: str = "",
 ) -> Finding:
     """Make a finding about rows of a series."""
     rows = np.empty(0, np.int64) if rows is None else rows
     places = tuple(place(raw, row) for row in rows[:N_PLACES])
     n = len(rows) if count is None else count
-    return Finding(code, severity, raw.source, raw.symbol, n, places, message, raw.local[rows])
+    return Finding(code, severity, raw.source, raw.symbol, n, places, message, remedy, raw.local[rows])
 
 
 def place(raw: RawSeries, row: int) -> str:

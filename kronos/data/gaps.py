@@ -76,11 +76,12 @@ def _judge(candles: CandleSet, symbol: SymbolRows, others: Array, traded: Array,
             continue
         rows = np.asarray(symbol.gap_rows, np.int64)[mask]
         total, n_long = int(missing[mask].sum()), int((missing[mask] > limit).sum())
-        size = f"{total:,} candles" if code == "gaps" else f"{int(days[mask].sum()):,} days"
+        n, unit = (total, "candle") if code == "gaps" else (int(days[mask].sum()), "day")
+        size = f"{n:,} {unit}{'s' if n > 1 else ''}"
         stop = f"; no window crosses the {n_long:,} longer than {limit:,} candles (data.max_gap)" if n_long else ""
         at = np.concatenate([candles.local(symbol, row, row + 1) for row in rows])
         before = [say_time(candles.local(symbol, row - 1, row)[0]) for row in rows[:N_PLACES]]
         places = tuple(f"after {time}" for time in before)
         message = f"{FINDINGS[code]}: {size} in {len(rows):,} place{'s' if len(rows) > 1 else ''}{stop}"
-        findings.append(Finding(code, "note", symbol.source, symbol.symbol, len(rows), places, message, at))
+        findings.append(Finding(code, "note", symbol.source, symbol.symbol, len(rows), places, message, at=at))
     return findings

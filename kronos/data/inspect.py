@@ -58,14 +58,23 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
         gaps = find_gaps(raw.instants, raw.local, pattern)
     jumps, more = _find_jumps(raw, repairs)
     findings += more
+    moved = find_moved_hours(raw)
+    findings += moved
+    gaps = _leave_moves_out(gaps, raw, moved)
     for look in (
-        find_moved_hours,
         partial(_find_irregular, pattern=pattern),
         partial(_find_flat, pattern=pattern),
         _look_at_volume,
     ):
         findings += look(raw)
     return InspectedSeries(raw, pattern, gaps, jumps, tuple(findings))
+
+
+def _leave_moves_out(gaps: Gaps, raw: RawSeries, moved: list[Finding]) -> Gaps:
+    """Forget gaps about the days on which the trading hours move: they come of the move."""
+    days = np.concatenate([finding.at for finding in moved]) // DAY if moved else []
+    about = np.isin(raw.local[gaps.rows] // DAY, [day + n for day in days for n in (-1, 0, 1, 2, 3)])
+    return Gaps(gaps.rows[~about], gaps.missing[~about], gaps.days[~about])
 
 
 def _drop_unfinished(raw: RawSeries, pattern: Pattern, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:

@@ -66,7 +66,8 @@ def read_all(files: Sequence[Path], data: DataConfig, findings: list[Finding]) -
         try:
             series = read_file(file, data.columns)
         except DataError as error:
-            findings.append(Finding("unreadable", "error", str(file), "", 1, (), str(error).removeprefix(f"{file}: ")))
+            said = str(error).removeprefix(str(file)).lstrip(":, ")
+            findings.append(Finding("unreadable", "error", str(file), "", 1, (), said))
             continue
         from_column = len(series) > 1 or series[0].symbol != symbol_of(file)
         if from_column and len(files) > 1:
@@ -141,8 +142,11 @@ def read_frames(
         for finding in inspected.findings:
             if finding.severity == "repair" or finding.code == "reading":
                 logger.info("%s", finding)
-        candles = join_series([inspected])
-        frames.append(SymbolFrame(raw.symbol, candles.frame(), inspected.findings))
+        frame = join_series([inspected]).frame()
+        wrong = [finding.at for finding in inspected.findings if finding.severity == "error"]
+        if wrong:
+            frame = frame[~np.isin(frame.index.as_unit("us").asi8, np.concatenate(wrong))]
+        frames.append(SymbolFrame(raw.symbol, frame, inspected.findings))
     return frames
 
 

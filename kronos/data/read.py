@@ -92,7 +92,7 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawS
     texts = [found[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in found]
     rows, clock, symbols = _Rows(), None, _Symbols()
     for piece in table.read(texts):
-        frame = piece.rename(columns={theirs: ours for ours, theirs in found.items()})[list(found)]
+        frame = piece[list(found.values())].set_axis(list(found), axis=1)
         blank = frame.isna().all(axis=1)
         frame = frame[~blank] if blank.any() else frame
         if frame.empty:
@@ -130,13 +130,12 @@ def _recognise(times: Any, table: Table, line: int) -> Clock:
 def _to_candles(frame: pd.DataFrame, table: Table, lines: Array) -> Float32Array:
     """Return the six columns (N, 6); NaN for what is blank, infinity for what no float32 holds."""
     numbers = {name: _to_numbers(frame[name], table, lines) for name in CANDLE_COLUMNS if name in frame}
-    blank = {name: np.isnan(numbers[name]) for name in ("volume", "amount") if name in numbers}
-    if "volume" in numbers and "amount" not in numbers:
-        # What is made up of a blank volume is not blank.
-        numbers["amount"] = np.nan_to_num(numbers["volume"]) * np.mean(
-            [numbers[name] for name in PRICE_COLUMNS], axis=0
-        )
+    blank = {name: np.isnan(numbers[name]) for name in ("volume", "amount") if {name, "volume"} <= numbers.keys()}
     with np.errstate(over="ignore", invalid="ignore"):
+        if "volume" in numbers and "amount" not in numbers:
+            # What is made up of a blank volume is not blank.
+            prices = np.mean([numbers[name] for name in PRICE_COLUMNS], axis=0)
+            numbers["amount"] = np.where(blank["volume"], 0, numbers["volume"]) * prices
         values = stack_columns(numbers).astype(np.float32)
     for name, mask in blank.items():
         values[mask, 4 if name == "volume" else 5] = np.nan
@@ -147,8 +146,11 @@ def _to_numbers(column: Any, table: Table, lines: Array) -> Array:
     if column.dtype.kind in "iuf":
         numbers: Array = column.to_numpy(np.float64, na_value=np.nan)
         return numbers
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    wrong = np.isnan(numbers) & column.notna().to_numpy() | (column.dtype.kind == "b")
+    text = column.astype("str")  # of an integer of hundreds of digits pandas makes no number
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = np.isnan(numbers) & column.notna().to_numpy()
+    if table.decimal == ",":
+        wrong |= text.str.contains(".", regex=False).to_numpy(bool, na_value=False)  # 1.000 is a thousand then
     if wrong.any():
         row = int(wrong.argmax())
         more = f" ({wrong.sum() - 1:,} more such rows)" if wrong.sum() > 1 else ""

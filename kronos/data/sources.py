@@ -41,12 +41,18 @@ def _expand(path: Path) -> list[Path]:
         if not files:
             raise DataError(f"{path}: there is no file of candles in this folder ({', '.join(TABLES[:3])}, …).")
         return files
-    if path.exists():
+    if path.is_file():
         return [path]
+    if path.exists():
+        raise DataError(f"{path}: this is no file that can be read more than once; save it as one.")
     if glob.has_magic(str(path)):
         anchor = Path(path.anchor)
-        files = sorted(anchor.glob(str(path.relative_to(anchor)) if path.anchor else str(path)))
-        if files := [file for file in files if file.is_file()]:
+        try:
+            files = sorted(anchor.glob(str(path.relative_to(anchor)) if path.anchor else str(path)))
+        except ValueError as error:  # as of data/**.csv
+            raise DataError(f"{path}: {str(error).lower()}; data/**/*.csv finds files at any depth.") from None
+        hidden = path.name.startswith(".")
+        if files := [file for file in files if file.is_file() and file.name.startswith(".") == hidden]:
             return files
         raise DataError(f"{path}: no file matches (looked in {Path.cwd()}); set data.data_path (--data).")
     columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
+import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,21 +18,27 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
+from kronos.candles import CANDLE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.errors import DataError
 
 ROWS_AT_A_TIME = 100_000
 HEAD_BYTES = 1 << 16
 DELIMITERS = ",;\t|"
-BLANKS = ["-", "--"]  # besides what pandas takes for blank
+BLANKS = (
+    *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
+    *("NULL", "null", "None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-FOREIGN = {  # what a file begins with that is no table
-    b"PK\x03\x04": "an Excel workbook",
+FOREIGN = {  # what a file begins with that is no table; MetaTrader's begin with <DATE> or <TICKER>
+    b"pk\x03\x04": "an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"<": "a web page or XML",
+    **dict.fromkeys((b"<!", b"<?", b"<html", b"<head", b"<table", b"<div", b"<meta"), "a web page or XML"),
     b"{": "JSON",
     b"[": "JSON",
-    b"\x89HDF": "HDF5",
-    b"SQLite format 3": "a database",
+    b"\x89hdf": "HDF5",
+    b"sqlite format 3": "a database",
 }
 
 
@@ -70,7 +77,9 @@ class Table:
                 dtype=dict.fromkeys(texts, "str"),
                 encoding=self.encoding,
                 decimal=self.decimal,
-                na_values=BLANKS,
+                keep_default_na=False,
+                na_values={name: [""] if name in texts else BLANKS for name in self.names},  # NA is a symbol too
+                skipinitialspace=True,
                 skip_blank_lines=False,  # so that rows keep their line numbers
                 chunksize=ROWS_AT_A_TIME,
                 low_memory=False,
@@ -87,7 +96,7 @@ class Table:
         first = 0
         with _open(self.path) as file:
             for batch in _arrow_batches(file, self.names):
-                frame = batch.to_pandas()
+                frame = batch.to_pandas(ignore_metadata=True)  # which would make the times an index
                 frame.index = pd.RangeIndex(first, first + len(frame))
                 first += len(frame)
                 yield frame
@@ -110,27 +119,52 @@ def open_table(path: Path) -> Table:
             _check_names(names, path)
             return Table(path, names, "row", 1, ())
         for beginning, what in FOREIGN.items():
-            if head.lstrip().startswith(beginning):
+            if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(beginning):
                 raise DataError(f"{path}: this is {what}, not a table of candles; save it as CSV (UTF-8).")
         return _look_at_text(path, head)
 
 
 def _look_at_text(path: Path, head: bytes) -> Table:
     encoding = _detect_encoding(path, head)
-    lines = head.decode(encoding, errors="ignore").lstrip("\ufeff").splitlines()
-    header = lines[0] if lines else ""
+    header, *lines = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").lstrip("\ufeff"))
     delimiter = max(DELIMITERS, key=header.count)
     if not header.strip():
         raise DataError(f"{path}: the first line is blank; it must hold the names of the columns.")
-    names = [name.strip() for name in next(csv.reader(io.StringIO(header), delimiter=delimiter))]
+    if "\0" in header:
+        raise DataError(
+            f"{path}: the first line has NUL bytes, which text has not; save it as CSV with UTF-8 encoding."
+        )
+    names = [name.strip() for name in next(_split([header], delimiter))]
+    if sum(bool(re.fullmatch(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*", name)) for name in names) > len(names) / 2:
+        raise DataError(
+            f"{path}: the first line holds numbers; put the names of the columns above it, as in "
+            f"{','.join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))}."
+        )
     names = [name or f"column {i}" for i, name in enumerate(names, start=1)]
     _check_names(names, path)
-    first_row = next((line for line in lines[1:] if line.strip()), "")
-    comma = delimiter != "," and "," in first_row and "." not in first_row.replace(".", "", 2)
+    comma = delimiter != "," and _has_decimal_comma(lines, delimiter, path)
     notes = [f"read as {encoding.upper()}"] if not encoding.startswith("utf-8") else []
     notes += [f"columns separated by {delimiter!r}"] if delimiter != "," else []
     notes += ["numbers with a decimal comma"] if comma else []
     return Table(path, names, "line", 2, tuple(notes), encoding, delimiter, "," if comma else ".")
+
+
+def _split(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+
+
+def _has_decimal_comma(lines: Sequence[str], delimiter: str, path: Path) -> bool:
+    """Tell 1,5 from 1,000, which is one with a decimal comma and a thousand without; the last line may be cut off."""
+    cells = [cell.strip() for line in lines[:-1] or lines for cell in line.replace('"', "").split(delimiter)]
+    commas = [cell for cell in cells if "," in cell and DECIMAL.fullmatch(cell)]
+    unclear = [cell for cell in commas if THOUSANDS.fullmatch(cell)]
+    points = any("." in cell and DECIMAL.fullmatch(cell) for cell in cells)
+    if commas and len(unclear) == len(commas) and not points:
+        raise DataError(
+            f"{path}: {unclear[0]!r} may be a thousand and more or a number with a decimal comma; write numbers without "
+            "thousands separators, and with a decimal point."
+        )
+    return len(commas) > len(unclear) and not points
 
 
 def _check_names(names: Sequence[str], path: Path) -> None:
@@ -158,6 +192,10 @@ def _detect_encoding(path: Path, head: bytes) -> str:
 
 def _open(path: Path) -> Any:
     """Open a file for reading bytes, decompressed as its name's ending says."""
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            if len(names := [name for name in archive.namelist() if not name.endswith("/")]) != 1:
+                raise DataError(f"{path}: there are {len(names):,} files in this archive; unpack it into a folder.")
     return fsspec.open(str(path.absolute()), "rb", compression="infer").open()
 
 

@@ -27,11 +27,14 @@ EPOCH_UNITS: dict[int, Literal["s", "ms", "us", "ns"]] = {
     19: "ns",
 }
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-DATE_FORMATS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2}|\d{4}|\d{6})?")
+DATE_FORMATS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
+COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2}|\d{4}|\d{6}|\d{9})?")
+# Year first only: 05/06/2024 is May in one country and June in the next. And with a month: of less pandas makes a date too.
+YEAR_FIRST = r"\d{4}([-/. ])(?:\d{1,2}|[A-Za-z]{3,9})(?:\1\d{1,2}(?!\d).*)?$"
 DIGITS = r"\d+(?:\.0*)?"
 ZONED = r".*:.*\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+FIRST_YEAR, LAST_YEAR = -62_135_596_800, 253_402_300_799  # seconds; Python's dates know the years 1 to 9999
 NOT_A_TIME = np.iinfo(np.int64).min
 
 
@@ -100,6 +103,7 @@ class Clock:
         """Say why a row's time was not accepted."""
         text = _to_text(times).iloc[row]
         has_zone = bool(re.match(ZONED, text))
+        text = text[:40]
         if self.kind in ("zoned", "local") and ":" in text and has_zone != self.zoned:
             has = "has a" if has_zone else "has no"
             return f"timestamp {text!r} {has} time zone, unlike the first row's; write all the same way."
@@ -107,12 +111,14 @@ class Clock:
 
 
 def join_date_and_time(date: Text, time: Text) -> Text:
-    """Join a column of dates and one of times of day, either with or without separators."""
+    """Join a column of dates and one of times of day, either with or without separators, or that hold the date too."""
     day, clock = _to_text(date), _to_text(time)
+    if clock.str.match(r"\d{4}[-/.]|\d{12}").all():
+        return clock
     if day.str.fullmatch(r"\d{8}").all():
         day = day.str.slice(0, 4) + "-" + day.str.slice(4, 6) + "-" + day.str.slice(6)
-    if clock.str.fullmatch(r"\d{3,6}").all():
-        clock = clock.where(clock.str.len() > 4, clock.str.zfill(4) + "00").str.zfill(6)
+    if clock.str.fullmatch(r"\d{1,6}").all() and (longest := clock.str.len().max()) > 2:
+        clock = clock.str.zfill(6) if longest > 4 else clock.str.zfill(4) + "00"
         clock = clock.str.slice(0, 2) + ":" + clock.str.slice(2, 4) + ":" + clock.str.slice(4)
     return day.str.replace(r"[ T]00:00(:00)?$", "", regex=True) + " " + clock
 
@@ -120,13 +126,14 @@ def join_date_and_time(date: Text, time: Text) -> Text:
 def _to_text(times: Text) -> Text:
     text = times.astype("str").fillna("").str.strip()
     if len(text) and "年" in text.iloc[0]:
-        text = text.str.replace(r"[年月]", "-", regex=True).str.replace("日", " ")
+        for written, plain in ((r"[年月]", "-"), (r"日\s*", " "), (r"时|分(?=\d)", ":"), (r"[分秒]", "")):
+            text = text.str.replace(written, plain, regex=True)
+        text = text.str.strip()
     return text
 
 
 def _parse(text: Text, known_format: str | None = None) -> Array:
-    # Year first only: 05/06/2024 is May in one country and June in the next.
-    text = text.where(text.str.match(r"\d{4}\D"))
+    text = text.where(text.str.match(YEAR_FIRST))
     if known_format is not None:
         parsed = _to_micros(pd.to_datetime(text, format=known_format, errors="coerce"))
         left = (parsed == NOT_A_TIME) & text.notna().to_numpy()
@@ -141,4 +148,7 @@ def _to_datetime(text: Text, utc: bool = False) -> Any:
 
 
 def _to_micros(times: Any) -> Array:
-    return pd.DatetimeIndex(times).as_unit("us").asi8.copy()
+    index = pd.DatetimeIndex(times)
+    seconds = index.asi8 // (pd.Timedelta(1, "s") // pd.Timedelta(1, index.unit))
+    known = pd.DatetimeIndex(index.where((seconds >= FIRST_YEAR) & (seconds <= LAST_YEAR)))
+    return known.as_unit("us").asi8.copy()

@@ -97,7 +97,7 @@ def cut_files(
 
 def _refuse_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:
     """Refuse errors in what the forecast reads or is held against; older ones do not matter to it."""
-    start, stop = first.as_unit("us").value, last.as_unit("us").value
+    start, stop = pd.DatetimeIndex([first, last]).as_unit("us").asi8
     refuse_errors(each for each in findings if ((start <= each.at) & (each.at <= stop)).any())
 
 

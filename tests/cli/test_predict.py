@@ -39,6 +39,27 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def test_bad_candles_matter_where_the_forecast_reads_them(candles: Path, out: Path) -> None:
+    lines = candles.read_text().splitlines()
+    for row, status in ((20, 0), (140, 1)):  # long before the lookback of 30, and within
+        cells = lines[row].split(",")
+        spoilt = ",".join([cells[0], cells[1], "0.5", *cells[3:]])
+        candles.write_text("\n".join([*lines[:row], spoilt, *lines[row + 1 :]]) + "\n")
+        result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", out)
+        assert result.exit_code == status, result.output
+        assert (f"line {row + 1}" in result.output and "candles that cannot be" in result.output) == bool(status)
+
+
+def test_a_file_of_many_symbols(candles: Path, out: Path) -> None:
+    frame = pd.read_csv(candles)
+    both = pd.concat([frame.assign(symbol="000001"), frame.assign(symbol="BTC/USDT")]).sort_values("timestamps")
+    both.to_parquet(candles.with_suffix(".parquet"))
+    candles.unlink()
+    result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in out.iterdir()} == {"000001_forecast.csv", "BTC-USDT_forecast.csv"}
+
+
 def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
     result = invoke(*MODELS, "--data", candles, *SMALL, "--out", out)
     assert result.exit_code == 0, result.output

@@ -1,0 +1,222 @@
+"""Loading candles and drawing windows from them: time and peak memory, beside what one writes first with pandas.
+
+    python benchmarks/data.py [--sizes 100000 1000000 10000000] [--symbols 500] [--candles 500000] [--batches 40]
+
+Loading: `plain` is pd.read_csv, float32 and calendar columns, as the reference implementation does; `ours` adds the audit;
+`again` is ours when the cache, which large files have, is there. Each is a process of its own, so that its peak memory is its
+own; what imports and a first small file take is subtracted from it. Memory is also said in multiples of the candles as float32
+(24 bytes each).
+
+Windows: shuffled batches of 32, lookback 512, horizon 48, through torch's DataLoader in one process; as many candles
+of one symbol and of many, in memory and memory-mapped from the cache, beside a dataset that slices a frame.
+
+The ratios are the result; absolute figures depend on the machine. The largest file takes some 600 MB of the temporary folder,
+its cache 370 MB.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from kronos.candles import CANDLE_COLUMNS
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data import CandleSet, Split, WindowDataset, load, load_candles, split_candles
+from kronos.data.cache import CACHE_FROM_BYTES
+from kronos.data.windows import keep_batch
+
+MEBIBYTE = 2**20
+BATCH_SIZE = 32
+CALENDAR = ["minute", "hour", "weekday", "day", "month"]
+ROWS_AT_A_TIME = 1_000_000
+SMALL = 1_000  # candles of the file that warms up
+
+
+def write_candles(path: Path, n_candles: int, seed: int = 0) -> None:
+    """Write candles of one minute, without a gap or a defect."""
+    generator, close = np.random.default_rng(seed), 100.0
+    options = pyarrow.csv.WriteOptions(quoting_style="none")
+    writer = None
+    for start in range(0, n_candles, ROWS_AT_A_TIME):
+        n = min(ROWS_AT_A_TIME, n_candles - start)
+        closes = close * np.exp(1e-4 * generator.standard_normal(n).cumsum())
+        opens = np.concatenate([[close], closes[:-1]])
+        close = closes[-1]
+        spread, volume = 0.01 * generator.random((2, n)), generator.integers(1, 10_000, n)
+        highs, lows = np.maximum(opens, closes) + spread[0], np.minimum(opens, closes) - spread[1]
+        times = np.datetime64("2005-01-01T00:00:00") + 60 * np.arange(start, start + n)
+        prices = [np.round(each, 2) for each in (opens, highs, lows, closes)]
+        table = pa.table([times, *prices, volume, np.round(volume * closes)], ["timestamps", *CANDLE_COLUMNS])
+        writer = writer or pyarrow.csv.CSVWriter(path, table.schema, write_options=options)
+        writer.write(table)
+    if writer:
+        writer.close()
+
+
+class PlainCandles:
+    """What one writes first: the frame as read with its calendar columns, and both as float32."""
+
+    def __init__(self, path: Path) -> None:
+        self.frame = pd.read_csv(path, parse_dates=["timestamps"])
+        for name in CALENDAR:
+            self.frame[name] = getattr(self.frame["timestamps"].dt, name)
+        self.values = self.frame[list(CANDLE_COLUMNS)].to_numpy(np.float32)
+        self.calendar = self.frame[CALENDAR].to_numpy(np.float32)
+
+
+class PlainDataset(Dataset):
+    """What one writes first: the frame, sliced, converted and normalised for each window."""
+
+    def __init__(self, frame: pd.DataFrame, n_windows: int, config: DataConfig) -> None:
+        self.frame, self.n_windows, self.config = frame, n_windows, config
+
+    def __len__(self) -> int:
+        return self.n_windows
+
+    def __getitem__(self, start: int) -> dict[str, torch.Tensor]:
+        window = self.frame.iloc[start : start + self.config.window]
+        candles = window[list(CANDLE_COLUMNS)].values.astype(np.float32)
+        lookback = candles[: self.config.lookback_window]
+        candles = (candles - lookback.mean(axis=0)) / (lookback.std(axis=0) + 1e-5)
+        candles = np.clip(candles, -self.config.clip, self.config.clip)
+        stamp = window[CALENDAR].values.astype(np.float32)
+        return {"candles": torch.from_numpy(candles), "stamp": torch.from_numpy(stamp)}
+
+
+def load_ours(path: Path, cache: Path) -> CandleSet:
+    candles, findings = load_candles(DataConfig(data_path=path, cache_dir=cache), RepairsConfig())
+    assert not findings, findings[0]
+    return candles
+
+
+def measure_load(way: str, folder: Path, n_candles: int) -> dict[str, float]:
+    """Seconds and peak memory of loading one file; a first, small one warms up."""
+
+    def read(n: int) -> PlainCandles | CandleSet:
+        path = folder / f"{n}.csv"
+        return PlainCandles(path) if way == "plain" else load_ours(path, folder / "cache")
+
+    read(SMALL)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    candles = read(n_candles)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert len(candles.values) == n_candles
+    return {"seconds": seconds, "mebibytes": peak * 1024 / MEBIBYTE}
+
+
+def run_apart(way: str, folder: Path, n_candles: int) -> dict[str, float]:
+    """Write a file of candles, or measure a way of loading it, in a process of its own."""
+    command = [sys.executable, __file__, "--worker", way, str(folder), str(n_candles)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def compare_loading(sizes: list[int], repeats: int) -> None:
+    print("loading one file")
+    print(f"{'candles':>10}  {'way':<6} {'seconds':>8} {'times as fast':>14} {'peak MiB':>9} {'of the candles':>15}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run_apart("write", folder, SMALL)
+        for n_candles in sizes:
+            run_apart("write", folder, n_candles)
+            path, plain = folder / f"{n_candles}.csv", None
+            ways = ("plain", "ours", "again") if path.stat().st_size >= CACHE_FROM_BYTES else ("plain", "ours")
+            for way in ways:
+                # A second first load would find the cache of the first.
+                n_runs = 1 if way == "ours" and "again" in ways else repeats
+                runs = [run_apart(way, folder, n_candles) for _ in range(n_runs)]
+                result = {key: min(run[key] for run in runs) for key in runs[0]}
+                plain = plain or result
+                seconds, memory = result["seconds"], result["mebibytes"]
+                speed, share = plain["seconds"] / seconds, memory * MEBIBYTE / (24 * n_candles)
+                print(
+                    f"{n_candles:>10,}  {way:<6} {seconds:8.2f} {speed:14.1f} {memory:9.0f} {share:15.1f}", flush=True
+                )
+            path.unlink()
+
+
+def measure_windows(dataset: Dataset, n_batches: int, collate: Callable | None = None) -> float:
+    """Windows per second over n_batches, after one to warm up."""
+    batches = iter(DataLoader(dataset, BATCH_SIZE, shuffle=True, collate_fn=collate))
+    next(batches)
+    start = time.perf_counter()
+    for _ in range(n_batches):
+        next(batches)
+    return n_batches * BATCH_SIZE / (time.perf_counter() - start)
+
+
+def load_windows(folder: Path, mapped: bool) -> tuple[WindowDataset, Split, float]:
+    """Return the train windows of a folder's files, with the seconds that loading and splitting took."""
+    load.CACHE_FROM_BYTES = 0 if mapped else sys.maxsize  # as if the files were large, or small
+    config = DataConfig(data_path=folder, cache_dir=folder / "cache")
+    start = time.perf_counter()
+    candles, findings = load_candles(config, RepairsConfig())
+    split = split_candles(candles, config)["train"]
+    seconds = time.perf_counter() - start
+    assert not findings and isinstance(candles.values, np.memmap) == mapped
+    return WindowDataset(candles, split.starts, config, split.symbol_bounds), split, seconds
+
+
+def compare_windows(n_candles: int, n_symbols: int, n_batches: int, repeats: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folders = {n: Path(name) / str(n) for n in (1, n_symbols)}
+        datasets: dict[str, tuple[Dataset, Callable | None]] = {}
+        for n, folder in folders.items():
+            folder.mkdir()
+            for i in range(n):
+                write_candles(folder / f"{i:04}.csv", n_candles // n, seed=i)
+            symbols = "1 symbol" if n == 1 else f"{n} symbols"
+            for mapped in (False, True):
+                windows, split, seconds = load_windows(folder, mapped)
+                if n == 1 and not mapped:
+                    config = DataConfig(data_path=folder)
+                    plain = PlainDataset(PlainCandles(folder / "0000.csv").frame, len(windows), config)
+                    torch.testing.assert_close(plain[7]["candles"], windows[7]["candles"], rtol=1e-3, atol=2e-3)
+                    datasets["plain, 1 symbol"] = plain, None
+                datasets[f"ours, {symbols}{', mapped' if mapped else ''}"] = windows, keep_batch
+        print(f"\nwindows from {n_candles:,} candles")
+        print(f"{'':<26} {'windows/s':>10} {'times as fast':>14}")
+        rates = dict.fromkeys(datasets, 0.0)
+        for _ in range(repeats):  # in turn, so that a busy moment hits all
+            for way, (dataset, collate) in datasets.items():
+                rates[way] = max(rates[way], measure_windows(dataset, n_batches, collate))
+        for way, rate in rates.items():
+            print(f"{way:<26} {rate:10,.0f} {rate / rates['plain, 1 symbol']:14.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Loading candles and drawing windows, ours and plain pandas.")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--candles", type=int, default=500_000, help="that windows are drawn from")
+    parser.add_argument("--symbols", type=int, default=500)
+    parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement; the best counts")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        way, folder, n_candles = options.worker[0], Path(options.worker[1]), int(options.worker[2])
+        if way == "write":
+            write_candles(folder / f"{n_candles}.csv", n_candles)
+        print(json.dumps({} if way == "write" else measure_load(way, folder, n_candles)))
+        return
+    compare_loading(options.sizes, options.repeats)
+    compare_windows(options.candles, options.symbols, options.batches, options.repeats)
+
+
+if __name__ == "__main__":
+    main()

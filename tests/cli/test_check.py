@@ -1,0 +1,112 @@
+"""`kronos check` as a user types it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kronos.cli.main import app
+from kronos.data import windows
+from tests.conftest import ROOT
+from tests.data.planted import make_frame, plant
+
+DEMO = ROOT / "configs" / "demo.yaml"
+SAMPLE = ROOT / "data" / "synthetic_5min.csv"
+
+
+def invoke(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, ["check", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_a_sound_file(tmp_path: Path) -> None:
+    result = invoke(SAMPLE)
+    assert result.exit_code == 0 and "nothing found" in result.output
+    assert "3,360 candles, 5 minutes, 2024-01-02 09:35 to 2024-04-08 15:00" in result.output
+
+
+def test_planted_defects_as_a_table_and_as_json(tmp_path: Path) -> None:
+    expected = plant(tmp_path, 40)
+    table = invoke(tmp_path)
+    assert table.exit_code == 1
+    for words in (
+        "errors",
+        "repairs",
+        "notes",
+        "line 482",
+        "set repairs.impossible: drop or widen or keep",
+        "13 errors",
+    ):
+        assert words in table.output
+    assert "The files were not changed." in table.output
+    done = invoke(tmp_path, "--json")
+    report = json.loads(done.stdout)
+    assert done.exit_code == 1 and report["candles"] == sum(symbol["candles"] for symbol in report["symbols"])
+    found = {(Path(f["source"]).stem, f["code"], f["severity"]) for f in report["findings"]}
+    assert found == {(name, code, severity) for name, kinds in expected.items() for code, severity in kinds}
+
+
+def test_repairs_as_overrides(tmp_path: Path) -> None:
+    frame = make_frame()
+    frame.loc[480, "high"] = 1.0
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert invoke(tmp_path / "a.csv").exit_code == 1
+    mended = invoke(tmp_path / "a.csv", "repairs.impossible=widen")
+    assert mended.exit_code == 0 and "and low widened to hold the candle" in mended.output
+
+
+def test_the_windows_of_a_configuration() -> None:
+    result = invoke("--config", DEMO, f"data.data_path={SAMPLE}", "data.train_stride=10")
+    assert result.exit_code == 0
+    assert re.search(
+        r"train +2,688 candles, 257 windows, of which 22 share no candle; 2,312 lost to the stride", result.output
+    )
+    report = json.loads(invoke("--config", DEMO, f"data.data_path={SAMPLE}", "--json").stdout)
+    assert [line.split()[0] for line in report["windows"]] == ["train", "val", "test"]
+
+
+def test_paths_go_before_those_of_the_configuration(tmp_path: Path) -> None:
+    make_frame().to_csv(tmp_path / "mine.csv", index=False)
+    assert "mine.csv: 2,880 candles" in invoke("--config", DEMO, tmp_path / "mine.csv").output
+
+
+def test_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("--config", DEMO, f"data.data_path={SAMPLE}", "--leakage")
+    sound = invoke(*arguments)
+    assert sound.exit_code == 0 and re.search(r"no leak: .* \(14 cuts, [\d,]+ windows", sound.output)
+    assert json.loads(invoke(*arguments, "--json").stdout)["leaks"] == []
+    build = windows.WindowDataset.__init__
+
+    def leaky(self, candles, starts, config, *rest):
+        build(self, candles, starts, config, *rest)
+        self._lookback = config.window
+
+    monkeypatch.setattr(windows.WindowDataset, "__init__", leaky)
+    planted = invoke(*arguments)
+    assert planted.exit_code == 1 and "LEAK: statistics at the cut" in planted.output
+    assert json.loads(invoke(*arguments, "--json").stdout)["leaks"][0]["what"] == "statistics"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "give --config, or files of candles"),
+        (("none.csv",), "none.csv: no such file"),
+        (("*.none",), "no file matches"),
+        ((SAMPLE, "repairs.imposible=drop"), "did you mean repairs.impossible?"),
+        ((SAMPLE, "repairs.impossible=mend"), "repairs.impossible is 'mend'"),
+        (("--config", DEMO, f"data.data_path={SAMPLE}", "data.lookback_window=5000"), "it needs at least 5024"),
+        (("--config", DEMO, f"data.data_path={SAMPLE}", "data.test_symbols=[x]"), "no symbol x"),
+        (("--config", DEMO, "data.val_end=2024-06-30"), "val_end is given, but not train_end"),
+        (("--config", DEMO, "data.train_end=2024-06-30", "data.val_end=2024-06-01"), "must be later than train_end"),
+        (("--config", DEMO, "data.columns={opn: a}"), "columns names opn, which is none of ours"),
+        ((SAMPLE, "data.columns={open: opne}"), "did you mean 'open'?"),
+        (("--config", DEMO, "data.data_path="), "data_path is empty"),
+    ],
+)
+def test_bad_input(arguments: tuple[object, ...], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 1 and words in " ".join(result.output.split())

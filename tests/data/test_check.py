@@ -1,0 +1,228 @@
+"""The audit: every line of the table in docs/data.md, a folder of planted defects, and every switch."""
+
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data import load_candles, read_candles
+from kronos.data.findings import FINDINGS, SEVERITIES, Finding, refuse_errors
+from kronos.data.load import Audited
+from kronos.errors import DataError
+from tests.conftest import ROOT
+from tests.data.planted import DEFECTS, make_frame, plant
+
+LINE = re.compile(r"^\| `(\w+)` \| (\w+) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+DOCUMENTED = LINE.findall((ROOT / "docs" / "data.md").read_text(encoding="utf-8"))
+KEY = re.compile(r"`(\w+): (.+)`")
+
+
+def load(path: Path, repairs: RepairsConfig | None = None, **data: object) -> Audited:
+    settings = {"lookback_window": 96, "predict_window": 24} | data
+    return load_candles(DataConfig(data_path=(path,), **settings), repairs or RepairsConfig())
+
+
+def kinds(findings: tuple[Finding, ...]) -> set[tuple[str, str]]:
+    return {(finding.code, finding.severity) for finding in findings}
+
+
+def write(folder: Path, content: object, name: str = "made.csv") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = content.to_csv(index=False) if isinstance(content, pd.DataFrame) else content
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return folder / name
+
+
+def crypto(n_days: int, zone: str | None = None, start: str = "2024-10-20") -> pd.DataFrame:
+    """A 24-hour market's 5-minute candles, in New York's clock without a zone, or with its offset."""
+    times = pd.date_range(start, periods=288 * n_days, freq="5min", tz="UTC").tz_convert("America/New_York")
+    frame = pd.concat([make_frame(9)] * (1 + len(times) // 2880), ignore_index=True)[: len(times)]
+    close = 20 * np.exp(0.001 * np.random.default_rng(3).standard_normal(len(times)).cumsum())
+    frame = frame.assign(open=close, high=close * 1.001, low=close * 0.999, close=close)
+    return frame.assign(timestamps=times.map(lambda t: t.isoformat()) if zone else times.tz_localize(None))
+
+
+def irregular(n: int = 2000) -> pd.DataFrame:
+    seconds = (1 + np.random.default_rng(5).exponential(200, n)).cumsum().round(3)
+    frame = pd.concat([make_frame(8)] * 2, ignore_index=True)[:n]
+    close = 20 * np.exp(0.001 * np.random.default_rng(3).standard_normal(n).cumsum())
+    frame = frame.assign(open=close, high=close * 1.001, low=close * 0.999, close=close)
+    return frame.assign(timestamps=pd.Timestamp("2024-03-01") + pd.to_timedelta(seconds, unit="s"))
+
+
+def planted(code: str) -> object:
+    """An example of a finding that a few rows do not show."""
+    if code == "clock_changes":
+        return crypto(30)
+    if code == "irregular":
+        return irregular()
+    return next(defect(make_frame(1)) for defect, expected in DEFECTS.values() if {c for c, _ in expected} == {code})
+
+
+def test_every_finding_is_documented_with_its_severity_and_its_switch() -> None:
+    assert [code for code, *_ in DOCUMENTED] == sorted(
+        FINDINGS, key=lambda c: [code for code, *_ in DOCUMENTED].index(c)
+    )
+    documented = {}
+    for _, severity, _, _, switch in DOCUMENTED:
+        assert severity in SEVERITIES
+        documented |= {key: values.split(", ") for key, values in KEY.findall(switch)}
+    switches = {key: field for key, field in RepairsConfig.model_fields.items() if key != "fill_limit"}
+    assert documented == {key: list(field.annotation.__args__) for key, field in switches.items()}
+    assert all(values[0] == getattr(RepairsConfig(), key) for key, values in documented.items())
+
+
+@pytest.mark.parametrize(("code", "severity", "example", "_", "switch"), DOCUMENTED, ids=[d[0] for d in DOCUMENTED])
+def test_a_line_of_the_table(tmp_path: Path, code: str, severity: str, example: str, _: str, switch: str) -> None:
+    rows = [row for row in re.findall(r"`([^`]+)`", example) if row.count(",") == 6]
+    sound = make_frame(1).to_csv(index=False)
+    assert not load(write(tmp_path / "sound", sound)).findings
+    path = write(tmp_path / "one", sound + "\n".join(rows) + "\n" if rows else planted(code), "symbol.csv").parent
+    if code in ("halts", "short"):  # told by the other symbols
+        for seed in (2, 3):
+            write(path, make_frame(seed), f"sound{seed}.csv")
+    findings = load(path).findings
+    assert kinds(findings) == {(code, severity)}
+    if code == "unreadable":
+        assert "symbol.csv" in findings[0].source and "line 2882: close is 'n/v'" in findings[0].message
+    elif rows:
+        assert findings[0].places[0].startswith("line 288")
+    if severity == "error":
+        with pytest.raises(DataError, match=r"symbol\.csv"):
+            refuse_errors(findings)
+
+
+@pytest.mark.parametrize(
+    ("code", "action"),
+    [
+        (key, action)
+        for key, field in RepairsConfig.model_fields.items()
+        if key != "fill_limit"
+        for action in field.annotation.__args__
+    ],
+)
+def test_every_switch(tmp_path: Path, code: str, action: str) -> None:
+    """error stops, keep leaves the rows as they are, everything else mends and is counted."""
+    example = next(example for documented, _, example, _, _ in DOCUMENTED if documented == code)
+    rows = [row for row in re.findall(r"`([^`]+)`", example) if row.count(",") == 6]
+    # A row after the planted ones, so that none of them is the last.
+    text = make_frame(1).to_csv(index=False) + "\n".join(rows) + "\n" if rows else planted(code)
+    path = write(tmp_path, text)
+    candles, findings = load(path, RepairsConfig(**{code: action}))
+    expected = {"error": "error", "keep": "note"}.get(action, "repair")
+    assert kinds(findings) == {(code, expected)}
+    assert np.isfinite(candles.values).all() and (np.diff(candles.instants) > 0).all()
+    values = candles.values
+    if not (code == "impossible" and action == "keep"):
+        assert (values[:, 1] >= values[:, [0, 3]].max(1)).all() and (values[:, 2] <= values[:, [0, 3]].min(1)).all()
+    if not (code == "non_positive" and action == "keep"):
+        assert (values[:, :4] > 0).all()
+
+
+def test_what_the_repairs_leave(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    n = len(frame)
+
+    def mended(rows: str, **repairs: object) -> pd.DataFrame:
+        path = write(tmp_path, frame.to_csv(index=False) + rows)
+        return read_candles(path, repairs=RepairsConfig(**repairs))
+
+    two = "2024-05-30 09:35,20,20.1,19.9,20,100,2000\n2024-05-30 09:35,20,20.2,19.9,20,100,2000\n"
+    assert mended(two, conflicting="first")["high"].iloc[-1] == np.float32(20.1)
+    assert mended(two, conflicting="last")["high"].iloc[-1] == np.float32(20.2)
+    odd = "2024-05-30 09:35,20,19.8,19.9,20,-5,2000\n"
+    assert len(mended(odd, impossible="drop")) == n
+    assert list(mended(odd, impossible="widen").iloc[-1]) == list(np.float32([20, 20, 19.8, 20, 0, 2000]))
+    blank = "2024-05-30 09:35,20,20.1,19.9,,100,2000\n"
+    last = np.float32(frame["close"].iloc[-1])
+    assert list(mended(blank, not_finite="fill").iloc[-1]) == [last] * 4 + [0, 0]
+    assert len(mended(blank, not_finite="drop")) == n
+    assert mended("2024-05-30 09:35,20,20.1,19.9,20,,\n").iloc[-1, 4:].tolist() == [0, 0]
+    assert mended("2024-02-29 15:00,20,20.1,19.9,20,1,2\n").index[0] == pd.Timestamp("2024-02-29 15:00")
+
+
+def test_only_short_holes_are_filled(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    path = write(tmp_path, frame.drop(index=[*range(490, 493), *range(720, 728)]))
+    filled = read_candles(path, repairs=RepairsConfig(gaps="fill", fill_limit=3))
+    times = pd.DatetimeIndex(frame["timestamps"])
+    assert filled.index.equals(times.delete(range(720, 728)).as_unit(filled.index.unit))
+    assert (filled.iloc[490:493, :4] == np.float32(frame["close"][489])).all(axis=None)
+    assert (filled.iloc[490:493, 4:] == 0).all(axis=None)
+    findings = load(path, RepairsConfig(gaps="fill", fill_limit=3)).findings
+    assert kinds(findings) == {("gaps", "repair"), ("gaps", "note")}
+    assert next(f for f in findings if f.severity == "repair").count == 3
+
+
+def test_long_runs_of_blank_prices_are_not_filled(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    frame.loc[100:105, "close"] = np.nan
+    for limit, severity in ((6, "repair"), (5, "error")):
+        findings = load(write(tmp_path, frame), RepairsConfig(not_finite="fill", fill_limit=limit)).findings
+        assert kinds(findings) == {("not_finite", severity)} and findings[0].count == 6
+
+
+def test_all_defects_in_a_folder_of_50_symbols_and_nothing_else(tmp_path: Path) -> None:
+    expected = plant(tmp_path, 50)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    candles, findings = load(tmp_path)
+    found = defaultdict(set)
+    for finding in findings:
+        found[finding.symbol or Path(finding.source).stem].add((finding.code, finding.severity))
+    assert len(expected) == 50
+    assert {name: found[name] for name in expected} == expected and set(found) <= set(expected)
+    assert len(candles.symbols) == 50 - 3  # three cannot be read
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_nothing_is_found_in_the_real_candles(real_candles: Path) -> None:
+    assert not load(real_candles).findings
+
+
+def test_clocks_of_a_market_that_never_closes(tmp_path: Path) -> None:
+    """Both with zones and without, a night of 25 hours is one note and no gap, and time goes on."""
+    for zone in (None, "with its offset"):
+        candles, findings = load(write(tmp_path, crypto(30, zone)))
+        assert kinds(findings) == {("clock_changes", "note")}, findings
+        assert (np.diff(candles.instants) == 300_000_000).all()
+    assert kinds(load(write(tmp_path, crypto(30, None, "2024-03-01"))).findings) == {("clock_changes", "note")}
+
+
+def test_a_candle_later_than_the_file_is_unfinished(tmp_path: Path) -> None:
+    frame = crypto(10, "with its offset", "2024-06-01")
+    path = write(tmp_path, frame)
+    last = pd.Timestamp(frame["timestamps"].iloc[-1])
+    os.utime(path, (last.timestamp() + 100,) * 2)  # written while the last candle, stamped at its start, was growing
+    assert kinds(load(path).findings) == {("unfinished", "repair")}
+    os.utime(path, (last.timestamp() + 301,) * 2)
+    assert not load(path).findings
+
+
+def test_jumps_do_not_depend_on_what_comes_after(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    frame.loc[960:, ["open", "high", "low", "close"]] *= 0.5
+    whole = load(write(tmp_path, frame)).candles.symbols[0].jump_rows
+    assert whole == (960,)
+    assert load(write(tmp_path, frame[:961])).candles.symbols[0].jump_rows == whole
+    frame.loc[1200:, ["open", "high", "low", "close"]] *= np.exp(np.random.default_rng(0).normal(0, 0.5, (1680, 1)))
+    assert load(write(tmp_path, frame)).candles.symbols[0].jump_rows[0] == 960
+
+
+def test_ordinary_volatility_is_no_jump(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    moves = np.exp(np.random.default_rng(0).standard_t(3, len(frame)) * 0.05).cumprod()
+    for name in ("open", "high", "low", "close"):
+        frame[name] = frame[name] * moves
+    assert ("jumps", "repair") not in kinds(load(write(tmp_path, frame)).findings)
+
+
+def test_at_most_ten_errors_are_said() -> None:
+    errors = [Finding("impossible", "error", f"{n}.csv", "", 1, (), "odd", "mend it") for n in range(13)]
+    with pytest.raises(DataError) as caught:
+        refuse_errors(errors)
+    assert str(caught.value).count("\n") == 10 and "… and 3 more" in str(caught.value)

@@ -1,0 +1,121 @@
+"""The self-test finds nothing as things are, and finds each leak that is planted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data import leakage, splits, windows
+from kronos.data import load as load_module
+from kronos.data.leakage import find_leaks
+from kronos.errors import DataError
+from tests.data.planted import make_frame
+
+WINDOWS = {"lookback_window": 40, "predict_window": 8, "train_ratio": 0.6, "val_ratio": 0.2, "test_ratio": 0.2}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataConfig:
+    """Three symbols, with a hole, a split and a blank price."""
+    frames = [make_frame(seed, 20) for seed in range(3)]
+    frames[1] = frames[1].drop(index=range(490, 493))
+    frames[2].loc[300:, ["open", "high", "low", "close"]] /= 2
+    frames[2].loc[600, "close"] = frames[2].loc[400, "volume"] = np.nan
+    for i, frame in enumerate(frames):
+        frame.to_csv(tmp_path / f"s{i}.csv", index=False)
+    return DataConfig(data_path=(tmp_path,), max_gap=2, **WINDOWS)
+
+
+REPAIRS = RepairsConfig(not_finite="fill", gaps="fill", fill_limit=2)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"test_symbols": ("s2",), "embargo": 10},
+        {"train_end": "2024-03-13", "val_end": "2024-03-20"},
+        {"train_stride": 5},
+    ],
+)
+def test_no_leak(data: DataConfig, keys: dict[str, object]) -> None:
+    leaks = find_leaks(DataConfig(**data.model_dump() | keys), REPAIRS)
+    assert leaks.found == [] and leaks.n_cuts >= 8 and leaks.n_windows > 1000
+
+
+def kinds(data: DataConfig) -> set[str]:
+    return {leak.what for leak in find_leaks(data, REPAIRS).found}
+
+
+def test_statistics_of_the_whole_window_are_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What upstream does."""
+    build = windows.WindowDataset.__init__
+
+    def leaky(self, candles, starts, config, *rest):
+        build(self, candles, starts, config, *rest)
+        self._lookback = config.window
+
+    monkeypatch.setattr(windows.WindowDataset, "__init__", leaky)
+    assert kinds(data) == {"statistics"}
+
+
+def test_statistics_of_the_whole_file_are_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = leakage._prepare
+
+    def leaky(*arguments):
+        prepared = prepare(*arguments)
+        values = prepared.candles.values
+        return replace(prepared, candles=replace(prepared.candles, values=values / values.mean(axis=0)))
+
+    monkeypatch.setattr(leakage, "_prepare", leaky)
+    assert {"history", "batch", "statistics"} == kinds(data)
+
+
+def test_a_train_split_that_reaches_into_validation_is_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out = splits._lay_out
+
+    def leaky(name, spans, breaks, config):
+        spans = (
+            [replace(span, stop=min(span.stop + 5, span.symbol.stop)) for span in spans] if name == "train" else spans
+        )
+        return lay_out(name, spans, breaks, config)
+
+    monkeypatch.setattr(splits, "_lay_out", leaky)
+    assert "windows" in kinds(data)
+
+
+def test_a_repair_that_looks_ahead_is_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blank volumes filled with the mean of the file."""
+    inspect = leakage.inspect_series
+
+    def leaky(raw, repairs):
+        blank = np.isnan(raw.values)
+        return inspect(replace(raw, values=np.where(blank, np.nanmean(raw.values, axis=0), raw.values)), repairs)
+
+    monkeypatch.setattr(leakage, "inspect_series", leaky)
+    assert "history" in kinds(data)
+
+
+def test_jumps_judged_by_the_whole_file_are_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    inspect = leakage.inspect_series
+
+    def leaky(raw, repairs):
+        inspected = inspect(raw, repairs)
+        steps = np.abs(np.diff(np.log(inspected.raw.values[:, 3])))
+        return replace(inspected, jumps=1 + np.flatnonzero(steps > np.quantile(steps, 0.999)))
+
+    monkeypatch.setattr(leakage, "inspect_series", leaky)
+    assert "windows" in kinds(data)
+
+
+def test_files_that_cannot_be_read_are_said(data: DataConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        find_leaks(data.model_copy(update={"data_path": (tmp_path / "none",)}), REPAIRS)
+
+
+def test_many_symbols_are_looked_at_in_part(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leakage, "N_SYMBOLS", 1)
+    assert find_leaks(data.model_copy(update={"test_symbols": ("s2",)}), REPAIRS).found == []
+    assert load_module.read_all is leakage.read_all
