@@ -10,7 +10,7 @@ from kronos.config import Config, load_config
 from tests.conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "README_CN.md"]
-WITH_COMMANDS = [*DOCUMENTS, ROOT / "docs" / "forecasting.md"]
+WITH_COMMANDS = [*DOCUMENTS, ROOT / "docs" / "forecasting.md", ROOT / "docs" / "data.md"]
 COMMAND = re.compile(r"^(?:DIST_BACKEND=\w+ )?(?:python|torchrun) .*\.py .*$", re.MULTILINE)
 SUBCOMMAND = re.compile(r"^python -m kronos (\w+) (.*)$", re.MULTILINE)
 
@@ -39,7 +39,8 @@ def test_commands_name_files_and_keys_that_exist(path: Path) -> None:
         source = (ROOT / script).read_text() + (ROOT / "kronos/cli/train.py").read_text()
         after = words[words.index(script) + 1 :]
         for option in (word for word in after if word.startswith("--")):
-            assert f'"{option}"' in source, command
+            parameter = option.removeprefix("--").replace("-", "_")  # which typer names the option after
+            assert f'"{option}"' in source or f"    {parameter}: Annotated" in source, command
         if "--config" in after and (config := after[after.index("--config") + 1]) != "configs/x.yaml":
             load_config(ROOT / config, [word for word in after if re.match(r"\w+\.\w+=", word)])
 
