@@ -62,7 +62,7 @@ def check(
         windows, fault = [], ""
         if config and not broken:
             try:
-                windows = describe_splits(candles, split_candles(candles, settings.data))[1:]
+                windows = describe_splits(split_candles(candles, settings.data), settings.data)
             except DataError as error:
                 fault = str(error)
         leaks = find_leaks(settings.data, settings.repairs) if leakage and not broken and not fault else None

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from kronos.config import Config
+from kronos.config.data import DataConfig
 from kronos.data.candle_set import CandleSet, SymbolRows
 from kronos.data.findings import FINDINGS, SEVERITIES, Finding, refuse_errors, say_time
 from kronos.data.inspect import say_interval
@@ -71,16 +70,20 @@ def describe_candles(candles: CandleSet) -> str:
     """Say in a line how many candles of what there are."""
     if not len(candles):
         return "no candles"
-    span = [say_time(f(candles.instants)) for f in (np.min, np.max)]
+    first = min(int(candles.local(symbol, symbol.start, symbol.start + 1)[0]) for symbol in candles.symbols)
+    last = max(int(candles.local(symbol, symbol.stop - 1, symbol.stop)[0]) for symbol in candles.symbols)
     intervals = Counter(say_interval(symbol.interval) for symbol in candles.symbols)
     shown = " and ".join(interval for interval, _ in intervals.most_common(2)) + (" …" if len(intervals) > 2 else "")
     symbols = f" of {len(candles.symbols):,} symbols" if len(candles.symbols) > 1 else ""
-    return f"{candles.source}: {len(candles):,} candles{symbols}, {shown}, {span[0]} to {span[1]}"
+    return f"{candles.source}: {len(candles):,} candles{symbols}, {shown}, {say_time(first)} to {say_time(last)}"
 
 
-def describe_splits(candles: CandleSet, splits: Mapping[SplitName, Split]) -> list[str]:
+def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig) -> list[str]:
     """Say how many windows each split has, how many were left out and why, and how many are independent."""
-    lines = [describe_candles(candles)]
+    lines = []
+    if config.train_end is not None:
+        ends = f"train to {config.train_end}" + (f", val to {config.val_end}" if config.val_end else "")
+        lines.append(f"  split by date ({ends}); the ratios are not used")
     for name, split in splits.items():
         dropped = ", ".join(f"{n:,} lost to {reason}" for reason, n in split.dropped.items())
         share = "share no candle" if name == "train" else "share no candle of their horizons"

@@ -89,8 +89,15 @@ class CandleSet:
 
     def local(self, symbol: SymbolRows, start: int, stop: int) -> Array:
         """Return the local times (stop - start,) of rows of a symbol, int64 microseconds since 1970."""
-        which = np.searchsorted(symbol.offset_rows, np.arange(start, stop), side="right") - 1
-        local: Array = self.instants[start:stop] + np.asarray(symbol.offsets)[which]
+        if len(symbol.offsets) == 1:
+            local: Array = self.instants[start:stop] + symbol.offsets[0]
+            return local
+        return self.local_at(symbol, np.arange(start, stop))
+
+    def local_at(self, symbol: SymbolRows, rows: Array) -> Array:
+        """Return the local times (R,) of rows (R,) of a symbol, int64 microseconds since 1970."""
+        which = np.searchsorted(symbol.offset_rows, rows, side="right") - 1
+        local: Array = self.instants[rows] + np.asarray(symbol.offsets)[which]
         return local
 
     def timestamps(self, start: int, stop: int) -> pd.DatetimeIndex:

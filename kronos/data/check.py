@@ -133,11 +133,11 @@ def _mend_not_finite(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
 
 
 def _mend_blank_volume(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
-    blank = np.asarray(np.isnan(raw.values[:, VOLUME:]))
+    blank = np.isnan(raw.values[:, VOLUME:])
     if not blank.any():
         return raw, []
     rows = np.flatnonzero(blank.any(axis=1))
-    names = " and ".join(name for name, b in zip(CANDLE_COLUMNS[VOLUME:], blank.any(axis=0).tolist()) if b)
+    names = " and ".join(name for i, name in enumerate(CANDLE_COLUMNS[VOLUME:]) if blank[:, i].any())
     return replace(raw, values=np.nan_to_num(raw.values, nan=0.0)), judge(
         raw, "blank_volume", rows, repairs.blank_volume, names
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kronos.candles import Array
-from kronos.data.candle_set import CandleSet, SymbolRows
+from kronos.data.candle_set import DAY, CandleSet, SymbolRows
 from kronos.data.findings import FINDINGS, N_PLACES, Finding, say_time
 
 HOLIDAYS = 10  # trading days: the longest closing that a lone symbol is believed to be a holiday
@@ -34,12 +34,19 @@ def judge_gaps(candles: CandleSet, max_gap: int | None) -> list[Finding]:
         spans = [_spans(candles, symbol) for symbol in market]
         unique, which = np.unique(np.concatenate(spans), axis=0, return_inverse=True)
         alive, traded = _count_others(candles, market, unique)
+        trading_days = np.unique(np.concatenate([_days(candles, symbol) for symbol in market]))
         at = 0
         for symbol, own in zip(market, spans):
             index = which.ravel()[at : at + len(own)]
             at += len(own)
-            findings += _judge(candles, symbol, alive[index] - 1, traded[index], max_gap)
+            findings += _judge(candles, symbol, alive[index] - 1, traded[index], trading_days, max_gap)
     return findings
+
+
+def _days(candles: CandleSet, symbol: SymbolRows) -> Array:
+    """Return the local days (D,) on which a symbol has candles."""
+    days = candles.local(symbol, symbol.start, symbol.stop) // DAY
+    return days[np.diff(days, prepend=-1) != 0]
 
 
 def _spans(candles: CandleSet, symbol: SymbolRows) -> Array:
@@ -62,7 +69,15 @@ def _count_others(candles: CandleSet, market: Sequence[SymbolRows], spans: Array
     return alive, traded
 
 
-def _judge(candles: CandleSet, symbol: SymbolRows, others: Array, traded: Array, max_gap: int | None) -> list[Finding]:
+def _judge(
+    candles: CandleSet,
+    symbol: SymbolRows,
+    others: Array,
+    traded: Array,
+    trading_days: Array,
+    max_gap: int | None,
+) -> list[Finding]:
+    """Find a symbol's own gaps; others, traded: (G,) symbols listed during each, and those of them that traded."""
     missing, days = np.asarray(symbol.gap_missing, np.int64), np.asarray(symbol.gap_days, np.int64)
     alone, own = others == 0, 2 * traded > others
     limit = allowed_gap(symbol, max_gap)
@@ -75,13 +90,16 @@ def _judge(candles: CandleSet, symbol: SymbolRows, others: Array, traded: Array,
         if not mask.any():
             continue
         rows = np.asarray(symbol.gap_rows, np.int64)[mask]
-        total, n_long = int(missing[mask].sum()), int((missing[mask] > limit).sum())
-        n, unit = (total, "candle") if code == "gaps" else (int(days[mask].sum()), "day")
-        size = f"{n:,} {unit}{'s' if n > 1 else ''}"
+        after, until = candles.local_at(symbol, rows - 1), candles.local_at(symbol, rows)
+        n, unit = int(missing[mask].sum()), "candle"
+        if code == "halts":  # holidays within are none of the days lost, as far as others tell
+            first = np.searchsorted(trading_days, after // DAY, side="right")
+            last = np.searchsorted(trading_days, until // DAY, side="left")
+            n, unit = int(np.where(alone[mask], days[mask], last - first).sum()), "day"
+        n_long = int((missing[mask] > limit).sum())
         stop = f"; no window crosses the {n_long:,} longer than {limit:,} candles (data.max_gap)" if n_long else ""
-        at = np.concatenate([candles.local(symbol, row, row + 1) for row in rows])
-        before = [say_time(candles.local(symbol, row - 1, row)[0]) for row in rows[:N_PLACES]]
-        places = tuple(f"after {time}" for time in before)
-        message = f"{FINDINGS[code]}: {size} in {len(rows):,} place{'s' if len(rows) > 1 else ''}{stop}"
-        findings.append(Finding(code, "note", symbol.source, symbol.symbol, len(rows), places, message, at=at))
+        size = f"{n:,} {unit}{'s' if n > 1 else ''} in {len(rows):,} place{'s' if len(rows) > 1 else ''}"
+        places = tuple(f"after {say_time(time)}" for time in after[:N_PLACES])
+        message = f"{FINDINGS[code]}: {size}{stop}"
+        findings.append(Finding(code, "note", symbol.source, symbol.symbol, len(rows), places, message, at=until))
     return findings

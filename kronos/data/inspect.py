@@ -72,7 +72,7 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
 
 def _leave_moves_out(gaps: Gaps, raw: RawSeries, moved: list[Finding]) -> Gaps:
     """Forget gaps about the days on which the trading hours move: they come of the move."""
-    days = np.concatenate([finding.at for finding in moved]) // DAY if moved else []
+    days = np.concatenate([finding.at for finding in moved]) // DAY if moved else np.empty(0, np.int64)
     about = np.isin(raw.local[gaps.rows] // DAY, [day + n for day in days for n in (-1, 0, 1, 2, 3)])
     return Gaps(gaps.rows[~about], gaps.missing[~about], gaps.days[~about])
 

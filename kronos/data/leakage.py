@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from kronos.candles import Array
 from kronos.config.data import DataConfig, RepairsConfig
@@ -67,7 +68,7 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     )
     before = _prepare(raws, data, repairs)
     found, cuts, n_windows = [], list(_choose_cuts(before, data)), 0
-    for cut, over in cuts:
+    for cut, over in tqdm(cuts, desc="cuts", leave=False, delay=2, disable=None):
         after = _prepare([_change_after(raw, cut) for raw in raws], data, repairs)
         if np.array_equal(before.candles.values, after.candles.values):
             raise DataError(f"nothing comes after the cut {say_time(cut)}, so that nothing can be tested there.")

@@ -145,7 +145,7 @@ def read_frames(
         frame = join_series([inspected]).frame()
         wrong = [finding.at for finding in inspected.findings if finding.severity == "error"]
         if wrong:
-            frame = frame[~np.isin(frame.index.as_unit("us").asi8, np.concatenate(wrong))]
+            frame = frame[~np.isin(pd.DatetimeIndex(frame.index).as_unit("us").asi8, np.concatenate(wrong))]
         frames.append(SymbolFrame(raw.symbol, frame, inspected.findings))
     return frames
 

@@ -24,7 +24,7 @@ WEEKDAYS, WEEKEND = slice(1, 6), slice(0, 7, 6)
 N_AROUND = 4  # weeks before and after that decide; where the hours change, a week's own kind is in the majority
 N_FEW = 4  # a slot met fewer times does not decide alone
 BLOCK_CELLS = 1 << 20  # slots judged at once, at some 12 bytes each
-STRETCH = 32  # candles; two such blocks, in each of which most keep to one interval, make a long stretch
+STRETCH = 32  # candles; three such blocks, in each of which most keep to one interval, make a long stretch
 _Columns = tuple[Array, Array, Array]
 
 
@@ -82,7 +82,8 @@ def find_gaps(instants: Array, local: Array, pattern: Pattern) -> Gaps:
     """Find the places where candles are missing by the market's own week.
 
     In a week, a slot is open if it was seen on most of the same weekdays with candles in the weeks around, and a
-    weekday is a market day if most of them had candles. Holidays look the same as halts; early closes are gaps, too.
+    weekday is a market day if most of them had candles. Holidays look the same as halts; early closes are gaps, too. A
+    change of hours in the last days of the data, or before the first, may make a false gap of the hours concerned.
     """
     blocks = [(np.zeros(0, np.int64),) * 3]
     if pattern.regular and pattern.interval > DAY:
@@ -102,7 +103,7 @@ def find_interval_changes(instants: Array) -> list[IntervalChange]:
     changes: list[IntervalChange] = []
     before, last = 0, 0  # the interval of the stretch so far and its last block
     for stretch in np.split(blocks, _find_changes(majorities[blocks])[1:]):
-        if len(stretch) < 2:
+        if len(stretch) < 3:
             continue
         after = int(majorities[stretch[0]])
         if before not in (0, after):
@@ -149,7 +150,7 @@ class _Grid:
     step: int  # the length of a slot
     n_week: int  # slots in a week
     weeks: Array  # (K,) numbers of the weeks with candles
-    cells: Array  # (N,) slots of the candles, counted on through the weeks with candles, ascending
+    cells: Array  # (N,) slots of the candles, counted on through the weeks with candles
 
     def observe(self, start: int, stop: int) -> tuple[Array, Array, Array]:
         """Return masks of weeks with candles, also outside: slots (M, 7, S) and days (M, 7) seen, days (M, 7) spanned."""
@@ -164,8 +165,6 @@ class _Grid:
 
 
 def _lay_grid(local: Array, step: int) -> _Grid:
-    if (local[1:] < local[:-1]).any():
-        local = np.maximum.accumulate(local)  # of what the clock shows twice, the second time adds nothing
     n_slots = -(-DAY // step)
     cells = (local // DAY + FIRST_WEEKDAY) * n_slots
     cells += local % DAY // step  # every day begins anew
@@ -232,8 +231,8 @@ def _judge(seen: Array, active: Array, spanned: Array) -> tuple[Array, Array]:
     open_: Array = 2 * n_seen > n_active[..., None]
     shown, n, of = np.asarray(seen[:, WEEKDAYS].any(1)), n_seen[:, WEEKDAYS], n_active[:, WEEKDAYS, None]
     weekdays = open_[:, WEEKDAYS]  # a view
-    # A candle missing beside a change of hours makes a tie, which the other days of its week break.
-    weekdays |= (2 * n == of) & shown[:, None]
+    # Where a candle is missing beside a change of hours, the others are in balance; the days of its week decide.
+    weekdays |= (2 * n + 1 >= of) & shown[:, None]
     # What most days do not show, some weekday shows by chance; to count, it must do so clearly.
     weekdays &= (4 * n > 3 * of) | np.asarray(2 * n.sum(1) > of.sum(1))[:, None]
     few = trades & (n_active < N_FEW)
@@ -242,8 +241,8 @@ def _judge(seen: Array, active: Array, spanned: Array) -> tuple[Array, Array]:
     open_ &= trades[..., None]
     _follow_clocks(open_, trades, seen)
     # Near the ends of the data new hours are in the minority: what no day of a week shows is closed in that week.
-    n_lacking = np.count_nonzero((n > 0) & active[:, WEEKDAYS, None], axis=1)
-    weekdays &= (shown | n.any(1) & (n_lacking < N_FEW))[:, None]
+    short = active[:, WEEKDAYS].sum(1) < N_FEW
+    weekdays &= (shown | n.any(1) & short[:, None])[:, None]
     return open_, trades
 
 

@@ -196,6 +196,8 @@ def _open(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             if len(names := [name for name in archive.namelist() if not name.endswith("/")]) != 1:
                 raise DataError(f"{path}: there are {len(names):,} files in this archive; unpack it into a folder.")
+    if path.suffix.lower() == ".zst":  # fsspec's reader takes a file that was cut off for a whole one
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
     return fsspec.open(str(path.absolute()), "rb", compression="infer").open()
 
 

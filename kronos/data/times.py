@@ -31,9 +31,7 @@ DATE_FORMATS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S
 COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2}|\d{4}|\d{6}|\d{9})?")
 # Year first only: 05/06/2024 is May in one country and June in the next. And nothing behind the time but AM or PM: of
 # UTC+8 pandas makes 8 hours west.
-YEAR_FIRST = (
-    r"\d{4}(?:([-/. ])(?:\d{1,2}|[A-Za-z]{3,9})\1\d{1,2}(?:[T\s][\d:.,\s]*(?:[AaPp][Mm])?)?|[-/]\d{1,2})$"
-)
+YEAR_FIRST = r"\d{4}(?:([-/. ])(?:\d{1,2}|[A-Za-z]{3,9})\1\d{1,2}(?:[T\s][\d:.,\s]*(?:[AaPp][Mm])?)?|[-/]\d{1,2})$"
 DIGITS = r"\d+(?:\.0*)?"
 ZONED = r".*:.*\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"

@@ -11,7 +11,7 @@ from accelerate.utils import set_seed
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
 from kronos.data import CandleSet, Split, WindowDataset, split_candles
-from kronos.data.audit import audit_candles, audit_to_json, describe_splits
+from kronos.data.audit import audit_candles, audit_to_json, describe_candles, describe_splits
 from kronos.data.load import Audited
 from kronos.data.splits import SplitName
 from kronos.errors import ConfigError
@@ -56,7 +56,7 @@ def run_pipeline(config: Config, skip_existing: bool) -> RunResult:
     audited = _load_candles(config)
     candles = audited.candles
     splits = split_candles(candles, config.data)
-    for line in describe_splits(candles, splits):
+    for line in (describe_candles(candles), *describe_splits(splits, config.data)):
         logger.info("%s", line)
     windows = {
         name: WindowDataset(candles, split.starts, config.data, split.symbol_bounds) for name, split in splits.items()

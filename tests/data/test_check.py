@@ -177,6 +177,9 @@ def test_all_defects_in_a_folder_of_50_symbols_and_nothing_else(tmp_path: Path) 
     assert len(expected) == 50
     assert {name: found[name] for name in expected} == expected and set(found) <= set(expected)
     assert len(candles.symbols) == 50 - 3  # three cannot be read
+    sizes = {f.symbol: re.search(r"([\d,]+ \w+) in", f.message)[1] for f in findings if f.code in ("gaps", "halts")}
+    days = {"halt_of_3_days": "3 days", "halt_of_15_days": "15 days"}  # the latter with two holidays within
+    assert sizes == {"hole_of_3": "3 candles", "hole_of_20": "20 candles"} | days
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -1,5 +1,6 @@
 import bz2
 import gzip
+import io
 import logging
 import lzma
 import zipfile
@@ -368,17 +369,14 @@ def test_thousands_separators_are_refused(tmp_path: Path, row: str, words: str) 
 
 def test_a_thousand_with_a_point_far_down_a_file_with_decimal_commas(tmp_path: Path) -> None:
     rows = "".join(f"2024-06-18;{1 + i % 9},5;10;1;2;{i}\n" for i in range(5000))
-    with pytest.raises(DataError, match="line 5002: volume is '1.000', not a number"):
+    with pytest.raises(DataError, match=r"line 5002: volume is '1[.]000', not a number"):
         read(tmp_path, f"date;open;high;low;close;volume\n{rows}2024-06-19;1,5;2;1;2;1.000\n")
 
 
 def as_zip(data: bytes, *names: str) -> bytes:
-    path = Path("c.zip")
-    import io
-
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name in names or (str(path.with_suffix(".csv")),):
+        for name in names or ("c.csv",):
             archive.writestr(name, data)
     return buffer.getvalue()
 
@@ -401,9 +399,9 @@ def test_compressed(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, suffix: str) -> None:
-    for content in (with_times("2024-06-18").encode(), COMPRESS[suffix](with_times("2024-06-18").encode() * 99)[:-9]):
+    for content in (with_times("2024-06-18").encode(), COMPRESS[suffix](with_times(*TIMES).encode() * 9999)[:-9]):
         path = write(tmp_path, content, f"c.csv{suffix}")
-        with pytest.raises(DataError, match="cannot be read: .*") as caught:
+        with pytest.raises(DataError, match=r"cannot be read: .*") as caught:
             read_candles(path)
         assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
@@ -512,7 +510,7 @@ def test_kinds_of_numbers_in_parquet(tmp_path: Path, column: pa.Array, read_as: 
 )
 def test_what_is_no_number_in_parquet(tmp_path: Path, column: pa.Array) -> None:
     path = save(tmp_path, pa.table({"date": times_of("us"), **TWO, "open": column}), "c.parquet")
-    with pytest.raises(DataError, match="row 1: open is .*, not a number"):
+    with pytest.raises(DataError, match=r"row 1: open is .*, not a number"):
         read_file(path)
 
 
@@ -520,15 +518,13 @@ def test_what_is_no_number_in_parquet(tmp_path: Path, column: pa.Array) -> None:
     "times",
     [
         pa.array([START, None], pa.timestamp("us")),
-        pa.array([START, datetime(1, 1, 1)], pa.timestamp("s")).cast(pa.int64()).cast(pa.timestamp("s")),
+        pa.array([1718703300, 10**13]).cast(pa.timestamp("s")),  # the year 318857
         pa.array([1718703300, None]),
         pa.array(["2024-06-18", "18/06/2024"]),
         pa.array([date(2024, 6, 18), None]),
     ],
 )
 def test_what_is_no_time_in_parquet(tmp_path: Path, times: pa.Array) -> None:
-    if times.type == pa.timestamp("s"):
-        times = pa.array([1718703300, 10**13]).cast(pa.timestamp("s"))
     path = save(tmp_path, pa.table({"date": times, **TWO}), "c.feather")
     with pytest.raises(DataError, match=r"row 2: timestamp '.*' cannot be read"):
         read_file(path)

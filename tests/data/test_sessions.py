@@ -158,11 +158,30 @@ def test_new_york_in_utc_changes_its_hours_without_a_gap(minutes: int, first_day
     assert as_rows(find(times)) == []
 
 
-@settings(deadline=None, max_examples=100)
-@given(first_day=st.integers(15_000, 20_000), n_days=st.integers(3, 60))
-def test_new_york_in_utc_has_no_gap_wherever_the_days_begin_and_end(first_day: int, n_days: int) -> None:
-    times = make("US stock", 15, n_days, first_day)
-    assert as_rows(find(convert(times, "America/New_York", "UTC"))) == []
+@pytest.mark.parametrize("change", ["2022-03-13", "2022-11-06"])
+@pytest.mark.parametrize("n_days", [*range(-12, 0), *range(3, 14)])
+def test_new_york_in_utc_has_no_gap_if_data_begin_or_end_beside_a_change(change: str, n_days: int) -> None:
+    day = int(np.datetime64(change).astype(int)) + n_days
+    for first_day, length in ((day, 40), (day - 40, 40), (day, 19), (day - 19, 19)):
+        assert as_rows(find(convert(make("US stock", 15, length, first_day), "America/New_York", "UTC"))) == []
+
+
+@pytest.mark.parametrize("change", ["2022-03-13", "2022-11-06"])
+def test_a_candle_missing_in_utc_beside_a_change_is_found(change: str) -> None:
+    day = int(np.datetime64(change).astype(int))
+    times = convert(make("US stock", 30, 140, day - 70), "America/New_York", "UTC")
+    for row in range(13 * 40, 13 * 60):  # four weeks
+        left, gap = cut(times, row, 1)
+        assert as_rows(find(left)) == [gap]
+
+
+@pytest.mark.parametrize("market", ["FX in UTC", "FX in Shanghai", "CME", "Shanghai futures", "Tel Aviv"])
+def test_a_few_days_of_a_market_with_weekends(market: str) -> None:
+    times = make(market, 60, 24)
+    hours = (times - FIRST_DAY * DAY) // HOUR
+    for start in range(0, 168, 5):
+        for length in (30, 75, 120, 130, 180, 270, 340):
+            assert as_rows(find(times[(hours >= start) & (hours < start + length)])) == []
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe"])
@@ -191,10 +210,19 @@ def test_zoned_daily_candles() -> None:
 
 
 @pytest.mark.parametrize("zone", ["Europe/London", "Asia/Shanghai", "America/New_York"])
-@pytest.mark.parametrize("n_candles", [6, 9, 500])
-def test_midnight_of_a_daily_market_in_utc(zone: str, n_candles: int) -> None:
-    times = convert(to_times(pd.bdate_range("2020-01-06", periods=n_candles)), zone, "UTC")
+def test_midnight_of_a_daily_market_in_utc(zone: str) -> None:
+    times = convert(to_times(pd.bdate_range("2020-01-06", periods=500)), zone, "UTC")
+    for start, n_candles in ((0, 500), (0, 6), (2, 9), *((start, 100) for start in range(150))):
+        assert as_rows(find(times[start : start + n_candles])) == []
+
+
+def test_daily_candles_stamped_at_the_last_trade() -> None:
+    whole = to_times(pd.bdate_range("2020-01-06", periods=300))
+    times = whole + np.random.default_rng(0).integers(14 * HOUR, 16 * HOUR, 300)
+    assert find_pattern(times, times).interval == DAY
     assert as_rows(find(times)) == []
+    times, gap = cut(times, 100, 2)
+    assert as_rows(find(times)) == [gap]
 
 
 @pytest.mark.parametrize("frequency", ["7D", "2D", "W-FRI", "MS", "ME", "BME", "QE", "YE", "28D"])
@@ -204,9 +232,11 @@ def test_candles_longer_than_a_day(frequency: str) -> None:
     assert as_rows(find(np.delete(times, slice(40, 71)))) == [(40, 31, 0)]
 
 
-def test_weekly_candles_stamped_on_the_last_trading_day() -> None:
-    fridays = to_times(pd.date_range("2020-01-03", periods=100, freq="7D"))
-    assert as_rows(find(fridays - DAY * (np.arange(100) % 9 == 0))) == []
+def test_weekly_candles_stamped_on_a_trading_day_of_the_week() -> None:
+    times = to_times(pd.date_range("2020-01-02", periods=100, freq="7D"))
+    moved = np.arange(100) % 9
+    times += DAY * (moved == 1) - DAY * (moved == 0)
+    assert as_rows(find(times)) == []
 
 
 @pytest.mark.parametrize("hours", [(9, 17), (10, 15), (9, 15), (10, 17), (13, 20)])
@@ -274,9 +304,15 @@ def test_a_planted_gap_in_daily_candles(row: int, count: int, hour: int, rest: s
 @pytest.mark.parametrize("market", ["A-share", "24/7"])
 def test_two_weeks_show_enough(market: str, n_days: int) -> None:
     times = make(market, 5, n_days, FIRST_DAY + 2)  # a Monday
-    for row in (5 * 48 - 20, 3 * 48 + 7):
+    for row in (5 * 48 - 20, 3 * 48 + 7, *([5 * 288 + 100] if market == "24/7" else [])):  # Saturday
         left, gap = cut(times, row, 5)
         assert as_rows(find(left)) == [gap]
+
+
+def test_the_other_weekdays_decide_where_one_was_met_three_times() -> None:
+    times = make("A-share", 5, 21, FIRST_DAY + 2)[24:]  # no first Monday morning
+    times, gap = cut(times, 10 * 48 - 24 + 2, 5)  # nor all of the third
+    assert as_rows(find(times)) == [gap]
 
 
 def test_a_holiday_in_a_single_week() -> None:
@@ -364,6 +400,12 @@ def test_ordinary_candles_keep_their_interval() -> None:
     assert find_interval_changes(to_times(pd.date_range("1970-01-31", periods=500, freq="ME"))) == []
     times, _ = cut(make("A-share", 5, 100), 1000, 500)
     assert find_interval_changes(times) == []
+
+
+def test_a_short_stretch_is_no_change_of_the_interval() -> None:
+    times = make("24/7", 5, 10)
+    finer = np.arange(times[1000], times[1009], MINUTE)
+    assert find_interval_changes(np.union1d(times, finer)) == []
 
 
 # --- anything ---
