@@ -38,6 +38,7 @@ FINDINGS = {
     "jumps": "prices that jump as at a split",
     "flat": "long stretches without a trade",
     "volume": "volume or amount is missing or constant",
+    "copies": "the same candles as another symbol's",
     "short": "too few candles for a window",
 }
 

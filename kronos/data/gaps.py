@@ -45,8 +45,9 @@ def judge_gaps(candles: CandleSet, max_gap: int | None) -> list[Finding]:
 
 def _days(candles: CandleSet, symbol: SymbolRows) -> Array:
     """Return the local days (D,) on which a symbol has candles."""
-    days = candles.local(symbol, symbol.start, symbol.stop) // DAY
-    return days[np.diff(days, prepend=-1) != 0]
+    days: Array = candles.local(symbol, symbol.start, symbol.stop) // DAY
+    first: Array = np.diff(days, prepend=-1) != 0
+    return days[first]
 
 
 def _spans(candles: CandleSet, symbol: SymbolRows) -> Array:

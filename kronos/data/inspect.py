@@ -43,6 +43,9 @@ class InspectedSeries:
 def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
     """Mend a series and look at what is left."""
     raw, findings = mend(raw, repairs)
+    if not len(raw) and all(finding.severity != "error" for finding in findings):
+        what = f"{FINDINGS['short']}: the repairs left none"
+        findings.append(found_in(raw, "short", "error", what, remedy="leave the file out, or set repairs otherwise"))
     pattern = find_pattern(raw.instants, raw.local)
     raw, more = _drop_unfinished(raw, pattern, repairs)
     findings += more
@@ -51,7 +54,8 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
         rows = np.array([change.row for change in changes])
         detail = f"{say_interval(changes[0].before)}, then {say_interval(changes[0].after)}"
         findings += judge(raw, "intervals", rows, repairs.intervals, detail)
-    gaps = find_gaps(raw.instants, raw.local, pattern)
+    nothing = np.empty(0, np.int64)  # between two intervals nobody knows what is missing
+    gaps = Gaps(nothing, nothing, nothing) if changes else find_gaps(raw.instants, raw.local, pattern)
     if repairs.gaps == "fill" and len(gaps.rows):
         raw, more = _fill_gaps(raw, pattern, gaps, repairs.fill_limit)
         findings += more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.cache import CACHE_FROM_BYTES, CandleCache
 from kronos.data.candle_set import CandleSet, join_series
-from kronos.data.findings import Finding, refuse_errors
+from kronos.data.findings import FINDINGS, Finding, refuse_errors
 from kronos.data.gaps import judge_gaps
 from kronos.data.inspect import InspectedSeries, inspect_series
 from kronos.data.read import RawSeries, read_file
@@ -50,6 +51,7 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
         cache = CandleCache.find(data, repairs, files)
         candles, findings = cache.load() or cache.build(lambda found: _inspect_all(files, data, repairs, found))
     findings += judge_gaps(candles, data.max_gap)
+    findings += _find_copies(candles)
     findings += _find_short(candles, data.window)
     return Audited(candles, tuple(findings))
 
@@ -107,6 +109,22 @@ def _inspect_all(
         findings += inspected.findings
         if len(inspected.raw):
             yield inspected
+
+
+def _find_copies(candles: CandleSet) -> list[Finding]:
+    """Find symbols that hold the candles of an earlier one, so that they would count twice, or be no test."""
+    seen: dict[tuple[int, bytes], str] = {}
+    findings = []
+    for symbol in candles.symbols:
+        rows = slice(symbol.start, symbol.stop)
+        content = candles.values[rows].data, candles.instants[rows].data
+        digest = hashlib.sha256(content[0])
+        digest.update(content[1])
+        first = seen.setdefault((len(symbol), digest.digest()), symbol.symbol)
+        if first != symbol.symbol:
+            message = f"{FINDINGS['copies']}, {first}: leave one out"
+            findings.append(Finding("copies", "note", symbol.source, symbol.symbol, len(symbol), (), message))
+    return findings
 
 
 def _find_short(candles: CandleSet, window: int) -> list[Finding]:

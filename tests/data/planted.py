@@ -120,6 +120,7 @@ DEFECTS: dict[str, tuple[Defect, set[tuple[str, str]]]] = {
     "no_close": (lambda f: f.drop(columns="close"), {("unreadable", "error")}),
     "empty": (lambda f: "", {("unreadable", "error")}),
     "chinese": (_in_chinese, {("reading", "note")}),
+    "the_copy": (lambda f: make_frame(len(DEFECTS)), {("copies", "note")}),  # of sound_0
     "listed_late": (lambda f: f[30 * DAY :], set()),
     "delisted": (lambda f: f[: 40 * DAY], set()),
 }

@@ -83,6 +83,8 @@ def test_a_line_of_the_table(tmp_path: Path, code: str, severity: str, example: 
     sound = make_frame(1).to_csv(index=False)
     assert not load(write(tmp_path / "sound", sound)).findings
     path = write(tmp_path / "one", sound + "\n".join(rows) + "\n" if rows else planted(code), "symbol.csv").parent
+    if code == "copies":
+        write(path, make_frame(len(DEFECTS)), "original.csv")
     if code in ("halts", "short"):  # told by the other symbols
         for seed in (2, 3):
             write(path, make_frame(seed), f"sound{seed}.csv")

@@ -570,6 +570,15 @@ def test_load_makes_findings_of_what_is_wrong(tmp_path: Path) -> None:
     assert (error.code, error.source) == ("unreadable", str(bad)) and "high is 'abc'" in error.message
 
 
+def test_repairs_that_leave_no_candle(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + "2024-06-18,,1,1,1,1,1\n")
+    repairs = RepairsConfig(not_finite="drop")
+    with pytest.raises(DataError, match="too few candles.* the repairs left none; leave the file out"):
+        read_candles(path, repairs=repairs)
+    candles, findings = load_candles(DataConfig(data_path=(path,)), repairs)
+    assert not len(candles) and [f.code for f in findings if f.severity == "error"] == ["short"]
+
+
 def test_content_hash_tells_candles_apart(tmp_path: Path) -> None:
     hashes = []
     for day in ("2024-06-18", "20240618", "20240619"):
