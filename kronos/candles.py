@@ -10,6 +10,9 @@ TIMESTAMP_COLUMN = "timestamps"
 PRICE_COLUMNS = ("open", "high", "low", "close")
 CANDLE_COLUMNS = (*PRICE_COLUMNS, "volume", "amount")
 
+# In a frame's attrs: its rows stand in order of true time, although the clock, being put back, shows an hour twice.
+TRUE_ORDER = "in_true_order"
+
 Array = np.ndarray[Any, Any]
 Float32Array = np.ndarray[Any, np.dtype[np.float32]]
 

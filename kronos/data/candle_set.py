@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kronos.candles import CANDLE_COLUMNS, Array, Float32Array, compute_calendar
+from kronos.candles import CANDLE_COLUMNS, TRUE_ORDER, Array, Float32Array, compute_calendar
 from kronos.data.inspect import InspectedSeries
 
-ROWS_AT_A_TIME = 1_000_000
+ROWS_AT_A_TIME = 100_000
 DAY = 86_400_000_000
 
 
@@ -108,7 +108,9 @@ class CandleSet:
         """Return rows of one symbol as a frame in upstream's columns, indexed by local time."""
         stop = self.symbol_at(start).stop if stop is None else stop
         index = self.timestamps(start, stop)
-        return pd.DataFrame(np.asarray(self.values[start:stop]), columns=list(CANDLE_COLUMNS), index=index)
+        frame = pd.DataFrame(np.asarray(self.values[start:stop]), columns=list(CANDLE_COLUMNS), index=index)
+        frame.attrs[TRUE_ORDER] = True
+        return frame
 
     def symbol_at(self, row: int) -> SymbolRows:
         """Return the symbol that a row belongs to."""
@@ -151,7 +153,10 @@ def place_series(inspected: InspectedSeries) -> SymbolRows:
 def _opening(local: Array) -> int:
     if not len(local):
         return 0
-    _, first = np.unique(local // DAY, return_index=True)
+    days = local // DAY
+    changes = np.append(0, 1 + np.flatnonzero(days[1:] != days[:-1]))
+    _, first = np.unique(days[changes], return_index=True)  # of all days it would sort a copy
+    first = changes[first]
     times, counts = np.unique(local[first] % DAY, return_counts=True)
     return int(times[counts.argmax()])
 

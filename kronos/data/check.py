@@ -74,14 +74,14 @@ def _remove(raw: RawSeries, wrong: Array, action: str) -> RawSeries:
 
 
 def _order(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
-    late = 1 + np.flatnonzero(np.diff(raw.instants) < 0)
+    late = 1 + np.flatnonzero(raw.instants[1:] < raw.instants[:-1])
     findings = judge(raw, "unsorted", late, repairs.unsorted)
     return (raw.take(np.argsort(raw.instants, kind="stable")) if len(late) else raw), findings
 
 
 def _drop_duplicates(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
     """Keep one row of each time; rows alike are duplicates, others conflict."""
-    same_time = np.diff(raw.instants) == 0
+    same_time = raw.instants[1:] == raw.instants[:-1]
     if not same_time.any():
         return raw, []
     before, after = np.flatnonzero(same_time), 1 + np.flatnonzero(same_time)
@@ -156,8 +156,8 @@ def _mend_non_positive(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
 
 def _mend_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
     values = raw.values
-    body = values[:, [OPEN, CLOSE]]
-    too_low, too_high = values[:, HIGH] < body.max(axis=1), values[:, LOW] > body.min(axis=1)
+    too_low = values[:, HIGH] < np.maximum(values[:, OPEN], values[:, CLOSE])
+    too_high = values[:, LOW] > np.minimum(values[:, OPEN], values[:, CLOSE])
     crossed, negative = values[:, HIGH] < values[:, LOW], np.asarray((values[:, VOLUME:] < 0).any(axis=1))
     wrong: Array = too_low | too_high | crossed | negative
     if not wrong.any():

@@ -24,6 +24,7 @@ MIN_BEFORE = 20
 SPLITS = (5 / 4, 4 / 3, 3 / 2, 2, 5 / 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
 SPLIT_TOLERANCE = 0.03
 MIN_FLAT = 20  # candles
+MIN_WORTH = 0.01  # amount as a share of volume × close; volume may be counted in lots, but hardly in hundredths
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _find_jumps(raw: RawSeries, repairs: RepairsConfig) -> tuple[Array, list[Fin
     prices = raw.values[:, :VOLUME]
     if len(raw) < MIN_BEFORE or (prices <= 0).any():
         return np.empty(0, np.int64), []
-    ratio = prices[1:, OPEN] / prices[:-1, CLOSE]
+    ratio = prices[1:, OPEN].astype(np.float64) / prices[:-1, CLOSE]
     candidates = 1 + np.flatnonzero((ratio > np.exp(MIN_JUMP)) | (ratio < np.exp(-MIN_JUMP)))
     rows = np.array([row for row in candidates.tolist() if _stands_out(prices, row)], np.int64)
     if not len(rows):
@@ -177,20 +178,20 @@ def _look_at_volume(raw: RawSeries) -> list[Finding]:
     if len(raw) < MIN_BEFORE or any(note.startswith("no column volume") for note in raw.notes):
         return []
     names = CANDLE_COLUMNS[VOLUME:]
-    spread = {name: np.ptp(raw.values[:, VOLUME + i]) for i, name in enumerate(names)}
-    constant = [name for name in names if spread[name] == 0]
-    if not constant:
-        return []
-    value = raw.values[0, VOLUME + names.index(constant[0])]
-    return [
-        found_in(
-            raw,
-            "volume",
-            "note",
-            f"{' and '.join(constant)} {'are' if len(constant) > 1 else 'is'} {value:g} throughout",
-            count=len(raw),
+    volume, amount = raw.values[:, VOLUME], raw.values[:, VOLUME + 1]
+    constant = [name for name, column in zip(names, (volume, amount)) if (column == column[0]).all()]
+    if constant:
+        value = raw.values[0, VOLUME + names.index(constant[0])]
+        what = f"{' and '.join(constant)} {'are' if len(constant) > 1 else 'is'} {value:g} throughout"
+    else:
+        worth = volume[-N_BEFORE:].astype(np.float64) * raw.values[-N_BEFORE:, CLOSE]
+        share = np.median(amount[-N_BEFORE:][worth > 0] / worth[worth > 0]) if (worth > 0).any() else 1.0
+        if not 0 < share < MIN_WORTH:
+            return []
+        what = (
+            f"amount is {share:.2g} times volume × close; is it a turnover rate? data.columns says which column to read"
         )
-    ]
+    return [found_in(raw, "volume", "note", what, count=len(raw))]
 
 
 def say_interval(micros: int) -> str:

@@ -83,7 +83,7 @@ def find_gaps(instants: Array, local: Array, pattern: Pattern) -> Gaps:
 
     In a week, a slot is open if it was seen on most of the same weekdays with candles in the weeks around, and a
     weekday is a market day if most of them had candles. Holidays look the same as halts; early closes are gaps, too. A
-    change of hours in the last days of the data, or before the first, may make a false gap of the hours concerned.
+    change of hours in the first or the last two weeks of the data may make a false gap of the hours concerned.
     """
     blocks = [(np.zeros(0, np.int64),) * 3]
     if pattern.regular and pattern.interval > DAY:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, stack_columns
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, TRUE_ORDER, Array, stack_columns
 from kronos.errors import ConfigError, DataError
 from kronos.forecast.future import make_future_timestamps
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 YEAR_FIRST = re.compile(r"\d{4}\D")
 MIN_ROWS = 2  # one candle has no spread to normalise by
+NOTHING, PUT_BACK = pd.Timedelta(0), pd.Timedelta(hours=1)
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -127,7 +128,9 @@ def build_series(
     if not isinstance(df, pd.DataFrame):
         raise DataError(f"{name}: expected a pandas DataFrame of candles, got {type(df).__name__}.")
     candles = _to_candles(df, name)
-    x = _to_times(_find_timestamps(df, name) if x_timestamp is None else x_timestamp, f"{name}: x_timestamp")
+    given = _find_timestamps(df, name) if x_timestamp is None else x_timestamp
+    put_back = PUT_BACK if x_timestamp is None and df.attrs.get(TRUE_ORDER) else NOTHING
+    x = _to_times(given, f"{name}: x_timestamp", put_back)
     if len(candles) != len(x):
         raise DataError(f"{name}: {len(candles)} candles, but {len(x)} x_timestamp; there must be one for each.")
     if len(candles) < MIN_ROWS:
@@ -138,14 +141,14 @@ def build_series(
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
         return Series(name, candles, x, future, notes)
-    y = _to_times(y_timestamp, f"{name}: y_timestamp")
+    y = _to_times(y_timestamp, f"{name}: y_timestamp", put_back)
     if len(y) != horizon:
         raise DataError(f"{name}: the horizon (pred_len) is {horizon}, but there are {len(y)} y_timestamp.")
     if str(x.tz) != str(y.tz):
         raise DataError(
             f"{name}: x_timestamp is in time zone {x.tz or 'none'}, y_timestamp in {y.tz or 'none'}; give both the same way."
         )
-    if y[0] <= x[-1]:
+    if y[0] <= x[-1] - put_back:
         raise DataError(f"{name}: y_timestamp, row 0: {y[0]} is not after the last known candle, {x[-1]}.")
     return Series(name, candles, x, y)
 
@@ -196,8 +199,8 @@ def _find_timestamps(df: pd.DataFrame, name: str) -> Timestamps:
     raise DataError(f"{name}: give x_timestamp, or a frame indexed by time or with a column {TIMESTAMP_COLUMN}.")
 
 
-def _to_times(timestamps: Timestamps, name: str) -> pd.DatetimeIndex:
-    """Return timestamps as an index that increases, in one time zone or in none."""
+def _to_times(timestamps: Timestamps, name: str, put_back: pd.Timedelta) -> pd.DatetimeIndex:
+    """Return timestamps as an index that increases, but for clocks put back so far; in one time zone or in none."""
     try:
         values = pd.Series(timestamps).reset_index(drop=True)
     except (TypeError, ValueError, NotImplementedError):
@@ -215,12 +218,13 @@ def _to_times(timestamps: Timestamps, name: str) -> pd.DatetimeIndex:
         raise DataError(f"{name} does not hold timestamps: {error}.") from None
     if index.hasnans:
         raise DataError(f"{name} has no time in row {int(index.isna().argmax())}.")
-    late = np.flatnonzero(index[1:] <= index[:-1])
+    late = np.flatnonzero(index[1:] <= index[:-1] - put_back)
     if len(late):
         row = int(late[0]) + 1
         raise DataError(
             f"{name}, row {row}: {index[row]} does not come after the row before it, {index[row - 1]}; sort the rows by time "
-            "and keep one of each. (Where clocks are put back an hour comes twice: choose another origin, or times in UTC.)"
+            "and keep one of each. (Where clocks are put back an hour comes twice: give times in UTC, or a frame of "
+            "kronos.data.read_candles.)"
         )
     return index
 

@@ -44,14 +44,6 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
     windows = [result.candles.frame(origin - lookback + 1, origin + 1 + horizon) for origin in origins]
     many = len(result.candles.symbols) > 1
     symbols = [f"{result.candles.symbol_at(origin).symbol} · " if many else "" for origin in origins]
-    usable = [i for i, window in enumerate(windows) if window.index.is_monotonic_increasing and window.index.is_unique]
-    if len(usable) < len(windows):
-        logger.warning(
-            "%d of %d forecasts left out: clocks are put back there", len(windows) - len(usable), len(windows)
-        )
-    if not usable:
-        return []
-    windows, symbols = [windows[i] for i in usable], [symbols[i] for i in usable]
     histories, truths = [window[:lookback] for window in windows], [window[lookback:] for window in windows]
     forecasts = predictor.forecast_batch(
         histories,

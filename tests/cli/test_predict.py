@@ -15,6 +15,7 @@ from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.training.record import StageRecord
 from tests.conftest import GOLDEN, ROOT
+from tests.data.test_check import crypto
 
 SYNTHETIC = ROOT / "data" / "synthetic_5min.csv"
 MODELS = ("--tokenizer", GOLDEN / "tokenizer", "--model", GOLDEN / "predictor")
@@ -48,6 +49,21 @@ def test_bad_candles_matter_where_the_forecast_reads_them(candles: Path, out: Pa
         result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", out)
         assert result.exit_code == status, result.output
         assert (f"line {row + 1}" in result.output and "candles that cannot be" in result.output) == bool(status)
+
+
+@pytest.mark.parametrize("zoned", [True, False])
+def test_origins_about_clocks_put_back(tmp_path: Path, out: Path, zoned: bool) -> None:
+    """The night in which an hour comes twice, with zones in the file and without."""
+    frame = crypto(20, "with its offset" if zoned else None)
+    path = tmp_path / "c.csv"
+    frame.to_csv(path, index=False)
+    local = pd.to_datetime(frame["timestamps"].str[:19]) if zoned else frame["timestamps"]
+    twice = int((local.diff() < pd.Timedelta(0)).to_numpy().argmax())
+    for row in (twice - 3, twice - 1, twice + 3, twice + 20):
+        result = invoke(*MODELS, "--data", path, *SMALL, "--origin", str(local[row]), "--out", out, "--no-pictures")
+        assert result.exit_code == 0, result.output
+    result = invoke(*MODELS, "--data", path, *SMALL, "--origin", str(local[twice - 4]), "--out", out, "--json")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_file_of_many_symbols(candles: Path, out: Path) -> None:
@@ -233,11 +249,8 @@ def test_models_of_a_run_named_by_folder_bring_its_settings_and_their_tokenizer(
 def test_a_file_that_cannot_be_written_stops_no_other(candles: Path, out: Path) -> None:
     long = candles.with_name("x" * 240 + ".csv")
     long.write_text(candles.read_text())
-    clock = pd.date_range("2024-10-26 22:00", periods=40, freq="15min", tz="Europe/Berlin")  # 02:00 comes twice
     candles.with_suffix(".CSV").write_text(candles.read_text())
-    rows = "".join(f"{time.isoformat()},1,1,1,1,1,1\n" for time in clock)
-    candles.with_name("clock.csv").write_text("timestamps,open,high,low,close,volume,amount\n" + rows)
     result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out)
-    assert result.exit_code == 1 and "3 of 4 files" in result.output and "clock.csv: x_timestamp, row" in result.output
+    assert result.exit_code == 1 and "2 of 3 files" in result.output
     assert "600977.csv: another file is called 600977 too" in result.output
     assert [path.name for path in out.iterdir()] == ["600977_forecast.csv"]

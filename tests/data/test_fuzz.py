@@ -243,10 +243,14 @@ NAMES = st.sampled_from(
 
 
 @FEW
-@given(st.lists(NAMES, max_size=9), REPAIRS, WINDOWS)
-def test_columns_missing_twice_and_renamed(names: list[str], repairs: RepairsConfig, windows: Windows) -> None:
-    frame = make_frame(12, 2)
-    body = frame.to_csv(index=False, header=False)
+@given(st.lists(st.tuples(st.integers(0, 6), NAMES), max_size=3), st.booleans(), REPAIRS, WINDOWS)
+def test_columns_missing_twice_and_renamed(
+    changes: list[tuple[int, str]], more: bool, repairs: RepairsConfig, windows: Windows
+) -> None:
+    names = [*COLUMNS, "time"] if more else list(COLUMNS)
+    for at, name in changes:
+        names[at] = name
+    body = make_frame(12, 2).to_csv(index=False, header=False)
     check_file("c.csv", (",".join(names) + "\n" + body).encode(), repairs, windows)
 
 
@@ -266,7 +270,7 @@ def series(draw: st.DrawFn) -> pd.DataFrame:
     if draw(st.booleans()):
         prices[:] = scale
     frame[["open", "high", "low", "close"]] = prices
-    odd = [np.nan, np.inf, -np.inf, 0, -1, 1e39, 1e-46, 5 * scale, 1e37]
+    odd = [np.nan, np.inf, -np.inf, 0, -1, 1e39, 1e-46, 5 * scale, 1e37, -3e38]
     columns = list(COLUMNS[1:])
     for row, column, value in draw(
         st.lists(st.tuples(st.integers(0, n - 1), st.sampled_from(columns), st.sampled_from(odd)), max_size=6)

@@ -289,6 +289,13 @@ def test_aliases(tmp_path: Path, text: str | bytes, amount: float) -> None:
     np.testing.assert_array_equal(raw.values, np.float32([[2, 4, 1, 3, 5, amount]]))
 
 
+@pytest.mark.parametrize(("turnover", "said"), [("0.05{i}", True), ("15{i}", False), ("1500{i}", False)])
+def test_a_turnover_that_is_a_rate_is_said(tmp_path: Path, turnover: str, said: bool) -> None:
+    rows = "".join(f"2024-06-{i},1,2,1,2,1{i},{turnover.format(i=i)}\n" for i in range(10, 30))
+    ((_, _, findings),) = read_frames(write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows))
+    assert any("is it a turnover rate?" in finding.message for finding in findings) == said
+
+
 @pytest.mark.parametrize(
     ("written", "read_as"),
     [

@@ -212,9 +212,9 @@ def test_zoned_daily_candles() -> None:
 @pytest.mark.parametrize("zone", ["Europe/London", "Asia/Shanghai", "America/New_York"])
 def test_midnight_of_a_daily_market_in_utc(zone: str) -> None:
     times = convert(to_times(pd.bdate_range("2020-01-06", periods=500)), zone, "UTC")
-    for start, n_candles in ((0, 500), (0, 6), (2, 9), *((start, 100) for start in range(150))):
+    for start, n_candles in ((0, 500), (0, 10), (2, 11), *((start, 100) for start in range(150))):
         part = times[start : start + n_candles]
-        if len(np.unique(part[:3] % DAY)) == len(np.unique(part[-3:] % DAY)) == 1:  # a change in them would be unclear
+        if len(np.unique(part[:6] % DAY)) == len(np.unique(part[-10:] % DAY)) == 1:  # a change in them would be unclear
             assert as_rows(find(part)) == []
 
 
