@@ -31,6 +31,7 @@ class DataConfig(Section):
     max_gap: Integer | None = Field(None, ge=0)  # candles that may be missing in a row within a window
     train_stride: Integer = Field(1, ge=1)  # candles from one train window's start to the next's
     windows_per_epoch: Integer | None = Field(None, ge=1)  # at most so many train windows an epoch
+    val_windows: Integer | None = Field(None, ge=1)  # at most so many validation windows, spread evenly
     balance_symbols: bool = False  # as many train windows from each symbol
     cache_dir: UserPath = Path("~/.cache/kronos")  # where large data is kept as read, memory-mapped
 

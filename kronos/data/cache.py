@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,6 @@ from kronos.data.findings import Finding
 from kronos.data.inspect import InspectedSeries
 from kronos.errors import DataError
 from kronos.files import write_json
-from kronos.version import __version__
-
-logger = logging.getLogger(__name__)
 
 CACHE_FROM_BYTES = 64 << 20  # about a million candles of text
 ARRAYS = {"values": (np.float32, len(CANDLE_COLUMNS)), "instants": (np.int64, 1), "calendar": (np.uint8, 5)}
@@ -40,7 +36,9 @@ class CandleCache:
     @classmethod
     def find(cls, data: DataConfig, repairs: RepairsConfig, files: Sequence[Path]) -> CandleCache:
         """Name the entry of these files, read with these settings."""
-        digest = hashlib.sha256(repr((__version__, data.columns, repairs.model_dump())).encode())
+        digest = hashlib.sha256(repr((data.columns, repairs.model_dump())).encode())
+        for source in sorted(Path(__file__).parent.glob("*.py")):  # what another version of ours read may differ
+            digest.update(source.read_bytes())
         for file in files:
             with file.open("rb") as content:
                 digest.update(f"{file.parent.name}/{file.name}".encode())
@@ -56,7 +54,6 @@ class CandleCache:
             findings = [Finding.from_json(values) for values in index["findings"]]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        logger.info("candles as read before, mapped from %s", self.folder)
         return CandleSet(**arrays, symbols=symbols, key=self.folder.name), findings
 
     def _map(self, name: str, rows: int) -> Array:
@@ -77,7 +74,7 @@ class CandleCache:
                 return self.load() or self._write(inspect)
         except OSError as error:
             raise DataError(
-                f"{error.filename or self.folder}: the cache of candles cannot be written: {error.strerror}; choose another "
+                f"{error.filename or self.folder}: the cache of candles cannot be written: {error.strerror or error}; choose another "
                 "place with data.cache_dir."
             ) from None
 
@@ -96,6 +93,9 @@ class CandleCache:
                     np.ascontiguousarray(array).tofile(files[name])
                 symbols.append(place_series(each).shift(rows))
                 rows += len(raw)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)  # a full disk needs the room
+            raise
         finally:
             for file in files.values():
                 file.close()

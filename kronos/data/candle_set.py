@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -85,14 +86,17 @@ class CandleSet:
     def source(self) -> str:
         """The file, or how many there are."""
         sources = sorted({rows.source for rows in self.symbols})
-        return sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1:,} more files"
+        more = len(sources) - 1
+        return f"{sources[0]} and {more:,} more file{'s' if more > 1 else ''}" if more else sources[0]
 
     def local(self, symbol: SymbolRows, start: int, stop: int) -> Array:
         """Return the local times (stop - start,) of rows of a symbol, int64 microseconds since 1970."""
-        if len(symbol.offsets) == 1:
-            local: Array = self.instants[start:stop] + symbol.offsets[0]
-            return local
-        return self.local_at(symbol, np.arange(start, stop))
+        first, last = bisect_right(symbol.offset_rows, start) - 1, bisect_left(symbol.offset_rows, stop)
+        edges = [start, *symbol.offset_rows[first + 1 : last], stop]
+        local: Array = np.array(self.instants[start:stop])
+        for offset, begin, end in zip(symbol.offsets[first:last], edges, edges[1:]):
+            local[begin - start : end - start] += offset
+        return local
 
     def local_at(self, symbol: SymbolRows, rows: Array) -> Array:
         """Return the local times (R,) of rows (R,) of a symbol, int64 microseconds since 1970."""

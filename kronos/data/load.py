@@ -50,6 +50,7 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
     else:
         cache = CandleCache.find(data, repairs, files)
         candles, findings = cache.load() or cache.build(lambda found: _inspect_all(files, data, repairs, found))
+        logger.info("large: kept as read and mapped into memory from %s", cache.folder)
     findings += judge_gaps(candles, data.max_gap)
     findings += _find_copies(candles)
     findings += _find_short(candles, data.window)

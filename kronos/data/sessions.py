@@ -242,7 +242,7 @@ def _judge(seen: Array, active: Array, spanned: Array) -> tuple[Array, Array]:
     _follow_clocks(open_, trades, seen)
     # Near the ends of the data new hours are in the minority: what no day of a week shows is closed in that week.
     short = active[:, WEEKDAYS].sum(1) < N_FEW
-    weekdays &= (shown | n.any(1) & short[:, None])[:, None]
+    weekdays &= (shown | short[:, None])[:, None]
     return open_, trades
 
 

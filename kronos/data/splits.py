@@ -163,13 +163,18 @@ def _build(name: SplitName, spans: Sequence[_Span], candles: CandleSet, config: 
     count = np.concatenate([c for _, c in stretches]) if stretches else np.empty(0, np.int64)
     unit = config.window if name == "train" else config.predict_window
     independent = int(((count + unit - 1) // unit)[count > 0].sum())
+    starts, bounds = WindowStarts(first, -(-count // stride), stride), np.concatenate([[0], np.cumsum(per_symbol)])
+    if name == "val" and config.val_windows and len(starts) > config.val_windows:
+        chosen = np.linspace(0, len(starts) - 1, config.val_windows).round().astype(np.int64)
+        dropped["the cap"] = len(starts) - len(chosen)
+        starts, bounds = WindowStarts(starts.take(chosen), np.ones_like(chosen)), np.searchsorted(chosen, bounds)
     return Split(
         name,
         sum(max(span.stop - span.start - span.embargo, 0) for span in spans),
-        WindowStarts(first, -(-count // stride), stride),
-        np.concatenate([[0], np.cumsum(per_symbol)]),
+        starts,
+        bounds,
         {reason: n for reason, n in dropped.items() if n},
-        independent,
+        min(independent, len(starts)),
     )
 
 

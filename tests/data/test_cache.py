@@ -55,7 +55,7 @@ def test_a_second_run_reads_no_file(
     monkeypatch.setattr("kronos.data.load.read_file", lambda *_: pytest.fail("a file was read"))
     with caplog.at_level(logging.INFO):
         load_candles(data, RepairsConfig())
-    assert "mapped from" in caplog.text and len(entries(data)) == 1
+    assert "mapped into memory from" in caplog.text and len(entries(data)) == 1
 
 
 def test_another_content_or_setting_is_another_entry(data: DataConfig) -> None:
@@ -90,6 +90,16 @@ def test_a_cache_that_cannot_be_written_says_where_else(data: DataConfig, tmp_pa
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot be written: .*data\.cache_dir"):
         load_candles(data.model_copy(update={"cache_dir": tmp_path / "file"}), RepairsConfig())
+
+
+def test_a_full_disk_leaves_nothing_half_written(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill_up(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kronos.data.cache.compute_small_calendar", fill_up)
+    with pytest.raises(DataError, match=r"No space left on device; choose another place with data\.cache_dir"):
+        load_candles(data, RepairsConfig())
+    assert entries(data) == []
 
 
 def test_nothing_readable_is_no_crash(data: DataConfig) -> None:

@@ -580,7 +580,7 @@ def test_load_makes_findings_of_what_is_wrong(tmp_path: Path) -> None:
 def test_repairs_that_leave_no_candle(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + "2024-06-18,,1,1,1,1,1\n")
     repairs = RepairsConfig(not_finite="drop")
-    with pytest.raises(DataError, match="too few candles.* the repairs left none; leave the file out"):
+    with pytest.raises(DataError, match=r"too few candles.* the repairs left none; leave the file out"):
         read_candles(path, repairs=repairs)
     candles, findings = load_candles(DataConfig(data_path=(path,)), repairs)
     assert not len(candles) and [f.code for f in findings if f.severity == "error"] == ["short"]

@@ -182,6 +182,18 @@ def test_no_window_at_all_says_why() -> None:
         split_candles(make_set(300, s0=everywhere), make_config(max_gap=2))
 
 
+def test_validation_may_be_capped() -> None:
+    candles = make_set(500, 300)
+    whole = split_candles(candles, make_config())["val"]
+    capped = split_candles(candles, make_config(val_windows=20))["val"]
+    assert len(capped) == 20 and capped.dropped == {"the cap": len(whole) - 20}
+    assert set(all_starts(capped)) <= set(all_starts(whole)) and np.ptp(np.diff(capped.symbol_bounds)) <= 20
+    assert capped.starts[0] == whole.starts[0] and capped.starts[-1] == whole.starts[-1]
+    for low, high in itertools.pairwise(capped.symbol_bounds):
+        assert len({candles.symbol_at(start).symbol for start in all_starts(capped)[low:high]}) <= 1
+    assert len(split_candles(candles, make_config(val_windows=10**6))["val"]) == len(whole)
+
+
 def test_starts_behave_like_a_sequence() -> None:
     starts = WindowStarts(np.array([5, 20]), np.array([3, 2]), stride=4)
     assert [starts[i] for i in range(len(starts))] == [5, 9, 13, 20, 24] and starts[-1] == 24
