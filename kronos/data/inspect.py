@@ -200,8 +200,3 @@ def say_interval(micros: int) -> str:
     name, unit = next(((n, u) for n, u in units if micros % u == 0), ("second", SECOND))
     count = micros / unit
     return f"{count:g} {name}{'' if count == 1 else 's'}"
-
-
-def say_span(raw: RawSeries) -> str:
-    """Say from when to when a series reaches."""
-    return f"{say_time(raw.local[0])} to {say_time(raw.local[-1])}"

@@ -17,8 +17,6 @@ from kronos.data.tables import Table, open_table
 from kronos.data.times import NOT_A_TIME, Clock, join_date_and_time
 from kronos.errors import DataError
 
-MICROSECOND = 1_000_000
-
 
 @dataclass(frozen=True)
 class RawSeries:
