@@ -11,7 +11,7 @@ from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.data import RepairsConfig
 from kronos.data.check import CLOSE, DONE, HIGH, LOW, OPEN, VOLUME, judge, mend
 from kronos.data.clock import find_moved_hours
-from kronos.data.findings import FINDINGS, Finding, found_in, say_time
+from kronos.data.findings import FINDINGS, Finding, found_in
 from kronos.data.read import RawSeries
 from kronos.data.sessions import Gaps, Pattern, find_gaps, find_interval_changes, find_pattern
 
