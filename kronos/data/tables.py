@@ -21,7 +21,7 @@ import pyarrow.parquet
 from kronos.candles import CANDLE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.errors import DataError
 
-ROWS_AT_A_TIME = 100_000
+ROWS_AT_A_TIME = 50_000
 HEAD_BYTES = 1 << 16
 DELIMITERS = ",;\t|"
 BLANKS = (
