@@ -31,7 +31,7 @@ check: .venv/.dev
 	$(BIN)/mypy
 
 bench: .venv/.dev
-	$(BIN)/python benchmarks/windows.py
+	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/forecast_options.py

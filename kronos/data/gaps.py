@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kronos.candles import Array
-from kronos.data.candle_set import DAY, CandleSet, SymbolRows
+from kronos.data.candle_set import DAY, ROWS_AT_A_TIME, CandleSet, SymbolRows
 from kronos.data.findings import FINDINGS, N_PLACES, Finding, say_time
 
 HOLIDAYS = 10  # trading days: the longest closing that a lone symbol is believed to be a holiday
@@ -45,9 +45,9 @@ def judge_gaps(candles: CandleSet, max_gap: int | None) -> list[Finding]:
 
 def _days(candles: CandleSet, symbol: SymbolRows) -> Array:
     """Return the local days (D,) on which a symbol has candles."""
-    days: Array = candles.local(symbol, symbol.start, symbol.stop) // DAY
-    first: Array = np.diff(days, prepend=-1) != 0
-    return days[first]
+    pieces = range(symbol.start, symbol.stop, ROWS_AT_A_TIME)
+    days = [np.unique(candles.local(symbol, i, min(i + ROWS_AT_A_TIME, symbol.stop)) // DAY) for i in pieces]
+    return np.concatenate(days) if days else np.empty(0, np.int64)
 
 
 def _spans(candles: CandleSet, symbol: SymbolRows) -> Array:

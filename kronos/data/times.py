@@ -33,7 +33,7 @@ COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2
 # UTC+8 pandas makes 8 hours west.
 YEAR_FIRST = r"\d{4}(?:([-/. ])(?:\d{1,2}|[A-Za-z]{3,9})\1\d{1,2}(?:[T\s][\d:.,\s]*(?:[AaPp][Mm])?)?|[-/]\d{1,2})$"
 DIGITS = r"\d+(?:\.0*)?"
-ZONED = r".*:.*\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+ZONED = r".*:.*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 FIRST_YEAR, LAST_YEAR = -62_135_596_800, 253_402_300_799  # seconds; Python's dates know the years 1 to 9999
 NOT_A_TIME = np.iinfo(np.int64).min
@@ -57,7 +57,7 @@ class Clock:
         """
         if isinstance(times.dtype, pd.DatetimeTZDtype) or times.dtype.kind == "M":
             return cls("native", isinstance(times.dtype, pd.DatetimeTZDtype))
-        first = _to_text(times).iloc[0]
+        first = _to_text(times.iloc[:1]).iloc[0]
         if re.fullmatch(DIGITS, first):
             digits = first.partition(".")[0]
             if COMPACT_DATE.fullmatch(digits):
@@ -67,7 +67,7 @@ class Clock:
             return cls("digits", True, EPOCH_UNITS[len(digits)])
         if re.match(ZONED, first):
             return cls("zoned", True)
-        return cls("local", False, format=guess_datetime_format(first) if re.match(r"\d{4}\D", first) else None)
+        return cls("local", False, format=guess_datetime_format(first) if re.match(YEAR_FIRST, first) else None)
 
     def describe(self) -> str | None:
         """Say what is assumed, if anything is."""
@@ -89,10 +89,22 @@ class Clock:
         if self.kind == "digits":
             local = self._parse_digits(text)
         elif self.kind == "date":
-            local = _to_micros(pd.to_datetime(text.str.partition(".")[0], format=self.format, errors="coerce"))
+            digits = text.where(text.str.fullmatch(DIGITS)).str.partition(".")[0]  # pandas knows "now", too
+            local = _to_micros(pd.to_datetime(digits, format=self.format, errors="coerce"))
         else:
-            local = _parse(text.mask(text.str.match(ZONED)), self.format)
+            local = self._parse_local(text)
         return local, local
+
+    def _parse_local(self, text: Text) -> Array:
+        if self.format is None:
+            return _parse(text.mask(text.str.match(ZONED)))
+        # What is written just like the first row needs no closer look, which takes long. But pandas knows "now", too.
+        dates = text.where(text.str.match(r"\d"))
+        local = _to_micros(pd.to_datetime(dates, format=self.format, errors="coerce"))
+        if len(left := np.flatnonzero(local == NOT_A_TIME)):
+            rest = text.iloc[left]
+            local[left] = _parse(rest.mask(rest.str.match(ZONED)))
+        return local
 
     def _parse_digits(self, text: Text) -> Array:
         digits = text.str.replace(r"\.0*$", "", regex=True)
@@ -133,15 +145,8 @@ def _to_text(times: Text) -> Text:
     return text
 
 
-def _parse(text: Text, known_format: str | None = None) -> Array:
-    text = text.where(text.str.match(YEAR_FIRST))
-    if known_format is not None:
-        parsed = _to_micros(pd.to_datetime(text, format=known_format, errors="coerce"))
-        left = (parsed == NOT_A_TIME) & text.notna().to_numpy()
-        if left.any():
-            parsed[left] = _to_micros(_to_datetime(text[left]))
-        return parsed
-    return _to_micros(_to_datetime(text))
+def _parse(text: Text) -> Array:
+    return _to_micros(_to_datetime(text.where(text.str.match(YEAR_FIRST))))
 
 
 def _to_datetime(text: Text, utc: bool = False) -> Any:

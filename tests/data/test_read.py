@@ -190,6 +190,8 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         (HEADER + "2024-06-18,1,1,1,1,1_0,1\n", "line 2: volume is '1_0', not a number"),
         (HEADER + "2024-06-18,1,1\0,1,1,1,1\n", "line 2: high is .*, not a number"),
         (with_times("2024-06-18", "yesterday"), "line 3: timestamp 'yesterday' cannot be read"),
+        (with_times("2024-06-18", "today"), "line 3: timestamp 'today' cannot be read"),
+        (with_times("20240618", "now"), "line 3: timestamp 'now' cannot be read"),
         (with_times("2024-06-18", "now"), "line 3: timestamp 'now' cannot be read"),
         (with_times("2024-06-18", ""), "line 3: timestamp '' cannot be read"),
         (with_times("18/06/2024 09:35"), "line 2: timestamp '18/06/2024 09:35' cannot be read"),
