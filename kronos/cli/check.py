@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ def check(
 
 def _configure(arguments: Sequence[str], config: Path | None) -> Config:
     """Split arguments into paths and overrides, and build the configuration."""
-    overrides = [each for each in arguments if "=" in each and not Path(each).exists()]
+    overrides = [each for each in arguments if re.match(r"\w+(\.\w+)+=", each) and not Path(each).exists()]
     paths = [each for each in arguments if each not in overrides]
     if not paths and config is None:
         raise ConfigError("give --config, or files of candles to look at; see --help.")

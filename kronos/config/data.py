@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
-from kronos.config.section import Integer, Names, Number, Section, UserPath, UserPaths, fault
+from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserPaths, fault
 
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
 
@@ -23,8 +23,8 @@ class DataConfig(Section):
     train_ratio: Number = Field(0.9, gt=0, le=1)
     val_ratio: Number = Field(0.1, gt=0, le=1)
     test_ratio: Number = Field(0.0, ge=0, le=1)
-    train_end: date | datetime | None = None  # the last day, or time, of train; the ratios then count for nothing
-    val_end: date | datetime | None = None  # the same of validation; what follows is the test split
+    train_end: Moment | None = None  # the last day, or time, of train; the ratios then count for nothing
+    val_end: Moment | None = None  # the same of validation; what follows is the test split
     embargo: Integer = Field(0, ge=0)  # candles after the end of a split from which no horizon is taken
     val_symbols: Names = ()  # held out wholly for validation …
     test_symbols: Names = ()  # … and for the test split

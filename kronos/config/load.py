@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from kronos.config.schema import Config
@@ -18,6 +18,19 @@ from kronos.config.section import UserPath
 from kronos.errors import ConfigError
 
 KeyPath = tuple[str, ...]
+
+
+class _Constructor(RoundTripConstructor):
+    """Leaves dates as the texts they are; YAML's own reading stumbles over 30 February."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.construct_scalar)
+
+
+class _Yaml(YAML):
+    def __init__(self) -> None:
+        super().__init__()
+        self.Constructor = _Constructor
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -76,7 +89,7 @@ def dump_config(config: Config) -> str:
 def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     """Return the file's mapping and the place, "file:line", of each key in it."""
     try:
-        document = YAML().load(path.read_text(encoding="utf-8-sig"))
+        document = _Yaml().load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such config file. Ready ones are in configs/, for example configs/demo.yaml."
@@ -152,7 +165,7 @@ def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override
 
 def _parse_value(text: str) -> Any:
     try:
-        return _plain(YAML().load(text)) if text else ""
+        return _plain(_Yaml().load(text)) if text else ""
     except YAMLError:
         return text
 

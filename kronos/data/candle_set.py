@@ -16,6 +16,7 @@ from kronos.data.inspect import InspectedSeries
 
 ROWS_AT_A_TIME = 100_000
 DAY = 86_400_000_000
+HOLIDAYS = 10  # trading days: the longest closing that is believed to be one
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class SymbolRows:
     """One symbol's place among all rows; rows are counted over all symbols.
 
     start, stop: its rows. interval: microseconds. opening: the usual local time of its day's first candle, microseconds.
+    zoned: whether its instants are true times.
     gap_rows, gap_missing, gap_days: the first row after each gap, the candles and the whole trading days missing there.
     jump_rows: rows whose open lies far from the close before. offset_rows, offsets: from which row on the exchange's
     clock is how far ahead of the instants, microseconds.
@@ -36,6 +38,7 @@ class SymbolRows:
     candles_a_day: int
     never_closes: bool
     opening: int
+    zoned: bool = False
     gap_rows: tuple[int, ...] = ()
     gap_missing: tuple[int, ...] = ()
     gap_days: tuple[int, ...] = ()
@@ -52,6 +55,24 @@ class SymbolRows:
         keys = ("gap_rows", "jump_rows", "offset_rows")
         moved: dict[str, Any] = {key: tuple(row + by for row in getattr(self, key)) for key in keys}
         return replace(self, start=start, stop=self.stop + by, **moved)
+
+    def breaks(self, max_gap: int | None, jumps: bool = True) -> list[int]:
+        """Return the rows at which a new stretch begins: after a gap longer than allowed or, if asked for, at a jump."""
+        limit = self.allowed_gap(max_gap)
+        gaps = {row for row, n in zip(self.gap_rows, self.gap_missing) if n > limit}
+        return sorted(gaps | set(self.jump_rows if jumps else ()))
+
+    def allowed_gap(self, max_gap: int | None) -> int:
+        """Return how many candles may be missing in a row within a window: as set, or as many as the longest holidays take.
+
+        Those are ten trading days, or in a market that never closes, where nothing but a fault explains a gap, one day;
+        of candles longer than a day, one.
+        """
+        if max_gap is not None:
+            return max_gap
+        if self.interval > DAY:
+            return 1
+        return self.candles_a_day * (1 if self.never_closes else HOLIDAYS)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -145,6 +166,7 @@ def place_series(inspected: InspectedSeries) -> SymbolRows:
         candles_a_day=inspected.pattern.candles_a_day,
         never_closes=inspected.pattern.never_closes,
         opening=_opening(raw.local),
+        zoned=raw.zoned,
         gap_rows=tuple(gaps.rows.tolist()),
         gap_missing=tuple(gaps.missing.tolist()),
         gap_days=tuple(gaps.days.tolist()),

@@ -178,12 +178,13 @@ def _mend_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
     return replace(raw, values=values), findings
 
 
-# Bad rows go before the order of time is looked at, so that of two candles at one time the possible one is kept.
+# In order of time first, so that what is filled is filled from the past; of two candles at one time the possible one
+# is kept.
 STEPS: tuple[Step, ...] = (
+    _order,
     _mend_not_finite,
     _mend_blank_volume,
     _mend_non_positive,
     _mend_impossible,
-    _order,
     _drop_duplicates,
 )

@@ -13,6 +13,7 @@ from kronos.data.read import RawSeries
 
 HOUR = 3600 * 1_000_000
 DAY = 24 * HOUR
+MONTHS_OF_CHANGE = (3, 4, 9, 10, 11)
 SUNDAY = 3  # days since a Thursday, 1970-01-01
 DAYS_COMPARED = 7  # trading days before and after that must agree for their hours to have moved
 
@@ -33,11 +34,15 @@ def follow_clock(raw: RawSeries) -> tuple[RawSeries, list[Finding]]:
         interval = _most_common(step)
         rows = 1 + np.flatnonzero((step == interval - HOUR) | (step == interval + HOUR))
         local = raw.local[rows]
-        rows = rows[(local // DAY % 7 == SUNDAY) & (local % DAY // HOUR <= 3) & (interval <= HOUR)]
+        month = local.astype("M8[us]").astype("M8[M]").astype(np.int64) % 12 + 1
+        in_season = np.isin(month, MONTHS_OF_CHANGE)
+        rows = rows[(local // DAY % 7 == SUNDAY) & (local % DAY // HOUR <= 3) & (interval <= HOUR) & in_season]
         back = (step[rows - 1] < interval) & ~(raw.values[rows] == raw.values[rows - 1]).all(axis=1)
         forward = step[rows - 1] > interval
-        if not 0 < back.sum() + forward.sum() <= 2 + (raw.local.max() - raw.local.min()) // (150 * DAY):
-            return raw, []  # what comes more often than twice a year is something else
+        too_often = back.sum() + forward.sum() > 2 + (raw.local.max() - raw.local.min()) // (150 * DAY)
+        in_turn = (np.diff(back[back | forward].astype(int)) != 0).all()
+        if too_often or not in_turn or not (back | forward).any():
+            return raw, []  # clocks go forward and back in turn, twice a year
         instants = raw.local.copy()
         moved = rows[back | forward]
         for row, by in zip(moved.tolist(), (back.astype(np.int64) - forward)[back | forward].tolist()):

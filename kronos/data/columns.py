@@ -18,6 +18,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     TIMESTAMP_COLUMN: (
         *("timestamps", "timestamp", "datetime", "date", "time", "day", "dt", "tradetime", "tradedate", "trade_dt"),
         *("opentime", "candlebegintime", "ts", "日期时间", "日期", "交易日期", "时间", "交易时间", "__index_level_0__"),
+        "column 1",  # a frame's index, written without a name
     ),
     TIME: ("time", "时间", "交易时间"),
     SYMBOL: (

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kronos.candles import Array
-from kronos.data.read import RawSeries
+from kronos.data.read import LINES_A_PART, RawSeries
 from kronos.errors import DataError
 
 Severity = Literal["error", "repair", "note"]
@@ -38,6 +38,7 @@ FINDINGS = {
     "jumps": "prices that jump as at a split",
     "flat": "long stretches without a trade",
     "volume": "volume or amount is missing or constant",
+    "zones": "times with zones beside times without",
     "copies": "the same candles as another symbol's",
     "short": "too few candles for a window",
 }
@@ -100,7 +101,9 @@ def found_in(
 
 def place(raw: RawSeries, row: int) -> str:
     """Say where a row stands."""
-    return f"{raw.unit} {raw.lines[row]} ({say_time(raw.local[row])})"
+    part, line = divmod(int(raw.lines[row]), LINES_A_PART)
+    file = f"{raw.parts[part]}, " if raw.parts else ""
+    return f"{file}{raw.unit} {line} ({say_time(raw.local[row])})"
 
 
 def say_time(micros: int) -> str:

@@ -8,20 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kronos.candles import Array
-from kronos.data.candle_set import DAY, ROWS_AT_A_TIME, CandleSet, SymbolRows
+from kronos.data.candle_set import DAY, HOLIDAYS, ROWS_AT_A_TIME, CandleSet, SymbolRows
 from kronos.data.findings import FINDINGS, N_PLACES, Finding, say_time
-
-HOLIDAYS = 10  # trading days: the longest closing that a lone symbol is believed to be a holiday
-
-
-def allowed_gap(symbol: SymbolRows, max_gap: int | None) -> int:
-    """Return how many candles may be missing in a row within a window: as set, else as many as the longest holidays take.
-
-    Those are ten trading days, or in a market that never closes, where nothing but a fault explains a gap, one day.
-    """
-    if max_gap is not None:
-        return max_gap
-    return symbol.candles_a_day * (1 if symbol.never_closes else HOLIDAYS)
 
 
 def judge_gaps(candles: CandleSet, max_gap: int | None) -> list[Finding]:
@@ -81,7 +69,7 @@ def _judge(
     """Find a symbol's own gaps; others, traded: (G,) symbols listed during each, and those of them that traded."""
     missing, days = np.asarray(symbol.gap_missing, np.int64), np.asarray(symbol.gap_days, np.int64)
     alone, own = others == 0, 2 * traded > others
-    limit = allowed_gap(symbol, max_gap)
+    limit = symbol.allowed_gap(max_gap)
     kinds = {
         "gaps": (days == 0) & (alone | own),
         "halts": (days > 0) & (own | (alone & ((days > HOLIDAYS) | symbol.never_closes))),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -23,7 +22,9 @@ N_BEFORE = 100  # candles that a jump is held against
 MIN_BEFORE = 20
 SPLITS = (5 / 4, 4 / 3, 3 / 2, 2, 5 / 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
 SPLIT_TOLERANCE = 0.03
+LARGE_JUMP, LARGE_JUMP_FACTOR = np.log(1.45), 2.5  # of 3:2 or more; times the largest step from close to open
 MIN_FLAT = 20  # candles
+LONGEST_HOLIDAYS = 11  # days from candle to candle
 MIN_WORTH = 0.01  # amount as a share of volume × close; volume may be counted in lots, but hardly in hundredths
 
 
@@ -55,9 +56,9 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
         rows = np.array([change.row for change in changes])
         detail = f"{say_interval(changes[0].before)}, then {say_interval(changes[0].after)}"
         findings += judge(raw, "intervals", rows, repairs.intervals, detail)
-    nothing = np.empty(0, np.int64)  # between two intervals nobody knows what is missing
-    gaps = Gaps(nothing, nothing, nothing) if changes else find_gaps(raw.instants, raw.local, pattern)
-    if repairs.gaps == "fill" and len(gaps.rows):
+    told = pattern.regular and not changes
+    gaps = find_gaps(raw.instants, raw.local, pattern) if told else _find_long_pauses(raw, pattern)
+    if repairs.gaps == "fill" and told and len(gaps.rows):
         raw, more = _fill_gaps(raw, pattern, gaps, repairs.fill_limit)
         findings += more
         gaps = find_gaps(raw.instants, raw.local, pattern)
@@ -66,13 +67,17 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
     moved = find_moved_hours(raw)
     findings += moved
     gaps = _leave_moves_out(gaps, raw, moved)
-    for look in (
-        partial(_find_irregular, pattern=pattern),
-        partial(_find_flat, pattern=pattern),
-        _look_at_volume,
-    ):
-        findings += look(raw)
+    findings += _find_irregular(raw, pattern)
+    if all(finding.severity != "error" for finding in findings):  # in their place stand made-up candles
+        findings += [*_find_flat(raw, pattern), *_look_at_volume(raw)]
     return InspectedSeries(raw, pattern, gaps, jumps, tuple(findings))
+
+
+def _find_long_pauses(raw: RawSeries, pattern: Pattern) -> Gaps:
+    """Where no interval tells what is missing, take a pause longer than any holidays for a gap."""
+    pause = np.diff(raw.instants) // DAY
+    rows = 1 + np.flatnonzero(pause > LONGEST_HOLIDAYS)
+    return Gaps(rows, pause[rows - 1] * pattern.candles_a_day, pause[rows - 1])
 
 
 def _leave_moves_out(gaps: Gaps, raw: RawSeries, moved: list[Finding]) -> Gaps:
@@ -87,9 +92,13 @@ def _drop_unfinished(raw: RawSeries, pattern: Pattern, repairs: RepairsConfig) -
     n = len(raw)
     if n < 10 or not pattern.regular:
         return raw, []
-    grid = min(pattern.interval, DAY)
-    phase = raw.local[-N_BEFORE - 1 :] % grid
-    off_grid = (phase[:-1] == phase[0]).all() and phase[-1] != phase[0]
+    if pattern.interval > DAY:
+        steps = np.diff(raw.local[-N_BEFORE - 1 :])
+        off_grid = steps[-1] < 0.9 * steps[:-1].min()
+    else:
+        phase = raw.local[-N_BEFORE - 1 :] % pattern.interval
+        moved = abs(int(phase[-1] - phase[0]))  # of daily candles in UTC by an hour, where the clocks change
+        off_grid = (phase[:-1] == phase[0]).all() and moved not in (0, 3600 * SECOND)
     last, written = int(raw.instants[-1]), int(raw.modified * SECOND)
     end = last + pattern.interval if pattern.never_closes else last  # where markets never close, stamps are starts
     growing = raw.zoned and last - pattern.interval < written < end
@@ -126,30 +135,44 @@ def _fill_gaps(raw: RawSeries, pattern: Pattern, gaps: Gaps, limit: int) -> tupl
 
 def _find_jumps(raw: RawSeries, repairs: RepairsConfig) -> tuple[Array, list[Finding]]:
     """Find opens far from the close before. Only earlier candles are looked at, so that nothing of the future decides."""
-    prices = raw.values[:, :VOLUME]
-    if len(raw) < MIN_BEFORE or (prices <= 0).any():
+    if len(raw) < MIN_BEFORE:
         return np.empty(0, np.int64), []
-    ratio = prices[1:, OPEN].astype(np.float64) / prices[:-1, CLOSE]
+    prices = raw.values[:, :VOLUME]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = prices[1:, OPEN].astype(np.float64) / prices[:-1, CLOSE]
     candidates = 1 + np.flatnonzero((ratio > np.exp(MIN_JUMP)) | (ratio < np.exp(-MIN_JUMP)))
-    rows = np.array([row for row in candidates.tolist() if _stands_out(prices, row)], np.int64)
-    if not len(rows):
-        return rows, []
-    size = float(ratio[rows[0] - 1])
-    factor = max(size, 1 / size)
-    split = next((f for f in SPLITS if abs(factor / f - 1) < SPLIT_TOLERANCE), None)
+    rows: list[int] = []
+    for row in candidates.tolist():
+        if _stands_out(prices, row, rows):
+            rows.append(row)
+    if not rows:
+        return np.empty(0, np.int64), []
     before, after = prices[rows[0] - 1, CLOSE], prices[rows[0], OPEN]
+    split = _find_split(abs(np.log(ratio[rows[0] - 1])))
     detail = f"{before:.6g} to {after:.6g}" + (f", as at a split by {split:.3g}" if split else "")
-    found = judge(raw, "jumps", rows, repairs.jumps, detail)
-    return (rows if repairs.jumps == "break" else rows[:0]), found
+    found = judge(raw, "jumps", np.array(rows), repairs.jumps, detail)
+    return np.array(rows if repairs.jumps == "break" else [], np.int64), found
 
 
-def _stands_out(prices: Array, row: int) -> bool:
-    before = np.log(prices[max(row - N_BEFORE, 0) : row].astype(np.float64))
-    if len(before) < MIN_BEFORE:
+def _find_split(jump: float) -> float | None:
+    """Return the usual ratio of a split that a jump of the log price comes near, if any."""
+    return next((f for f in SPLITS if abs(np.exp(jump) / f - 1) < SPLIT_TOLERANCE), None)
+
+
+def _stands_out(prices: Array, row: int, jumps: list[int]) -> bool:
+    """Whether a row's open is further from the close before than the candles before explain, earlier jumps aside."""
+    start = max(row - N_BEFORE, 0)
+    candles = prices[start : row + 1].astype(np.float64)
+    if row - start < MIN_BEFORE or (candles <= 0).any():
         return False
-    steps = np.abs(before[1:, OPEN] - before[:-1, CLOSE]).max()
-    largest = max(steps, (before[:, HIGH] - before[:, LOW]).max())
-    return bool(abs(np.log(prices[row, OPEN]) - before[-1, CLOSE]) > JUMP_FACTOR * largest)
+    candles = np.log(candles)
+    steps = np.abs(candles[1:, OPEN] - candles[:-1, CLOSE])
+    jump = steps[-1]
+    steps[[at - start - 1 for at in jumps if at > start]] = 0
+    overnight = steps[:-1].max()
+    if jump > LARGE_JUMP:  # with volatile stocks too, a day's range explains no such step from one day to the next
+        return bool(jump > LARGE_JUMP_FACTOR * overnight)
+    return bool(jump > JUMP_FACTOR * max(overnight, (candles[:-1, HIGH] - candles[:-1, LOW]).max()))
 
 
 def _find_irregular(raw: RawSeries, pattern: Pattern) -> list[Finding]:

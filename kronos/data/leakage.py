@@ -7,6 +7,7 @@ training: repairs, splits, statistics, batches. What a model is shown of the tim
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -17,17 +18,19 @@ from tqdm import tqdm
 from kronos.candles import Array
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.candle_set import CandleSet, join_series
+from kronos.data.clock import follow_clock
 from kronos.data.findings import say_time
 from kronos.data.inspect import inspect_series
-from kronos.data.load import read_all
+from kronos.data.load import load_candles, read_all
 from kronos.data.read import RawSeries
 from kronos.data.sources import find_files
-from kronos.data.splits import Split, SplitName, WindowStarts, split_candles
+from kronos.data.splits import Split, SplitName, WindowStarts, find_moments, split_candles
 from kronos.data.windows import WindowDataset
 from kronos.errors import DataError
 
-N_SYMBOLS = 20  # looked at; of more, the first
+N_SYMBOLS = 20  # looked at; of more, those with the most windows
 N_ORIGINS = 4  # cuts within each split, besides its end
+N_REPAIRS = 10  # cuts at candles that were repaired
 N_WINDOWS = 512  # compared at each cut: the last ones, which lie nearest to it, and others spread evenly
 
 
@@ -53,6 +56,7 @@ class _Prepared:
 
     candles: CandleSet
     splits: dict[SplitName, Split]
+    repaired: Array  # instants of candles that something was found in
 
 
 def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
@@ -61,15 +65,17 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     Raises:
         DataError: the candles cannot be read, or do not suffice for the splits.
     """
-    raws = list(itertools.islice(read_all(find_files(data.data_path), data, []), N_SYMBOLS))
-    kept = {raw.symbol for raw in raws}
+    candles, _ = load_candles(data, repairs)
+    moments, kept = find_moments(candles, data), _choose_symbols(candles, split_candles(candles, data))
+    raws = [raw for raw in read_all(find_files(data.data_path), data, []) if raw.symbol in kept]
+    raws = [follow_clock(raw)[0] for raw in raws]  # cuts are made in true time
     data = data.model_copy(
         update={key: tuple(s for s in getattr(data, key) if s in kept) for key in ("val_symbols", "test_symbols")}
     )
-    before = _prepare(raws, data, repairs)
+    before = _prepare(raws, data, repairs, moments)
     found, cuts, n_windows = [], list(_choose_cuts(before, data)), 0
     for cut, over in tqdm(cuts, desc="cuts", leave=False, delay=2, disable=None):
-        after = _prepare([_change_after(raw, cut) for raw in raws], data, repairs)
+        after = _prepare([_change_after(raw, cut) for raw in raws], data, repairs, moments)
         if np.array_equal(before.candles.values, after.candles.values):
             raise DataError(f"nothing comes after the cut {say_time(cut)}, so that nothing can be tested there.")
         leaks, n = _compare(before, after, cut, over, data)
@@ -78,9 +84,27 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     return Leaks(found, len(cuts), n_windows)
 
 
-def _prepare(raws: Sequence[RawSeries], data: DataConfig, repairs: RepairsConfig) -> _Prepared:
-    candles = join_series([inspect_series(raw, repairs) for raw in raws])
-    return _Prepared(candles, split_candles(candles, data))
+def _choose_symbols(candles: CandleSet, splits: dict[SplitName, Split]) -> set[str]:
+    """Return the symbols with the most windows in each split, up to N_SYMBOLS."""
+    chosen: dict[str, None] = {}
+    rankings = []
+    for split in splits.values():
+        symbols = [symbol.symbol for symbol in candles.symbols]
+        starts = split.starts.first[split.starts.count > 0]
+        counts = Counter(dict.fromkeys(symbols, 0))
+        for row, n in zip(starts, split.starts.count[split.starts.count > 0]):
+            counts[candles.symbol_at(int(row)).symbol] += int(n)
+        rankings.append([name for name, n in counts.most_common() if n])
+    for names in itertools.zip_longest(*rankings):
+        chosen |= dict.fromkeys(name for name in names if name)
+    return set(list(chosen)[:N_SYMBOLS])
+
+
+def _prepare(raws: Sequence[RawSeries], data: DataConfig, repairs: RepairsConfig, moments: Sequence[int]) -> _Prepared:
+    inspected = [inspect_series(raw, repairs) for raw in raws]
+    candles = join_series(inspected)
+    repaired = [each.raw.instants[np.isin(each.raw.local, f.at)] for each in inspected for f in each.findings]
+    return _Prepared(candles, split_candles(candles, data, moments), np.unique(np.concatenate([[0], *repaired]))[1:])
 
 
 def _change_after(raw: RawSeries, cut: int) -> RawSeries:
@@ -94,7 +118,8 @@ def _change_after(raw: RawSeries, cut: int) -> RawSeries:
 
 
 def _choose_cuts(prepared: _Prepared, data: DataConfig) -> Iterator[tuple[int, SplitName | None]]:
-    """Give the moment before each split's first horizon, with the split that must be over by then, and origins within.
+    """Give the moment before each split's first horizon, with the split that must be over by then; candles that something
+    was found in, as a repair might look at the next one; and origins within each split.
 
     Symbols held out have no such moment.
     """
@@ -103,6 +128,8 @@ def _choose_cuts(prepared: _Prepared, data: DataConfig) -> Iterator[tuple[int, S
         horizons = instants[_rows(_of_shared_symbols(split.starts, prepared, data), data.lookback_window)]
         if len(horizons):
             yield int(horizons.min()) - 1, over.name
+    chosen = np.linspace(0, len(prepared.repaired) - 1, min(len(prepared.repaired), N_REPAIRS)).astype(int)
+    yield from ((int(cut), None) for cut in prepared.repaired[chosen] if instants.min() <= cut < instants.max())
     for split in prepared.splits.values():
         numbers = np.unique(np.linspace(0, len(split) - 1, N_ORIGINS).round().astype(int))
         yield from ((int(cut), None) for cut in instants[split.starts.take(numbers) + data.lookback_window - 1])

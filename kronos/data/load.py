@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +14,17 @@ from tqdm import tqdm
 
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.cache import CACHE_FROM_BYTES, CandleCache
-from kronos.data.candle_set import CandleSet, SymbolRows, join_series
+from kronos.data.candle_set import CandleSet, join_series
 from kronos.data.findings import FINDINGS, Finding, refuse_errors
 from kronos.data.gaps import judge_gaps
 from kronos.data.inspect import InspectedSeries, inspect_series
-from kronos.data.read import RawSeries, read_file
-from kronos.data.sources import find_files, symbol_of
+from kronos.data.read import LINES_A_PART, RawSeries, read_file
+from kronos.data.sources import find_files, name_files
 from kronos.errors import DataError
 
 logger = logging.getLogger(__name__)
+
+ROWS_COMPARED = 256  # by which copies are known
 
 
 class Audited(NamedTuple):
@@ -52,7 +52,7 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
         candles, findings = cache.load() or cache.build(lambda found: _inspect_all(files, data, repairs, found))
         logger.info("large: kept as read and mapped into memory from %s", cache.folder)
     findings += judge_gaps(candles, data.max_gap)
-    findings += _find_copies(candles)
+    findings += [*_find_copies(candles), *_check_clocks(candles)]
     findings += _find_short(candles, data.window)
     return Audited(candles, tuple(findings))
 
@@ -63,40 +63,43 @@ def read_all(files: Sequence[Path], data: DataConfig, findings: list[Finding]) -
     Rows of one symbol in several files, told by a symbol column, are joined. Files of one name are told apart by their
     folders.
     """
-    stems = Counter(symbol_of(file) for file in files)
     parts: dict[str, list[RawSeries]] = {}
-    for file in tqdm(files, desc="reading", unit="file", leave=False, delay=2, disable=None):
+    for file, name in tqdm(
+        zip(files, name_files(files)), total=len(files), desc="reading", unit="file", leave=False, delay=2, disable=None
+    ):
         try:
             series = read_file(file, data.columns)
         except DataError as error:
             said = str(error).removeprefix(str(file)).lstrip(":, ")
             findings.append(Finding("unreadable", "error", str(file), "", 1, (), said))
             continue
-        from_column = len(series) > 1 or series[0].symbol != symbol_of(file)
-        if from_column and len(files) > 1:
+        if not series[0].named:
+            yield replace(series[0], symbol=name)
+        elif len(files) == 1:
+            yield from series
+        else:
             for each in series:
                 parts.setdefault(each.symbol, []).append(each)
-        elif not from_column and stems[series[0].symbol] > 1:
-            yield replace(series[0], symbol=f"{file.parent.name}/{series[0].symbol}")
+    for symbol, of_symbol in parts.items():
+        clocks = {part.zoned: part.source for part in of_symbol}
+        if len(clocks) > 1:
+            said = f"the times of {clocks[True]} have zones, those of {clocks[False]} have none; write all the same way"
+            findings.append(Finding("unreadable", "error", of_symbol[0].source, symbol, 1, (), said))
         else:
-            yield from series
-    for of_symbol in parts.values():
-        yield of_symbol[0] if len(of_symbol) == 1 else _join_parts(of_symbol)
+            yield of_symbol[0] if len(of_symbol) == 1 else _join_parts(of_symbol)
 
 
 def _join_parts(parts: Sequence[RawSeries]) -> RawSeries:
-    """Join the rows of a symbol from several files; rows are then counted over all of them."""
+    """Join the rows of a symbol from several files."""
     local = np.concatenate([part.local for part in parts])
-    zoned = any(part.zoned for part in parts)
     return replace(
         parts[0],
-        source=f"{parts[0].source} … {parts[-1].source}",
+        source=f"{parts[0].source} and {len(parts) - 1} more",
         values=np.concatenate([part.values for part in parts]),
         local=local,
-        instants=np.concatenate([part.instants for part in parts]) if zoned else local,
-        lines=np.arange(1, len(local) + 1),
-        unit="row",
-        zoned=all(part.zoned for part in parts),
+        instants=np.concatenate([part.instants for part in parts]) if parts[0].zoned else local,
+        lines=np.concatenate([n * LINES_A_PART + part.lines for n, part in enumerate(parts)]),
+        parts=tuple(Path(part.source).name for part in parts),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         modified=max(part.modified for part in parts),
     )
@@ -113,26 +116,32 @@ def _inspect_all(
 
 
 def _find_copies(candles: CandleSet) -> list[Finding]:
-    """Find symbols that hold the candles of an earlier one, so that they would count twice, or be no test."""
-
-    def first_look(symbol: SymbolRows) -> tuple[int, int, int]:
-        return len(symbol), int(candles.instants[symbol.start]), int(candles.instants[symbol.stop - 1])
-
-    alike = Counter(map(first_look, candles.symbols))
-    seen: dict[tuple[int, bytes], str] = {}
+    """Find symbols that begin or end with the candles of an earlier one: they would count twice, or be no test."""
+    seen: dict[tuple[str, int, bytes], str] = {}
     findings = []
     for symbol in candles.symbols:
-        if alike[first_look(symbol)] == 1:
-            continue  # what differs at the first look need not be read
-        rows = slice(symbol.start, symbol.stop)
-        content = candles.values[rows].data, candles.instants[rows].data
-        digest = hashlib.sha256(content[0])
-        digest.update(content[1])
-        first = seen.setdefault((len(symbol), digest.digest()), symbol.symbol)
-        if first != symbol.symbol:
-            message = f"{FINDINGS['copies']}, {first}: leave one out"
+        n = min(len(symbol), ROWS_COMPARED)
+        ends = {"first": slice(symbol.start, symbol.start + n), "last": slice(symbol.stop - n, symbol.stop)}
+        keys = [(end, int(candles.instants[rows][0]), candles.values[rows].tobytes()) for end, rows in ends.items()]
+        twin = next((seen[key] for key in keys if key in seen), None)
+        if twin:
+            message = f"{FINDINGS['copies']}, {twin}: leave one out"
             findings.append(Finding("copies", "note", symbol.source, symbol.symbol, len(symbol), (), message))
+        for key in keys:
+            seen.setdefault(key, symbol.symbol)
     return findings
+
+
+def _check_clocks(candles: CandleSet) -> list[Finding]:
+    """Find that some files tell true times and others the exchange's alone, which cannot be laid side by side."""
+    with_zones, without = ([s for s in candles.symbols if s.zoned is zoned] for zoned in (True, False))
+    if not (with_zones and without):
+        return []
+    few, other = sorted((with_zones, without), key=len)
+    said = "have a time zone" if few[0].zoned else "have none"
+    message = f"{FINDINGS['zones']}: those of {len(few):,} of {len(few) + len(other):,} symbols {said}"
+    remedy = "write all times the same way, or train on the two apart"
+    return [Finding("zones", "error", few[0].source, few[0].symbol, len(few), (), message, remedy)]
 
 
 def _find_short(candles: CandleSet, window: int) -> list[Finding]:
@@ -147,11 +156,15 @@ def _find_short(candles: CandleSet, window: int) -> list[Finding]:
 
 
 class SymbolFrame(NamedTuple):
-    """One symbol's candles, indexed by local time, and what was found in them."""
+    """One symbol's candles, indexed by local time, and what was found in them.
+
+    breaks: local times of the candles before which something breaks off: a jump, or a gap longer than a window may cross.
+    """
 
     symbol: str
     frame: pd.DataFrame
     findings: tuple[Finding, ...]
+    breaks: tuple[pd.Timestamp, ...]
 
 
 def read_frames(
@@ -168,11 +181,13 @@ def read_frames(
         for finding in inspected.findings:
             if finding.severity == "repair" or finding.code == "reading":
                 logger.info("%s", finding)
-        frame = join_series([inspected]).frame()
+        candles = join_series([inspected])
+        frame, breaks = candles.frame(), candles.symbols[0].breaks(None)
+        times = tuple(frame.index[breaks])
         wrong = [finding.at for finding in inspected.findings if finding.severity == "error"]
         if wrong:
             frame = frame[~np.isin(pd.DatetimeIndex(frame.index).as_unit("us").asi8, np.concatenate(wrong))]
-        frames.append(SymbolFrame(raw.symbol, frame, inspected.findings))
+        frames.append(SymbolFrame(raw.symbol, frame, inspected.findings, times))
     return frames
 
 

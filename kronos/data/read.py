@@ -17,6 +17,8 @@ from kronos.data.tables import Table, open_table
 from kronos.data.times import NOT_A_TIME, Clock, join_date_and_time
 from kronos.errors import DataError
 
+LINES_A_PART = 1 << 40
+
 
 @dataclass(frozen=True)
 class RawSeries:
@@ -24,8 +26,9 @@ class RawSeries:
 
     values: (N, 6) float32 as in the file, NaN where it is blank. local, instants: (N,) int64 microseconds since 1970,
     the exchange's clock and the true time; the same array where the file has no zones. lines: (N,) where each row
-    stands, counted in unit. zoned: whether instants are true. notes: what was assumed in reading. modified: when the
-    file was written, seconds since 1970.
+    stands, counted in unit; in a series of several files its line plus LINES_A_PART times the number of its file.
+    zoned: whether instants are true. notes: what was assumed in reading. modified: when the file was written, seconds
+    since 1970. named: whether a column tells the symbol. parts: the files of a series of several.
     """
 
     symbol: str
@@ -38,6 +41,8 @@ class RawSeries:
     zoned: bool
     notes: tuple[str, ...]
     modified: float
+    named: bool = False
+    parts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -89,7 +94,7 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawS
     found, notes = matched.found, (*table.notes, *matched.notes)
     texts = [found[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in found]
     rows, clock, symbols = _Rows(), None, _Symbols()
-    for piece in table.read(texts):
+    for piece in table.read(list(found.values()), texts):
         frame = piece[list(found.values())].set_axis(list(found), axis=1)
         blank = frame.isna().all(axis=1)
         frame = frame[~blank] if blank.any() else frame
@@ -182,7 +187,7 @@ def _split_by_symbol(
     instants = arrays.get("instants", arrays["local"])
     series = RawSeries(
         *(names[0], str(path), arrays["values"], arrays["local"], instants, arrays["lines"], table.unit, clock.zoned),
-        *(notes, path.stat().st_mtime),
+        *(notes, path.stat().st_mtime, bool(symbols.names)),
     )
     if len(names) == 1:
         return [series]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,18 @@ def symbol_of(path: Path) -> str:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             name = name[: -len(suffix)]
     return name
+
+
+def name_files(files: Sequence[Path]) -> list[str]:
+    """Return the symbols of files without a symbol column; files of one name are told apart by their folders."""
+    names = [symbol_of(file) for file in files]
+    for depth in range(1, max((len(file.parts) for file in files), default=0)):
+        counts = Counter(names)
+        names = [
+            "/".join((*file.parent.parts[-depth:], symbol_of(file))) if counts[name] > 1 else name
+            for file, name in zip(files, names)
+        ]
+    return names
 
 
 def _expand(path: Path) -> list[Path]:

@@ -12,12 +12,12 @@ import numpy as np
 from kronos.candles import Array
 from kronos.config.data import DataConfig, end_of
 from kronos.data.candle_set import CandleSet, SymbolRows
-from kronos.data.gaps import allowed_gap
 from kronos.errors import DataError
 
 SplitName = Literal["train", "val", "test"]
 NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 EPOCH = np.datetime64(0, "us")
+LAST_MOMENT = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -76,16 +76,21 @@ class _Span:
     embargo: int = 0
 
 
-def split_candles(candles: CandleSet, config: DataConfig) -> dict[SplitName, Split]:
+def split_candles(
+    candles: CandleSet, config: DataConfig, moments: Sequence[int] | None = None
+) -> dict[SplitName, Split]:
     """Split candles in order of time into train, val and, where asked for, test; whole symbols may be held out.
 
     The boundaries are moments, the same for all symbols. A train window lies within train. A val or test window's
     horizon lies within its split, while its lookback may reach back into earlier candles, which a forecast would know too.
 
+    Args:
+        moments: the instants at which val and test begin, where they are not to be found from these candles.
+
     Raises:
         DataError: a split has no window, or a symbol held out is not there.
     """
-    spans = _bound(candles, config)
+    spans = _bound(candles, config, moments)
     splits = {name: _build(name, spans[name], candles, config) for name in NAMES if name in spans}
     for split in splits.values():
         if not len(split):
@@ -93,31 +98,36 @@ def split_candles(candles: CandleSet, config: DataConfig) -> dict[SplitName, Spl
     return splits
 
 
-def _bound(candles: CandleSet, config: DataConfig) -> dict[SplitName, list[_Span]]:
+def _bound(candles: CandleSet, config: DataConfig, moments: Sequence[int] | None) -> dict[SplitName, list[_Span]]:
     held_out = {"val": config.val_symbols, "test": config.test_symbols}
     known = {symbol.symbol for symbol in candles.symbols}
     if unknown := [name for names in held_out.values() for name in names if name not in known]:
         shown = ", ".join(sorted(known)[:10]) + (", …" if len(known) > 10 else "")
         raise DataError(f"data.val_symbols, data.test_symbols: no symbol {', '.join(unknown)}; there are {shown}.")
-    apart = {name for names in held_out.values() for name in names}
-    shared = [symbol for symbol in candles.symbols if symbol.symbol not in apart]
     has_test = bool(config.test_symbols) or (config.val_end is not None if config.train_end else config.test_ratio > 0)
     names = NAMES if has_test else NAMES[:2]
     spans: dict[SplitName, list[_Span]] = {name: [] for name in names}
-    moments = [] if config.train_end else _find_moments(candles, shared, config)
+    moments = find_moments(candles, config) if moments is None else moments
     for symbol in candles.symbols:
         own = next((name for name in NAMES[1:] if symbol.symbol in held_out[name]), None)
         if own:
             spans[own].append(_Span(symbol, symbol.start, symbol.stop))
             continue
-        edges = [symbol.start, *_edges(candles, symbol, moments, config), symbol.stop]
+        instants = candles.instants[symbol.start : symbol.stop]
+        edges = [symbol.start, *(symbol.start + np.searchsorted(instants, moments)).tolist(), symbol.stop]
         for name, start, stop in zip(NAMES, edges, edges[1:]):
             if name in spans:
                 spans[name].append(_Span(symbol, start, stop, config.embargo if name != "train" else 0))
     return spans
 
 
-def _find_moments(candles: CandleSet, symbols: Sequence[SymbolRows], config: DataConfig) -> list[int]:
+def find_moments(candles: CandleSet, config: DataConfig) -> list[int]:
+    """Return the instants at which val and test begin, the same for all symbols but those held out."""
+    shared = [s for s in candles.symbols if s.symbol not in {*config.val_symbols, *config.test_symbols}]
+    return (_moments_of_dates if config.train_end else _moments_of_ratios)(candles, shared, config)
+
+
+def _moments_of_ratios(candles: CandleSet, symbols: Sequence[SymbolRows], config: DataConfig) -> list[int]:
     """Return the instants at which val and test begin, so that the ratios of all candles lie before them."""
     n_rows = sum(len(symbol) for symbol in symbols)
     if not n_rows:
@@ -129,16 +139,16 @@ def _find_moments(candles: CandleSet, symbols: Sequence[SymbolRows], config: Dat
     return [int(ordered[rank]) if rank < n_rows else int(pooled.max()) + 1 for rank in ranks]
 
 
-def _edges(candles: CandleSet, symbol: SymbolRows, moments: Sequence[int], config: DataConfig) -> list[int]:
-    """Return the rows at which val and test begin for a symbol."""
-    if moments:
-        times, edges = candles.instants[symbol.start : symbol.stop], list(moments)
-    else:
-        times = candles.local(symbol, symbol.start, symbol.stop)
-        ends = [end for end in (config.train_end, config.val_end) if end is not None]
-        edges = [int((np.datetime64(end_of(end), "us") - EPOCH).astype(np.int64)) for end in ends]
-    rows = [symbol.start + int(np.searchsorted(times, edge, side="left")) for edge in edges]
-    return rows if len(rows) == 2 else [*rows, symbol.stop]
+def _moments_of_dates(candles: CandleSet, symbols: Sequence[SymbolRows], config: DataConfig) -> list[int]:
+    """Return the instants after the days, or moments, of the configuration: where clocks differ, the earliest."""
+    moments = []
+    for end in (config.train_end, config.val_end):
+        local = int((np.datetime64(end_of(end), "us") - EPOCH).astype(np.int64)) if end else LAST_MOMENT
+        rows = [s.start + np.searchsorted(candles.local(s, s.start, s.stop), local) for s in symbols]
+        at = [np.array([min(row, s.stop - 1)]) for s, row in zip(symbols, rows)]
+        offsets = [candles.local_at(s, row) - candles.instants[row] for s, row in zip(symbols, at)]
+        moments.append(local - int(max((offset[0] for offset in offsets), default=0)))
+    return moments
 
 
 def _build(name: SplitName, spans: Sequence[_Span], candles: CandleSet, config: DataConfig) -> Split:
@@ -185,13 +195,8 @@ def _lay_out(
     stretches = []
     for span in spans:
         symbol = span.symbol
-        edges = {symbol.start, symbol.stop}
-        if "gaps" in breaks:
-            limit = allowed_gap(symbol, config.max_gap)
-            edges |= {row for row, n in zip(symbol.gap_rows, symbol.gap_missing) if n > limit}
-        if "jumps" in breaks:
-            edges |= set(symbol.jump_rows)
-        ordered = np.array(sorted(edges))
+        inner = symbol.breaks(config.max_gap, "jumps" in breaks) if breaks else []
+        ordered = np.array([symbol.start, *inner, symbol.stop])
         # A horizon begins within the span; in train so does the lookback.
         earliest = span.start if name == "train" else span.start + span.embargo - config.lookback_window
         first = np.maximum(ordered[:-1], earliest)

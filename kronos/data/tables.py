@@ -31,6 +31,7 @@ BLANKS = (
 DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
 FOREIGN = {  # what a file begins with that is no table; MetaTrader's begin with <DATE> or <TICKER>
     b"pk\x03\x04": "an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
@@ -58,14 +59,14 @@ class Table:
     delimiter: str = ""
     decimal: str = "."
 
-    def read(self, texts: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """Read the rows in pieces, each indexed by the number of the row from 0; the columns in texts stay as text.
+    def read(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Read columns in pieces of many rows, indexed by the number of the row from 0; those in texts stay as text.
 
         Raises:
             DataError: the file is damaged.
         """
         with _damage_said(self.path):
-            yield from self._read_text(texts) if self.encoding else self._read_arrow()
+            yield from self._read_text(texts) if self.encoding else self._read_arrow(columns)
 
     def _read_text(self, texts: Sequence[str]) -> Iterator[pd.DataFrame]:
         with _open(self.path) as file:
@@ -92,10 +93,10 @@ class Table:
                     )
                 yield piece
 
-    def _read_arrow(self) -> Iterator[pd.DataFrame]:
+    def _read_arrow(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         first = 0
         with _open(self.path) as file:
-            for batch in _arrow_batches(file, self.names):
+            for batch in _arrow_batches(file, list(columns)):
                 frame = batch.to_pandas(ignore_metadata=True)  # which would make the times an index
                 frame.index = pd.RangeIndex(first, first + len(frame))
                 first += len(frame)
@@ -191,29 +192,37 @@ def _detect_encoding(path: Path, head: bytes) -> str:
 
 
 def _open(path: Path) -> Any:
-    """Open a file for reading bytes, decompressed as its name's ending says."""
+    """Open a file for reading bytes, decompressed as its content says; an archive, where its name says that it is one."""
+    with path.open("rb") as file:
+        head = file.read(6)
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             if len(names := [name for name in archive.namelist() if not name.endswith("/")]) != 1:
                 raise DataError(f"{path}: there are {len(names):,} files in this archive; unpack it into a folder.")
-    if path.suffix.lower() == ".zst":  # fsspec's reader takes a file that was cut off for a whole one
+        return fsspec.open(str(path.absolute()), "rb", compression="zip").open()
+    if head.startswith(b"\x28\xb5\x2f\xfd"):  # fsspec's reader takes a file that was cut off for a whole one
         return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
-    return fsspec.open(str(path.absolute()), "rb", compression="infer").open()
+    compression = next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None)
+    return fsspec.open(str(path.absolute()), "rb", compression=compression).open()
 
 
 def _arrow_schema(file: IO[bytes]) -> list[str]:
-    if file.read(4) == b"PAR1":
+    if _is_parquet(file):
         return [str(name) for name in pyarrow.parquet.ParquetFile(file).schema_arrow.names]
-    file.seek(0)
-    return [str(name) for name in pyarrow.feather.read_table(file).column_names]
+    return [str(name) for name in pyarrow.feather.read_table(file, memory_map=False).column_names]
 
 
-def _arrow_batches(file: IO[bytes], names: Sequence[str]) -> Iterator[Any]:
-    if file.read(4) == b"PAR1":
-        yield from pyarrow.parquet.ParquetFile(file).iter_batches(ROWS_AT_A_TIME)
-        return
+def _arrow_batches(file: IO[bytes], columns: list[str]) -> Iterator[Any]:
+    if _is_parquet(file):
+        yield from pyarrow.parquet.ParquetFile(file).iter_batches(ROWS_AT_A_TIME, columns=columns)
+    else:
+        yield from pyarrow.feather.read_table(file, columns=columns).to_batches(ROWS_AT_A_TIME)
+
+
+def _is_parquet(file: IO[bytes]) -> bool:
+    magic = file.read(4)
     file.seek(0)
-    yield from pyarrow.feather.read_table(file).to_batches(ROWS_AT_A_TIME)
+    return magic == b"PAR1"
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def cut_files(
         except DataError as error:
             faults.append(str(error))
             continue
-        for symbol, frame, findings in frames:
+        for symbol, frame, findings, breaks in frames:
             name = str(path) if len(frames) == 1 else f"{path}, {symbol}"
             try:
                 if symbol in cuts:
@@ -87,12 +87,24 @@ def cut_files(
                     cut = cut_at_origin(frame, origin, horizon, exchange)
                 except DataError as error:
                     raise DataError(f"{name}: {error}") from None
+                cut = _begin_after_break(cut, breaks, lookback)
                 _refuse_errors_within(findings, cut.history.index[-lookback:][0], cut.future[-1])
                 build_series(name, cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
                 cuts[symbol] = cut
             except DataError as error:
                 faults.append(str(error))
     return cuts, faults
+
+
+def _begin_after_break(cut: Cut, breaks: Sequence[pd.Timestamp], lookback: int) -> Cut:
+    """Leave out the history before the last jump or long gap, which no training window crosses either."""
+    rows = [int(np.flatnonzero(cut.history.index == time)[-1]) for time in breaks if time in cut.history.index]
+    start = max(rows, default=0)
+    if start <= len(cut.history) - lookback:
+        return cut
+    history = cut.history[start:]
+    what = f"the history begins at {history.index[0]}, after a jump or a long gap: {len(history)} candles"
+    return cut._replace(history=history, notes=(*cut.notes, what))
 
 
 def _refuse_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:

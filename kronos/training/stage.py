@@ -157,6 +157,10 @@ def _global_batch(config: Config) -> int:
 def _check_batch_fits(config: Config, stage: Stage) -> None:
     needed = _global_batch(config)
     if (n_windows := count_windows(stage.train, config.data)) < needed:
+        if n_windows < len(stage.train):
+            raise DataError(
+                f"data.windows_per_epoch is {n_windows}, less than a step takes ({needed} windows): set it to at least that."
+            )
         ranks = PartialState().num_processes
         shared = f" on each of {ranks} processes" if ranks > 1 else ""
         raise DataError(

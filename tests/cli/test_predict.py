@@ -66,6 +66,18 @@ def test_origins_about_clocks_put_back(tmp_path: Path, out: Path, zoned: bool) -
     assert result.exit_code == 0, result.output
 
 
+def test_a_forecast_does_not_read_across_a_split(candles: Path, out: Path) -> None:
+    frame = pd.read_csv(candles)
+    frame.loc[140:, ["open", "high", "low", "close"]] /= 2
+    frame.to_csv(candles, index=False)
+    result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", out)
+    assert result.exit_code == 0 and "after a jump or a long gap: 12 candles" in result.output
+    frame.loc[151:, ["open", "high", "low", "close"]] /= 2
+    frame.to_csv(candles, index=False)
+    result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", out)
+    assert result.exit_code == 1 and "a forecast needs at least 2" in result.output
+
+
 def test_a_file_of_many_symbols(candles: Path, out: Path) -> None:
     frame = pd.read_csv(candles)
     both = pd.concat([frame.assign(symbol="000001"), frame.assign(symbol="BTC/USDT")]).sort_values("timestamps")

@@ -1,4 +1,5 @@
 import re
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,32 @@ def test_overrides_of_texts_are_taken_as_they_stand(tmp_path: Path) -> None:
         (Path("my #1.csv"),),
         "a: b",
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2024-02-15", date(2024, 2, 15)),
+        ("20240215", date(2024, 2, 15)),
+        ("2024-02-15 00:00:00", datetime(2024, 2, 15)),
+        ("'2024-02-15 00:00'", datetime(2024, 2, 15)),
+        ("2024-02-15T12:30:00", datetime(2024, 2, 15, 12, 30)),
+    ],
+)
+def test_days_and_moments_are_read_back_as_they_were(tmp_path: Path, written: str, read: date) -> None:
+    config = load(tmp_path, MINIMAL, f"data.train_end={written}")
+    assert config.data.train_end == read and type(config.data.train_end) is type(read)
+    (tmp_path / "again.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize("written", ["2024-02-30", "Feb-2024", "2024-02-15 12:00:00+08:00", "7", "1.5", "[1]"])
+def test_what_is_no_day(tmp_path: Path, written: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.train_end is .*; (a day like 2024-06-30|leave the time zone out)"):
+        load(tmp_path, MINIMAL, f"data.train_end={written}")
+    (tmp_path / "day.yaml").write_text(MINIMAL.replace("candles.csv", f"candles.csv\n  train_end: {written}"))
+    with pytest.raises(ConfigError, match=r"day\.yaml"):
+        load_config(tmp_path / "day.yaml")
 
 
 def test_a_number_as_a_name_must_be_quoted(tmp_path: Path) -> None:

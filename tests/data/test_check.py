@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kronos.config.data import DataConfig, RepairsConfig
-from kronos.data import load_candles, read_candles
+from kronos.data import load_candles, read_candles, split_candles
 from kronos.data.findings import FINDINGS, SEVERITIES, Finding, refuse_errors
 from kronos.data.load import Audited
 from kronos.errors import DataError
@@ -59,6 +59,8 @@ def planted(code: str) -> object:
     """An example of a finding that a few rows do not show."""
     if code == "clock_changes":
         return crypto(30)
+    if code == "zones":
+        return crypto(10, "with its offset", "2024-06-01")
     if code == "irregular":
         return irregular()
     return next(defect(make_frame(1)) for defect, expected in DEFECTS.values() if {c for c, _ in expected} == {code})
@@ -85,7 +87,7 @@ def test_a_line_of_the_table(tmp_path: Path, code: str, severity: str, example: 
     path = write(tmp_path / "one", sound + "\n".join(rows) + "\n" if rows else planted(code), "symbol.csv").parent
     if code == "copies":
         write(path, make_frame(len(DEFECTS)), "original.csv")
-    if code in ("halts", "short"):  # told by the other symbols
+    if code in ("halts", "short", "zones"):  # told by the other symbols
         for seed in (2, 3):
             write(path, make_frame(seed), f"sound{seed}.csv")
     findings = load(path).findings
@@ -218,9 +220,91 @@ def test_jumps_do_not_depend_on_what_comes_after(tmp_path: Path) -> None:
     assert load(write(tmp_path, frame)).candles.symbols[0].jump_rows[0] == 960
 
 
+def test_jumps_near_each_other_and_of_volatile_stocks(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    prices = ["open", "high", "low", "close"]
+    frame.loc[960:, prices] *= 5
+    frame.loc[1020:, prices] /= 5
+    assert load(write(tmp_path, frame)).candles.symbols[0].jump_rows == (960, 1020)
+    daily = make_frame(2)[:600].assign(timestamps=pd.bdate_range("2020-01-01", periods=600))
+    daily[prices] = daily[prices].mul(np.exp(0.03 * np.random.default_rng(0).standard_normal(600).cumsum()), axis=0)
+    daily["high"] *= 1.15  # a day from limit up to limit down
+    daily.loc[300:, prices] /= 2
+    assert load(write(tmp_path, daily)).candles.symbols[0].jump_rows == (300,)
+    daily.loc[100, prices] = 0.0  # far from the split: it is none of its business
+    assert 300 in load(write(tmp_path, daily), RepairsConfig(non_positive="keep")).candles.symbols[0].jump_rows
+
+
+def test_what_is_filled_is_filled_from_the_past(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    close = frame["close"][479]
+    frame.loc[480, "close"] = np.nan
+    filled = read_candles(write(tmp_path, frame[::-1]), repairs=RepairsConfig(not_finite="fill"))
+    assert filled["close"].iloc[480] == np.float32(close)
+
+
+def test_an_outage_on_a_sunday_night_is_no_change_of_clocks(tmp_path: Path) -> None:
+    times = pd.date_range("2024-07-01", periods=288 * 30, freq="5min")
+    frame = crypto(30).assign(timestamps=times)
+    outage = (times >= "2024-07-14 02:00") & (times < "2024-07-14 03:00")
+    candles, findings = load(write(tmp_path, frame[~outage]))
+    assert kinds(findings) == {("gaps", "note")} and candles.symbols[0].gap_missing == (12,)
+
+
+def test_pauses_where_no_interval_tells_what_is_missing(tmp_path: Path) -> None:
+    frame = irregular()
+    late = frame["timestamps"].where(frame.index < 1000, frame["timestamps"] + pd.Timedelta("180D"))
+    candles, findings = load(write(tmp_path, frame.assign(timestamps=late)))
+    assert candles.symbols[0].gap_rows == (1000,) and ("irregular", "note") in kinds(findings)
+    assert split_candles(candles, DataConfig(data_path=(tmp_path,), lookback_window=96, predict_window=24))[
+        "train"
+    ].dropped == {"gaps": 119}
+
+
+def test_rows_with_errors_make_no_other_findings(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    frame.loc[500:900, ["open", "high", "low", "close"]] *= -1
+    assert kinds(load(write(tmp_path, frame)).findings) == {("non_positive", "error")}
+
+
+def test_the_last_candle_of_longer_intervals(tmp_path: Path) -> None:
+    weekly = make_frame(1)[:100].assign(timestamps=pd.date_range("2020-01-06", periods=100, freq="7D"))
+    assert not load(write(tmp_path, weekly)).findings
+    weekly.loc[99, "timestamps"] -= pd.Timedelta("4D")
+    assert kinds(load(write(tmp_path, weekly)).findings) == {("unfinished", "repair")}
+    # Daily candles of New York in UTC, on the Monday after the clocks changed.
+    days = pd.bdate_range("2024-05-01", "2024-11-04", tz="America/New_York") + pd.Timedelta("16h")
+    daily = make_frame(1)[: len(days)].assign(timestamps=days.tz_convert("UTC").strftime("%Y-%m-%dT%H:%M:%SZ"))
+    assert not load(write(tmp_path, daily)).findings
+
+
+def test_symbols_of_several_files(tmp_path: Path) -> None:
+    """Told by a column they are joined, and a row is found again; told by the file's name they stay apart."""
+    frame = make_frame(1).assign(symbol="AAPL")
+    frame.loc[1000, "high"] = 1.0
+    for folder, rows in (("2023", slice(0, 960)), ("2024", slice(960, None))):
+        write(tmp_path / "named" / folder, frame[rows], "AAPL.csv")
+        write(tmp_path / "unnamed" / folder / "x", frame[rows].drop(columns="symbol"), "600.csv")
+    write(tmp_path / "named", frame[:0].drop(columns="symbol").head(), "none.txt")
+    (candles, findings) = load(tmp_path / "named" / "*" / "*.csv")
+    assert [(s.symbol, len(s)) for s in candles.symbols] == [("AAPL", 2880)]
+    assert [f.places for f in findings] == [("AAPL.csv, line 42 (2024-03-29 12:50)",)] or findings[0].places[
+        0
+    ].startswith("AAPL.csv, line 42 (")
+    candles, _ = load(tmp_path / "unnamed" / "**" / "*.csv")
+    assert [s.symbol for s in candles.symbols] == ["2023/x/600", "2024/x/600"]
+
+
+def test_a_longer_download_of_the_same_symbol_is_a_copy(tmp_path: Path) -> None:
+    write(tmp_path, make_frame(1), "AAPL (1).csv")
+    write(tmp_path, make_frame(1)[:2000], "AAPL.csv")
+    write(tmp_path, make_frame(1)[500:], "late.csv")
+    assert [f.symbol for f in load(tmp_path).findings if f.code == "copies"] == ["AAPL", "late"]
+
+
 def test_ordinary_volatility_is_no_jump(tmp_path: Path) -> None:
     frame = make_frame(1)
-    moves = np.exp(np.random.default_rng(0).standard_t(3, len(frame)) * 0.05).cumprod()
+    moves = np.exp(np.random.default_rng(0).standard_t(4, len(frame)) * 0.03).cumprod()
     for name in ("open", "high", "low", "close"):
         frame[name] = frame[name] * moves
     assert ("jumps", "repair") not in kinds(load(write(tmp_path, frame)).findings)

@@ -12,6 +12,7 @@ from kronos.data import load as load_module
 from kronos.data.leakage import find_leaks
 from kronos.errors import DataError
 from tests.data.planted import make_frame
+from tests.data.test_check import crypto
 
 WINDOWS = {"lookback_window": 40, "predict_window": 8, "train_ratio": 0.6, "val_ratio": 0.2, "test_ratio": 0.2}
 
@@ -108,6 +109,28 @@ def test_jumps_judged_by_the_whole_file_are_found(data: DataConfig, monkeypatch:
 
     monkeypatch.setattr(leakage, "inspect_series", leaky)
     assert "windows" in kinds(data)
+
+
+@pytest.mark.parametrize("start", ["2024-02-25", "2024-10-20"])
+def test_no_leak_where_clocks_change(tmp_path: Path, start: str) -> None:
+    crypto(20, None, start).to_csv(tmp_path / "c.csv", index=False)
+    assert find_leaks(DataConfig(data_path=(tmp_path / "c.csv",), **WINDOWS), REPAIRS).found == []
+
+
+def test_a_repair_that_looks_one_row_ahead_is_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    inspect = leakage.inspect_series
+
+    def leaky(raw, repairs):
+        inspected, blank = inspect(raw, repairs), np.isnan(raw.values)
+        values = raw.values.copy()
+        row, column = np.nonzero(blank)
+        values[row, column] = raw.values[row + 1, column]
+        return replace(
+            inspected, raw=replace(inspected.raw, values=inspect(replace(raw, values=values), repairs).raw.values)
+        )
+
+    monkeypatch.setattr(leakage, "inspect_series", leaky)
+    assert "history" in kinds(data)
 
 
 def test_files_that_cannot_be_read_are_said(data: DataConfig, tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_aliases(tmp_path: Path, text: str | bytes, amount: float) -> None:
 @pytest.mark.parametrize(("turnover", "said"), [("0.05{i}", True), ("15{i}", False), ("1500{i}", False)])
 def test_a_turnover_that_is_a_rate_is_said(tmp_path: Path, turnover: str, said: bool) -> None:
     rows = "".join(f"2024-06-{i},1,2,1,2,1{i},{turnover.format(i=i)}\n" for i in range(10, 30))
-    ((_, _, findings),) = read_frames(write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows))
+    ((_, _, findings, _),) = read_frames(write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows))
     assert any("is it a turnover rate?" in finding.message for finding in findings) == said
 
 
@@ -402,13 +402,18 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_compressed(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path, COMPRESS[suffix](with_times(*TIMES).encode()), f"abc.csv{suffix}")
-    ((symbol, frame, _),) = read_frames(path)
+    ((symbol, frame, _, _),) = read_frames(path)
     assert symbol == "abc" and list(frame.index) == list(EXPECTED)
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, suffix: str) -> None:
-    for content in (with_times("2024-06-18").encode(), COMPRESS[suffix](with_times(*TIMES).encode() * 9999)[:-9]):
+    """The content decides; where it was cut off, that is said."""
+    plain = write(tmp_path, with_times("2024-06-18"), f"c.csv{suffix}")
+    assert suffix == ".zip" or len(read_candles(plain)) == 1
+    packed = write(tmp_path, COMPRESS[suffix](with_times("2024-06-18").encode()), "packed.csv")
+    assert suffix == ".zip" or len(read_candles(packed)) == 1
+    for content in (COMPRESS[suffix](with_times(*TIMES).encode() * 9999)[:-9],):
         path = write(tmp_path, content, f"c.csv{suffix}")
         with pytest.raises(DataError, match=r"cannot be read: .*") as caught:
             read_candles(path)

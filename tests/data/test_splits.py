@@ -150,6 +150,16 @@ def test_dates_are_those_of_the_exchange() -> None:
     assert rows == 5 * DAY - 8 * 12
 
 
+def test_a_day_ends_at_one_moment_for_all_symbols() -> None:
+    """Hong Kong's day ends before New York's: there both end."""
+    hours = 3600 * 1_000_000
+    candles = make_set(10 * DAY, 10 * DAY, s0={"offsets": (8 * hours,)}, s1={"offsets": (-5 * hours,)})
+    splits = split_candles(candles, make_config(train_end="2024-06-05"))
+    last = candles.instants[all_starts(splits["train"]) + WINDOW - 1].max()
+    assert last < candles.instants[all_starts(splits["val"]) + LOOKBACK].min()
+    assert splits["train"].rows == 2 * (5 * DAY - 8 * 12)
+
+
 def test_the_embargo_takes_no_horizon_after_a_boundary() -> None:
     candles = make_set(300)
     plain, apart = (split_candles(candles, make_config(embargo=n)) for n in (0, 15))
