@@ -31,7 +31,7 @@ HEADINGS = {"error": "errors", "repair": "repairs", "note": "notes"}
 Arguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PATH]... [SECTION.KEY=VALUE]...",
+        metavar="[PATH | SECTION.KEY=VALUE]...",
         help="Files, folders or globs of candles, instead of the configuration's; and overrides of keys.",
     ),
 ]
@@ -54,29 +54,37 @@ def check(
         settings = _configure(arguments or [], config)
         # They bring PyTorch with them; imported here, so that --help answers at once.
         from kronos.data import load_candles, split_candles
-        from kronos.data.audit import audit_to_json, describe_candles, describe_splits
+        from kronos.data.audit import audit_to_json, describe_candles, describe_splits, splits_to_json
         from kronos.data.leakage import find_leaks
+        from kronos.data.load import Audited
 
         audited = load_candles(settings.data, settings.repairs)
         candles, findings = audited
         broken = any(finding.severity == "error" for finding in findings)
-        windows, fault = [], ""
+        if config is None:  # nobody chose the length of a window
+            findings = tuple(finding for finding in findings if finding.code != "short" or finding.severity == "error")
+        splits, fault = {}, ""
         if config and not broken:
             try:
-                windows = describe_splits(split_candles(candles, settings.data), settings.data)
+                splits = split_candles(candles, settings.data)
             except DataError as error:
                 fault = str(error)
         leaks = find_leaks(settings.data, settings.repairs) if leakage and not broken and not fault else None
         if as_json:
             extra: dict[str, Any] = {"leaks": [leak._asdict() for leak in leaks.found]} if leaks is not None else {}
-            extra |= {"windows": windows} if windows else {}
+            extra |= {"windows": splits_to_json(splits)} if splits else {}
             extra |= {"error": fault} if fault else {}
-            typer.echo(json.dumps(audit_to_json(audited) | extra, ensure_ascii=False, allow_nan=False))
+            typer.echo(
+                json.dumps(audit_to_json(Audited(candles, findings)) | extra, ensure_ascii=False, allow_nan=False)
+            )
         else:
             typer.echo(describe_candles(candles))
-            typer.echo("\n".join(windows)) if windows else None
+            for line in describe_splits(splits, settings.data) if splits else ():
+                typer.echo(line)
             _print_findings(findings)
             _print_leaks(leaks)
+            if leakage and leaks is None:
+                typer.echo("the self-test was not run: correct the errors first")
         if fault:
             raise DataError(fault)
         if broken or (leaks and leaks.found):
@@ -106,23 +114,41 @@ def _print_findings(findings: Sequence[Finding]) -> None:
     table.add_column("where", overflow="fold")
     table.add_column("count", justify="right", no_wrap=True)
     table.add_column("what", overflow="fold", ratio=1)
-    ordered = sorted(findings, key=lambda each: SEVERITIES.index(each.severity))
+    ordered = _group(sorted(findings, key=lambda each: SEVERITIES.index(each.severity)))
     shown = ordered[:MAX_ROWS]
-    for severity, group in itertools.groupby(shown, key=lambda each: each.severity):
+    for severity, alike in itertools.groupby(shown, key=lambda group: group[0].severity):
         table.add_row(f"\n[{STYLES[severity]}]{HEADINGS[severity]}[/]")
-        for each in group:
-            where = [each.symbol or Path(each.source).name, *(place.replace(" (", "\n(") for place in each.places[:1])]
-            table.add_row(
-                each.code, escape("\n".join(where)), f"{each.count:,}" if each.count else "", escape(each.message)
-            )
+        for first, *others in alike:
+            names = [each.symbol or Path(each.source).name for each in (first, *others)]
+            where = f"{names[0]} and {len(others):,} more" if others else "\n".join([names[0], *_places(first)])
+            count = sum(each.count for each in (first, *others))
+            table.add_row(first.code, escape(where), f"{count:,}" if count else "", escape(first.message))
     Console().print(table)
-    for remedy in dict.fromkeys(each.remedy for each in shown if each.remedy):
+    if remedies := list(dict.fromkeys(first.remedy for first, *_ in shown if first.remedy)):
+        typer.echo("\nwhat to do about the errors:")
+    for remedy in remedies:
         typer.echo(f"  {remedy}")
     if len(ordered) > MAX_ROWS:
         typer.echo(f"… and {len(ordered) - MAX_ROWS:,} more; --json lists all")
     counts = Counter(each.severity for each in findings)
     said = [f"{counts[s]:,} {s}{'s' if counts[s] != 1 else ''}" for s in SEVERITIES if counts[s]]
     typer.echo(f"\n{', '.join(said)}. The files were not changed.")
+
+
+def _group(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Lay together what is the same of many symbols."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for each in findings:
+        groups.setdefault((each.severity, each.code, each.message), []).append(each)
+    return list(groups.values())
+
+
+def _places(finding: Finding) -> list[str]:
+    """Say the first few places, two lines each, or one after the other where they are many."""
+    if len(finding.places) == 1:
+        return [finding.places[0].replace(" (", "\n(")]
+    more = ["…"] if finding.places and finding.count > len(finding.places) else []
+    return [*finding.places, *more]
 
 
 def _print_leaks(leaks: Leaks | None) -> None:

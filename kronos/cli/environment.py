@@ -160,6 +160,9 @@ def errors_reported(on_interrupt: str) -> Iterator[None]:
             time.sleep(ANOTHER_RANK_SPEAKS_SECONDS)
         logger.critical("error: %s" if rank == "0" else f"error on rank {rank}: %s", error)
         raise typer.Exit(1) from None
+    except BrokenPipeError:  # as with | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
     except OSError as error:  # a full disk, a folder where a file should be
         logger.critical("error: %s", f"{error.filename}: {error.strerror}" if error.filename else error)
         raise typer.Exit(1) from None

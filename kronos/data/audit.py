@@ -85,10 +85,21 @@ def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig) -> li
         ends = f"train to {config.train_end}" + (f", val to {config.val_end}" if config.val_end else "")
         lines.append(f"  split by date ({ends}); the ratios are not used")
     for name, split in splits.items():
-        dropped = ", ".join(f"{n:,} lost to {reason}" for reason, n in split.dropped.items())
-        share = "share no candle" if name == "train" else "share no candle of their horizons"
+        lost = ", ".join(f"{n:,} to {reason}" for reason, n in split.dropped.items())
+        share = "without overlap" if name == "train" else "whose horizons do not overlap"
+        windows = f"{len(split):,} windows ({split.independent:,} {share})"
+        epoch = f"; {min(len(split), config.windows_per_epoch):,} an epoch" if config.windows_per_epoch else ""
+        epoch += "; as many of each symbol" if config.balance_symbols else ""
         lines.append(
-            f"  {name:<5}  {split.rows:,} candles, {len(split):,} windows, of which {split.independent:,} {share}"
-            f"{f'; {dropped}' if dropped else ''}"
+            f"  {name:<5}  {split.rows:,} candles, {windows}{f'; left out: {lost}' if lost else ''}"
+            f"{epoch if name == 'train' else ''}"
         )
     return lines
+
+
+def splits_to_json(splits: Mapping[SplitName, Split]) -> dict[str, Any]:
+    """Return the windows of each split as plain values."""
+    return {
+        name: {"candles": s.rows, "windows": len(s), "independent": s.independent, "left_out": s.dropped}
+        for name, s in splits.items()
+    }

@@ -21,6 +21,7 @@ OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
 DONE = {
     "sort": "sorted",
     "drop": "left out",
+    "once": "one of each is kept",
     "first": "the first of each is kept",
     "last": "the last of each is kept",
     "fill": "filled with the close before, without volume",
@@ -54,7 +55,8 @@ def judge(raw: RawSeries, code: str, rows: Array, action: str, detail: str = "")
         options = " or ".join(a for a in actions_of(code) if a != "error")
         remedy = f"correct the file, or set repairs.{code}: {options}"
         return [found_in(raw, code, "error", what, rows, remedy=remedy)]
-    return [found_in(raw, code, severity_of(action), f"{what}; {DONE[action]}", rows)]
+    done = DONE["once" if code == "duplicates" else action]
+    return [found_in(raw, code, severity_of(action), f"{what}; {done}", rows)]
 
 
 def actions_of(code: str) -> tuple[str, ...]:

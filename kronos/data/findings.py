@@ -22,12 +22,12 @@ FINDINGS = {
     "unreadable": "the file cannot be read",
     "reading": "what was assumed in reading the file",
     "unsorted": "rows out of order of time",
-    "duplicates": "rows that stand more than once",
+    "duplicates": "repeated rows",
     "conflicting": "different candles at the same time",
-    "not_finite": "prices that are blank or no finite number",
+    "not_finite": "blank or non-finite prices",
     "blank_volume": "volume or amount left blank",
     "non_positive": "prices of 0 or less",
-    "impossible": "candles that cannot be",
+    "impossible": "impossible candles",
     "unfinished": "a last candle that is still growing",
     "clock_changes": "clocks put forward or back within the rows",
     "time_zone": "trading hours that move, as where the stamps' time zone changes",
@@ -63,7 +63,11 @@ class Finding:
     at: Array = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
 
     def __str__(self) -> str:
-        where = self.places[0] if self.places else ""
+        where = (
+            f"{self.count:,} times, first at {self.places[0]}"
+            if self.count > 1 and self.places
+            else "".join(self.places)
+        )
         name = self.symbol if self.symbol and self.symbol not in self.source else ""
         said = f"{self.message}; {self.remedy}" if self.remedy else self.message
         return f"{', '.join(filter(None, [self.source, name, where]))}: {said}"

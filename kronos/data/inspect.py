@@ -121,7 +121,7 @@ def _fill_gaps(raw: RawSeries, pattern: Pattern, gaps: Gaps, limit: int) -> tupl
     values = np.zeros((len(at), len(CANDLE_COLUMNS)), np.float32)
     values[:, :VOLUME] = raw.values[at - 1, CLOSE][:, None]
     local, instants = (np.insert(t, at, t[at - 1] + nth * pattern.interval) for t in (raw.local, raw.instants))
-    message = f"{FINDINGS['gaps']}; {DONE['fill']} where no more than {limit} in a row"
+    message = f"{FINDINGS['gaps']}; up to {limit} in a row within a session {DONE['fill']}"
     findings = [found_in(raw, "gaps", "repair", message, rows, count=len(at))]
     filled = replace(
         raw,

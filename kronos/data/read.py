@@ -13,7 +13,7 @@ import pandas as pd
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, stack_columns
 from kronos.data.columns import SYMBOL, TIME, match_columns
 from kronos.data.sources import symbol_of
-from kronos.data.tables import Table, open_table
+from kronos.data.tables import ROWS_AT_A_TIME, Table, open_table
 from kronos.data.times import NOT_A_TIME, Clock, join_date_and_time
 from kronos.errors import DataError
 
@@ -106,7 +106,9 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawS
         local, instants = clock.parse(times)
         if (wrong := (local == NOT_A_TIME) | (instants == NOT_A_TIME)).any():
             row = int(wrong.argmax())
-            raise DataError(f"{path}, {table.unit} {lines[row]}: {clock.fault(times, row)}")
+            is_last = row == len(lines) - 1 and len(piece) < ROWS_AT_A_TIME
+            hint = " It is the last one: if it is no candle, delete it." if is_last and lines[row] > table.first else ""
+            raise DataError(f"{path}, {table.unit} {lines[row]}: {clock.fault(times, row)}{hint}")
         pieces: dict[str, Array] = {"values": _to_candles(frame, table, lines), "lines": lines, "local": local}
         if clock.zoned:
             pieces["instants"] = instants
@@ -160,7 +162,7 @@ def _to_numbers(column: Any, table: Table, lines: Array) -> Array:
         value = str(column.iloc[row])
         raise DataError(
             f"{table.path}, {table.unit} {lines[row]}: {column.name} is {value[:40]!r}, not a number{more}; write it with "
-            "digits and a decimal point."
+            "digits and a decimal point, without thousands separators."
         )
     return numbers
 

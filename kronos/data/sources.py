@@ -67,10 +67,11 @@ def _expand(path: Path) -> list[Path]:
         hidden = path.name.startswith(".")
         if files := [file for file in files if file.is_file() and file.name.startswith(".") == hidden]:
             return files
-        raise DataError(f"{path}: no file matches (looked in {Path.cwd()}); set data.data_path (--data).")
+        raise DataError(f"{path}: no file matches (looked in {Path.cwd()}).")
     columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))
     raise DataError(
-        f"{path}: no such file (looked in {Path.cwd()}); set data.data_path (--data) to a CSV with the columns {columns}."
+        f"{path}: no such file (looked in {Path.cwd()}); name a file, a folder or a glob of candles (data.data_path): a CSV "
+        f"with the columns {columns}, for example."
     )
 
 

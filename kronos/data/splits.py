@@ -207,16 +207,19 @@ def _lay_out(
 
 def _explain_no_windows(split: Split, splits: dict[SplitName, Split], candles: CandleSet, config: DataConfig) -> str:
     n_rows, name = len(candles), split.name
+    held_out = config.val_symbols or config.test_symbols
     needs = f"{config.predict_window} (predict_window)"
     if name == "train":
         needs = f"{config.window} (lookback_window {config.lookback_window} + predict_window {config.predict_window})"
-    if len(candles.symbols) == 1 and not config.train_end and not any(s.dropped for s in splits.values()):
+    if len(candles.symbols) == 1 and not (config.train_end or held_out) and not any(s.dropped for s in splits.values()):
         ratio = getattr(config, f"{name}_ratio")
         return (
             f"{candles.source}: {n_rows} rows, of which {name} gets {split.rows} ({name}_ratio {ratio:g}), but it needs at "
             f"least {needs}. Use a file of at least {_enough_rows(n_rows, config)} rows, a larger {name}_ratio, or shorter "
             "windows."
         )
+    if name == "train" and {*config.val_symbols, *config.test_symbols} >= {s.symbol for s in candles.symbols}:
+        return "every symbol is held out (data.val_symbols, data.test_symbols); none is left to train on."
     lost = ", ".join(f"{n:,} to {reason}" for reason, n in split.dropped.items())
     return (
         f"{candles.source}: no {name} window in {split.rows:,} {name} candles of {len(candles.symbols):,} "

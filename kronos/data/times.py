@@ -120,6 +120,8 @@ class Clock:
         if self.kind in ("zoned", "local") and ":" in text and has_zone != self.zoned:
             has = "has a" if has_zone else "has no"
             return f"timestamp {text!r} {has} time zone, unlike the first row's; write all the same way."
+        if re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}", text):
+            return f"timestamp {text!r} may be read day first or month first; write the year first, like {ACCEPTED}."
         return f"timestamp {text!r} cannot be read; write it like {ACCEPTED}."
 
 

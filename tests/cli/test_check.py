@@ -46,6 +46,7 @@ def test_planted_defects_as_a_table_and_as_json(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert done.exit_code == 1 and report["candles"] == sum(symbol["candles"] for symbol in report["symbols"])
     found = {(Path(f["source"]).stem, f["code"], f["severity"]) for f in report["findings"]}
+    del expected["short"]  # of no window, without a configuration
     assert found == {(name, code, severity) for name, kinds in expected.items() for code, severity in kinds}
 
 
@@ -55,17 +56,46 @@ def test_repairs_as_overrides(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "a.csv", index=False)
     assert invoke(tmp_path / "a.csv").exit_code == 1
     mended = invoke(tmp_path / "a.csv", "repairs.impossible=widen")
-    assert mended.exit_code == 0 and "and low widened to hold the candle" in mended.output
+    assert mended.exit_code == 0 and "widened to hold the candle" in " ".join(mended.output.split())
 
 
 def test_the_windows_of_a_configuration() -> None:
     result = invoke("--config", DEMO, f"data.data_path={SAMPLE}", "data.train_stride=10")
     assert result.exit_code == 0
     assert re.search(
-        r"train +2,688 candles, 257 windows, of which 22 share no candle; 2,312 lost to the stride", result.output
+        r"train +2,688 candles, 257 windows \(22 without overlap\); left out: 2,312 to the stride", result.output
     )
     report = json.loads(invoke("--config", DEMO, f"data.data_path={SAMPLE}", "--json").stdout)
-    assert [line.split()[0] for line in report["windows"]] == ["train", "val", "test"]
+    assert report["windows"]["train"] == {"candles": 2688, "windows": 2569, "independent": 22, "left_out": {}}
+    assert list(report["windows"]) == ["train", "val", "test"]
+
+
+def test_what_an_epoch_takes() -> None:
+    keys = ("data.windows_per_epoch=100", "data.balance_symbols=true")
+    result = invoke("--config", DEMO, f"data.data_path={SAMPLE}", *keys)
+    assert "2,569 windows (22 without overlap); 100 an epoch; as many of each symbol" in " ".join(result.output.split())
+
+
+def test_what_is_the_same_of_many_files_is_said_once(tmp_path: Path) -> None:
+    for seed in range(30):
+        make_frame(seed).drop(columns="amount").to_csv(tmp_path / f"s{seed}.csv", index=False)
+    result = invoke(tmp_path)
+    assert result.output.count("no column amount") == 1 and "s0 and 29 more" in result.output
+    assert "nothing found" in invoke(write_short(tmp_path / "other")).output  # no window was asked for
+
+
+def write_short(folder: Path) -> Path:
+    folder.mkdir()
+    for seed in (0, 1):
+        make_frame(seed)[:100].to_csv(folder / f"short{seed}.csv", index=False)
+    return folder
+
+
+def test_the_self_test_says_that_it_was_not_run(tmp_path: Path) -> None:
+    frame = make_frame()
+    frame.loc[480, "high"] = 1.0
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert "the self-test was not run" in invoke("--config", DEMO, tmp_path / "a.csv", "--leakage").output
 
 
 def test_paths_go_before_those_of_the_configuration(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_bad_candles_matter_where_the_forecast_reads_them(candles: Path, out: Pa
         candles.write_text("\n".join([*lines[:row], spoilt, *lines[row + 1 :]]) + "\n")
         result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", out)
         assert result.exit_code == status, result.output
-        assert (f"line {row + 1}" in result.output and "candles that cannot be" in result.output) == bool(status)
+        assert (f"line {row + 1}" in result.output and "impossible candles" in result.output) == bool(status)
 
 
 @pytest.mark.parametrize("zoned", [True, False])

@@ -69,8 +69,8 @@ def test_a_file_named_like_a_glob(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("none.csv", r"none.csv: no such file \(looked in .*\); set data.data_path"),
-        ("none/*.csv", r"none/\*.csv: no file matches \(looked in .*\); set data.data_path"),
+        ("none.csv", r"none.csv: no such file \(looked in .*\); name a file"),
+        ("none/*.csv", r"none/\*.csv: no file matches \(looked in .*\)"),
         ("*.md/*", "no file matches"),
         ("sub/*", None),
         ("sub**.csv", r"data/\*\*/\*.csv finds files at any depth"),
