@@ -74,6 +74,11 @@ def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) 
     return Columns(found, tuple(_describe(found, names, mapping)))
 
 
+def is_known(name: str) -> bool:
+    """Whether a column's name is one of those that are recognised."""
+    return any(_plain(name) == _plain(alias) for aliases in ALIASES.values() for alias in aliases)
+
+
 def _find(aliases: Sequence[str], names: Sequence[str], taken: Collection[str]) -> str | None:
     plain: dict[str, str] = {}
     for name in names:

@@ -2,6 +2,7 @@
 
 The files are read anew, the rows after the cut are changed as they came from the file, and everything is done as for
 training: repairs, splits, statistics, batches. What a model is shown of the time before must stay the same, bit for bit.
+The times at which there are candles are not changed: which windows there are may depend on them.
 """
 
 from __future__ import annotations

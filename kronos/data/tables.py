@@ -18,11 +18,13 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
-from kronos.candles import CANDLE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.data.columns import is_known
 from kronos.errors import DataError
 
 ROWS_AT_A_TIME = 50_000
 HEAD_BYTES = 1 << 16
+MAX_TITLES = 5  # lines that may stand above the names of the columns
 DELIMITERS = ",;\t|"
 BLANKS = (
     *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
@@ -58,6 +60,7 @@ class Table:
     encoding: str = ""
     delimiter: str = ""
     decimal: str = "."
+    titles: int = 0  # lines above the names of the columns
 
     def read(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Read columns in pieces of many rows, indexed by the number of the row from 0; those in texts stay as text.
@@ -75,6 +78,7 @@ class Table:
                 sep=self.delimiter,
                 names=self.names,
                 header=0,
+                skiprows=self.titles,
                 dtype=dict.fromkeys(texts, "str"),
                 encoding=self.encoding,
                 decimal=self.decimal,
@@ -127,7 +131,9 @@ def open_table(path: Path) -> Table:
 
 def _look_at_text(path: Path, head: bytes) -> Table:
     encoding = _detect_encoding(path, head)
-    header, *lines = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").lstrip("\ufeff"))
+    lines = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").lstrip("\ufeff"))
+    titles = _count_titles(lines)
+    header, *lines = lines[titles:]
     delimiter = max(DELIMITERS, key=header.count)
     if not header.strip():
         raise DataError(f"{path}: the first line is blank; it must hold the names of the columns.")
@@ -147,7 +153,17 @@ def _look_at_text(path: Path, head: bytes) -> Table:
     notes = [f"read as {encoding.upper()}"] if not encoding.startswith("utf-8") else []
     notes += [f"columns separated by {delimiter!r}"] if delimiter != "," else []
     notes += ["numbers with a decimal comma"] if comma else []
-    return Table(path, names, "line", 2, tuple(notes), encoding, delimiter, "," if comma else ".")
+    notes += [f"{titles} line{'s' if titles > 1 else ''} above the names of the columns passed over"] if titles else []
+    return Table(path, names, "line", 2 + titles, tuple(notes), encoding, delimiter, "," if comma else ".", titles)
+
+
+def _count_titles(lines: Sequence[str]) -> int:
+    """Return how many lines stand above the names of the columns, as exports of Chinese brokers have them."""
+    for n, line in enumerate(lines[:MAX_TITLES]):
+        names = next(_split([line], max(DELIMITERS, key=line.count)), [])
+        if sum(is_known(name.strip()) for name in names) >= len(PRICE_COLUMNS):
+            return n
+    return 0
 
 
 def _split(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:

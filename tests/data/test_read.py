@@ -173,7 +173,7 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         ("\n  \n", "the file is empty"),
         (HEADER, "has a header but no candles"),
         (HEADER + "\n\n", "has a header but no candles"),
-        ("\n" + HEADER, "the first line is blank"),
+        ("\n\nx,y\n1,2\n", "the first line is blank"),
         ("timestamps,open,high,close\n2024-06-18,1,2,3\n", "column low missing; the file has: timestamps, open, high"),
         (HEADER + "2024-06-18,1,1,1,1,1,1\n2024-06-19,1,abc,1,1,1,1\n", "line 3: high is 'abc', not a number"),
         (HEADER + "2024-06-18,,1,1,1,1,1\n", "line 2 .*open is blank"),
@@ -194,8 +194,14 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         (with_times("20240618", "now"), "line 3: timestamp 'now' cannot be read"),
         (with_times("2024-06-18", "now"), "line 3: timestamp 'now' cannot be read"),
         (with_times("2024-06-18", ""), "line 3: timestamp '' cannot be read"),
-        (with_times("18/06/2024 09:35"), "line 2: timestamp '18/06/2024 09:35' may be read day first or month first; write the year"),
-        (with_times("06.05.2024"), "line 2: timestamp '06.05.2024' may be read day first or month first; write the year"),
+        (
+            with_times("18/06/2024 09:35"),
+            "line 2: timestamp '18/06/2024 09:35' may be read day first or month first; write the year",
+        ),
+        (
+            with_times("06.05.2024"),
+            "line 2: timestamp '06.05.2024' may be read day first or month first; write the year",
+        ),
         (with_times("24-06-18"), "line 2: timestamp '24-06-18' may be read day first or month first; write the year"),
         (with_times("2024-13-40"), "line 2: timestamp '2024-13-40' cannot be read"),
         (with_times("2024-18-06"), "line 2: timestamp '2024-18-06' cannot be read"),
@@ -219,13 +225,15 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         (HEADER + "2024-06-18,1\n2024-06-19,1,1,1,1,1,1,9,9\n", "not a well-formed CSV"),
         (HEADER + '2024-06-18,1,"1,1,1,1,1\n2024-06-19,1,1,1,1,1,1\n', "not a well-formed CSV"),
         (HEADER + "2024-06-18,1,1,1,1,1,1\n2024-06-19,1,1\n", "line 3 .*low is blank"),  # cut off
-        (HEADER + "2024-06-18,1,1,1,1,1,1\n数据来源:通达信\n", "line 3: timestamp '数据来源:通达信' cannot be read.* if it is no candle, delete it"),
+        (
+            HEADER + "2024-06-18,1,1,1,1,1,1\n数据来源:通达信\n",
+            "line 3: timestamp '数据来源:通达信' cannot be read.* if it is no candle, delete it",
+        ),
         (HEADER + "2024-06-18,1,1,1,1,1,1\n" + "\0" * 999, r"line 3: timestamp '(\\x00){40}' cannot be read"),
         (HEADER + "2024-06-18,1,1,1,1,1,1\n" + HEADER, "line 3: timestamp 'timestamps' cannot be read"),
         ("2024-06-18,1,1,1,1,1\n2024-06-19,1,1,1,1,1\n", "the first line holds numbers; put the names"),
         ("2024-06-18 09:35,1,2,0.5,1\n", "the first line holds numbers; put the names"),
-        ("# exported today\n" + HEADER, "the file has: # exported today. The first line must hold the names"),
-        ("600977 日线 前复权\n" + HEADER, "the file has: 600977 日线 前复权. The first line must hold the names"),
+        ("# exported today\n\nx,y\n", "the file has: # exported today. The first line must hold the names"),
         (HEADER.encode("utf-16-le"), "NUL bytes, which text has not"),
         (b"timestamps,open\n\xff\xfe\xff\n", "neither UTF-8 nor GB18030"),
         ("timestamps,open,high,low,close, close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
@@ -418,6 +426,16 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, suffix: str) -> N
         with pytest.raises(DataError, match=r"cannot be read: .*") as caught:
             read_candles(path)
         assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+def test_a_title_above_the_names_of_the_columns(tmp_path: Path) -> None:
+    for title in ("600977 中国电影 5分钟线 前复权\n", "# exported today\n\n", "a;b\n"):
+        text = title + with_times("2024-06-18", "2024-06-19")
+        ((_, frame, findings, _),) = read_frames(write(tmp_path, text.encode("gb18030")))
+        assert len(frame) == 2 and "above the names of the columns passed over" in " ".join(f.message for f in findings)
+        n = text.count("\n")
+        with pytest.raises(DataError, match=f"line {n}: high is 'x'"):
+            read_candles(write(tmp_path, text.removesuffix(ROW) + ROW.replace("11", "x", 1)))
 
 
 def test_an_archive_of_several_files_is_not_read_in_part(tmp_path: Path) -> None:
