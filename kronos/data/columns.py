@@ -97,6 +97,11 @@ def _is_a_date(name: str) -> bool:
 
 
 def _check(found: Mapping[str, str], names: Sequence[str], path: Path) -> None:
+    if names and names[0] == "Price" and "Close" in names:
+        raise DataError(
+            f"{path}: three rows of names, as yfinance writes them; leave one: df.columns = df.columns.droplevel(1) before "
+            "df.to_csv(), or python examples/download_candles.py yfinance."
+        )
     if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in found]:
         raise DataError(
             f"{path}: column {', '.join(missing)} missing; the file has: {_list(names)}. The first line must hold the names of "

@@ -49,7 +49,8 @@ def run_pipeline(config: Config, skip_existing: bool) -> RunResult:
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
     """
-    logger.info("%s", " · ".join(filter(None, [config.experiment.name, config.experiment.description])))
+    title = [config.model_paths.exp_name, config.experiment.name, config.experiment.description]
+    logger.info("%s", " · ".join(dict.fromkeys(filter(None, title))))
     on = config.experiment
     if not (on.train_tokenizer or on.train_basemodel):
         raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")

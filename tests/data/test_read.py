@@ -239,6 +239,10 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         ("timestamps,open,high,low,close, close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
         ("timestamps,open,high,low,close,close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
         ("date,Open,open,high,low,close\n2024-06-18,1,2,2,1,1\n", "columns Open, open are alike; say which"),
+        (
+            "Price,Close,High,Low,Open,Volume\nTicker,A,A,A,A,A\nDate,,,,,\n2024-06-18,1,1,1,1,1\n",
+            "as yfinance writes them",
+        ),
         ("date,open,high,low,Adj Close\n2024-06-18,1,2,1,1\n", "column close missing; .* Adj Close"),
         ("date,symbol,open,high,low,close\n2024-06-18,,1,2,1,1\n", "line 2: the symbol is blank"),
         (b"PK\x03\x04 and so on", "this is an Excel workbook"),
