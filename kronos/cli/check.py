@@ -136,10 +136,11 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 
 
 def _group(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Lay together what is the same of many symbols."""
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    """Lay together notes that are the same of many symbols."""
+    groups: dict[object, list[Finding]] = {}
     for each in findings:
-        groups.setdefault((each.severity, each.code, each.message), []).append(each)
+        own = each.symbol or each.source if each.severity != "note" else ""
+        groups.setdefault((each.code, each.message, own), []).append(each)
     return list(groups.values())
 
 

@@ -66,6 +66,7 @@ class Source(NamedTuple):
     data: Sequence[Path] = ()
     columns: Mapping[str, str] | None = None
     repairs: RepairsConfig | None = None
+    max_gap: int | None = None
     lookback: int | None = None
     horizon: int = DEFAULT_HORIZON
     max_context: int = DEFAULT_CONTEXT
@@ -203,6 +204,7 @@ def _load(run: Path | None, tokenizer: str | None, model: str | None, **given: A
         "clip": config.data.clip,
         "columns": config.data.columns,
         "repairs": config.repairs,
+        "max_gap": config.data.max_gap,
         "temperature": config.report.temperature,
         "top_p": config.report.top_p,
         "rising": config.report.rising,
@@ -242,7 +244,8 @@ def _cut_all(source: Source, out: Path, origin: str, exchange: str | None) -> tu
     from kronos.forecast.origin import cut_files
 
     files, known = _find_files(source.data, out), source.n_known
-    cuts, faults = cut_files(files, origin, known, source.horizon, exchange, source.columns, source.repairs)
+    read_as = (source.columns, source.repairs, source.max_gap)
+    cuts, faults = cut_files(files, origin, known, source.horizon, exchange, *read_as)
     if not cuts:
         _report_faults(faults, n_done=0)
     say_notes((name, cut.notes) for name, cut in cuts.items())

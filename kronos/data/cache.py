@@ -17,6 +17,7 @@ from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.candle_set import CandleSet, SymbolRows, compute_small_calendar, place_series
 from kronos.data.findings import Finding
 from kronos.data.inspect import InspectedSeries
+from kronos.data.sources import name_files
 from kronos.errors import DataError
 from kronos.files import write_json
 
@@ -39,9 +40,9 @@ class CandleCache:
         digest = hashlib.sha256(repr((data.columns, repairs.model_dump())).encode())
         for source in sorted(Path(__file__).parent.glob("*.py")):  # what another version of ours read may differ
             digest.update(source.read_bytes())
-        for file in files:
+        for file, name in zip(files, name_files(files)):
             with file.open("rb") as content:
-                digest.update(f"{file.parent.name}/{file.name}".encode())
+                digest.update(name.encode())
                 digest.update(hashlib.file_digest(content, "sha256").digest())
         return cls(data.cache_dir / digest.hexdigest()[:32])
 

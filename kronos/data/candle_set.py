@@ -134,7 +134,8 @@ class CandleSet:
         stop = self.symbol_at(start).stop if stop is None else stop
         index = self.timestamps(start, stop)
         frame = pd.DataFrame(np.asarray(self.values[start:stop]), columns=list(CANDLE_COLUMNS), index=index)
-        frame.attrs[TRUE_ORDER] = True
+        if len(self.symbol_at(start).offsets) > 1:
+            frame.attrs[TRUE_ORDER] = True
         return frame
 
     def symbol_at(self, row: int) -> SymbolRows:

@@ -101,6 +101,17 @@ def _drop_duplicates(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
     return raw.take(kept), findings
 
 
+def _drop_blank_twins(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
+    """Leave out rows without a price where another row at the same time has one."""
+    blank = np.asarray(np.isnan(raw.values[:, :VOLUME]).any(axis=1))
+    if not blank.any():
+        return raw, []
+    same = raw.instants[1:] == raw.instants[:-1]
+    beside = np.append(same & ~blank[1:], False) | np.insert(same & ~blank[:-1], 0, False)
+    rows = np.flatnonzero(blank & beside)
+    return (raw.take(~(blank & beside)) if len(rows) else raw), judge(raw, "duplicates", rows, repairs.duplicates)
+
+
 def _show_two(raw: RawSeries, rows: Array) -> str:
     if not len(rows):
         return ""
@@ -184,6 +195,7 @@ def _mend_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
 # is kept.
 STEPS: tuple[Step, ...] = (
     _order,
+    _drop_blank_twins,
     _mend_not_finite,
     _mend_blank_volume,
     _mend_non_positive,

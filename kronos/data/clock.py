@@ -13,7 +13,7 @@ from kronos.data.read import RawSeries
 
 HOUR = 3600 * 1_000_000
 DAY = 24 * HOUR
-MONTHS_OF_CHANGE = (3, 4, 9, 10, 11)
+LONGEST_SEASON = 250 * DAY  # from one change of clocks to the next
 SUNDAY = 3  # days since a Thursday, 1970-01-01
 DAYS_COMPARED = 7  # trading days before and after that must agree for their hours to have moved
 
@@ -34,14 +34,13 @@ def follow_clock(raw: RawSeries) -> tuple[RawSeries, list[Finding]]:
         interval = _most_common(step)
         rows = 1 + np.flatnonzero((step == interval - HOUR) | (step == interval + HOUR))
         local = raw.local[rows]
-        month = local.astype("M8[us]").astype("M8[M]").astype(np.int64) % 12 + 1
-        in_season = np.isin(month, MONTHS_OF_CHANGE)
-        rows = rows[(local // DAY % 7 == SUNDAY) & (local % DAY // HOUR <= 3) & (interval <= HOUR) & in_season]
-        back = (step[rows - 1] < interval) & ~(raw.values[rows] == raw.values[rows - 1]).all(axis=1)
+        rows = rows[(local % DAY // HOUR <= 3) & (interval <= HOUR) & _is_sunday_of_change(local)]
+        twice = (step[rows - 1] == 0) & (raw.values[rows] == raw.values[rows - 1]).all(axis=1)
+        back = (step[rows - 1] < interval) & ~twice
         forward = step[rows - 1] > interval
-        too_often = back.sum() + forward.sum() > 2 + (raw.local.max() - raw.local.min()) // (150 * DAY)
         in_turn = (np.diff(back[back | forward].astype(int)) != 0).all()
-        if too_often or not in_turn or not (back | forward).any():
+        between = np.diff(raw.local[np.concatenate([[0], rows[back | forward], [len(raw) - 1]])])
+        if not (back | forward).any() or not in_turn or between.max() > LONGEST_SEASON:
             return raw, []  # clocks go forward and back in turn, twice a year
         instants = raw.local.copy()
         moved = rows[back | forward]
@@ -50,8 +49,21 @@ def follow_clock(raw: RawSeries) -> tuple[RawSeries, list[Finding]]:
         raw = replace(raw, instants=instants)
     if not len(moved):
         return raw, []
+    far = moved[np.abs((raw.local - raw.instants)[moved] - (raw.local - raw.instants)[moved - 1]) > 2 * HOUR]
+    if len(far):
+        return raw, [found_in(raw, "time_zone", "note", f"{FINDINGS['time_zone']}; bring all rows to one zone", far)]
     what = f"{FINDINGS['clock_changes']}; windows go on through it in true time"
     return raw, [found_in(raw, "clock_changes", "note", what, moved)]
+
+
+def _is_sunday_of_change(local: Array) -> Array:
+    """Whether times lie on a Sunday on which clocks are changed somewhere: the first or last of a month, or March's second."""
+    date = local.astype("M8[us]").astype("M8[D]")
+    month = date.astype("M8[M]").astype(np.int64) % 12 + 1
+    day = (date - date.astype("M8[M]")).astype(np.int64) + 1
+    first, last = np.isin(month, (4, 10, 11)) & (day <= 7), np.isin(month, (3, 9, 10)) & (day >= 24)
+    sunday: Array = (local // DAY % 7 == SUNDAY) & (first | last | ((month == 3) & (day >= 8) & (day <= 14)))
+    return sunday
 
 
 def find_moved_hours(raw: RawSeries) -> list[Finding]:

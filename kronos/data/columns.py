@@ -88,7 +88,7 @@ def _find(aliases: Sequence[str], names: Sequence[str], taken: Collection[str]) 
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_\-<>]|[(（].*?[)）]$", "", name).lower()  # 成交量(手) is 成交量
+    return re.sub(r"[\s_\-<>]|[(（][^%％]*?[)）]$", "", name).lower()  # 成交量(手) is 成交量
 
 
 def _is_a_date(name: str) -> bool:

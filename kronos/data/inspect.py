@@ -94,7 +94,7 @@ def _drop_unfinished(raw: RawSeries, pattern: Pattern, repairs: RepairsConfig) -
         return raw, []
     if pattern.interval > DAY:
         steps = np.diff(raw.local[-N_BEFORE - 1 :])
-        off_grid = steps[-1] < 0.9 * steps[:-1].min()
+        off_grid = steps[-1] < steps[:-1].min() - 2 * DAY  # a holiday moves a week's last day
     else:
         phase = raw.local[-N_BEFORE - 1 :] % pattern.interval
         moved = abs(int(phase[-1] - phase[0]))  # of daily candles in UTC by an hour, where the clocks change
@@ -163,16 +163,19 @@ def _stands_out(prices: Array, row: int, jumps: list[int]) -> bool:
     """Whether a row's open is further from the close before than the candles before explain, earlier jumps aside."""
     start = max(row - N_BEFORE, 0)
     candles = prices[start : row + 1].astype(np.float64)
-    if row - start < MIN_BEFORE or (candles <= 0).any():
+    possible = candles.min(axis=1) > 0
+    if row - start < MIN_BEFORE or not possible[-2:].all():
         return False
-    candles = np.log(candles)
-    steps = np.abs(candles[1:, OPEN] - candles[:-1, CLOSE])
+    candles = np.log(np.where(possible[:, None], candles, np.nan))
+    steps = np.asarray(np.nan_to_num(np.abs(candles[1:, OPEN] - candles[:-1, CLOSE])))
     jump = steps[-1]
     steps[[at - start - 1 for at in jumps if at > start]] = 0
+    unjudged = max(MIN_BEFORE - start, 0)  # a jump so near the beginning was no jump for lack of candles before it
+    steps[:unjudged][steps[:unjudged] > LARGE_JUMP] = 0
     overnight = steps[:-1].max()
     if jump > LARGE_JUMP:  # with volatile stocks too, a day's range explains no such step from one day to the next
         return bool(jump > LARGE_JUMP_FACTOR * overnight)
-    return bool(jump > JUMP_FACTOR * max(overnight, (candles[:-1, HIGH] - candles[:-1, LOW]).max()))
+    return bool(jump > JUMP_FACTOR * max(overnight, np.nanmax(candles[:-1, HIGH] - candles[:-1, LOW])))
 
 
 def _find_irregular(raw: RawSeries, pattern: Pattern) -> list[Finding]:

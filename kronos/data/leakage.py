@@ -31,7 +31,7 @@ from kronos.errors import DataError
 
 N_SYMBOLS = 20  # looked at; of more, those with the most windows
 N_ORIGINS = 4  # cuts within each split, besides its end
-N_REPAIRS = 10  # cuts at candles that were repaired
+N_REPAIRS, MAX_REPAIRS = 10, 50  # cuts at candles that were repaired: of a kind in a symbol, and in all
 N_WINDOWS = 512  # compared at each cut: the last ones, which lie nearest to it, and others spread evenly
 
 
@@ -57,7 +57,7 @@ class _Prepared:
 
     candles: CandleSet
     splits: dict[SplitName, Split]
-    repaired: Array  # instants of candles that something was found in
+    repaired: Array  # instants of candles that were repaired, some of each kind
 
 
 def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
@@ -68,11 +68,11 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     """
     candles, _ = load_candles(data, repairs)
     moments, kept = find_moments(candles, data), _choose_symbols(candles, split_candles(candles, data))
-    raws = [raw for raw in read_all(find_files(data.data_path), data, []) if raw.symbol in kept]
+    raws = [raw for raw in read_all(find_files(data.data_path), data.columns, []) if raw.symbol in kept]
     raws = [follow_clock(raw)[0] for raw in raws]  # cuts are made in true time
-    data = data.model_copy(
-        update={key: tuple(s for s in getattr(data, key) if s in kept) for key in ("val_symbols", "test_symbols")}
-    )
+    held_out = {key: tuple(s for s in getattr(data, key) if s in kept) for key in ("val_symbols", "test_symbols")}
+    # A cap spreads its windows over all of validation, so that one more at the end moves every other.
+    data = data.model_copy(update=held_out | {"val_windows": None})
     before = _prepare(raws, data, repairs, moments)
     found, cuts, n_windows = [], list(_choose_cuts(before, data)), 0
     for cut, over in tqdm(cuts, desc="cuts", leave=False, delay=2, disable=None):
@@ -104,8 +104,20 @@ def _choose_symbols(candles: CandleSet, splits: dict[SplitName, Split]) -> set[s
 def _prepare(raws: Sequence[RawSeries], data: DataConfig, repairs: RepairsConfig, moments: Sequence[int]) -> _Prepared:
     inspected = [inspect_series(raw, repairs) for raw in raws]
     candles = join_series(inspected)
-    repaired = [each.raw.instants[np.isin(each.raw.local, f.at)] for each in inspected for f in each.findings]
+    repaired = [
+        _spread(each.raw.instants[np.isin(each.raw.local, finding.at)], N_REPAIRS)
+        for each in inspected
+        for finding in each.findings
+        if finding.severity == "repair"
+    ]
     return _Prepared(candles, split_candles(candles, data, moments), np.unique(np.concatenate([[0], *repaired]))[1:])
+
+
+def _spread(values: Array, n: int) -> Array:
+    """Return up to n of the values, spread evenly."""
+    return (
+        values[np.unique(np.linspace(0, len(values) - 1, min(len(values), n)).astype(int))] if len(values) else values
+    )
 
 
 def _change_after(raw: RawSeries, cut: int) -> RawSeries:
@@ -129,8 +141,8 @@ def _choose_cuts(prepared: _Prepared, data: DataConfig) -> Iterator[tuple[int, S
         horizons = instants[_rows(_of_shared_symbols(split.starts, prepared, data), data.lookback_window)]
         if len(horizons):
             yield int(horizons.min()) - 1, over.name
-    chosen = np.linspace(0, len(prepared.repaired) - 1, min(len(prepared.repaired), N_REPAIRS)).astype(int)
-    yield from ((int(cut), None) for cut in prepared.repaired[chosen] if instants.min() <= cut < instants.max())
+    repaired = _spread(prepared.repaired, MAX_REPAIRS)
+    yield from ((int(cut), None) for cut in repaired if instants.min() <= cut < instants.max())
     for split in prepared.splits.values():
         numbers = np.unique(np.linspace(0, len(split) - 1, N_ORIGINS).round().astype(int))
         yield from ((int(cut), None) for cut in instants[split.starts.take(numbers) + data.lookback_window - 1])

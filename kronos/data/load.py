@@ -57,7 +57,7 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
     return Audited(candles, tuple(findings))
 
 
-def read_all(files: Sequence[Path], data: DataConfig, findings: list[Finding]) -> Iterator[RawSeries]:
+def read_all(files: Sequence[Path], columns: Mapping[str, str], findings: list[Finding]) -> Iterator[RawSeries]:
     """Read files, one after the other; what cannot be read becomes a finding.
 
     Rows of one symbol in several files, told by a symbol column, are joined. Files of one name are told apart by their
@@ -68,7 +68,7 @@ def read_all(files: Sequence[Path], data: DataConfig, findings: list[Finding]) -
         zip(files, name_files(files)), total=len(files), desc="reading", unit="file", leave=False, delay=2, disable=None
     ):
         try:
-            series = read_file(file, data.columns)
+            series = read_file(file, columns)
         except DataError as error:
             said = str(error).removeprefix(str(file)).lstrip(":, ")
             findings.append(Finding("unreadable", "error", str(file), "", 1, (), said))
@@ -108,7 +108,7 @@ def _join_parts(parts: Sequence[RawSeries]) -> RawSeries:
 def _inspect_all(
     files: Sequence[Path], data: DataConfig, repairs: RepairsConfig, findings: list[Finding]
 ) -> Iterator[InspectedSeries]:
-    for raw in read_all(files, data, findings):
+    for raw in read_all(files, data.columns, findings):
         inspected = inspect_series(raw, repairs)
         findings += inspected.findings
         if len(inspected.raw):
@@ -162,33 +162,37 @@ class SymbolFrame(NamedTuple):
     """
 
     symbol: str
+    source: str
     frame: pd.DataFrame
     findings: tuple[Finding, ...]
     breaks: tuple[pd.Timestamp, ...]
 
 
 def read_frames(
-    path: Path, columns: Mapping[str, str] | None = None, repairs: RepairsConfig | None = None
-) -> list[SymbolFrame]:
-    """Read one file, a frame for each symbol in it; repairs are said, rows with errors are left out and listed.
+    files: Sequence[Path],
+    columns: Mapping[str, str] | None = None,
+    repairs: RepairsConfig | None = None,
+    max_gap: int | None = None,
+) -> tuple[list[SymbolFrame], list[Finding]]:
+    """Read files, a frame for each symbol in them; repairs are said, rows with errors are left out and listed.
 
-    Raises:
-        DataError: the file cannot be read.
+    Returns:
+        The frames, and what could not be read.
     """
-    frames = []
-    for raw in read_file(path, columns):
+    frames, unreadable = [], list[Finding]()
+    for raw in read_all(files, columns or {}, unreadable):
         inspected = inspect_series(raw, repairs or RepairsConfig())
         for finding in inspected.findings:
             if finding.severity == "repair" or finding.code == "reading":
                 logger.info("%s", finding)
         candles = join_series([inspected])
-        frame, breaks = candles.frame(), candles.symbols[0].breaks(None)
+        frame, breaks = candles.frame(), candles.symbols[0].breaks(max_gap)
         times = tuple(frame.index[breaks])
         wrong = [finding.at for finding in inspected.findings if finding.severity == "error"]
         if wrong:
             frame = frame[~np.isin(pd.DatetimeIndex(frame.index).as_unit("us").asi8, np.concatenate(wrong))]
-        frames.append(SymbolFrame(raw.symbol, frame, inspected.findings, times))
-    return frames
+        frames.append(SymbolFrame(raw.symbol, raw.source, frame, inspected.findings, times))
+    return frames, unreadable
 
 
 def read_candles(
@@ -204,7 +208,8 @@ def read_candles(
     Raises:
         DataError: naming the file, the line and the remedy; or there are several symbols.
     """
-    frames = read_frames(path, columns, repairs)
+    frames, unreadable = read_frames(find_files([Path(path)]), columns, repairs)
+    refuse_errors(unreadable)
     if len(frames) > 1:
         shown = ", ".join(each.symbol for each in frames[:5])
         raise DataError(f"{path}: there are {len(frames):,} symbols in this file ({shown}, …); read_frames reads them.")

@@ -42,10 +42,13 @@ def name_files(files: Sequence[Path]) -> list[str]:
     for depth in range(1, max((len(file.parts) for file in files), default=0)):
         counts = Counter(names)
         names = [
-            "/".join((*file.parent.parts[-depth:], symbol_of(file))) if counts[name] > 1 else name
+            "/".join((*file.relative_to(file.anchor).parent.parts[-depth:], symbol_of(file)))
+            if counts[name] > 1
+            else name
             for file, name in zip(files, names)
         ]
-    return names
+    counts = Counter(names)  # in one folder the endings tell them apart
+    return [file.name if counts[name] > 1 else name for file, name in zip(files, names)]
 
 
 def _expand(path: Path) -> list[Path]:

@@ -61,38 +61,31 @@ def cut_files(
     exchange: str | None,
     columns: Mapping[str, str] | None = None,
     repairs: RepairsConfig | None = None,
+    max_gap: int | None = None,
 ) -> tuple[dict[str, Cut], list[str]]:
-    """Read files and cut each of their symbols at the origin.
+    """Read files and cut each of their symbols at the origin; max_gap: as in data.max_gap.
 
     Returns:
         The cuts by symbol (without a symbol column, the file's name), and what is wrong with those that cannot be forecast
         from their lookback.
     """
     cuts: dict[str, Cut] = {}
-    faults = []
-    for path in paths:
+    frames, unreadable = read_frames(paths, columns, repairs, max_gap)
+    faults = [str(finding) for finding in unreadable]
+    for symbol, source, frame, findings, breaks in frames:
+        name = source if symbol in source else f"{source}, {symbol}"
         try:
-            frames = read_frames(path, columns, repairs)
+            if frame.empty:
+                refuse_errors(findings)
+            try:
+                cut = _begin_after_break(cut_at_origin(frame, origin, horizon, exchange), breaks, lookback)
+            except DataError as error:
+                raise DataError(f"{name}: {error}") from None
+            _refuse_errors_within(findings, cut.history.index[-lookback:][0], cut.future[-1])
+            build_series(name, cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
+            cuts[symbol] = cut
         except DataError as error:
             faults.append(str(error))
-            continue
-        for symbol, frame, findings, breaks in frames:
-            name = str(path) if len(frames) == 1 else f"{path}, {symbol}"
-            try:
-                if symbol in cuts:
-                    raise DataError(f"{name}: another file is called {symbol} too; rename one.")
-                if frame.empty:
-                    refuse_errors(findings)
-                try:
-                    cut = cut_at_origin(frame, origin, horizon, exchange)
-                except DataError as error:
-                    raise DataError(f"{name}: {error}") from None
-                cut = _begin_after_break(cut, breaks, lookback)
-                _refuse_errors_within(findings, cut.history.index[-lookback:][0], cut.future[-1])
-                build_series(name, cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
-                cuts[symbol] = cut
-            except DataError as error:
-                faults.append(str(error))
     return cuts, faults
 
 
@@ -103,6 +96,11 @@ def _begin_after_break(cut: Cut, breaks: Sequence[pd.Timestamp], lookback: int) 
     if start <= len(cut.history) - lookback:
         return cut
     history = cut.history[start:]
+    if len(history) < MIN_ROWS:
+        raise DataError(
+            f"{len(history)} candle lies between the last jump or long gap and the origin; a forecast needs at least "
+            f"{MIN_ROWS}, better hundreds."
+        )
     what = f"the history begins at {history.index[0]}, after a jump or a long gap: {len(history)} candles"
     return cut._replace(history=history, notes=(*cut.notes, what))
 

@@ -84,6 +84,15 @@ def test_what_is_the_same_of_many_files_is_said_once(tmp_path: Path) -> None:
     assert "nothing found" in invoke(write_short(tmp_path / "other")).output  # no window was asked for
 
 
+def test_each_file_s_errors_have_their_place(tmp_path: Path) -> None:
+    for seed in range(3):
+        frame = make_frame(seed)
+        frame.loc[480 + seed, "close"] = None
+        frame.to_csv(tmp_path / f"s{seed}.csv", index=False)
+    output = invoke(tmp_path).output
+    assert all(f"line {482 + seed}" in output and f"s{seed}" in output for seed in range(3))
+
+
 def write_short(folder: Path) -> Path:
     folder.mkdir()
     for seed in (0, 1):

@@ -75,7 +75,18 @@ def test_a_forecast_does_not_read_across_a_split(candles: Path, out: Path) -> No
     frame.loc[151:, ["open", "high", "low", "close"]] /= 2
     frame.to_csv(candles, index=False)
     result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", out)
-    assert result.exit_code == 1 and "a forecast needs at least 2" in result.output
+    assert result.exit_code == 1 and "1 candle lies between the last jump or long gap and the origin" in result.output
+
+
+def test_what_trained_together_is_forecast_together(candles: Path, out: Path) -> None:
+    """One symbol in a file a year; and a run's own max_gap."""
+    frame = pd.read_csv(candles).assign(symbol="AAA")
+    candles.unlink()
+    for name, rows in (("2023", slice(0, 100)), ("2024", slice(100, None))):
+        frame[rows].to_csv(candles.with_name(f"{name}.csv"), index=False)
+    result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out, "--json")
+    assert result.exit_code == 0 and [f["name"] for f in json.loads(result.stdout)["forecasts"]] == ["AAA"]
+    assert json.loads(result.stdout)["forecasts"][0]["origin"] == pd.Timestamp(frame["timestamps"].iloc[-1]).isoformat()
 
 
 def test_a_file_of_many_symbols(candles: Path, out: Path) -> None:
@@ -263,6 +274,5 @@ def test_a_file_that_cannot_be_written_stops_no_other(candles: Path, out: Path) 
     long.write_text(candles.read_text())
     candles.with_suffix(".CSV").write_text(candles.read_text())
     result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out)
-    assert result.exit_code == 1 and "2 of 3 files" in result.output
-    assert "600977.csv: another file is called 600977 too" in result.output
-    assert [path.name for path in out.iterdir()] == ["600977_forecast.csv"]
+    assert result.exit_code == 1 and "1 of 3 files" in result.output
+    assert {path.name for path in out.iterdir()} == {"600977.csv_forecast.csv", "600977.CSV_forecast.csv"}

@@ -302,6 +302,58 @@ def test_a_longer_download_of_the_same_symbol_is_a_copy(tmp_path: Path) -> None:
     assert [f.symbol for f in load(tmp_path).findings if f.code == "copies"] == ["AAPL", "late"]
 
 
+def test_early_jumps_and_zeros_hide_no_later_jump(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    prices = ["open", "high", "low", "close"]
+    frame.loc[10:, prices] /= 3
+    frame.loc[60:, prices] /= 3
+    assert load(write(tmp_path, frame)).candles.symbols[0].jump_rows == (60,)
+    frame = make_frame(1)
+    frame.loc[60:, prices] /= 3
+    frame.loc[40, "low"] = 0.0
+    assert load(write(tmp_path, frame), RepairsConfig(non_positive="keep")).candles.symbols[0].jump_rows == (60,)
+
+
+def test_one_missing_hour_is_no_change_of_clocks(tmp_path: Path) -> None:
+    """Without its counterpart in autumn; and a symbol without trades in the night of a real one."""
+    times = pd.date_range("2022-01-01", "2024-01-01", freq="h")
+    frame = pd.concat([make_frame(2)] * 7, ignore_index=True)[: len(times)].assign(timestamps=times)
+    close = 20 * np.exp(0.001 * np.random.default_rng(3).standard_normal(len(times)).cumsum())
+    frame = frame.assign(open=close, high=close * 1.001, low=close * 0.999, close=close)
+    candles, findings = load(write(tmp_path, frame[times != pd.Timestamp("2023-03-12 02:00")]))
+    assert kinds(findings) == {("gaps", "note")} and candles.symbols[0].gap_missing == (1,)
+    still = crypto(30)
+    night = still["timestamps"].dt.normalize() == pd.Timestamp("2024-11-03")
+    still.loc[night, ["open", "high", "low", "close"]] = 20.0
+    still.loc[night, ["volume", "amount"]] = 0.0
+    assert ("clock_changes", "note") in kinds(load(write(tmp_path, still)).findings)
+
+
+def test_parts_of_a_symbol_in_two_zones_are_said(tmp_path: Path) -> None:
+    frame = crypto(20, "with its offset", "2024-06-01").assign(symbol="A")
+    utc = pd.to_datetime(frame["timestamps"], utc=True)
+    frame["timestamps"] = utc.map(lambda time: time.isoformat())
+    frame.loc[2880:, "timestamps"] = utc[2880:].dt.tz_convert("Asia/Shanghai").map(lambda time: time.isoformat())
+    findings = load(write(tmp_path, frame)).findings
+    assert kinds(findings) == {("time_zone", "note")} and findings[0].places[0].startswith("line 2882")
+
+
+def test_a_blank_row_beside_the_real_one_is_left_out(tmp_path: Path) -> None:
+    frame = make_frame(1)
+    twin = frame.iloc[[480]].assign(close=np.nan)
+    both = pd.concat([frame[:480], twin, frame[480:]])
+    for repairs in (RepairsConfig(), RepairsConfig(not_finite="fill", conflicting="first")):
+        candles, findings = load(write(tmp_path, both), repairs)
+        assert kinds(findings) == {("duplicates", "repair")}
+        assert candles.values[480, 3] == np.float32(frame["close"][480])
+
+
+def test_a_week_that_ends_on_a_thursday(tmp_path: Path) -> None:
+    weekly = make_frame(1)[:65].assign(timestamps=pd.date_range("2023-01-06", periods=65, freq="7D"))
+    weekly.loc[64, "timestamps"] -= pd.Timedelta("1D")
+    assert not load(write(tmp_path, weekly)).findings
+
+
 def test_ordinary_volatility_is_no_jump(tmp_path: Path) -> None:
     frame = make_frame(1)
     moves = np.exp(np.random.default_rng(0).standard_t(4, len(frame)) * 0.03).cumprod()

@@ -133,6 +133,17 @@ def test_a_repair_that_looks_one_row_ahead_is_found(data: DataConfig, monkeypatc
     assert "history" in kinds(data)
 
 
+def test_many_harmless_findings_hide_no_leak(data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "s2.csv"
+    rows = file.read_text().splitlines()
+    file.write_text("\n".join([*rows, *rows[30:900:3]]) + "\n")  # 290 duplicates
+    test_a_repair_that_looks_one_row_ahead_is_found(data, monkeypatch)
+
+
+def test_a_cap_of_validation_is_no_leak(data: DataConfig) -> None:
+    assert find_leaks(data.model_copy(update={"val_windows": 20}), REPAIRS).found == []
+
+
 def test_files_that_cannot_be_read_are_said(data: DataConfig, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         find_leaks(data.model_copy(update={"data_path": (tmp_path / "none",)}), REPAIRS)

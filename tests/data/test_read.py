@@ -306,7 +306,7 @@ def test_aliases(tmp_path: Path, text: str | bytes, amount: float) -> None:
 @pytest.mark.parametrize(("turnover", "said"), [("0.05{i}", True), ("15{i}", False), ("1500{i}", False)])
 def test_a_turnover_that_is_a_rate_is_said(tmp_path: Path, turnover: str, said: bool) -> None:
     rows = "".join(f"2024-06-{i},1,2,1,2,1{i},{turnover.format(i=i)}\n" for i in range(10, 30))
-    ((_, _, findings, _),) = read_frames(write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows))
+    ((_, _, _, findings, _),), _ = read_frames([write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows)])
     assert any("is it a turnover rate?" in finding.message for finding in findings) == said
 
 
@@ -414,7 +414,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_compressed(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path, COMPRESS[suffix](with_times(*TIMES).encode()), f"abc.csv{suffix}")
-    ((symbol, frame, _, _),) = read_frames(path)
+    ((symbol, _, frame, _, _),), _ = read_frames([path])
     assert symbol == "abc" and list(frame.index) == list(EXPECTED)
 
 
@@ -435,7 +435,7 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, suffix: str) -> N
 def test_a_title_above_the_names_of_the_columns(tmp_path: Path) -> None:
     for title in ("600977 中国电影 5分钟线 前复权\n", "# exported today\n\n", "a;b\n"):
         text = title + with_times("2024-06-18", "2024-06-19")
-        ((_, frame, findings, _),) = read_frames(write(tmp_path, text.encode("gb18030")))
+        ((_, _, frame, findings, _),), _ = read_frames([write(tmp_path, text.encode("gb18030"))])
         assert len(frame) == 2 and "above the names of the columns passed over" in " ".join(f.message for f in findings)
         n = text.count("\n")
         with pytest.raises(DataError, match=f"line {n}: high is 'x'"):
@@ -626,3 +626,9 @@ def test_content_hash_tells_candles_apart(tmp_path: Path) -> None:
 def test_real_candles(real_candles: Path) -> None:
     candles = read_candles(real_candles)
     assert len(candles) == 2500 and np.isfinite(candles.to_numpy()).all()
+
+
+def test_only_frames_over_clocks_put_back_may_repeat_an_hour(tmp_path: Path) -> None:
+    plain = read_candles(write(tmp_path, with_times("2024-06-18 09:35", "2024-06-18 09:40")))
+    clocks = read_candles(write(tmp_path, with_times("2024-11-03T01:30:00-04:00", "2024-11-03T01:00:00-05:00")))
+    assert not plain.attrs and clocks.attrs

@@ -4,7 +4,7 @@ import pytest
 
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data import load_candles
-from kronos.data.sources import find_files, symbol_of
+from kronos.data.sources import find_files, name_files, symbol_of
 from kronos.errors import DataError
 
 CANDLES = "timestamps,open,high,low,close\n2024-06-18,2,4,1,3\n"
@@ -122,3 +122,17 @@ def test_a_symbol_in_several_files_is_joined(tmp_path: Path) -> None:
         )
     candles, _ = load_candles(DataConfig(data_path=(tmp_path,)), RepairsConfig())
     assert [(symbol.symbol, len(symbol)) for symbol in candles.symbols] == [("000001", 4), ("NA", 4)]
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["a.csv", "b.csv.gz"], ["a", "b"]),
+        (["2023/AAPL.csv", "2024/AAPL.csv", "b.csv"], ["2023/AAPL", "2024/AAPL", "b"]),
+        (["a/x/600.csv", "b/x/600.csv"], ["a/x/600", "b/x/600"]),
+        (["/d/BTC.csv", "/d/BTC.parquet"], ["BTC.csv", "BTC.parquet"]),
+        ([], []),
+    ],
+)
+def test_symbols_are_told_apart(files: list[str], names: list[str]) -> None:
+    assert name_files([Path(file) for file in files]) == names
