@@ -231,8 +231,10 @@ def _judge(seen: Array, active: Array, spanned: Array) -> tuple[Array, Array]:
     open_: Array = 2 * n_seen > n_active[..., None]
     shown, n, of = np.asarray(seen[:, WEEKDAYS].any(1)), n_seen[:, WEEKDAYS], n_active[:, WEEKDAYS, None]
     weekdays = open_[:, WEEKDAYS]  # a view
-    # Where a candle is missing beside a change of hours, the others are in balance; the days of its week decide.
-    weekdays |= (2 * n + 1 >= of) & shown[:, None]
+    # Where a candle is missing beside a change of hours, the others are in balance; the days of its week decide. (Not of
+    # the hour at which Friday alone closes, that the other days always show.)
+    in_balance = np.asarray(4 * n.sum(1) <= 3 * of.sum(1))
+    weekdays |= (2 * n + 1 >= of) & (shown & in_balance)[:, None]
     # What most days do not show, some weekday shows by chance; to count, it must do so clearly.
     weekdays &= (4 * n > 3 * of) | np.asarray(2 * n.sum(1) > of.sum(1))[:, None]
     few = trades & (n_active < N_FEW)

@@ -31,6 +31,7 @@ MARKETS: dict[str, IsOpen] = {
     "A-share": lambda d, m: (d < 5) & between(m, (9.5, 11.5), (13, 15)),
     "US stock": lambda d, m: (d < 5) & between(m, (9.5, 16)),
     "FX in UTC": lambda d, m: (d < 4) | ((d == 4) & (m < 1320)) | ((d == 6) & (m >= 1320)),
+    "FX in New York": lambda d, m: (d < 4) | ((d == 4) & (m < 1020)) | ((d == 6) & (m >= 1020)),
     "FX in Shanghai": lambda d, m: ((d > 0) & (d < 5)) | ((d == 0) & (m >= 300)) | ((d == 5) & (m < 300)),
     "CME": lambda d, m: ((d < 4) | (d == 4) & (m < 1020) | (d == 6) & (m >= 1080)) & (m // 60 != 17),
     "Shanghai futures": lambda d, m: (
@@ -156,6 +157,13 @@ def test_new_york_in_utc_changes_its_hours_without_a_gap(minutes: int, first_day
     times = convert(make("US stock", minutes, 730, first_day), "America/New_York", "UTC")
     assert len(np.unique(times % DAY)) > len(times[times // DAY == times[0] // DAY])  # two kinds of hours
     assert as_rows(find(times)) == []
+
+
+@pytest.mark.parametrize("minutes", [5, 60])
+def test_currencies_in_utc_close_an_hour_later_in_winter(minutes: int) -> None:
+    """From Sunday to Friday 17:00 in New York: in UTC only Friday's last hour comes and goes."""
+    times = make("FX in New York", minutes, 730, FIRST_DAY)
+    assert as_rows(find(convert(times, "America/New_York", "UTC"))) == []
 
 
 @pytest.mark.parametrize("change", ["2022-03-13", "2022-11-06"])
