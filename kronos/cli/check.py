@@ -145,7 +145,7 @@ def _group(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 
 def _places(finding: Finding) -> list[str]:
-    """Say the first few places, two lines each, or one after the other where they are many."""
+    """Say the first few places; a single one in two lines."""
     if len(finding.places) == 1:
         return [finding.places[0].replace(" (", "\n(")]
     more = ["…"] if finding.places and finding.count > len(finding.places) else []

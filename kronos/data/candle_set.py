@@ -140,8 +140,11 @@ class CandleSet:
 
     def symbol_at(self, row: int) -> SymbolRows:
         """Return the symbol that a row belongs to."""
-        starts = [symbol.start for symbol in self.symbols]
-        return self.symbols[int(np.searchsorted(starts, row, side="right")) - 1]
+        return self.symbols[int(self.symbol_numbers(np.array([row]))[0])]
+
+    def symbol_numbers(self, rows: Array) -> Array:
+        """Return for rows (R,) the numbers (R,) of the symbols that they belong to."""
+        return np.searchsorted([symbol.start for symbol in self.symbols], rows, side="right") - 1
 
     def content_hash(self) -> str:
         """Return a SHA-256 of the values and times: the same candles, the same hash."""

@@ -8,7 +8,6 @@ The times at which there are candles are not changed: which windows there are ma
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -87,18 +86,12 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
 
 def _choose_symbols(candles: CandleSet, splits: dict[SplitName, Split]) -> set[str]:
     """Return the symbols with the most windows in each split, up to N_SYMBOLS."""
-    chosen: dict[str, None] = {}
     rankings = []
     for split in splits.values():
-        symbols = [symbol.symbol for symbol in candles.symbols]
-        starts = split.starts.first[split.starts.count > 0]
-        counts = Counter(dict.fromkeys(symbols, 0))
-        for row, n in zip(starts, split.starts.count[split.starts.count > 0]):
-            counts[candles.symbol_at(int(row)).symbol] += int(n)
-        rankings.append([name for name, n in counts.most_common() if n])
-    for names in itertools.zip_longest(*rankings):
-        chosen |= dict.fromkeys(name for name in names if name)
-    return set(list(chosen)[:N_SYMBOLS])
+        counts = np.bincount(candles.symbol_numbers(split.starts.first), split.starts.count, len(candles.symbols))
+        rankings.append([candles.symbols[k].symbol for k in np.argsort(-counts, kind="stable") if counts[k]])
+    in_turn = (name for names in itertools.zip_longest(*rankings) for name in names if name)
+    return set(list(dict.fromkeys(in_turn))[:N_SYMBOLS])
 
 
 def _prepare(raws: Sequence[RawSeries], data: DataConfig, repairs: RepairsConfig, moments: Sequence[int]) -> _Prepared:
@@ -150,8 +143,8 @@ def _choose_cuts(prepared: _Prepared, data: DataConfig) -> Iterator[tuple[int, S
 
 def _of_shared_symbols(starts: WindowStarts, prepared: _Prepared, data: DataConfig) -> WindowStarts:
     apart = {*data.val_symbols, *data.test_symbols}
-    symbols = [prepared.candles.symbol_at(row) for row in starts.first]
-    shared = np.array([symbol.symbol not in apart for symbol in symbols], bool) & (starts.count > 0)
+    kept = np.array([symbol.symbol not in apart for symbol in prepared.candles.symbols])
+    shared = kept[prepared.candles.symbol_numbers(starts.first)] & (starts.count > 0)
     return WindowStarts(starts.first[shared], starts.count[shared], starts.stride)
 
 
