@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from kronos.config import Config
 from kronos.config.data import DataConfig
 from kronos.data.candle_set import CandleSet, SymbolRows
-from kronos.data.findings import FINDINGS, SEVERITIES, Finding, refuse_errors, say_time
+from kronos.data.findings import FINDINGS, SEVERITIES, Finding, Severity, refuse_errors, say_time
 from kronos.data.inspect import say_interval
 from kronos.data.load import Audited, load_candles
 from kronos.data.splits import Split, SplitName
@@ -34,13 +34,18 @@ def audit_candles(config: Config) -> Audited:
 
 
 def summarise(findings: tuple[Finding, ...]) -> list[str]:
-    """Say findings one by one where they are few, else how many there are of each kind."""
+    """Say findings one by one where they are few, else in how many places of how many symbols each kind was found."""
     if len(findings) <= N_LINES:
         return [f"{finding.severity}: {finding}" for finding in findings]
+    kinds: dict[tuple[Severity, str], list[Finding]] = defaultdict(list)
+    for finding in sorted(findings, key=lambda each: SEVERITIES.index(each.severity)):
+        kinds[finding.severity, finding.code].append(finding)
     lines = []
-    for severity in SEVERITIES:
-        kinds = Counter(finding.code for finding in findings if finding.severity == severity)
-        lines += [f"{severity}: {FINDINGS[code]} ({n:,} times)" for code, n in kinds.items()]
+    for (severity, code), alike in kinds.items():
+        n_symbols, count = len({each.symbol for each in alike}), sum(each.count for each in alike)
+        done = f"; {alike[0].message.rpartition('; ')[2]}" if severity == "repair" else ""
+        where = f"{count:,} in {n_symbols:,}" if count else f"{n_symbols:,}"
+        lines.append(f"{severity}: {FINDINGS[code]}: {where} symbol{'s' if n_symbols > 1 else ''}{done}")
     return [*lines, "kronos check lists them one by one"]
 
 

@@ -41,10 +41,6 @@ class WindowStarts:
         starts: Array = self.first[stretch] + (indices - ends[stretch] + self.count[stretch]) * self.stride
         return starts
 
-    @classmethod
-    def from_rows(cls, rows: range) -> WindowStarts:
-        return cls(np.array([rows.start]), np.array([len(rows)]), rows.step)
-
 
 @dataclass(frozen=True)
 class Split:

@@ -11,6 +11,7 @@ import pytest
 
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data import load_candles, read_candles, split_candles
+from kronos.data.audit import summarise
 from kronos.data.findings import FINDINGS, SEVERITIES, Finding, refuse_errors
 from kronos.data.load import Audited
 from kronos.errors import DataError
@@ -360,6 +361,18 @@ def test_ordinary_volatility_is_no_jump(tmp_path: Path) -> None:
     for name in ("open", "high", "low", "close"):
         frame[name] = frame[name] * moves
     assert ("jumps", "repair") not in kinds(load(write(tmp_path, frame)).findings)
+
+
+def test_many_findings_are_counted_by_kind(tmp_path: Path) -> None:
+    for seed in range(13):
+        frame = make_frame(seed, 20)
+        frame.loc[[100, 200], "high"] = 1.0
+        write(tmp_path, frame.drop(columns="amount"), f"s{seed}.csv")
+    assert summarise(load(tmp_path, RepairsConfig(impossible="widen")).findings) == [
+        "repair: impossible candles: 26 in 13 symbols; high and low widened to hold the candle",
+        "note: what was assumed in reading the file: 13 symbols",
+        "kronos check lists them one by one",
+    ]
 
 
 def test_at_most_ten_errors_are_said() -> None:

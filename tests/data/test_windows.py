@@ -37,7 +37,7 @@ def make_candles(n_rows: int = 100, seed: int = 0, **symbol: object) -> CandleSe
 
 
 def starts(rows: range) -> WindowStarts:
-    return WindowStarts.from_rows(rows)
+    return WindowStarts(np.array([rows.start]), np.array([len(rows)]), rows.step)
 
 
 def test_a_batch_is_what_a_row_loop_would_give() -> None:
