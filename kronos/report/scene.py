@@ -115,12 +115,16 @@ def build_scene(history: pd.DataFrame, forecast: Forecast, truth: pd.DataFrame |
 
 
 def label_times(timestamps: pd.Index) -> list[str]:
-    """Label timestamps in the shortest form that tells them all apart: daily candles need no time of day."""
+    """Label timestamps in the shortest form that tells them all apart: daily candles need no time of day.
+
+    What a clock that is put back shows again is marked (2): the labels are the positions of the interactive page.
+    """
     for form in TIME_FORMATS:
         labels = [f"{timestamp:{form}}" for timestamp in timestamps]
-        if len(set(labels)) == len(labels):
+        if len(set(labels)) == timestamps.nunique():
             break
-    return labels
+    again = pd.Series(labels).groupby(labels).cumcount()
+    return [f"{label} ({n + 1})" if n else label for label, n in zip(labels, again)]
 
 
 def band_label(low: float, high: float) -> str:

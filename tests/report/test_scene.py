@@ -25,6 +25,13 @@ def test_the_hour_that_comes_twice_has_two_labels() -> None:
     assert len(set(label_times(hours))) == 5
 
 
+def test_a_clock_put_back_marks_what_it_shows_again() -> None:
+    """Without zones; each position of the page has a label of its own."""
+    hours = pd.DatetimeIndex(["2024-11-03 00:00", "2024-11-03 01:00", "2024-11-03 01:00", "2024-11-03 02:00"])
+    labels = label_times(hours)
+    assert labels[1:3] == ["2024-11-03\n01:00", "2024-11-03\n01:00 (2)"] and len(set(labels)) == 4
+
+
 def test_the_forecast_begins_where_the_truth_ends() -> None:
     forecast = make_forecast()
     scene = build_scene(HISTORY, forecast, TRUTH[:7])
