@@ -50,6 +50,7 @@ training:
   basemodel_epochs: 2
   batch_size: 16
   log_interval: 1
+  precision: fp32
   seed: 1
   tokenizer_learning_rate: 0.01
   predictor_learning_rate: 0.01

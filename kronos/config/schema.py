@@ -1,4 +1,4 @@
-"""The configuration's sections, one class each: with `data` and `section`, the only places with defaults.
+"""The configuration's sections, one class each: with `data`, `training` and `section`, the only places with defaults.
 
 Every key of Kronos' own YAML files is here under its own name and does what it says.
 """
@@ -9,38 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from kronos.config.data import DataConfig, RepairsConfig
-from kronos.config.section import Integer, Number, Section, UserPath, fault
-
-
-class TrainingConfig(Section):
-    """`training`: how long, how fast, in what portions."""
-
-    epochs: Integer | None = Field(None, ge=1)  # both stages, where a stage's own key is absent
-    tokenizer_epochs: Integer = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
-    basemodel_epochs: Integer = Field(default_factory=lambda data: data.get("epochs") or 20, ge=1)
-    batch_size: Integer = Field(32, ge=1)  # windows per optimizer step and process
-    accumulation_steps: Integer = Field(1, ge=1)  # parts a batch is computed in, to save memory
-    log_interval: Integer = Field(50, ge=1)  # steps
-    save_steps: Integer | None = Field(None, ge=1)  # a checkpoint for resuming every so many steps; none: every epoch
-    num_workers: Integer = Field(0, ge=0)
-    seed: Integer = Field(42, ge=0, lt=2**32)
-    tokenizer_learning_rate: Number = Field(2e-4, gt=0)
-    predictor_learning_rate: Number = Field(4e-5, gt=0)
-    adam_beta1: Number = Field(0.9, ge=0, lt=1)
-    adam_beta2: Number = Field(0.95, ge=0, lt=1)
-    adam_weight_decay: Number = Field(0.1, ge=0)
-
-    @field_validator("accumulation_steps")
-    @classmethod
-    def _batch_divides(cls, accumulation_steps: int, info: ValidationInfo) -> int:
-        batch_size = info.data.get("batch_size", accumulation_steps)
-        if batch_size % accumulation_steps:
-            raise fault(
-                "training.accumulation_steps",
-                f"accumulation_steps ({accumulation_steps}) must divide batch_size ({batch_size}): "
-                "it is the number of equal parts a batch is computed in",
-            )
-        return accumulation_steps
+from kronos.config.section import Integer, Names, Number, Section, UserPath, fault
+from kronos.config.training import DistributedConfig, TrainingConfig
 
 
 class ModelPathsConfig(Section):
@@ -99,6 +69,7 @@ class ExperimentConfig(Section):
     name: str = "kronos_custom_finetune"
     description: str = ""
     use_comet: bool = False
+    trackers: Names = ()  # tensorboard, wandb, swanlab, mlflow, comet, trackio
     train_tokenizer: bool = True
     train_basemodel: bool = True
     skip_existing: bool = False
@@ -112,13 +83,6 @@ class DeviceConfig(Section):
 
     use_cuda: bool | None = None  # none: where there is a GPU
     device_id: Integer = Field(0, ge=0)
-
-
-class DistributedConfig(Section):
-    """`distributed`: what a torchrun launch does."""
-
-    use_ddp: bool | None = None  # none: when launched by torchrun
-    backend: Literal["nccl", "gloo"] | None = None  # none: nccl on GPUs, gloo on CPUs
 
 
 class ReportConfig(Section):

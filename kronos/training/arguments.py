@@ -14,7 +14,6 @@ from kronos.errors import ConfigError
 
 StageName = Literal["tokenizer", "basemodel"]
 MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0}  # as the published models were trained
-WARM_UP_SHARE = 0.03  # of all steps
 
 
 def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate_first: bool) -> TrainingArguments:
@@ -30,20 +29,26 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         per_device_eval_batch_size=training.batch_size,
         gradient_accumulation_steps=training.accumulation_steps,
         num_train_epochs=epochs,
+        max_steps=training.max_steps or -1,
         learning_rate=rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=WARM_UP_SHARE,
+        lr_scheduler_type=training.lr_scheduler,
+        lr_scheduler_kwargs=training.lr_scheduler_kwargs,
+        warmup_steps=training.warmup_ratio,
         adam_beta1=training.adam_beta1,
         adam_beta2=training.adam_beta2,
         weight_decay=training.adam_weight_decay,
         max_grad_norm=MAX_GRAD_NORM[stage],
         logging_steps=training.log_interval,
         logging_nan_inf_filter=False,
-        eval_strategy="epoch",
+        eval_strategy="steps" if training.eval_steps else "epoch",
+        eval_steps=training.eval_steps,
         eval_on_start=evaluate_first,
         save_strategy="steps" if training.save_steps else "epoch",
         save_steps=training.save_steps or 500,
-        save_total_limit=2,
+        save_total_limit=training.save_total_limit,
+        bf16=choose_precision(config) == "bf16",
+        fp16=choose_precision(config) == "fp16",
+        torch_compile=training.torch_compile,
         seed=training.seed,
         data_seed=training.seed,
         dataloader_num_workers=_num_workers(config),
@@ -56,6 +61,20 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         disable_tqdm=True,  # our own progress bar and lines
         log_level="error",
     )
+
+
+def choose_precision(config: Config) -> Literal["fp32", "bf16", "fp16"]:
+    """Return the precision to compute in; weights and optimizer are float32 in any case."""
+    if config.training.precision != "auto":
+        return config.training.precision
+    return "bf16" if _multiplies_bf16(on_cpu=_on_cpu(config)) else "fp32"
+
+
+def _multiplies_bf16(on_cpu: bool) -> bool:
+    """Whether the processor multiplies bfloat16 natively; emulated, it is slower than float32."""
+    if not on_cpu:
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _check_means(config: Config) -> None:

@@ -1,12 +1,14 @@
 """Both stages, in order: everything is checked before the first step of the first stage."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from accelerate import PartialState
 from accelerate.utils import set_seed
+from transformers import TrainerCallback
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
@@ -39,12 +41,13 @@ class RunResult:
     records: dict[StageName, StageRecord]
 
 
-def run_pipeline(config: Config, skip_existing: bool) -> RunResult:
+def run_pipeline(config: Config, skip_existing: bool, callbacks: Sequence[TrainerCallback] = ()) -> RunResult:
     """Train the stages that are on (experiment.train_tokenizer, experiment.train_basemodel), the tokenizer first.
 
     Args:
         config: the resolved configuration.
         skip_existing: skip finished stages and resume interrupted ones.
+        callbacks: further callbacks for the Trainer of each stage.
 
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
@@ -72,13 +75,13 @@ def run_pipeline(config: Config, skip_existing: bool) -> RunResult:
     records: dict[StageName, StageRecord] = {}
     if on.train_tokenizer:
         stage = _build_stage("tokenizer", config, candles, windows, tokenizer)
-        records["tokenizer"] = run_stage(config, stage, skip_existing)
+        records["tokenizer"] = run_stage(config, stage, skip_existing, callbacks)
         tokenizer = KronosTokenizer.from_pretrained(stage.best_model)
     if base_model:
         check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
         logger.info("basemodel  uses the tokenizer %s", find_tokenizer(config))
         stage = _build_stage("basemodel", config, candles, windows, base_model, tokenizer)
-        records["basemodel"] = run_stage(config, stage, skip_existing)
+        records["basemodel"] = run_stage(config, stage, skip_existing, callbacks)
     else:
         _warn_of_a_stale_base_model(config, tokenizer)
     return RunResult(candles, splits, records)

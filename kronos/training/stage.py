@@ -5,7 +5,7 @@ import itertools
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from torch import Tensor
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from kronos.config import Config
 from kronos.config.load import dump_config
@@ -83,7 +83,9 @@ def draw_uniforms(seed: int, step: int, windows: Tensor, n_positions: int) -> Te
     return torch.from_numpy(np.stack(rows))
 
 
-def run_stage(config: Config, stage: Stage, skip_existing: bool) -> StageRecord:
+def run_stage(
+    config: Config, stage: Stage, skip_existing: bool, callbacks: Sequence[TrainerCallback] = ()
+) -> StageRecord:
     """Train a stage, resume an interrupted one, or skip a finished one.
 
     Args:
@@ -113,10 +115,10 @@ def run_stage(config: Config, stage: Stage, skip_existing: bool) -> StageRecord:
             _set_aside(stage.folder)
             stage.folder.mkdir(parents=True)
             stage.record.write(stage.folder)
-    return _train(config, stage, checkpoint)
+    return _train(config, stage, checkpoint, callbacks)
 
 
-def _train(config: Config, stage: Stage, checkpoint: Path | None) -> StageRecord:
+def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Sequence[TrainerCallback]) -> StageRecord:
     start_record = StageRecord.read(stage.folder) or stage.record
     if PartialState().is_main_process:
         for folder in (config.model_paths.base_save_path, stage.folder):
@@ -134,7 +136,7 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None) -> StageRecord
         train_dataset=stage.train,
         eval_dataset=stage.val,
         data_collator=keep_batch,
-        callbacks=[ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model],
+        callbacks=[ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model, *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks

@@ -1,0 +1,84 @@
+"""The sections `training` and `distributed`: how long, how fast, in what portions, on how many processes."""
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from kronos.config.section import Integer, Names, Number, Section, fault
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Scheduler = Literal[
+    "cosine",
+    "linear",
+    "constant",
+    "constant_with_warmup",
+    "polynomial",
+    "cosine_with_restarts",
+    "cosine_with_min_lr",
+    "inverse_sqrt",
+    "warmup_stable_decay",
+]
+
+
+class LoraConfig(Section):
+    """`training.lora`: train low-rank additions to the base model's linear layers, not the layers (arXiv 2106.09685)."""
+
+    r: Integer = Field(8, ge=1)  # rank of the additions
+    alpha: Number = Field(16.0, gt=0)  # they count alpha / r times
+    dropout: Number = Field(0.0, ge=0, lt=1)
+    targets: Names = ("q_proj", "k_proj", "v_proj", "out_proj", "w1", "w2", "w3")  # layers, by the end of their names
+
+
+class TrainingConfig(Section):
+    """`training`: how long, how fast, in what portions."""
+
+    epochs: Integer | None = Field(None, ge=1)  # both stages, where a stage's own key is absent
+    tokenizer_epochs: Integer = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
+    basemodel_epochs: Integer = Field(default_factory=lambda data: data.get("epochs") or 20, ge=1)
+    max_steps: Integer | None = Field(None, ge=1)  # a stage ends after so many steps, whatever its epochs
+    batch_size: Integer = Field(32, ge=1)  # windows per optimizer step and process
+    accumulation_steps: Integer = Field(1, ge=1)  # parts a batch is computed in, to save memory
+    auto_find_batch_size: bool = False  # raise accumulation_steps until a part fits into memory
+    gradient_checkpointing: bool = False  # compute activations twice instead of keeping them
+    precision: Precision = "auto"  # auto: bf16 where the processor multiplies it natively, else fp32
+    torch_compile: bool = False
+    token_cache: bool | None = None  # tokenise each window once, not once an epoch; none: where it fits
+    log_interval: Integer = Field(50, ge=1)  # steps
+    eval_steps: Integer | None = Field(None, ge=1)  # validation every so many steps; none: every epoch
+    save_steps: Integer | None = Field(None, ge=1)  # a checkpoint for resuming every so many steps; none: every epoch
+    save_total_limit: Integer = Field(2, ge=1)  # checkpoints kept for resuming; the best model is kept beside them
+    early_stopping_patience: Integer | None = Field(None, ge=1)  # validations without improvement
+    best_by: Literal["loss", "crps", "mae", "direction"] = "loss"  # what chooses the base model that is kept
+    num_workers: Integer = Field(0, ge=0)
+    seed: Integer = Field(42, ge=0, lt=2**32)
+    tokenizer_learning_rate: Number = Field(2e-4, gt=0)
+    predictor_learning_rate: Number = Field(4e-5, gt=0)
+    lr_scheduler: Scheduler = "cosine"
+    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
+    warmup_ratio: Number = Field(0.03, ge=0, le=1)  # share of all steps
+    adam_beta1: Number = Field(0.9, ge=0, lt=1)
+    adam_beta2: Number = Field(0.95, ge=0, lt=1)
+    adam_weight_decay: Number = Field(0.1, ge=0)
+    lora: LoraConfig | None = None  # base model only
+    freeze_tokenizer: Names = ()  # parts that are not trained, by the beginning of their names
+    freeze_basemodel: Names = ()
+
+    @field_validator("accumulation_steps")
+    @classmethod
+    def _batch_divides(cls, accumulation_steps: int, info: ValidationInfo) -> int:
+        batch_size = info.data.get("batch_size", accumulation_steps)
+        if batch_size % accumulation_steps:
+            raise fault(
+                "training.accumulation_steps",
+                f"accumulation_steps ({accumulation_steps}) must divide batch_size ({batch_size}): "
+                "it is the number of equal parts a batch is computed in",
+            )
+        return accumulation_steps
+
+
+class DistributedConfig(Section):
+    """`distributed`: what a torchrun launch does."""
+
+    use_ddp: bool | None = None  # none: when launched by torchrun
+    backend: Literal["nccl", "gloo"] | None = None  # none: nccl on GPUs, gloo on CPUs
+    strategy: Literal["ddp", "fsdp"] = "ddp"  # fsdp: each process holds a share of the model
