@@ -11,6 +11,10 @@ class KronosError(Exception):
     """Something a user can put right; the message says what is wrong, where, and what to do."""
 
 
+class Terminated(BaseException):
+    """SIGTERM ended the run in good order; not a KronosError, and passed by whatever catches exceptions."""
+
+
 class ConfigError(KronosError):
     """The configuration, or the way the program was started, is wrong."""
 

@@ -2,19 +2,22 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import FrameType
+from typing import NamedTuple, NoReturn
 
 import typer
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from kronos.errors import ConfigError, KronosError
+from kronos.errors import ConfigError, KronosError, Terminated
 
 logger = logging.getLogger("kronos")
 
@@ -96,6 +99,14 @@ class _ConsoleHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
+class _FileHandler(logging.FileHandler):
+    """Stops writing where it cannot, as on a full disk: the log is not worth a training."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        logger.removeHandler(self)
+        logger.warning("%s: cannot be written to any more; the log goes on without it", self.baseFilename)
+
+
 def start_logging(rank: int = 0) -> None:
     """Show our log lines; one copy, rank 0's."""
     logger.setLevel(logging.INFO if rank == 0 else logging.CRITICAL)
@@ -116,7 +127,7 @@ def log_to_file(folder: Path, rank: int) -> None:
     path = folder / "train.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise KronosError(
             f"{path}: cannot be written: {error.strerror}. Choose another place with model_paths.base_path."
@@ -148,11 +159,21 @@ def only_run_in(folder: Path, rank: int) -> Iterator[None]:
         lock.release()
 
 
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated("stopped by SIGTERM")
+
+
 @contextmanager
 def errors_reported(on_interrupt: str) -> Iterator[None]:
     """Turn a KronosError into its message on stderr and exit status 1; anything else is a bug and keeps its traceback."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)  # the training puts its own handler over this one
     try:
         yield
+    except Terminated as stop:
+        if os.environ.get("RANK", "0") == "0":
+            logger.critical("%s; %s", stop, on_interrupt)
+        raise typer.Exit(143) from None
     except KronosError as error:
         rank = os.environ.get("RANK", "0")
         if rank != "0":

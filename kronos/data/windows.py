@@ -1,11 +1,11 @@
 """Windows gathered in batches from one array of candles."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from kronos.candles import Array
@@ -14,14 +14,16 @@ from kronos.data.candle_set import CandleSet
 from kronos.data.normalize import Statistics
 from kronos.data.splits import WindowStarts
 
+N_DESCRIBED = 5
 
-class WindowDataset(Dataset[dict[str, Tensor]]):
+
+class WindowDataset(Dataset[dict[str, Any]]):
     """The windows of a split. A batch is one gather, normalised by each window's own lookback.
 
     A batch of B windows is a dict of
         candles (B, T, 6) float32, in standard deviations of the lookback;
         stamp (B, T, 5) float32, the calendar rows;
-        window (B,) int64, the row of the candles at which each begins.
+        window (B,) int64, the row of the candles at which each begins; an array, so that it stays on the CPU.
 
     symbol_bounds: (S + 1,) the windows of the symbols lie between; by default they are of one symbol.
     """
@@ -40,22 +42,31 @@ class WindowDataset(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return {key: value[0] for key, value in self.__getitems__([index]).items()}
 
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
         """Return a whole batch; torch's DataLoader calls this where a dataset has it."""
         starts = self.starts.take(np.asarray(indices))
         candles = np.ascontiguousarray(self._values[starts]).transpose(0, 2, 1)  # so that sums run along memory
         statistics = Statistics.compute(candles[:, : self._lookback])
-        batch: dict[str, Array] = {
-            "candles": np.ascontiguousarray(statistics.normalise(candles, self._clip)),
-            "stamp": np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1), np.float32),
+        return {
+            "candles": torch.from_numpy(np.ascontiguousarray(statistics.normalise(candles, self._clip))),
+            "stamp": torch.from_numpy(np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1), np.float32)),
             "window": starts,
         }
-        return {key: torch.from_numpy(value) for key, value in batch.items()}
 
 
-def keep_batch(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def describe_windows(candles: CandleSet, rows: Array) -> str:
+    """Say of which candles the windows are that begin at rows (B,)."""
+    parts = []
+    for row in rows[:N_DESCRIBED].tolist():
+        symbol = candles.symbol_at(row)
+        parts.append(f"{symbol.symbol} from {candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}")
+    more = len(rows) - N_DESCRIBED
+    return ", ".join(parts) + (f" and {more} more" if more > 0 else "")
+
+
+def keep_batch(batch: dict[str, Any]) -> dict[str, Any]:
     """The collate function for a dataset that returns whole batches."""
     return batch

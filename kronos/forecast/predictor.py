@@ -33,7 +33,7 @@ from kronos.forecast.inputs import (
 )
 from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, draw_uniforms, is_number
 from kronos.model import Kronos, KronosTokenizer
-from kronos.model.pretrained import check_pair
+from kronos.model.pretrained import check_pair, check_trained_with
 
 N_PATHS = 30
 
@@ -76,6 +76,7 @@ class KronosPredictor:
             given = f"{type(model).__name__}, {type(tokenizer).__name__}"
             raise ConfigError(f"KronosPredictor takes a Kronos, then a KronosTokenizer; got {given}.")
         check_pair(tokenizer, model, len(CANDLE_COLUMNS))
+        check_trained_with(model, tokenizer)
         if not (is_number(clip) and clip > 0):
             raise ConfigError(f"clip must be a positive number of standard deviations, got {clip!r}.")
         if context_policy is None:

@@ -9,8 +9,8 @@ from typing import Any, Self
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from kronos.errors import CheckpointError
@@ -27,6 +27,7 @@ from kronos import Kronos, KronosPredictor, KronosTokenizer
 
 A forecast is not advice, and nothing here promises profit.
 """
+TOKENIZER_KEY = "tokenizer_sha256"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -37,7 +38,12 @@ class PretrainedModel(
     model_card_template=MODEL_CARD,
     tags=["time-series-forecasting", "finance", "kronos"],
 ):
-    """Adds `from_pretrained`, `save_pretrained` and `push_to_hub`; loads safetensors and JSON only, and strictly."""
+    """Adds `from_pretrained`, `save_pretrained` and `push_to_hub`; loads safetensors and JSON only, and strictly.
+
+    tokenizer_hash: `hash_weights` of the tokenizer that a base model was trained with, where its file says so.
+    """
+
+    tokenizer_hash: str | None = None
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
@@ -73,9 +79,16 @@ class PretrainedModel(
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise CheckpointError(f"{source}: cannot build a {cls.__name__}: {error}.") from error
 
+    def _save_pretrained(self, save_directory: Path) -> None:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        metadata = {"format": "pt"} | ({TOKENIZER_KEY: self.tokenizer_hash} if self.tokenizer_hash else {})
+        save_file(weights, save_directory / SAFETENSORS_SINGLE_FILE, metadata)
+
     def _load_weights(self, weights_file: Path) -> None:
         try:
             stored = load_file(weights_file)
+            with safe_open(weights_file, "pt") as opened:
+                self.tokenizer_hash = (opened.metadata() or {}).get(TOKENIZER_KEY)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{weights_file}: not a readable safetensors file: {error}.") from error
         faults = _compare_tensors(self.state_dict(), stored)
@@ -145,6 +158,19 @@ def check_pair(tokenizer: Any, base_model: Any, n_features: int) -> None:
         raise CheckpointError(
             f"the tokenizer writes {written[0]} + {written[1]} bits, but the base model reads {read[0]} + {read[1]}: they do "
             "not belong together."
+        )
+
+
+def check_trained_with(base_model: PretrainedModel, tokenizer: nn.Module) -> None:
+    """Check that a tokenizer is the one that a base model was trained with, where the model's file names it.
+
+    Raises:
+        CheckpointError: it is another one.
+    """
+    if base_model.tokenizer_hash not in (None, hash_weights(tokenizer)):
+        raise CheckpointError(
+            "this base model was trained with another tokenizer than the one given, so that it would misread its tokens: give "
+            "the tokenizer/best_model beside it, or train the base model anew (finetune_base_model.py)."
         )
 
 

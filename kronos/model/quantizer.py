@@ -56,8 +56,11 @@ class BinarySphericalQuantizer(nn.Module):
         self.scale = n_bits**-0.5
         self.bsq = _Bases(n_bits, group_size)
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor, bit_mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Quantize z (B, T, Q) with a straight-through gradient.
+
+        Args:
+            bit_mean: (Q,) from `measure` over the whole batch, where z is only a part of it.
 
         Returns:
             codes (B, T, Q), entries ±1/sqrt(Q), and the scalar loss: commitment (BSQ eq. 6, times beta) plus
@@ -66,13 +69,24 @@ class BinarySphericalQuantizer(nn.Module):
         z = F.normalize(z, dim=-1)
         codes = self.quantize(z)
         commitment = self.beta * (codes - z).square().sum(-1).mean()
-        p = torch.sigmoid(-4 * self.scale * z)
+        p = self._probabilities(z)
         sample_entropy = bernoulli_entropy(p).sum(-1).mean()
-        bit_mean = p.mean(dim=(0, 1))
-        codebook_entropy = bernoulli_entropy(mean_over_ranks(bit_mean) if self.training else bit_mean).sum()
+        own_mean = p.mean(dim=(0, 1))
+        if bit_mean is not None:
+            own_mean = own_mean + (bit_mean - own_mean).detach()
+        elif self.training:
+            own_mean = mean_over_ranks(own_mean)
+        codebook_entropy = bernoulli_entropy(own_mean).sum()
         loss = commitment + self.zeta * (self.gamma0 * sample_entropy - self.gamma * codebook_entropy)
         # The published weights were trained with the straight-through gradient taken before the scaling to the sphere.
         return codes + self.scale * (z - z.detach()), loss
+
+    def measure(self, z: Tensor) -> Tensor:
+        """Return the mean probability (Q,) of each bit over z (B, T, Q), whose entropy the codebook term is."""
+        return self._probabilities(F.normalize(z, dim=-1)).mean(dim=(0, 1))
+
+    def _probabilities(self, z: Tensor) -> Tensor:
+        return torch.sigmoid(-4 * self.scale * z)
 
     def quantize(self, z: Tensor) -> Tensor:
         """Return the codes (…, Q) nearest to z (…, Q), without gradient."""

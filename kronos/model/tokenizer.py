@@ -67,14 +67,23 @@ class KronosTokenizer(PretrainedModel):
         self.decoder = nn.ModuleList(TransformerBlock(*block_sizes) for _ in range(n_dec_layers - 1))
         self.head = nn.Linear(d_model, d_in)
 
-    def forward(self, candles: Tensor) -> TokenizerOutput:
-        """Reconstruct normalised candles (B, T, F) from the coarse bits and from all bits, with the loss."""
-        codes, bsq_loss = self.tokenizer(self._embed(candles))
+    def forward(self, candles: Tensor, bit_mean: Tensor | None = None) -> TokenizerOutput:
+        """Reconstruct normalised candles (B, T, F) from the coarse bits and from all bits, with the loss.
+
+        Args:
+            bit_mean: (Q,) mean of `measure_batch` over the whole batch, where candles are only a part of it: the codebook
+                entropy is not linear in the batch.
+        """
+        codes, bsq_loss = self.tokenizer(self._embed(candles), bit_mean)
         coarse = self._reconstruct(self.post_quant_embed_pre(codes[..., : self.s1_bits]))
         fine = self._reconstruct(self.post_quant_embed(codes))
         window_loss = (fine - candles).square().mean(dim=(1, 2))
         loss = (F.mse_loss(coarse, candles) + window_loss.mean() + bsq_loss) / 2
         return TokenizerOutput(loss, window_loss.detach(), coarse, fine, codes, bsq_loss)
+
+    def measure_batch(self, candles: Tensor) -> Tensor:
+        """Return the mean probability (Q,) of each bit over candles (B, T, F)."""
+        return self.tokenizer.measure(self._embed(candles))
 
     @overload
     def encode(self, x: Tensor, half: Literal[False] = False) -> Tensor: ...

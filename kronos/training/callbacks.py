@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
+from kronos.training.checkpoints import writing
 from kronos.training.record import StageRecord
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class ProgressCallback(TrainerCallback):
         self._started = time.monotonic()
         if not state.is_world_process_zero:
             return
-        _forget_after(self._metrics_path, state.global_step)
+        self._elapsed_before = _forget_after(self._metrics_path, state.global_step, not args.eval_on_start)
         self._bar = tqdm(  # silent where there is no terminal; the log lines remain
             desc=self._stage, total=state.max_steps, initial=state.global_step, unit="step", disable=None, leave=False
         )
@@ -52,6 +54,7 @@ class ProgressCallback(TrainerCallback):
             self._bar.update(state.global_step - self._bar.n)
         if state.global_step == state.max_steps:
             control.should_log = True
+            control.should_evaluate |= args.eval_strategy == "steps"  # the last state is a candidate too
 
     def on_log(
         self,
@@ -63,9 +66,10 @@ class ProgressCallback(TrainerCallback):
         logs: dict[str, float] = kwargs["logs"]
         if not state.is_world_process_zero or "loss" not in logs:
             return
-        elapsed = time.monotonic() - self._started
-        done = state.global_step - self._first_step
-        left = elapsed / done * (state.max_steps - state.global_step)
+        since_start = time.monotonic() - self._started
+        done = max(state.global_step - self._first_step, 1)
+        left = since_start / done * (state.max_steps - state.global_step)
+        elapsed = self._elapsed_before + since_start
         memory = measure_memory_mb(args.device)
         logger.info(
             "%s  step %d/%d  epoch %.2f  loss %.4f  lr %.2e  grad %.2f  elapsed %s  left %s  memory %.0f MB",
@@ -130,8 +134,10 @@ class ProgressCallback(TrainerCallback):
 class BestModelCallback(TrainerCallback):
     """Keeps the model with the lowest validation loss in best_model/, the untouched one being the first candidate."""
 
-    def __init__(self, folder: Path, record: StageRecord) -> None:
+    def __init__(self, folder: Path, record: StageRecord, patience: int | None = None) -> None:
+        """Patience: validations in a row without improvement after which the stage ends."""
         self._folder = folder
+        self._patience = patience
         self.record = record
 
     def on_evaluate(
@@ -142,6 +148,11 @@ class BestModelCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         step, loss = state.global_step, kwargs["metrics"]["eval_loss"]
+        if self._patience and step and _count_since_best(state) >= self._patience:
+            logger.info(
+                "%s  no improvement in %d validations: ends at step %d", self.record.stage, self._patience, step
+            )
+            control.should_training_stop = True
         if self.record.best_loss is not None and loss >= self.record.best_loss:
             return
         changes: dict[str, Any] = {"best_step": step, "best_loss": loss, "steps": state.max_steps}
@@ -149,40 +160,58 @@ class BestModelCallback(TrainerCallback):
             changes["start_loss"] = loss
         self.record = self.record.model_copy(update=changes)
         if state.is_world_process_zero:
-            save_model(kwargs["model"], self._folder / "best_model")
+            save_model(kwargs["model"], self._folder / "best_model", self.record.tokenizer_hash)
             self.record.write(self._folder)
 
 
-def save_model(model: PretrainedModel, folder: Path) -> None:
+def _count_since_best(state: TrainerState) -> int:
+    """Return how many validations came since the best; from what a checkpoint carries, so that resuming changes nothing."""
+    losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+    return len(losses) - 1 - losses.index(min(losses))
+
+
+def save_model(model: PretrainedModel, folder: Path, tokenizer_hash: str | None = None) -> None:
     """Save a model so that a reader finds the old files or the new ones, never half of one.
 
     The files are written under temporary names and renamed; config.json does not change within a stage.
+
+    Args:
+        tokenizer_hash: of the tokenizer that a base model was trained with; saved in the weights' metadata.
     """
     staging = folder.with_name(f".{folder.name}.new")
-    model.save_pretrained(staging)
-    readable = (staging / "config.json").stat().st_mode  # safetensors would let only the owner read
-    for file in sorted(staging.iterdir()):
-        file.chmod(readable)
-        with replacing(folder / file.name) as temporary:
-            file.rename(temporary)
-    staging.rmdir()
-
-
-def _forget_after(metrics_path: Path, step: int) -> None:
-    """Drop the lines that a resumed run is about to write again."""
-    if not metrics_path.exists():
-        return
-    lines = metrics_path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if _precedes(line, step)]
-    write_text(metrics_path, "".join(line + "\n" for line in kept))
-
-
-def _precedes(line: str, step: int) -> bool:
+    model.tokenizer_hash = tokenizer_hash
     try:
-        figures = json.loads(line)
+        with writing(folder):
+            model.save_pretrained(staging)
+            readable = (staging / "config.json").stat().st_mode  # safetensors would let only the owner read
+            for file in sorted(staging.iterdir()):
+                file.chmod(readable)
+                with replacing(folder / file.name) as temporary:
+                    file.rename(temporary)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _forget_after(metrics_path: Path, step: int, validated: bool) -> float:
+    """Drop the lines that a resumed run is about to write again; return the seconds that the others had taken."""
+    if not metrics_path.exists():
+        return 0.0
+    read = [_read_figures(line) for line in metrics_path.read_text(encoding="utf-8").splitlines()]
+    kept = [
+        figures
+        for figures in read
+        if figures and (figures["step"] < step or (figures["step"] == step and (validated or "loss" in figures)))
+    ]
+    write_text(metrics_path, "".join(json.dumps(figures) + "\n" for figures in kept))
+    return max((figures.get("elapsed_seconds", 0.0) for figures in kept), default=0.0)
+
+
+def _read_figures(line: str) -> dict[str, Any] | None:
+    try:
+        figures: dict[str, Any] = json.loads(line)
     except ValueError:  # half a line, from a run that was killed
-        return False
-    return bool(figures["step"] < step or (figures["step"] == step and "loss" in figures))
+        return None
+    return figures
 
 
 def _clock(seconds: float) -> str:

@@ -108,10 +108,11 @@ def _build_stage(
         stage=name,
         settings=collect_settings(config, name, candles),
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
+        n_processes=PartialState().num_processes,
     )
     prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
     folder = config.model_paths.stage_dir(name)
-    return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record)
+    return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record, candles)
 
 
 def _warn_of_a_stale_base_model(config: Config, tokenizer: KronosTokenizer) -> None:

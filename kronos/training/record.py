@@ -10,7 +10,7 @@ from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.errors import CheckpointError
 from kronos.files import write_json
-from kronos.training.arguments import StageName
+from kronos.training.arguments import StageName, choose_precision
 
 RECORD_NAME = "stage.json"
 
@@ -27,6 +27,7 @@ class StageRecord(BaseModel):
     best_step: int | None = None
     best_loss: float | None = None
     tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
+    n_processes: int = 1  # that the stage was started on
     settings: dict[str, Any]  # everything that changes the result, by its YAML name
 
     @property
@@ -85,6 +86,7 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
     }
     settings[f"model_paths.pretrained_{own}"] = getattr(config.model_paths, f"pretrained_{own}")
     settings[f"experiment.pre_trained_{own}"] = getattr(config.experiment, f"pre_trained_{own}")
+    settings["training.precision"] = choose_precision(config)  # auto may be another one on another machine
     settings["windows a step"] = config.training.batch_size * PartialState().num_processes
     settings["candles"] = candles.content_hash()[:12]
     return settings

@@ -1,13 +1,10 @@
 """One stage: a model, windows, the Trainer. Tokenizer and base model differ only in what stands here as data."""
 
 import gc
-import itertools
-import json
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +14,37 @@ from accelerate.utils import set_seed
 from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 
+from kronos.candles import Array
 from kronos.config import Config
 from kronos.config.load import dump_config
-from kronos.data import WindowDataset
-from kronos.data.windows import keep_batch
-from kronos.errors import ConfigError, DataError
+from kronos.config.training import TrainingConfig
+from kronos.data import CandleSet, WindowDataset
+from kronos.data.windows import describe_windows, keep_batch
+from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
-from kronos.training.arguments import StageName, build_arguments
+from kronos.training.arguments import StageName, build_arguments, choose_precision
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
-from kronos.training.record import StageRecord, describe_differences
+from kronos.training.checkpoints import step_of
+from kronos.training.health import HealthCheck
+from kronos.training.memory import fit_batch, memory_explained
+from kronos.training.record import StageRecord
+from kronos.training.resume import (
+    find_resume_point,
+    is_done,
+    keep_global_batch,
+    prepare_resume,
+    set_aside,
+    was_validated,
+)
 from kronos.training.sampler import count_windows
+from kronos.training.signals import StopRequest, lost_peers_explained, stop_on_sigterm
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
 
 logger = logging.getLogger(__name__)
+
+HALVES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -45,15 +58,21 @@ class Stage:
     train: WindowDataset
     val: WindowDataset
     record: StageRecord
+    candles: CandleSet
 
     @property
     def best_model(self) -> Path:
         return self.folder / "best_model"
 
+    def on_global_batch(self, n_windows: int) -> "Stage":
+        """Return the stage with steps of so many windows."""
+        settings = self.record.settings | {"windows a step": n_windows}
+        return replace(self, record=self.record.model_copy(update={"settings": settings}))
+
 
 def candle_inputs(batch: Batch, step: int | None) -> Batch:
-    """The tokenizer's inputs: the candles themselves."""
-    return {"candles": batch["candles"]}
+    """The tokenizer's inputs: the candles themselves and, where a batch is computed in parts, what is known of the whole."""
+    return {"candles": batch["candles"], "bit_mean": batch.get("whole")}
 
 
 class TokenInputs:
@@ -74,7 +93,7 @@ class TokenInputs:
         return inputs
 
 
-def draw_uniforms(seed: int, step: int, windows: Tensor, n_positions: int) -> Tensor:
+def draw_uniforms(seed: int, step: int, windows: Array, n_positions: int) -> Tensor:
     """Draw noise (B, T) in [0, 1) that belongs to a window at a step: the same on any rank, in any batch."""
     rows = [
         np.random.Generator(np.random.Philox(key=[seed, window], counter=step)).random(n_positions, dtype=np.float32)
@@ -98,51 +117,55 @@ def run_stage(
         ConfigError: an interrupted run had other settings.
         DataError: fewer train windows than one batch needs.
     """
-    _check_batch_fits(config, stage)
     checkpoint = None
-    if skip_existing and (found := StageRecord.read(stage.folder)):
-        if found.finished and found.tokenizer_hash == stage.record.tokenizer_hash and stage.best_model.is_dir():
-            return _skip(stage, found)
-        if found.finished:
-            logger.info(
-                "%s  finished before, but with another tokenizer, or its best model is gone: starts anew", stage.name
-            )
-        else:
-            checkpoint = _resume_point(stage, found)
+    found = StageRecord.read(stage.folder) if skip_existing else None
+    if found and is_done(found, stage.record, stage.best_model):
+        return found
+    if found and not found.finished:
+        config = keep_global_batch(config, found)
+        stage = stage.on_global_batch(_global_batch(config))
+        checkpoint = find_resume_point(stage.folder, found, stage.record)
+    _check_batch_fits(config, stage)
     PartialState().wait_for_everyone()  # until all have looked at what is there
     with rank_0_first() as is_rank_0:
         if is_rank_0 and checkpoint is None:
-            _set_aside(stage.folder)
+            set_aside(stage.folder)
             stage.folder.mkdir(parents=True)
             stage.record.write(stage.folder)
-    return _train(config, stage, checkpoint, callbacks)
+        elif is_rank_0 and checkpoint:
+            prepare_resume(stage.folder, checkpoint)
+    with memory_explained(config, stage.name), lost_peers_explained(), stop_on_sigterm() as stop:
+        if config.training.auto_find_batch_size:
+            config = fit_batch(config, stage.name, lambda n_windows: _try_part(config, stage, n_windows))
+        return _train(config, stage, checkpoint, stop, callbacks)
 
 
-def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Sequence[TrainerCallback]) -> StageRecord:
-    start_record = StageRecord.read(stage.folder) or stage.record
+def _train(
+    config: Config, stage: Stage, checkpoint: Path | None, stop: StopRequest, callbacks: Sequence[TrainerCallback]
+) -> StageRecord:
     if PartialState().is_main_process:
         for folder in (config.model_paths.base_save_path, stage.folder):
             write_text(folder / "config.yaml", dump_config(config))
-    best_model = BestModelCallback(stage.folder, start_record)
-    first_step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    steps_an_epoch = count_windows(stage.train, config.data) // _global_batch(config)
-    # At the end of an epoch a checkpoint may have been written before the validation that belongs there.
-    evaluate_first = first_step % steps_an_epoch == 0
-    trainer = KronosTrainer(
-        prepare_batch=stage.prepare_batch,
-        data_config=config.data,
-        model=stage.model,
-        args=build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first),
-        train_dataset=stage.train,
-        eval_dataset=stage.val,
-        data_collator=keep_batch,
-        callbacks=[ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model, *callbacks],
+    best_model = BestModelCallback(
+        stage.folder, StageRecord.read(stage.folder) or stage.record, config.training.early_stopping_patience
     )
-    trainer.remove_callback(PrinterCallback)
+    progress = ProgressCallback(stage.name, stage.folder / "metrics.jsonl")
+    trainer = build_trainer(
+        config,
+        stage,
+        stage.folder / "checkpoints",
+        [progress, best_model, *callbacks],
+        evaluate_first=_validation_is_due(config, stage, checkpoint),
+        stop=stop,
+    )
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    record = best_model.record.model_copy(update={"finished": True})
+    if checkpoint and step_of(checkpoint) == _count_steps(config, stage):
+        trainer.finish(checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    stop.close()
+    record = best_model.record.model_copy(update={"finished": True, "steps": trainer.state.global_step})
     with rank_0_first() as is_rank_0:
         if is_rank_0:
             record.write(stage.folder)
@@ -150,6 +173,84 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
     del trainer
     gc.collect()
     return record
+
+
+def build_trainer(
+    config: Config,
+    stage: Stage,
+    output_dir: Path,
+    callbacks: Sequence[TrainerCallback],
+    evaluate_first: bool = False,
+    stop: StopRequest | None = None,
+) -> KronosTrainer:
+    """Build the Trainer of a stage; output_dir is for its checkpoints."""
+    arguments = build_arguments(config, stage.name, output_dir, evaluate_first)
+    rate_key = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}[stage.name]
+    health = HealthCheck(
+        stage=stage.name,
+        rate_key=f"training.{rate_key}",
+        usual_rate=TrainingConfig.model_fields[rate_key].default,
+        fp16=arguments.fp16,
+        describe=lambda rows: describe_windows(stage.candles, rows),
+    )
+    trainer = KronosTrainer(
+        prepare_batch=stage.prepare_batch,
+        data_config=config.data,
+        health=health,
+        stop=stop or StopRequest(),
+        save_total_limit=config.training.save_total_limit,
+        model=stage.model,
+        args=arguments,
+        train_dataset=stage.train,
+        eval_dataset=stage.val,
+        data_collator=keep_batch,
+        callbacks=list(callbacks),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _validation_is_due(config: Config, stage: Stage, checkpoint: Path | None) -> bool:
+    """Whether validation comes first: of the untouched model, or where an interruption came between step and validation."""
+    if checkpoint is None:
+        return True
+    step = step_of(checkpoint)
+    every = config.training.eval_steps or _steps_an_epoch(config, stage)
+    return (step % every == 0 or step == _count_steps(config, stage)) and not was_validated(checkpoint)
+
+
+def _steps_an_epoch(config: Config, stage: Stage) -> int:
+    return count_windows(stage.train, config.data) // _global_batch(config)
+
+
+def _count_steps(config: Config, stage: Stage) -> int:
+    """Return how many steps the stage takes in all."""
+    training = config.training
+    epochs = training.tokenizer_epochs if stage.name == "tokenizer" else training.basemodel_epochs
+    return training.max_steps or epochs * _steps_an_epoch(config, stage)
+
+
+def _try_part(config: Config, stage: Stage, n_windows: int) -> None:
+    """Compute forward and backward of some windows, beside as much memory as the optimizer will need."""
+    device = PartialState().device
+    model = stage.model.to(device).train()
+    batch = {
+        key: value.to(device) if torch.is_tensor(value) else value
+        for key, value in stage.train.__getitems__(range(n_windows)).items()
+    }
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    precision = choose_precision(config)
+    try:
+        moments = [torch.empty_like(parameter) for parameter in trained for _ in range(2)]
+        with torch.random.fork_rng(), torch.autocast(device.type, HALVES[precision], enabled=precision != "fp32"):
+            if isinstance(model, KronosTokenizer):
+                batch["whole"] = model.measure_batch(
+                    batch["candles"]
+                ).detach()  # so that no process waits for one that fails
+            model(**stage.prepare_batch(batch, 0)).loss.backward()
+        del moments
+    finally:
+        model.zero_grad(set_to_none=True)
 
 
 def _global_batch(config: Config) -> int:
@@ -170,71 +271,6 @@ def _check_batch_fits(config: Config, stage: Stage) -> None:
             f"set training.batch_size to at most {max(n_windows // ranks, 1)}, or give more candles or a smaller "
             "data.train_stride."
         )
-
-
-def _skip(stage: Stage, found: StageRecord) -> StageRecord:
-    logger.info("%s  finished before, skipped: %s", stage.name, stage.best_model)
-    if differences := describe_differences(found.settings, stage.record.settings):
-        logger.warning(
-            "%s  it was trained with other settings (%s); run without --skip-existing to train anew",
-            stage.name,
-            differences,
-        )
-    return found
-
-
-def _resume_point(stage: Stage, found: StageRecord) -> Path | None:
-    """Return the checkpoint to go on from; None where the run was interrupted before its first."""
-    checkpoint = newest_checkpoint(stage.folder / "checkpoints")
-    if checkpoint is None:
-        logger.info("%s  interrupted before its first checkpoint, starts again", stage.name)
-        return None
-    differences = describe_differences(
-        found.settings | {"tokenizer": found.tokenizer_hash},
-        stage.record.settings | {"tokenizer": stage.record.tokenizer_hash},
-    )
-    if differences:
-        raise ConfigError(
-            f"{stage.folder}: the interrupted {stage.name} stage was started with other settings ({differences}). Restore "
-            "them to go on with it, or run without --skip-existing to start anew (what is there is set aside)."
-        )
-    logger.info("%s  interrupted before, goes on from %s", stage.name, checkpoint)
-    return checkpoint
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint-N folder; trainer_state.json is what is written last."""
-    by_step = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in by_step if _is_whole(path)), None)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _set_aside(folder: Path) -> None:
-    """Make room for a new stage without losing what may be there."""
-    if not folder.exists():
-        return
-    found = StageRecord.read(folder)
-    checkpoints = folder / "checkpoints"
-    untrained = found and not found.finished and not found.best_step and newest_checkpoint(checkpoints) is None
-    if untrained or not any(folder.iterdir()):
-        shutil.rmtree(folder)
-        return
-    if found and found.finished:
-        shutil.rmtree(checkpoints, ignore_errors=True)  # large, and nothing will be resumed from them
-    aside = folder.with_name(f"{folder.name}.previous")
-    for n in itertools.count(2):
-        if not aside.exists():
-            break
-        aside = folder.with_name(f"{folder.name}.previous-{n}")
-    folder.rename(aside)
-    logger.info("an earlier %s was there; it is now %s", folder.name, aside)
 
 
 @contextmanager

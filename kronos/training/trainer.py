@@ -1,24 +1,35 @@
 """`transformers.Trainer`, with the few methods overridden that stand in the way."""
 
+import json
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer
+from transformers import Trainer, TrainerState
 from transformers.trainer_utils import EvalLoopOutput
 
+from kronos.candles import Array
 from kronos.config.data import DataConfig
 from kronos.data import WindowDataset
-from kronos.errors import KronosError
+from kronos.errors import KronosError, Terminated
+from kronos.files import write_json
+from kronos.model import KronosTokenizer
+from kronos.training.checkpoints import remove_checkpoints, seal, writing
+from kronos.training.health import HealthCheck
 from kronos.training.sampler import WindowSampler
+from kronos.training.signals import StopRequest
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]  # tensors; the rows at which the windows begin, "window", an array that stays on the CPU
 # From a batch of windows to the model's inputs; the step is None in validation.
 PrepareBatch = Callable[[Batch, int | None], Batch]
+
+PROGRESS_NAME = "progress.json"
 
 
 class KronosTrainer(Trainer):
@@ -27,14 +38,103 @@ class KronosTrainer(Trainer):
     model: nn.Module
     train_dataset: WindowDataset
 
-    def __init__(self, *, prepare_batch: PrepareBatch, data_config: DataConfig, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        prepare_batch: PrepareBatch,
+        data_config: DataConfig,
+        health: HealthCheck,
+        stop: StopRequest,
+        save_total_limit: int,
+        **kwargs: Any,
+    ) -> None:
         self._prepare_batch = prepare_batch
         self.data_config = data_config
+        self._health = health
+        self._stop = stop
+        self._save_total_limit = save_total_limit
         super().__init__(**kwargs)
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:
         batch = super()._prepare_inputs(inputs)
         return self._prepare_batch(batch, self.state.global_step if self.model.training else None)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], Tensor | int | None]:
+        """Where a batch is computed in parts, give each part what the model needs to know of the whole."""
+        parts, n_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if len(parts) > 1 and isinstance(self.model, KronosTokenizer):
+            whole = self._measure_whole(self.model, parts)
+            parts = [part | {"whole": whole} for part in parts]
+        return parts, n_items
+
+    def _measure_whole(self, model: KronosTokenizer, parts: list[Batch]) -> Tensor:
+        with torch.no_grad(), torch.random.fork_rng(), self.accelerator.autocast():
+            measured = [
+                model.measure_batch(super(KronosTrainer, self)._prepare_inputs(part)["candles"]) for part in parts
+            ]
+        whole = torch.stack(measured).mean(0)
+        return self.accelerator.reduce(whole, reduction="mean")  # type: ignore[no-any-return]
+
+    def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
+        windows: Array = inputs["window"]
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self._health.add_loss(loss, windows)
+        return loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm: Tensor = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        self._health.end_step(self.state.global_step + 1, self._get_learning_rate(), norm)
+        if norm.device.type == "cpu":  # nothing to wait for: stop before the weights are spoiled
+            self._health.check()
+        return norm
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        control = self.control
+        if control.should_log or control.should_save or control.should_evaluate:
+            self._health.check()  # before anything is saved
+        stop = self._stop.agreed()
+        if stop:
+            control.should_evaluate, control.should_save = False, True
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+        if stop and self.state.global_step:
+            raise Terminated(f"stopped by SIGTERM at step {self.state.global_step}")
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save a checkpoint that either counts as whole or is not there; then remove the oldest."""
+        folder = Path(self.args.output_dir or "") / f"checkpoint-{self.state.global_step}"
+        try:
+            with writing(folder):
+                super()._save_checkpoint(model, trial)
+                loss = self.accelerator.gather(self._tr_loss.reshape(1)).mean().item()
+                if self.args.should_save:
+                    write_json(folder / PROGRESS_NAME, {"loss": loss, "last_logged": self._globalstep_last_logged})
+        except KronosError:
+            shutil.rmtree(folder, ignore_errors=True)  # it would only take room
+            raise
+        self.accelerator.wait_for_everyone()  # each rank has written its random state
+        if self.args.should_save:
+            seal(folder)
+            remove_checkpoints(folder.parent, self._save_total_limit)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Also take up the loss summed since the last log line, so that the next one is as if nothing had happened."""
+        super()._load_rng_state(checkpoint)
+        if checkpoint is None:
+            return
+        progress = json.loads((Path(checkpoint) / PROGRESS_NAME).read_text(encoding="utf-8"))
+        self._tr_loss += progress["loss"]
+        self._globalstep_last_logged = progress["last_logged"]
+
+    def finish(self, checkpoint: Path) -> None:
+        """End a training that was interrupted after its last step: its validation, where that is still due."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        self._initial_global_step = self.state.global_step
+        self._move_model_to_device(self.model, self.args.device)
+        if self.args.eval_on_start:
+            self.evaluate()
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
@@ -66,6 +166,10 @@ class KronosTrainer(Trainer):
                 window_loss = self.model(**self._prepare_inputs(batch)).window_loss
                 losses.append(self.accelerator.gather_for_metrics(window_loss).cpu())
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+                if self._stop.agreed():
+                    if self.state.global_step > self._initial_global_step:  # otherwise it is there already
+                        self._save_checkpoint(self.model, None)
+                    raise Terminated(f"stopped by SIGTERM in the validation at step {self.state.global_step}")
         loss = torch.cat(losses).double().mean().item()
         if not math.isfinite(loss):
             raise KronosError(
