@@ -10,7 +10,7 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
-from kronos.errors import KronosError
+from kronos.errors import KronosError, Terminated
 
 _LOST = re.compile(
     r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|[Tt]imed out|aborted|socket", re.IGNORECASE
@@ -25,21 +25,21 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self._signalled = False
+        self.signalled = False
         self._group = dist.new_group(backend="gloo") if _is_distributed() else None
         self._votes: torch.Tensor | None = None
         self._work: dist.Work | None = None
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
         """Note a signal; a signal handler."""
-        self._signalled = True
+        self.signalled = True
 
     def agreed(self) -> bool:
         """Whether all ranks stop now; to be called as often on each."""
         if self._group is None:
-            return self._signalled
+            return self.signalled
         stop = self._read_votes()
-        self._votes = torch.tensor(float(self._signalled))
+        self._votes = torch.tensor(float(self.signalled))
         self._work = dist.all_reduce(self._votes, group=self._group, async_op=True)
         return stop
 
@@ -80,7 +80,11 @@ def lost_peers_explained() -> Iterator[None]:
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[StopRequest]:
-    """Let SIGTERM ask for a stop while the body runs."""
+    """Let SIGTERM ask for a stop while the body runs.
+
+    Raises:
+        Terminated: it came too late for the body.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only
         yield request
@@ -90,3 +94,5 @@ def stop_on_sigterm() -> Iterator[StopRequest]:
         yield request
     finally:
         signal.signal(signal.SIGTERM, before)
+    if request.signalled:
+        raise Terminated("stopped by SIGTERM")

@@ -1,0 +1,154 @@
+"""Runs that are interrupted, in processes of their own: signals, a full disk, other numbers of processes."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.training.runs import equal, read_figures, weights
+from tests.training.test_checkpoints import small_disk  # noqa: F401
+from tests.training.test_distributed import ENVIRONMENT, TORCHRUN, launch
+
+TRAIN = [sys.executable, ROOT / "train_sequential.py"]
+ONLY_BASE = "experiment.train_tokenizer=false"
+LONG = ["report.n_origins=0", "training.basemodel_epochs=60", "training.save_steps=20", ONLY_BASE]  # 180 steps
+
+
+def start(*command: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+
+
+def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> None:
+    """Wait until a running training has logged a step."""
+    deadline = time.monotonic() + 200
+    while not any(f'"step": {step}, ' in line for line in read_lines(folder / "metrics.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def read_lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def last_step(folder: Path) -> int:
+    return max(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoints/checkpoint-*"))
+
+
+def test_sigterm_leaves_a_checkpoint_at_its_step(tiny_config: Path, tmp_path: Path) -> None:
+    arguments = ["--config", tiny_config, *LONG]
+    whole = launch(*TRAIN, *arguments, f"model_paths.base_path={tmp_path}/whole")
+    assert whole.returncode == 0, whole.stderr
+    stopped = [*arguments, f"model_paths.base_path={tmp_path}/stopped", "--skip-existing"]
+    folder = tmp_path / "stopped/tiny/basemodel"
+    process = start(*TRAIN, *stopped)
+    wait_for_step(process, folder, 27)
+    process.send_signal(signal.SIGTERM)
+    started = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143 and time.monotonic() - started < 30
+    step = last_step(folder)
+    assert re.search(rf"stopped by SIGTERM .*at step {step}; the same command with --skip-existing", said), said
+    assert "Traceback" not in said
+    assert step >= 27 and not json.loads((folder / "stage.json").read_text())["finished"]
+    again = launch(*TRAIN, *stopped)
+    assert again.returncode == 0 and f"goes on from {folder}/checkpoints/checkpoint-{step}" in again.stderr
+    assert equal(weights(folder), weights(tmp_path / "whole/tiny/basemodel"))
+    assert read_figures(folder) == read_figures(tmp_path / "whole/tiny/basemodel")
+
+
+def test_sigterm_outside_the_training(tiny_config: Path) -> None:
+    process = start(*TRAIN, "--config", tiny_config, "report.n_paths=3000", "report.n_origins=20")
+    assert process.stderr
+    while "basemodel  done" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143 and "stopped by SIGTERM" in said and "Traceback" not in said
+
+
+def test_sigterm_to_one_of_two_ranks_stops_both_at_the_same_step(tiny_config: Path, tmp_path: Path) -> None:
+    process = start(*TORCHRUN, ROOT / "train_sequential.py", "--config", tiny_config, *LONG, "training.batch_size=8")
+    folder = tmp_path / "runs/tiny/basemodel"
+    wait_for_step(process, folder, 5)
+    ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
+    os.kill(int(ranks[-1]), signal.SIGTERM)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode and said.count("stopped by SIGTERM at step") == 1
+    files = {path.name for path in (folder / f"checkpoints/checkpoint-{last_step(folder)}").iterdir()}
+    assert {"rng_state_0.pth", "rng_state_1.pth", "complete.json"} <= files
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_another_number_of_processes(tiny_config: Path, tmp_path: Path, before: int, after: int) -> None:
+    """The same windows at the same steps; not bit for bit, which is said."""
+    launchers = {1: TRAIN, 2: [*TORCHRUN, ROOT / "train_sequential.py"]}
+    sizes = {1: "training.batch_size=16", 2: "training.batch_size=8"}
+    arguments = ["--config", tiny_config, *LONG, "training.basemodel_epochs=8", "training.predictor_learning_rate=1e-4"]
+    whole = launch(*launchers[before], *arguments, sizes[before], f"model_paths.base_path={tmp_path}/whole")
+    assert whole.returncode == 0, whole.stderr
+    folder = tmp_path / "runs/tiny/basemodel"
+    process = start(*launchers[before], *arguments, sizes[before])
+    wait_for_step(process, folder, 8)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=100)
+    again = launch(
+        *launchers[after], *arguments, sizes[before], "--skip-existing"
+    )  # batch_size as it was, for the other
+    assert again.returncode == 0, again.stderr
+    assert f"was started on {before} process" in again.stderr and "not bit for bit" in again.stderr
+    first, second = weights(tmp_path / "whole/tiny/basemodel"), weights(folder)
+    for key in first:
+        assert (first[key] - second[key]).norm() <= 1e-3 * first[key].norm() + 1e-4, key
+    steps = [[figures[0] for figures in read_figures(path)] for path in (tmp_path / "whole/tiny/basemodel", folder)]
+    assert steps[0] == steps[1]
+
+
+def test_a_full_disk_loses_nothing(tiny_config: Path, tmp_path: Path, small_disk: Path) -> None:  # noqa: F811
+    arguments = ["--config", tiny_config, *LONG, "training.save_total_limit=100"]
+    run_dir = small_disk / "tiny" / "basemodel"
+    subprocess.run(["mount", "-o", "remount,size=6m", small_disk], check=True)
+    full = launch(*TRAIN, *arguments, f"model_paths.base_path={small_disk}")
+    assert full.returncode == 1 and "cannot be written" in full.stderr, full.stderr
+    assert "Traceback" not in full.stderr and "--skip-existing goes on from the last checkpoint" in full.stderr
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    again = launch(*TRAIN, *arguments, f"model_paths.base_path={small_disk}", "--skip-existing")
+    assert again.returncode == 0 and "goes on from" in again.stderr, again.stderr
+    whole = launch(*TRAIN, *arguments, f"model_paths.base_path={tmp_path}/whole")
+    assert whole.returncode == 0
+    assert equal(weights(run_dir), weights(tmp_path / "whole/tiny/basemodel"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_kill_9_again_and_again(tiny_config: Path, tmp_path: Path, seed: int) -> None:
+    """Killed at random moments of either stage until it ends: the same weights."""
+    arguments = ["--config", tiny_config, "report.n_origins=0", "training.epochs=30", "training.save_steps=7"]
+    arguments += ["training.tokenizer_epochs=20", "training.basemodel_epochs=30"]
+    assert launch(*TRAIN, *arguments, f"model_paths.base_path={tmp_path}/whole").returncode == 0
+    generator = random.Random(seed)
+    n_killed = 0
+    while True:
+        process = start(*TRAIN, *arguments, "--skip-existing")
+        try:
+            process.communicate(timeout=generator.uniform(5, 14))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            n_killed += 1
+            assert n_killed < 60
+            continue
+        assert process.returncode == 0
+        break
+    assert n_killed
+    for stage in ("tokenizer", "basemodel"):
+        assert equal(weights(tmp_path / "runs/tiny" / stage), weights(tmp_path / "whole/tiny" / stage))
