@@ -1,0 +1,145 @@
+"""How long a stage goes on: max_steps, eval_steps, early stopping, schedulers; and the same after an interruption."""
+
+from pathlib import Path
+
+import pytest
+from accelerate import PartialState
+from safetensors.torch import load_file
+
+from kronos.errors import CheckpointError
+from kronos.forecast import KronosPredictor
+from kronos.model import Kronos, KronosTokenizer
+from kronos.training.checkpoints import list_checkpoints
+from kronos.training.trainer import KronosTrainer
+from tests.conftest import GOLDEN
+from tests.training.runs import Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
+
+BASE = ["basemodel"]
+
+
+@pytest.fixture(autouse=True)
+def on_cpu() -> None:
+    PartialState(cpu=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "runs/tiny/basemodel"
+
+
+def validated(folder: Path) -> list[int]:
+    return [line["step"] for line in read_metrics(folder) if "val_loss" in line]
+
+
+def test_eval_steps_and_max_steps(tiny_config: Path, folder: Path) -> None:
+    record = run(tiny_config, "training.max_steps=7", "training.eval_steps=3", stages=BASE).records["basemodel"]
+    assert record.steps == 7 and record.finished
+    assert validated(folder) == [0, 3, 6, 7]  # the last state is a candidate too
+    assert record.best_step in (0, 3, 6, 7)
+
+
+def test_max_steps_in_the_middle_of_an_epoch(tiny_config: Path, folder: Path) -> None:
+    assert run(tiny_config, "training.max_steps=4", stages=BASE).records["basemodel"].steps == 4
+    assert validated(folder) == [0, 3, 4]
+
+
+def test_early_stopping(tiny_config: Path, folder: Path) -> None:
+    """A rate that destroys: the untouched model is the best, and the stage ends after two validations more."""
+    overrides = [
+        "training.early_stopping_patience=2",
+        "training.basemodel_epochs=50",
+        "training.predictor_learning_rate=3",
+    ]
+    record = run(tiny_config, *overrides, stages=BASE).records["basemodel"]
+    losses = [line["val_loss"] for line in read_metrics(folder) if "val_loss" in line]
+    best = losses.index(min(losses))
+    assert len(losses) == best + 3 and record.steps == 3 * (len(losses) - 1) < 150 and record.finished
+
+
+@pytest.mark.parametrize("killed_at", [4, 8, 11])
+def test_interrupted_equals_uninterrupted(
+    tiny_config: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    overrides = [
+        "training.eval_steps=2",
+        "training.save_steps=2",
+        "training.max_steps=12",
+        "training.lr_scheduler=cosine_with_restarts",
+    ]
+    overrides += [
+        "training.lr_scheduler_kwargs={num_cycles: 2}",
+        "training.early_stopping_patience=3",
+        "training.warmup_ratio=0.2",
+    ]
+    overrides += ["training.accumulation_steps=2"]
+    run(tiny_config, *overrides, stages=BASE)
+    whole = folder.rename(tmp_path / "whole")
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        interrupt_at(patched, killed_at)
+        run(tiny_config, *overrides, stages=BASE)
+    run(tiny_config, *overrides, stages=BASE, skip_existing=True)
+    assert equal(weights(folder), weights(whole)) and read_figures(folder) == read_figures(whole)
+    last = list_checkpoints(whole / "checkpoints")[0].name
+    first, second = (load_file(path / "checkpoints" / last / "model.safetensors") for path in (whole, folder))
+    assert equal(first, second)
+
+
+@pytest.mark.parametrize("validated_before", [False, True])
+def test_killed_after_the_last_checkpoint(
+    tiny_config: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validated_before: bool
+) -> None:
+    """No step is taken beyond the last, and no validation is left out or done twice."""
+    overrides = ["training.max_steps=4", *(["training.save_steps=4"] if not validated_before else [])]
+    run(tiny_config, *overrides, stages=BASE)
+    whole = folder.rename(tmp_path / "whole")
+    save = KronosTrainer._save_checkpoint
+
+    def save_and_die(self, model, trial) -> None:
+        save(self, model, trial)
+        if self.state.global_step == 4:
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(KronosTrainer, "_save_checkpoint", save_and_die)
+        run(tiny_config, *overrides, stages=BASE)
+    record = run(tiny_config, *overrides, stages=BASE, skip_existing=True).records["basemodel"]
+    assert record.finished and record.steps == 4
+    assert equal(weights(folder), weights(whole)) and read_figures(folder) == read_figures(whole)
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "basemodel"])
+def test_parts_give_the_result_of_the_whole(tiny_config: Path, tmp_path: Path, stage: str) -> None:
+    """Also the tokenizer's, whose codebook entropy is over the whole batch."""
+    rate = "training.tokenizer_learning_rate=1e-3"
+    figures = []
+    for n_parts in (1, 4):
+        run(
+            tiny_config,
+            f"training.accumulation_steps={n_parts}",
+            rate,
+            f"model_paths.base_path={tmp_path}/{n_parts}",
+            stages=[stage],
+        )
+        metrics = read_metrics(tmp_path / f"{n_parts}/tiny/{stage}")
+        figures.append([line[key] for line in metrics for key in ("loss", "grad_norm", "val_loss") if key in line])
+    assert figures[0] == pytest.approx(figures[1], rel=2e-4)
+
+
+def test_checkpoints_kept(tiny_config: Path, folder: Path) -> None:
+    run(tiny_config, "training.save_steps=1", "training.save_total_limit=3", stages=BASE)
+    assert [path.name for path in list_checkpoints(folder / "checkpoints")] == [
+        "checkpoint-6",
+        "checkpoint-5",
+        "checkpoint-4",
+    ]
+
+
+def test_a_base_model_names_its_tokenizer_wherever_it_goes(tiny_config: Path, folder: Path, tmp_path: Path) -> None:
+    run(tiny_config)
+    (folder / "best_model").rename(tmp_path / "moved")
+    model = Kronos.from_pretrained(tmp_path / "moved")
+    KronosPredictor(model, KronosTokenizer.from_pretrained(folder.parent / "tokenizer/best_model"), max_context=24)
+    with pytest.raises(CheckpointError, match="trained with another tokenizer than the one given"):
+        KronosPredictor(model, KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), max_context=24)
+    model.save_pretrained(tmp_path / "saved")
+    assert Kronos.from_pretrained(tmp_path / "saved").tokenizer_hash == model.tokenizer_hash is not None
