@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
+from kronos.training.adapters import merge
 from kronos.training.record import StageRecord
 
 logger = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def save_model(model: PretrainedModel, folder: Path) -> None:
     The files are written under temporary names and renamed; config.json does not change within a stage.
     """
     staging = folder.with_name(f".{folder.name}.new")
-    model.save_pretrained(staging)
+    merge(model).save_pretrained(staging)
     readable = (staging / "config.json").stat().st_mode  # safetensors would let only the owner read
     for file in sorted(staging.iterdir()):
         file.chmod(readable)
