@@ -156,7 +156,7 @@ def _say_unknown_part(part: str, key: str, names: Iterable[str]) -> str:
 
 
 def _prefixes(name: str) -> list[str]:
-    """ "a.b.c" gives "a", "a.b", "a.b.c"."""
+    """Split a.b.c into a, a.b and a.b.c."""
     words = name.split(".")
     return [".".join(words[: n + 1]) for n in range(len(words))]
 
