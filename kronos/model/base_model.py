@@ -10,7 +10,7 @@ from transformers.utils.generic import ModelOutput
 from kronos.model.attention import Attention
 from kronos.model.cache import CacheLayout, KeyValueCache
 from kronos.model.embeddings import CalendarEmbedding, TokenEmbedding
-from kronos.model.layers import RMSNorm, TransformerBlock
+from kronos.model.layers import RMSNorm, TransformerBlock, run_blocks
 from kronos.model.linear import Linear
 from kronos.model.pretrained import PretrainedModel
 
@@ -131,9 +131,7 @@ class Kronos(PretrainedModel):
     def decode_s1(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor) -> tuple[Tensor, Tensor]:
         """Return the next coarse subtoken's logits (B, T, 2**s1_bits) and the hidden states (B, T, D)."""
         x = self._embed(s1_ids, s2_ids, stamp)
-        for block in self.transformer:
-            x = block(x)
-        hidden = self.norm(x)
+        hidden = self.norm(run_blocks(self.transformer, x, recompute=self.recomputes))
         return self.head.proj_s1(hidden), hidden
 
     def decode_s2(self, hidden: Tensor, s1_next: Tensor, rotate: bool = True) -> Tensor:
@@ -167,9 +165,7 @@ class Kronos(PretrainedModel):
         The first tokens read are the prefix, one row a series; later ones have one row a path.
         """
         x = self._embed(s1_ids, s2_ids, stamp)
-        for block, cache in zip(self.transformer, caches.blocks):
-            x = block(x, cache)
-        hidden: Tensor = self.norm(x)
+        hidden: Tensor = self.norm(run_blocks(self.transformer, x, caches.blocks))
         self.dep_layer.cross_attn.remember(hidden, caches.dep_layer, caches.rotate_s2)
         return hidden
 

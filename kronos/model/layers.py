@@ -1,8 +1,11 @@
 """The transformer block that both networks are made of."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from kronos.model.attention import Attention
 from kronos.model.cache import KeyValueCache
@@ -58,3 +61,17 @@ class TransformerBlock(nn.Module):
         normed = self.norm1(x)
         x = x + (self.self_attn(normed, normed) if cache is None else self.self_attn.remember_and_recall(normed, cache))
         return x + self.ffn(self.norm2(x))  # type: ignore[no-any-return]
+
+
+def run_blocks(
+    blocks: nn.ModuleList, x: Tensor, caches: Sequence[KeyValueCache] | None = None, recompute: bool = False
+) -> Tensor:
+    """Map x (B, T, D) through blocks, each with its cache where there are caches, to the same shape.
+
+    With recompute the backward pass computes each block's activations again, dropout included, and nothing but the blocks'
+    inputs is kept for it (arXiv 1604.06174).
+    """
+    for i, block in enumerate(blocks):
+        cache = caches[i] if caches else None
+        x = checkpoint(block, x, cache, use_reentrant=False) if recompute else block(x, cache)
+    return x

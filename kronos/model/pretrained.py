@@ -45,6 +45,17 @@ class PretrainedModel(
 
     tokenizer_hash: str | None = None
 
+    gradient_checkpointing = False
+
+    def gradient_checkpointing_enable(self) -> None:
+        """In training, compute each block's activations twice instead of keeping them: the same gradients, less memory."""
+        self.gradient_checkpointing = True
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether a forward pass now is one whose activations are to be computed again."""
+        return self.gradient_checkpointing and self.training and torch.is_grad_enabled()
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
         """Load a model from a local folder or a hub name.

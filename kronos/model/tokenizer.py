@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
 from kronos.model.cache import CacheLayout, KeyValueCache
-from kronos.model.layers import TransformerBlock
+from kronos.model.layers import TransformerBlock, run_blocks
 from kronos.model.pretrained import PretrainedModel
 from kronos.model.quantizer import BinarySphericalQuantizer, bits_to_indices, indices_to_bits
 
@@ -122,12 +122,9 @@ class KronosTokenizer(PretrainedModel):
         return [KeyValueCache(layout, self.head.weight.device) for _ in self.decoder]
 
     def _embed(self, candles: Tensor) -> Tensor:
-        x = self.embed(candles)
-        for block in self.encoder:
-            x = block(x)
+        x = run_blocks(self.encoder, self.embed(candles), recompute=self.recomputes)
         return self.quant_embed(x)  # type: ignore[no-any-return]  # (B, T, Q)
 
     def _reconstruct(self, x: Tensor, caches: list[KeyValueCache] | None = None) -> Tensor:
-        for i, block in enumerate(self.decoder):
-            x = block(x, caches[i] if caches else None)
+        x = run_blocks(self.decoder, x, caches, recompute=self.recomputes)
         return self.head(x)  # type: ignore[no-any-return]  # (B, T, F)

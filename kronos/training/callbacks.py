@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
+from kronos.training.adapters import merge
 from kronos.training.checkpoints import writing
 from kronos.training.record import StageRecord
 
@@ -179,10 +180,11 @@ def save_model(model: PretrainedModel, folder: Path, tokenizer_hash: str | None 
         tokenizer_hash: of the tokenizer that a base model was trained with; saved in the weights' metadata.
     """
     staging = folder.with_name(f".{folder.name}.new")
-    model.tokenizer_hash = tokenizer_hash
+    plain = merge(model)
+    plain.tokenizer_hash = tokenizer_hash
     try:
         with writing(folder):
-            model.save_pretrained(staging)
+            plain.save_pretrained(staging)
             readable = (staging / "config.json").stat().st_mode  # safetensors would let only the owner read
             for file in sorted(staging.iterdir()):
                 file.chmod(readable)

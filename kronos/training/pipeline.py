@@ -20,6 +20,7 @@ from kronos.errors import ConfigError
 from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
+from kronos.training.adapters import adapt_model
 from kronos.training.arguments import StageName
 from kronos.training.record import StageRecord, collect_settings
 from kronos.training.saved_run import find_tokenizer
@@ -127,13 +128,15 @@ def _warn_of_a_stale_base_model(config: Config, tokenizer: KronosTokenizer) -> N
 def _build_tokenizer(config: Config) -> KronosTokenizer:
     source = config.model_paths.pretrained_tokenizer
     preset = PRESETS[source].tokenizer if source in PRESETS else None
-    return _build(KronosTokenizer, source, preset, config.experiment.pre_trained_tokenizer, config.training.seed)
+    model = _build(KronosTokenizer, source, preset, config.experiment.pre_trained_tokenizer, config.training.seed)
+    return adapt_model(model, "tokenizer", config.training)
 
 
 def _build_base_model(config: Config) -> Kronos:
     source = config.model_paths.pretrained_predictor
     preset = PRESETS[source].base_model if source in PRESETS else None
-    return _build(Kronos, source, preset, config.experiment.pre_trained_predictor, config.training.seed)
+    model = _build(Kronos, source, preset, config.experiment.pre_trained_predictor, config.training.seed)
+    return adapt_model(model, "basemodel", config.training)
 
 
 def _build(

@@ -68,6 +68,7 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
             "save_total_limit",
             "auto_find_batch_size",
             "token_cache",
+            "gradient_checkpointing",
             "lora" if stage == "tokenizer" else "",
             f"freeze_{'basemodel' if stage == 'tokenizer' else 'tokenizer'}",
             "num_workers",

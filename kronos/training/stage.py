@@ -24,6 +24,7 @@ from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
+from kronos.training.adapters import count_parameters
 from kronos.training.arguments import StageName, build_arguments, choose_precision
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.checkpoints import step_of
@@ -285,12 +286,11 @@ def rank_0_first() -> Iterator[bool]:
 
 def _announce(stage: Stage, trainer: KronosTrainer) -> None:
     n_processes = trainer.args.world_size
-    n_parameters = sum(parameter.numel() for parameter in stage.model.parameters())
     logger.info(
-        "%s  %s parameters, %s train windows an epoch, %s validation windows, %d process%s on %s",
+        "%s  %s, %s train windows an epoch, %s validation windows, %d process%s on %s",
         *(
             stage.name,
-            f"{n_parameters:,}",
+            count_parameters(stage.model),
             f"{count_windows(stage.train, trainer.data_config):,}",
             f"{len(stage.val):,}",
         ),
