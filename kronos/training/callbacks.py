@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
+from kronos.training.criterion import BY_LOSS, LOSS_NAME, Criterion
 from kronos.training.record import StageRecord
 
 logger = logging.getLogger(__name__)
@@ -29,9 +30,10 @@ def measure_memory_mb(device: torch.device) -> float:
 class ProgressCallback(TrainerCallback):
     """A progress bar, a line every log_interval steps, and the same figures in metrics.jsonl; on rank 0 only."""
 
-    def __init__(self, stage: str, metrics_path: Path) -> None:
+    def __init__(self, stage: str, metrics_path: Path, criterion: Criterion = BY_LOSS) -> None:
         self._stage = stage
         self._metrics_path = metrics_path
+        self._criterion = criterion
         self._bar: tqdm[Any] | None = None
         self._validation_bar: tqdm[Any] | None = None
 
@@ -107,13 +109,16 @@ class ProgressCallback(TrainerCallback):
         if self._validation_bar is not None:
             self._validation_bar.close()
             self._validation_bar = None
-        loss: float = kwargs["metrics"]["eval_loss"]
+        names = dict.fromkeys([LOSS_NAME, self._criterion.name])
+        figures: dict[str, float] = {name: kwargs["metrics"][f"eval_{name}"] for name in names}
         note = "  (the untouched model)" if state.global_step == 0 else ""
         logger.info(
-            "%s  step %d/%d  validation loss %.5f%s",
-            *(self._stage, state.global_step, state.max_steps, loss, note),
+            "%s  step %d/%d  validation %s%s",
+            *(self._stage, state.global_step, state.max_steps),
+            *("  ".join(f"{name} {figure:.5f}" for name, figure in figures.items()), note),
         )
-        self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0, "val_loss": loss})
+        val_figures = {f"val_{name}": figure for name, figure in figures.items()}
+        self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0}, val_figures)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -128,11 +133,17 @@ class ProgressCallback(TrainerCallback):
 
 
 class BestModelCallback(TrainerCallback):
-    """Keeps the model with the lowest validation loss in best_model/, the untouched one being the first candidate."""
+    """Keeps the model that is best by a criterion in best_model/, the untouched one being the first candidate.
 
-    def __init__(self, folder: Path, record: StageRecord) -> None:
+    improved_at_last_validation: whether that found the best model so far; a second validation of it, after resuming,
+        counts as the first.
+    """
+
+    def __init__(self, folder: Path, record: StageRecord, criterion: Criterion = BY_LOSS) -> None:
         self._folder = folder
+        self._criterion = criterion
         self.record = record
+        self.improved_at_last_validation = False
 
     def on_evaluate(
         self,
@@ -141,12 +152,17 @@ class BestModelCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        step, loss = state.global_step, kwargs["metrics"]["eval_loss"]
-        if self.record.best_loss is not None and loss >= self.record.best_loss:
+        step, figure = state.global_step, kwargs["metrics"][f"eval_{self._criterion.name}"]
+        is_better = self._criterion.is_better(figure, self.record.best_figure)
+        self.improved_at_last_validation = is_better or step == self.record.best_step
+        if not is_better:
             return
-        changes: dict[str, Any] = {"best_step": step, "best_loss": loss, "steps": state.max_steps}
-        if step == 0:
-            changes["start_loss"] = loss
+        figures = {"loss": kwargs["metrics"]["eval_loss"]}
+        if self._criterion.name != LOSS_NAME:
+            figures["score"] = figure
+        changes: dict[str, Any] = {"best_step": step, "steps": state.max_steps}
+        for point in ("start", "best") if step == 0 else ("best",):
+            changes |= {f"{point}_{name}": value for name, value in figures.items()}
         self.record = self.record.model_copy(update=changes)
         if state.is_world_process_zero:
             save_model(kwargs["model"], self._folder / "best_model")

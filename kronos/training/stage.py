@@ -27,6 +27,7 @@ from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
 from kronos.training.arguments import StageName, build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
+from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.record import StageRecord, describe_differences
 from kronos.training.sampler import count_windows
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
@@ -45,6 +46,7 @@ class Stage:
     train: WindowDataset
     val: WindowDataset
     record: StageRecord
+    criterion: Criterion = BY_LOSS
 
     @property
     def best_model(self) -> Path:
@@ -123,7 +125,7 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
     if PartialState().is_main_process:
         for folder in (config.model_paths.base_save_path, stage.folder):
             write_text(folder / "config.yaml", dump_config(config))
-    best_model = BestModelCallback(stage.folder, start_record)
+    best_model = BestModelCallback(stage.folder, start_record, stage.criterion)
     first_step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     steps_an_epoch = count_windows(stage.train, config.data) // _global_batch(config)
     # At the end of an epoch a checkpoint may have been written before the validation that belongs there.
@@ -131,12 +133,17 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
     trainer = KronosTrainer(
         prepare_batch=stage.prepare_batch,
         data_config=config.data,
+        criterion=stage.criterion,
         model=stage.model,
         args=build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first),
         train_dataset=stage.train,
         eval_dataset=stage.val,
         data_collator=keep_batch,
-        callbacks=[ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model, *callbacks],
+        callbacks=[
+            ProgressCallback(stage.name, stage.folder / "metrics.jsonl", stage.criterion),
+            best_model,
+            *callbacks,
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
@@ -265,11 +272,12 @@ def _announce(stage: Stage, trainer: KronosTrainer) -> None:
 def _report_outcome(stage: Stage, record: StageRecord) -> None:
     if record.improved:
         logger.info(
-            "%s  done: validation loss %.5f at step %d, %.5f before training; saved in %s",
-            *(stage.name, record.best_loss, record.best_step, record.start_loss, stage.best_model),
+            "%s  done: %s %.5f at step %d, %.5f before training; saved in %s",
+            *(stage.name, record.figure_name, record.best_figure, record.best_step, record.start_figure),
+            stage.best_model,
         )
     else:
         logger.warning(
-            "%s  did not improve: validation was never better than before training (%.5f); %s holds the untouched model",
-            *(stage.name, record.start_loss, stage.best_model),
+            "%s  did not improve: %s was never better than before training (%.5f); %s holds the untouched model",
+            *(stage.name, record.figure_name, record.start_figure, stage.best_model),
         )

@@ -14,6 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from kronos.config.data import DataConfig
 from kronos.data import WindowDataset
 from kronos.errors import KronosError
+from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.sampler import WindowSampler
 
 Batch = dict[str, Tensor]
@@ -27,8 +28,11 @@ class KronosTrainer(Trainer):
     model: nn.Module
     train_dataset: WindowDataset
 
-    def __init__(self, *, prepare_batch: PrepareBatch, data_config: DataConfig, **kwargs: Any) -> None:
+    def __init__(
+        self, *, prepare_batch: PrepareBatch, data_config: DataConfig, criterion: Criterion = BY_LOSS, **kwargs: Any
+    ) -> None:
         self._prepare_batch = prepare_batch
+        self._criterion = criterion
         self.data_config = data_config
         super().__init__(**kwargs)
 
@@ -52,7 +56,7 @@ class KronosTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Average the validation loss over the windows, each counted once.
+        """Average the validation loss over the windows, each counted once, and rate the model where a score chooses it.
 
         The Trainer's own loop averages batch means, so that the windows with which ranks fill up their last batch
         would count twice; and it would bring every logit to the CPU.
@@ -73,4 +77,6 @@ class KronosTrainer(Trainer):
                 "damaged. Lower the learning rate; the best model so far is kept."
             )
         n_windows = sum(len(part) for part in losses)
-        return EvalLoopOutput(np.empty(0), None, {f"{metric_key_prefix}_loss": loss}, n_windows)
+        figures = {"loss": loss} | self._criterion.compute(self.model, self.state.global_step)
+        metrics = {f"{metric_key_prefix}_{name}": figure for name, figure in figures.items()}
+        return EvalLoopOutput(np.empty(0), None, metrics, n_windows)
