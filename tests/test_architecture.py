@@ -16,6 +16,7 @@ LEVELS = [
     ["config", "model"],
     ["data"],
     ["training", "forecast"],
+    ["evaluate"],
     ["report"],
     ["cli"],
     ["__main__"],

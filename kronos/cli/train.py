@@ -81,12 +81,13 @@ def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> Non
     # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
     from accelerate import PartialState
 
+    from kronos.evaluate import ValidationScore
     from kronos.report.run_report import draw_held_out_forecasts
     from kronos.training.arguments import start_process
     from kronos.training.pipeline import run_pipeline
 
     start_process(config, world_size)
-    result = run_pipeline(config, skip_existing)
+    result = run_pipeline(config, skip_existing, build_score=ValidationScore)
     PartialState().destroy_process_group()  # the other ranks are done
     if rank == 0:
         pictures = draw_held_out_forecasts(config, result) if config.experiment.train_basemodel else []
@@ -100,7 +101,7 @@ def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: 
     rows = []
     for name, record in records.items():
         folder, label = model_paths.stage_dir(name), {"tokenizer": "tokenizer", "basemodel": "base model"}[name]
-        rows.append((label, f"{folder / 'best_model'}  (validation loss {_compare(record)})"))
+        rows.append((label, f"{folder / 'best_model'}  ({record.figure_name} {_compare(record)})"))
         rows.append(("", f"{folder / 'metrics.jsonl'}"))
     if pictures:
         rows.append(("pictures", f"{pictures[0].parent}{os.sep}  ({', '.join(path.name for path in pictures)})"))
@@ -111,5 +112,5 @@ def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: 
 
 def _compare(record: StageRecord) -> str:
     if not record.improved:
-        return f"{record.start_loss:.5f}: training did not improve on it, this is the untouched model"
-    return f"{record.start_loss:.5f} before, {record.best_loss:.5f} after"
+        return f"{record.start_figure:.5f}: training did not improve on it, this is the untouched model"
+    return f"{record.start_figure:.5f} before, {record.best_figure:.5f} after"

@@ -17,6 +17,7 @@ from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.training.adapters import merge
 from kronos.training.checkpoints import writing
+from kronos.training.criterion import BY_LOSS, LOSS_NAME, Criterion
 from kronos.training.record import StageRecord
 
 logger = logging.getLogger(__name__)
@@ -32,9 +33,10 @@ def measure_memory_mb(device: torch.device) -> float:
 class ProgressCallback(TrainerCallback):
     """A progress bar, a line every log_interval steps, and the same figures in metrics.jsonl; on rank 0 only."""
 
-    def __init__(self, stage: str, metrics_path: Path) -> None:
+    def __init__(self, stage: str, metrics_path: Path, criterion: Criterion = BY_LOSS) -> None:
         self._stage = stage
         self._metrics_path = metrics_path
+        self._criterion = criterion
         self._bar: tqdm[Any] | None = None
         self._validation_bar: tqdm[Any] | None = None
 
@@ -112,13 +114,16 @@ class ProgressCallback(TrainerCallback):
         if self._validation_bar is not None:
             self._validation_bar.close()
             self._validation_bar = None
-        loss: float = kwargs["metrics"]["eval_loss"]
+        names = dict.fromkeys([LOSS_NAME, self._criterion.name])
+        figures: dict[str, float] = {name: kwargs["metrics"][f"eval_{name}"] for name in names}
         note = "  (the untouched model)" if state.global_step == 0 else ""
         logger.info(
-            "%s  step %d/%d  validation loss %.5f%s",
-            *(self._stage, state.global_step, state.max_steps, loss, note),
+            "%s  step %d/%d  validation %s%s",
+            *(self._stage, state.global_step, state.max_steps),
+            *("  ".join(f"{name} {figure:.5f}" for name, figure in figures.items()), note),
         )
-        self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0, "val_loss": loss})
+        val_figures = {f"val_{name}": figure for name, figure in figures.items()}
+        self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0}, val_figures)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -133,13 +138,21 @@ class ProgressCallback(TrainerCallback):
 
 
 class BestModelCallback(TrainerCallback):
-    """Keeps the model with the lowest validation loss in best_model/, the untouched one being the first candidate."""
+    """Keeps the model that is best by a criterion in best_model/, the untouched one being the first candidate.
 
-    def __init__(self, folder: Path, record: StageRecord, patience: int | None = None) -> None:
+    improved_at_last_validation: whether that found the best model so far; a second validation of it, after resuming,
+        counts as the first.
+    """
+
+    def __init__(
+        self, folder: Path, record: StageRecord, criterion: Criterion = BY_LOSS, patience: int | None = None
+    ) -> None:
         """Patience: validations in a row without improvement after which the stage ends."""
         self._folder = folder
+        self._criterion = criterion
         self._patience = patience
         self.record = record
+        self.improved_at_last_validation = False
 
     def on_evaluate(
         self,
@@ -148,27 +161,36 @@ class BestModelCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        step, loss = state.global_step, kwargs["metrics"]["eval_loss"]
-        if self._patience and step and _count_since_best(state) >= self._patience:
+        step, figure = state.global_step, kwargs["metrics"][f"eval_{self._criterion.name}"]
+        if self._patience and step and self._count_since_best(state) >= self._patience:
             logger.info(
                 "%s  no improvement in %d validations: ends at step %d", self.record.stage, self._patience, step
             )
             control.should_training_stop = True
-        if self.record.best_loss is not None and loss >= self.record.best_loss:
+        is_better = self._criterion.is_better(figure, self.record.best_figure)
+        self.improved_at_last_validation = is_better or step == self.record.best_step
+        if not is_better:
             return
-        changes: dict[str, Any] = {"best_step": step, "best_loss": loss, "steps": state.max_steps}
-        if step == 0:
-            changes["start_loss"] = loss
+        figures = {"loss": kwargs["metrics"]["eval_loss"]}
+        if self._criterion.name != LOSS_NAME:
+            figures["score"] = figure
+        changes: dict[str, Any] = {"best_step": step, "steps": state.max_steps}
+        for point in ("start", "best") if step == 0 else ("best",):
+            changes |= {f"{point}_{name}": value for name, value in figures.items()}
         self.record = self.record.model_copy(update=changes)
         if state.is_world_process_zero:
             save_model(kwargs["model"], self._folder / "best_model", self.record.tokenizer_hash)
             self.record.write(self._folder)
 
-
-def _count_since_best(state: TrainerState) -> int:
-    """Return how many validations came since the best; from what a checkpoint carries, so that resuming changes nothing."""
-    losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
-    return len(losses) - 1 - losses.index(min(losses))
+    def _count_since_best(self, state: TrainerState) -> int:
+        """Return how many validations came since the best; from what a checkpoint carries, so that resuming changes nothing."""
+        best, n_since = None, 0
+        for entry in state.log_history:
+            figure = entry.get(f"eval_{self._criterion.name}")
+            if figure is not None:
+                is_better = self._criterion.is_better(figure, best)
+                best, n_since = (figure, 0) if is_better else (best, n_since + 1)
+        return n_since
 
 
 def save_model(model: PretrainedModel, folder: Path, tokenizer_hash: str | None = None) -> None:

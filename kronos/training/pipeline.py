@@ -22,6 +22,7 @@ from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
 from kronos.training.adapters import adapt_model
 from kronos.training.arguments import StageName
+from kronos.training.criterion import BY_LOSS, LOSS_NAME, BuildScore, Criterion, Score, bind_score
 from kronos.training.record import StageRecord, collect_settings
 from kronos.training.saved_run import find_tokenizer
 from kronos.training.stage import Stage, TokenInputs, candle_inputs, rank_0_first, run_stage
@@ -42,13 +43,19 @@ class RunResult:
     records: dict[StageName, StageRecord]
 
 
-def run_pipeline(config: Config, skip_existing: bool, callbacks: Sequence[TrainerCallback] = ()) -> RunResult:
+def run_pipeline(
+    config: Config,
+    skip_existing: bool,
+    callbacks: Sequence[TrainerCallback] = (),
+    build_score: BuildScore | None = None,
+) -> RunResult:
     """Train the stages that are on (experiment.train_tokenizer, experiment.train_basemodel), the tokenizer first.
 
     Args:
         config: the resolved configuration.
         skip_existing: skip finished stages and resume interrupted ones.
         callbacks: further callbacks for the Trainer of each stage.
+        build_score: builds what rates the base model where training.best_by is not loss: `kronos.evaluate.ValidationScore`.
 
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
@@ -70,6 +77,7 @@ def run_pipeline(config: Config, skip_existing: bool, callbacks: Sequence[Traine
         _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
     )
     base_model = _build_base_model(config) if on.train_basemodel else None
+    score = _build_score(config, candles, splits["val"], build_score) if base_model else None
     check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
     if PartialState().is_main_process:
         write_json(config.model_paths.base_save_path / AUDIT_NAME, audit_to_json(audited))
@@ -81,7 +89,8 @@ def run_pipeline(config: Config, skip_existing: bool, callbacks: Sequence[Traine
     if base_model:
         check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
         logger.info("basemodel  uses the tokenizer %s", find_tokenizer(config))
-        stage = _build_stage("basemodel", config, candles, windows, base_model, tokenizer)
+        criterion = bind_score(config.training.best_by, score, tokenizer) if score else BY_LOSS
+        stage = _build_stage("basemodel", config, candles, windows, base_model, tokenizer, criterion)
         records["basemodel"] = run_stage(config, stage, skip_existing, callbacks)
     else:
         _warn_of_a_stale_base_model(config, tokenizer)
@@ -103,6 +112,7 @@ def _build_stage(
     windows: dict[SplitName, WindowDataset],
     model: PretrainedModel,
     tokenizer: KronosTokenizer | None = None,
+    criterion: Criterion = BY_LOSS,
 ) -> Stage:
     """Put together a stage; a base model's comes with its frozen tokenizer."""
     record = StageRecord(
@@ -110,10 +120,23 @@ def _build_stage(
         settings=collect_settings(config, name, candles),
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
         n_processes=PartialState().num_processes,
+        best_by=criterion.name,
     )
     prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
     folder = config.model_paths.stage_dir(name)
-    return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record, candles)
+    return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record, candles, criterion)
+
+
+def _build_score(config: Config, candles: CandleSet, val: Split, build_score: BuildScore | None) -> Score | None:
+    best_by = config.training.best_by
+    if best_by == LOSS_NAME:
+        return None
+    if build_score is None:
+        raise ConfigError(
+            f"training.best_by is {best_by}, but run_pipeline was not told how to compute it: pass "
+            "build_score=kronos.evaluate.ValidationScore, or set training.best_by=loss."
+        )
+    return build_score(config, candles, val)
 
 
 def _warn_of_a_stale_base_model(config: Config, tokenizer: KronosTokenizer) -> None:

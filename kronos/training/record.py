@@ -11,12 +11,16 @@ from kronos.data import CandleSet
 from kronos.errors import CheckpointError
 from kronos.files import write_json
 from kronos.training.arguments import StageName, choose_precision
+from kronos.training.criterion import LOSS_NAME
 
 RECORD_NAME = "stage.json"
 
 
 class StageRecord(BaseModel):
-    """The state of a stage. Losses are validation losses; step 0 is the untouched model."""
+    """The state of a stage. Losses are validation losses; step 0 is the untouched model.
+
+    best_by: what chose the best model (training.best_by). Where that is not the loss, scores are its figures.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,6 +30,9 @@ class StageRecord(BaseModel):
     start_loss: float | None = None
     best_step: int | None = None
     best_loss: float | None = None
+    best_by: str = LOSS_NAME
+    start_score: float | None = None
+    best_score: float | None = None
     tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
     n_processes: int = 1  # that the stage was started on
     settings: dict[str, Any]  # everything that changes the result, by its YAML name
@@ -34,6 +41,21 @@ class StageRecord(BaseModel):
     def improved(self) -> bool:
         """Whether training beat the untouched model."""
         return bool(self.best_step)
+
+    @property
+    def figure_name(self) -> str:
+        """What the best model was chosen by, in words."""
+        return "validation loss" if self.best_by == LOSS_NAME else self.best_by
+
+    @property
+    def start_figure(self) -> float | None:
+        """The untouched model's figure."""
+        return self.start_loss if self.best_by == LOSS_NAME else self.start_score
+
+    @property
+    def best_figure(self) -> float | None:
+        """The best model's figure."""
+        return self.best_loss if self.best_by == LOSS_NAME else self.best_score
 
     def write(self, folder: Path) -> None:
         write_json(folder / RECORD_NAME, self.model_dump())
@@ -60,6 +82,7 @@ class StageRecord(BaseModel):
 def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> dict[str, Any]:
     """Collect what determines a stage's result, by YAML name, to tell whether two runs are the same."""
     own, other = ("tokenizer", "predictor") if stage == "tokenizer" else ("predictor", "tokenizer")
+    forecasts = stage == "basemodel" and config.training.best_by != LOSS_NAME
     without_effect = {
         "training": {
             "epochs",
@@ -69,6 +92,7 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
             "auto_find_batch_size",
             "token_cache",
             "gradient_checkpointing",
+            "best_by" if stage == "tokenizer" else "",
             "lora" if stage == "tokenizer" else "",
             f"freeze_{'basemodel' if stage == 'tokenizer' else 'tokenizer'}",
             "num_workers",
@@ -77,7 +101,7 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
             f"{other}_learning_rate",
             "basemodel_epochs" if stage == "tokenizer" else "tokenizer_epochs",
         },
-        "data": {"data_path", "columns", "max_context", "cache_dir"},
+        "data": {"data_path", "columns", "" if forecasts else "max_context", "cache_dir"},
         "repairs": set(),
     }
     settings: dict[str, Any] = {

@@ -28,6 +28,7 @@ from kronos.training.adapters import count_parameters
 from kronos.training.arguments import StageName, build_arguments, choose_precision
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.checkpoints import step_of
+from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.health import HealthCheck
 from kronos.training.memory import fit_batch, memory_explained
 from kronos.training.record import StageRecord
@@ -60,6 +61,7 @@ class Stage:
     val: WindowDataset
     record: StageRecord
     candles: CandleSet
+    criterion: Criterion = BY_LOSS
 
     @property
     def best_model(self) -> Path:
@@ -148,9 +150,12 @@ def _train(
         for folder in (config.model_paths.base_save_path, stage.folder):
             write_text(folder / "config.yaml", dump_config(config))
     best_model = BestModelCallback(
-        stage.folder, StageRecord.read(stage.folder) or stage.record, config.training.early_stopping_patience
+        stage.folder,
+        StageRecord.read(stage.folder) or stage.record,
+        stage.criterion,
+        config.training.early_stopping_patience,
     )
-    progress = ProgressCallback(stage.name, stage.folder / "metrics.jsonl")
+    progress = ProgressCallback(stage.name, stage.folder / "metrics.jsonl", stage.criterion)
     trainer = build_trainer(
         config,
         stage,
@@ -197,6 +202,7 @@ def build_trainer(
     trainer = KronosTrainer(
         prepare_batch=stage.prepare_batch,
         data_config=config.data,
+        criterion=stage.criterion,
         health=health,
         stop=stop or StopRequest(),
         save_total_limit=config.training.save_total_limit,
@@ -301,11 +307,12 @@ def _announce(stage: Stage, trainer: KronosTrainer) -> None:
 def _report_outcome(stage: Stage, record: StageRecord) -> None:
     if record.improved:
         logger.info(
-            "%s  done: validation loss %.5f at step %d, %.5f before training; saved in %s",
-            *(stage.name, record.best_loss, record.best_step, record.start_loss, stage.best_model),
+            "%s  done: %s %.5f at step %d, %.5f before training; saved in %s",
+            *(stage.name, record.figure_name, record.best_figure, record.best_step, record.start_figure),
+            stage.best_model,
         )
     else:
         logger.warning(
-            "%s  did not improve: validation was never better than before training (%.5f); %s holds the untouched model",
-            *(stage.name, record.start_loss, stage.best_model),
+            "%s  did not improve: %s was never better than before training (%.5f); %s holds the untouched model",
+            *(stage.name, record.figure_name, record.start_figure, stage.best_model),
         )

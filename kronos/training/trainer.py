@@ -21,6 +21,7 @@ from kronos.errors import KronosError, Terminated
 from kronos.files import write_json
 from kronos.model import KronosTokenizer
 from kronos.training.checkpoints import remove_checkpoints, seal, writing
+from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.health import HealthCheck
 from kronos.training.sampler import WindowSampler
 from kronos.training.signals import StopRequest
@@ -46,9 +47,11 @@ class KronosTrainer(Trainer):
         health: HealthCheck,
         stop: StopRequest,
         save_total_limit: int,
+        criterion: Criterion = BY_LOSS,
         **kwargs: Any,
     ) -> None:
         self._prepare_batch = prepare_batch
+        self._criterion = criterion
         self.data_config = data_config
         self._health = health
         self._stop = stop
@@ -152,7 +155,7 @@ class KronosTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Average the validation loss over the windows, each counted once.
+        """Average the validation loss over the windows, each counted once, and rate the model where a score chooses it.
 
         The Trainer's own loop averages batch means, so that the windows with which ranks fill up their last batch
         would count twice; and it would bring every logit to the CPU.
@@ -177,4 +180,6 @@ class KronosTrainer(Trainer):
                 "damaged. Lower the learning rate; the best model so far is kept."
             )
         n_windows = sum(len(part) for part in losses)
-        return EvalLoopOutput(np.empty(0), None, {f"{metric_key_prefix}_loss": loss}, n_windows)
+        figures = {"loss": loss} | self._criterion.compute(self.model, self.state.global_step)
+        metrics = {f"{metric_key_prefix}_{name}": figure for name, figure in figures.items()}
+        return EvalLoopOutput(np.empty(0), None, metrics, n_windows)

@@ -1,0 +1,210 @@
+"""What chooses the model that is kept: a stub's figures, and those of real forecasts."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import PartialState
+from safetensors.torch import load_file
+
+from kronos import load_config
+from kronos.errors import ConfigError, KronosError
+from kronos.evaluate import ValidationScore
+from kronos.training import RunResult, run_pipeline
+from kronos.training import stage as stage_module
+from kronos.training.criterion import Criterion
+from kronos.training.record import StageRecord
+from tests.conftest import GOLDEN, ROOT
+from tests.training.test_distributed import TORCHRUN, launch
+
+
+@pytest.fixture(autouse=True)
+def on_cpu() -> None:
+    PartialState(cpu=True)
+
+
+@pytest.fixture
+def folder(tiny_config: Path) -> Path:
+    return load_config(tiny_config).model_paths.stage_dir("basemodel")
+
+
+@dataclass
+class Stub:
+    """Gives figures in order, whatever the model."""
+
+    figures: list[float]
+    higher_is_better: bool = False
+    seen: list[bool] = field(default_factory=list)
+
+    def __call__(self, model, tokenizer) -> float:
+        self.seen.append(model.training)
+        return self.figures[len(self.seen) - 1]
+
+
+def run(tiny_config: Path, score, *overrides: str, skip_existing: bool = False) -> RunResult:
+    keys = ["experiment.train_tokenizer=false", "training.best_by=crps", *overrides]
+    build = score if score is None or isinstance(score, type) else lambda config, candles, split: score
+    return run_pipeline(load_config(tiny_config, keys), skip_existing, build_score=build)
+
+
+def read_weights(folder: Path, step: int | None = None) -> dict[str, torch.Tensor]:
+    return load_file(
+        folder / ("best_model" if step is None else f"checkpoints/checkpoint-{step}") / "model.safetensors"
+    )
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def read_validations(folder: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if "val_loss" in line]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of ours catches it."""
+
+
+@pytest.fixture
+def killed_at_step_5(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Until it is undone, training dies in its second epoch of three steps."""
+
+    class Interrupting(stage_module.ProgressCallback):
+        def on_step_end(self, args, state, control, **kwargs) -> None:
+            super().on_step_end(args, state, control, **kwargs)
+            if state.global_step == 5:
+                raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage_module, "ProgressCallback", Interrupting)
+        yield patched
+
+
+@pytest.mark.parametrize(
+    "figures, higher, best", [([3, 1, 2], False, 1), ([0.4, 0.6, 0.5], True, 1), ([0.3, 0.2, 0.1], False, 2)]
+)
+def test_the_model_that_the_score_prefers_is_kept(
+    tiny_config: Path, folder: Path, caplog: pytest.LogCaptureFixture, figures: list[float], higher: bool, best: int
+) -> None:
+    score = Stub(figures, higher)
+    with caplog.at_level(logging.INFO, logger="kronos"):
+        record = run(tiny_config, score).records["basemodel"]
+    assert score.seen == [False, False, False]
+    validations = read_validations(folder)
+    assert [line["val_crps"] for line in validations] == figures
+    assert (record.best_by, record.start_score, record.best_score) == ("crps", figures[0], figures[best])
+    assert (record.best_step, record.start_loss) == (3 * best, validations[0]["val_loss"])
+    assert record.best_loss == validations[best]["val_loss"]  # of the model that is kept, lowest or not
+    assert equal(read_weights(folder), read_weights(folder, 3 * best))
+    assert f"basemodel  done: crps {figures[best]:.5f} at step {3 * best}, {figures[0]:.5f} before" in caplog.text
+    assert f"crps {figures[0]:.5f}  (the untouched model)" in caplog.text
+    assert StageRecord.read(folder) == record
+
+
+def test_no_better_than_untouched(tiny_config: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    record = run(tiny_config, Stub([1.0, 1.0, 1.5])).records["basemodel"]
+    assert not record.improved and record.best_score == record.start_score == 1.0
+    assert "did not improve: crps was never better than before training (1.00000)" in caplog.text
+    assert equal(read_weights(folder), load_file(GOLDEN / "predictor" / "model.safetensors"))
+
+
+def test_a_resumed_run_keeps_the_best_score(tiny_config: Path, folder: Path, killed_at_step_5) -> None:
+    with pytest.raises(Killed):
+        run(tiny_config, Stub([3.0, 1.0]))
+    best = read_weights(folder)
+    assert StageRecord.read(folder).best_score == 1.0
+    killed_at_step_5.undo()
+    record = run(tiny_config, Stub([1.0, 2.0]), skip_existing=True).records["basemodel"]
+    assert (record.best_step, record.start_score, record.best_score) == (3, 3.0, 1.0)
+    assert equal(read_weights(folder), best)
+
+
+def test_validating_the_best_model_again_counts_as_improvement(tiny_config: Path, folder: Path) -> None:
+    """What early stopping counts by; after resuming, the checkpoint's model is validated a second time."""
+    record = StageRecord(stage="basemodel", settings={}, best_by="crps", best_step=3, best_score=1.0)
+    callback = stage_module.BestModelCallback(folder, record, Criterion("crps"))
+    state = type("State", (), {"global_step": 3, "max_steps": 6, "is_world_process_zero": False})()
+    for step, expected in ((3, True), (6, False)):
+        state.global_step = step
+        callback.on_evaluate(None, state, None, metrics={"eval_loss": 9.0, "eval_crps": 1.0})
+        assert callback.improved_at_last_validation is expected
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_said(tiny_config: Path, folder: Path, figure: float) -> None:
+    with pytest.raises(KronosError, match=rf"the validation crps is {figure} at step 3: .* best model so far is kept"):
+        run(tiny_config, Stub([1.0, figure]))
+    assert equal(read_weights(folder), load_file(GOLDEN / "predictor" / "model.safetensors"))
+
+
+def test_a_score_that_draws_leaves_the_random_state_as_it_was() -> None:
+    model, criterion = torch.nn.Linear(1, 1), Criterion("mae", rate=lambda model: torch.rand(1).item())
+    state = torch.get_rng_state()
+    assert criterion.compute(model, step=0).keys() == {"mae"}
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_without_a_way_to_compute_it(tiny_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="best_by is crps, but run_pipeline was not told how"):
+        run(tiny_config, None)
+    only = ["experiment.train_tokenizer=true", "experiment.train_basemodel=false"]
+    record = run(tiny_config, None, *only).records["tokenizer"]  # which is chosen by its loss
+    assert (record.best_by, record.best_score) == ("loss", None) and "training.best_by" not in record.settings
+
+
+def test_best_by_is_a_setting_of_the_base_model(tiny_config: Path, killed_at_step_5) -> None:
+    with pytest.raises(Killed):
+        run(tiny_config, Stub([3.0, 1.0]))
+    killed_at_step_5.undo()
+    for override, said in (
+        ("training.best_by=mae", "best_by crps → mae"),
+        ("data.max_context=20", "max_context 24 → 20"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            run(tiny_config, Stub([3.0, 1.0, 2.0]), override, skip_existing=True)
+
+
+def test_forecasting_changes_no_training_and_interrupted_equals_uninterrupted(
+    tiny_config: Path, folder: Path, tmp_path: Path, killed_at_step_5
+) -> None:
+    """Bit for bit, with dropout on."""
+    config = json.loads((GOLDEN / "predictor" / "config.json").read_text())
+    (tmp_path / "dropped").mkdir()
+    (tmp_path / "dropped" / "config.json").write_text(json.dumps(config | {"resid_dropout_p": 0.2}))
+    (tmp_path / "dropped" / "model.safetensors").symlink_to(GOLDEN / "predictor" / "model.safetensors")
+    dropped = f"model_paths.pretrained_predictor={tmp_path / 'dropped'}"
+    with pytest.raises(Killed):
+        run(tiny_config, ValidationScore, dropped)
+    killed_at_step_5.undo()
+    resumed = run(tiny_config, ValidationScore, dropped, skip_existing=True).records["basemodel"]
+    folder.rename(tmp_path / "resumed")
+    whole = run(tiny_config, ValidationScore, dropped).records["basemodel"]
+    assert resumed == whole and whole.best_score is not None
+    assert equal(read_weights(folder), read_weights(tmp_path / "resumed"))
+    assert equal(read_weights(folder, 6), read_weights(tmp_path / "resumed", 6))
+    assert read_validations(folder) == read_validations(tmp_path / "resumed")
+    folder.rename(tmp_path / "whole")
+    run(tiny_config, None, dropped, "training.best_by=loss")
+    assert equal(read_weights(folder, 6), read_weights(tmp_path / "whole", 6))
+
+
+def test_two_ranks_share_the_origins_and_agree(tiny_config: Path, folder: Path, tmp_path: Path) -> None:
+    alone = run(tiny_config, ValidationScore, f"model_paths.base_path={tmp_path / 'alone'}").records["basemodel"]
+    done = launch(
+        *TORCHRUN,
+        ROOT / "finetune_base_model.py",
+        "--config",
+        tiny_config,
+        "training.batch_size=8",
+        "training.best_by=crps",
+    )
+    assert done.returncode == 0, done.stderr
+    together = StageRecord.read(folder)
+    assert together.start_score == pytest.approx(alone.start_score, rel=1e-5)
+    assert together.best_score == min(line["val_crps"] for line in read_validations(folder))
+    assert f"(crps {together.start_score:.5f} " in done.stdout
