@@ -23,7 +23,8 @@ from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, l
 from kronos.training.arguments import StageName
 from kronos.training.record import StageRecord, collect_settings
 from kronos.training.saved_run import find_tokenizer
-from kronos.training.stage import Stage, TokenInputs, candle_inputs, rank_0_first, run_stage
+from kronos.training.stage import Stage, candle_inputs, rank_0_first, run_stage
+from kronos.training.tokens import TokenInputs
 
 logger = logging.getLogger(__name__)
 

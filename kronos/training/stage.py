@@ -10,11 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
-from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 
 from kronos.config import Config
@@ -23,12 +20,12 @@ from kronos.data import WindowDataset
 from kronos.data.windows import keep_batch
 from kronos.errors import ConfigError, DataError
 from kronos.files import write_text
-from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
 from kronos.training.arguments import StageName, build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.record import StageRecord, describe_differences
 from kronos.training.sampler import count_windows
+from kronos.training.tokens import TokenInputs, tokenise_splits
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
 
 logger = logging.getLogger(__name__)
@@ -54,33 +51,6 @@ class Stage:
 def candle_inputs(batch: Batch, step: int | None) -> Batch:
     """The tokenizer's inputs: the candles themselves."""
     return {"candles": batch["candles"]}
-
-
-class TokenInputs:
-    """The base model's inputs: subtokens from a frozen tokenizer and, in training, the noise to sample s1 with."""
-
-    def __init__(self, tokenizer: KronosTokenizer, seed: int) -> None:
-        self._tokenizer = tokenizer.eval()
-        self._seed = seed
-
-    def __call__(self, batch: Batch, step: int | None) -> Batch:
-        candles = batch["candles"]
-        with torch.no_grad():
-            s1_ids, s2_ids = self._tokenizer.to(candles.device).encode(candles, half=True)
-        inputs = {"s1_ids": s1_ids, "s2_ids": s2_ids, "stamp": batch["stamp"]}
-        if step is not None:
-            noise = draw_uniforms(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
-            inputs["s1_uniforms"] = noise.to(candles.device)
-        return inputs
-
-
-def draw_uniforms(seed: int, step: int, windows: Tensor, n_positions: int) -> Tensor:
-    """Draw noise (B, T) in [0, 1) that belongs to a window at a step: the same on any rank, in any batch."""
-    rows = [
-        np.random.Generator(np.random.Philox(key=[seed, window], counter=step)).random(n_positions, dtype=np.float32)
-        for window in windows.tolist()
-    ]
-    return torch.from_numpy(np.stack(rows))
 
 
 def run_stage(
@@ -128,13 +98,16 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
     steps_an_epoch = count_windows(stage.train, config.data) // _global_batch(config)
     # At the end of an epoch a checkpoint may have been written before the validation that belongs there.
     evaluate_first = first_step % steps_an_epoch == 0
+    train, val = stage.train, stage.val
+    if isinstance(stage.prepare_batch, TokenInputs):
+        train, val = tokenise_splits(config, stage.prepare_batch.tokenizer, train, val)
     trainer = KronosTrainer(
         prepare_batch=stage.prepare_batch,
         data_config=config.data,
         model=stage.model,
         args=build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first),
-        train_dataset=stage.train,
-        eval_dataset=stage.val,
+        train_dataset=train,
+        eval_dataset=val,
         data_collator=keep_batch,
         callbacks=[ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model, *callbacks],
     )

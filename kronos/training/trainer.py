@@ -33,8 +33,19 @@ class KronosTrainer(Trainer):
         super().__init__(**kwargs)
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:
-        batch = super()._prepare_inputs(inputs)
+        """Move a batch to the device, without waiting for it; its window numbers stay, since noise is drawn by them."""
+        device = self.args.device
+        batch = {
+            key: value if key == "window" else value.to(device, non_blocking=device.type == "cuda")
+            for key, value in inputs.items()
+        }
         return self._prepare_batch(batch, self.state.global_step if self.model.training else None)
+
+    def get_train_dataloader(self) -> DataLoader[Batch]:
+        """Leave batches on the CPU; accelerate's loader would move them whole, and wait for each."""
+        loader = super().get_train_dataloader()
+        loader.device = None
+        return loader
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
