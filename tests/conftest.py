@@ -45,6 +45,7 @@ data:
   train_ratio: 0.7
   val_ratio: 0.2
   test_ratio: 0.1
+  cache_dir: {base_path}/cache
 training:
   tokenizer_epochs: 2
   basemodel_epochs: 2

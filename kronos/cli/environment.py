@@ -163,6 +163,14 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     raise Terminated("stopped by SIGTERM")
 
 
+def _leave(status: int) -> NoReturn:
+    """End the command; one of several processes at once, since taking leave of a group that may be broken can hang."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        sys.stderr.flush()
+        os._exit(status)
+    raise typer.Exit(status) from None
+
+
 @contextmanager
 def errors_reported(on_interrupt: str) -> Iterator[None]:
     """Turn a KronosError into its message on stderr and exit status 1; anything else is a bug and keeps its traceback."""
@@ -173,24 +181,24 @@ def errors_reported(on_interrupt: str) -> Iterator[None]:
     except Terminated as stop:
         if os.environ.get("RANK", "0") == "0":
             logger.critical("%s; %s", stop, on_interrupt)
-        raise typer.Exit(143) from None
+        _leave(143)
     except KronosError as error:
         rank = os.environ.get("RANK", "0")
         if rank != "0":
             # Most errors strike every rank, and rank 0's exit ends the others; only an error of one rank alone is left.
             time.sleep(ANOTHER_RANK_SPEAKS_SECONDS)
         logger.critical("error: %s" if rank == "0" else f"error on rank {rank}: %s", error)
-        raise typer.Exit(1) from None
+        _leave(1)
     except BrokenPipeError:  # as with | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
+        _leave(1)
     except OSError as error:  # a full disk, a folder where a file should be
         logger.critical("error: %s", f"{error.filename}: {error.strerror}" if error.filename else error)
-        raise typer.Exit(1) from None
+        _leave(1)
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
             logger.critical("interrupted; %s", on_interrupt)
-        raise typer.Exit(130) from None
+        _leave(130)
 
 
 def run_command(command: Callable[..., None]) -> None:

@@ -1,5 +1,6 @@
 """Windows gathered in batches from one array of candles."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,13 +32,17 @@ class WindowDataset(Dataset[dict[str, Any]]):
     def __init__(
         self, candles: CandleSet, starts: WindowStarts, config: DataConfig, symbol_bounds: Array | None = None
     ) -> None:
+        self.candles = candles
         self.starts = starts
+        self.config = config
         self.symbol_bounds = np.array([0, len(starts)]) if symbol_bounds is None else symbol_bounds
-        self._lookback = config.lookback_window
-        self._clip = config.clip
         # Views, nothing is copied until a batch is gathered; (windows, features, T).
         self._values = sliding_window_view(candles.values, config.window, axis=0)
         self._calendar = sliding_window_view(candles.calendar, config.window, axis=0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle, for processes that are not forked, what the views are made of; they would be written out in full."""
+        return WindowDataset, (self.candles, self.starts, self.config, self.symbol_bounds)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -49,12 +54,23 @@ class WindowDataset(Dataset[dict[str, Any]]):
         """Return a whole batch; torch's DataLoader calls this where a dataset has it."""
         starts = self.starts.take(np.asarray(indices))
         candles = np.ascontiguousarray(self._values[starts]).transpose(0, 2, 1)  # so that sums run along memory
-        statistics = Statistics.compute(candles[:, : self._lookback])
-        return {
-            "candles": torch.from_numpy(np.ascontiguousarray(statistics.normalise(candles, self._clip))),
-            "stamp": torch.from_numpy(np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1), np.float32)),
-            "window": starts,
-        }
+        statistics = Statistics.compute(candles[:, : self.config.lookback_window])
+        normalised = np.ascontiguousarray(statistics.normalise(candles, self.config.clip))
+        return {"candles": torch.from_numpy(normalised), **self._gather_places(starts)}
+
+    def _gather_places(self, starts: Array) -> dict[str, Any]:
+        """Return what a batch says of its windows' times: stamp and window."""
+        stamp = np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1), np.float32)
+        return {"stamp": torch.from_numpy(stamp), "window": starts}
+
+    def content_hash(self) -> str:
+        """Return a SHA-256 of all that decides the normalised candles: the same windows, the same hash."""
+        config, starts = self.config, self.starts
+        sizes = (config.lookback_window, config.predict_window, config.clip, starts.stride)
+        digest = hashlib.sha256(repr((self.candles.content_hash(), *sizes)).encode())
+        for rows in (starts.first, starts.count):
+            digest.update(np.ascontiguousarray(rows, np.int64).data)
+        return digest.hexdigest()
 
 
 def describe_windows(candles: CandleSet, rows: Array) -> str:

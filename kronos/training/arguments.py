@@ -53,6 +53,7 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         data_seed=training.seed,
         dataloader_num_workers=_num_workers(config),
         dataloader_pin_memory=torch.cuda.is_available(),
+        accelerator_config={"non_blocking": torch.cuda.is_available()},
         remove_unused_columns=False,
         label_names=[],
         ddp_find_unused_parameters=False,

@@ -8,9 +8,16 @@ import torch
 from accelerate import PartialState
 
 from kronos.config import Config
+from kronos.data import WindowDataset
 from kronos.errors import KronosError
+from kronos.model import KronosTokenizer
+from kronos.model.pretrained import PretrainedModel
+from kronos.training.arguments import choose_precision
+from kronos.training.trainer import Batch, PrepareBatch
 
 logger = logging.getLogger(__name__)
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -65,16 +72,21 @@ def next_accumulation(config: Config) -> int:
     )
 
 
-def fit_batch(config: Config, stage: str, try_part: Callable[[int], None]) -> Config:
+def fit_batch(
+    config: Config, stage: str, model: PretrainedModel, windows: WindowDataset, prepare_batch: PrepareBatch
+) -> Config:
     """Raise accumulation_steps until a part of a batch fits into memory on every process.
-
-    Args:
-        try_part: computes forward and backward of so many windows.
 
     Raises:
         KronosError: not even one window fits.
     """
-    while not _fits_everywhere(config.training.batch_size // config.training.accumulation_steps, try_part):
+    precision = PRECISIONS[choose_precision(config)]
+
+    def try_part() -> None:
+        part = config.training.batch_size // config.training.accumulation_steps
+        _compute_part(model, windows.__getitems__(range(part)), prepare_batch, precision)
+
+    while not _fits_everywhere(try_part):
         if config.training.accumulation_steps == config.training.batch_size:
             with memory_explained(config, stage):
                 raise MemoryError("a part of one window does not fit")
@@ -84,11 +96,27 @@ def fit_batch(config: Config, stage: str, try_part: Callable[[int], None]) -> Co
     return config
 
 
-def _fits_everywhere(n_windows: int, try_part: Callable[[int], None]) -> bool:
+def _compute_part(model: PretrainedModel, batch: Batch, prepare_batch: PrepareBatch, precision: torch.dtype) -> None:
+    """Compute forward and backward of a batch, beside as much memory as the optimizer will need."""
+    device = PartialState().device
+    model.to(device).train()
+    batch = {key: value.to(device) if torch.is_tensor(value) else value for key, value in batch.items()}
+    try:
+        moments = [torch.empty_like(p) for p in model.parameters() if p.requires_grad for _ in range(2)]
+        with torch.random.fork_rng(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            if isinstance(model, KronosTokenizer):  # so that no process waits for one that fails
+                batch["whole"] = model.measure_batch(batch["candles"]).detach()
+            model(**prepare_batch(batch, 0)).loss.backward()
+        del moments
+    finally:
+        model.zero_grad(set_to_none=True)
+
+
+def _fits_everywhere(try_part: Callable[[], None]) -> bool:
     state = PartialState()
     fits = True
     try:
-        try_part(n_windows)
+        try_part()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

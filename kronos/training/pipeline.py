@@ -25,7 +25,8 @@ from kronos.training.arguments import StageName
 from kronos.training.criterion import BY_LOSS, LOSS_NAME, BuildScore, Criterion, Score, bind_score
 from kronos.training.record import StageRecord, collect_settings
 from kronos.training.saved_run import find_tokenizer
-from kronos.training.stage import Stage, TokenInputs, candle_inputs, rank_0_first, run_stage
+from kronos.training.stage import Stage, candle_inputs, rank_0_first, run_stage
+from kronos.training.tokens import TokenInputs
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def _build_stage(
     )
     prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
     folder = config.model_paths.stage_dir(name)
-    return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record, candles, criterion)
+    return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record, criterion)
 
 
 def _build_score(config: Config, candles: CandleSet, val: Split, build_score: BuildScore | None) -> Score | None:

@@ -44,8 +44,11 @@ class StopRequest:
         return stop
 
     def close(self) -> None:
-        """Wait for the last vote."""
+        """Wait for the last vote, and leave the group."""
         self._read_votes()
+        if self._group is not None:
+            dist.destroy_process_group(self._group)
+            self._group = None
 
     def _read_votes(self) -> bool:
         if self._work is None or self._votes is None:

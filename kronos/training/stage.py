@@ -7,25 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
-from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 
-from kronos.candles import Array
 from kronos.config import Config
 from kronos.config.load import dump_config
 from kronos.config.training import TrainingConfig
-from kronos.data import CandleSet, WindowDataset
+from kronos.data import WindowDataset
 from kronos.data.windows import describe_windows, keep_batch
 from kronos.errors import DataError
 from kronos.files import write_text
-from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
 from kronos.training.adapters import count_parameters
-from kronos.training.arguments import StageName, build_arguments, choose_precision
+from kronos.training.arguments import StageName, build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.checkpoints import step_of
 from kronos.training.criterion import BY_LOSS, Criterion
@@ -42,11 +37,10 @@ from kronos.training.resume import (
 )
 from kronos.training.sampler import count_windows
 from kronos.training.signals import StopRequest, lost_peers_explained, stop_on_sigterm
+from kronos.training.tokens import TokenInputs, tokenise_splits
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
 
 logger = logging.getLogger(__name__)
-
-HALVES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,6 @@ class Stage:
     train: WindowDataset
     val: WindowDataset
     record: StageRecord
-    candles: CandleSet
     criterion: Criterion = BY_LOSS
 
     @property
@@ -76,33 +69,6 @@ class Stage:
 def candle_inputs(batch: Batch, step: int | None) -> Batch:
     """The tokenizer's inputs: the candles themselves and, where a batch is computed in parts, what is known of the whole."""
     return {"candles": batch["candles"], "bit_mean": batch.get("whole")}
-
-
-class TokenInputs:
-    """The base model's inputs: subtokens from a frozen tokenizer and, in training, the noise to sample s1 with."""
-
-    def __init__(self, tokenizer: KronosTokenizer, seed: int) -> None:
-        self._tokenizer = tokenizer.eval()
-        self._seed = seed
-
-    def __call__(self, batch: Batch, step: int | None) -> Batch:
-        candles = batch["candles"]
-        with torch.no_grad():
-            s1_ids, s2_ids = self._tokenizer.to(candles.device).encode(candles, half=True)
-        inputs = {"s1_ids": s1_ids, "s2_ids": s2_ids, "stamp": batch["stamp"]}
-        if step is not None:
-            noise = draw_uniforms(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
-            inputs["s1_uniforms"] = noise.to(candles.device)
-        return inputs
-
-
-def draw_uniforms(seed: int, step: int, windows: Array, n_positions: int) -> Tensor:
-    """Draw noise (B, T) in [0, 1) that belongs to a window at a step: the same on any rank, in any batch."""
-    rows = [
-        np.random.Generator(np.random.Philox(key=[seed, window], counter=step)).random(n_positions, dtype=np.float32)
-        for window in windows.tolist()
-    ]
-    return torch.from_numpy(np.stack(rows))
 
 
 def run_stage(
@@ -137,10 +103,20 @@ def run_stage(
             stage.record.write(stage.folder)
         elif is_rank_0 and checkpoint:
             prepare_resume(stage.folder, checkpoint)
-    with memory_explained(config, stage.name), lost_peers_explained(), stop_on_sigterm() as stop:
+    with memory_explained(config, stage.name), lost_peers_explained():
+        stage = _with_tokens(config, stage)
         if config.training.auto_find_batch_size:
-            config = fit_batch(config, stage.name, lambda n_windows: _try_part(config, stage, n_windows))
-        return _train(config, stage, checkpoint, stop, callbacks)
+            config = fit_batch(config, stage.name, stage.model, stage.train, stage.prepare_batch)
+        with stop_on_sigterm() as stop:
+            return _train(config, stage, checkpoint, stop, callbacks)
+
+
+def _with_tokens(config: Config, stage: Stage) -> Stage:
+    """Where the base model's windows are tokenised once, return the stage with tokens for candles."""
+    if not isinstance(stage.prepare_batch, TokenInputs):
+        return stage
+    train, val = tokenise_splits(config, stage.prepare_batch.tokenizer, stage.train, stage.val)
+    return replace(stage, train=train, val=val)
 
 
 def _train(
@@ -197,7 +173,7 @@ def build_trainer(
         rate_key=f"training.{rate_key}",
         usual_rate=TrainingConfig.model_fields[rate_key].default,
         fp16=arguments.fp16,
-        describe=lambda rows: describe_windows(stage.candles, rows),
+        describe=lambda rows: describe_windows(stage.train.candles, rows),
     )
     trainer = KronosTrainer(
         prepare_batch=stage.prepare_batch,
@@ -235,29 +211,6 @@ def _count_steps(config: Config, stage: Stage) -> int:
     training = config.training
     epochs = training.tokenizer_epochs if stage.name == "tokenizer" else training.basemodel_epochs
     return training.max_steps or epochs * _steps_an_epoch(config, stage)
-
-
-def _try_part(config: Config, stage: Stage, n_windows: int) -> None:
-    """Compute forward and backward of some windows, beside as much memory as the optimizer will need."""
-    device = PartialState().device
-    model = stage.model.to(device).train()
-    batch = {
-        key: value.to(device) if torch.is_tensor(value) else value
-        for key, value in stage.train.__getitems__(range(n_windows)).items()
-    }
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    precision = choose_precision(config)
-    try:
-        moments = [torch.empty_like(parameter) for parameter in trained for _ in range(2)]
-        with torch.random.fork_rng(), torch.autocast(device.type, HALVES[precision], enabled=precision != "fp32"):
-            if isinstance(model, KronosTokenizer):
-                batch["whole"] = model.measure_batch(
-                    batch["candles"]
-                ).detach()  # so that no process waits for one that fails
-            model(**stage.prepare_batch(batch, 0)).loss.backward()
-        del moments
-    finally:
-        model.zero_grad(set_to_none=True)
 
 
 def _global_batch(config: Config) -> int:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
 from kronos.config import load_config
 from kronos.training import run_pipeline
@@ -26,3 +27,4 @@ stage_module.ProgressCallback = Recording
 config = load_config(config_path, overrides)
 start_process(config, int(os.environ.get("WORLD_SIZE", "1")))
 run_pipeline(config, skip_existing=False)
+PartialState().destroy_process_group()

@@ -18,7 +18,7 @@ from kronos.errors import ConfigError, DataError, KronosError
 from kronos.model.pretrained import hash_weights
 from kronos.training import stage as stage_module
 from kronos.training.record import StageRecord
-from kronos.training.stage import draw_uniforms
+from kronos.training.tokens import draw_uniforms
 from tests.conftest import GOLDEN
 from tests.training.runs import BOTH, Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
 
