@@ -29,6 +29,7 @@ from kronos.training.arguments import StageName, build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.record import StageRecord, describe_differences
 from kronos.training.sampler import count_windows
+from kronos.training.trackers import TrackersCallback
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
     steps_an_epoch = count_windows(stage.train, config.data) // _global_batch(config)
     # At the end of an epoch a checkpoint may have been written before the validation that belongs there.
     evaluate_first = first_step % steps_an_epoch == 0
+    trackers = TrackersCallback(config, stage.name, stage.folder / "tracking")
     trainer = KronosTrainer(
         prepare_batch=stage.prepare_batch,
         data_config=config.data,
@@ -136,12 +138,13 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
         train_dataset=stage.train,
         eval_dataset=stage.val,
         data_collator=keep_batch,
-        callbacks=[ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model, *callbacks],
+        callbacks=[trackers, ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model, *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with trackers:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     record = best_model.record.model_copy(update={"finished": True})
     with rank_0_first() as is_rank_0:
         if is_rank_0:
