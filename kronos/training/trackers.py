@@ -89,7 +89,13 @@ def _start_arguments(name: TrackerName, run: _Run) -> dict[str, Any]:
             from comet_ml import ExperimentConfig
 
             own = ExperimentConfig(name=run.name, offline_directory=str(run.folder / "comet"))
-            return {"run_name": run.project, "experiment_key": run.read_id(), "experiment_config": own}
+            mode = "get_or_create" if run.first_step else "create"  # which says at once that there is no login
+            return {
+                "run_name": run.project,
+                "mode": mode,
+                "experiment_key": run.read_id(),
+                "experiment_config": own,
+            }
     return {"run_name": run.project, "name": run.name, **more}
 
 
