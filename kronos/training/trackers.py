@@ -88,7 +88,9 @@ def _start_arguments(name: TrackerName, run: _Run) -> dict[str, Any]:
         case "comet":
             from comet_ml import ExperimentConfig
 
-            own = ExperimentConfig(name=run.name, offline_directory=str(run.folder / "comet"))
+            # A folder for each start: with the seed fixed, Comet would give two files the same random name.
+            offline_dir = run.folder / "comet" / f"from_step_{run.first_step}"
+            own = ExperimentConfig(name=run.name, offline_directory=str(offline_dir))
             mode = "get_or_create" if run.first_step else "create"  # which says at once that there is no login
             return {
                 "run_name": run.project,
