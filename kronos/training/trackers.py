@@ -90,6 +90,7 @@ def _start_arguments(name: TrackerName, run: _Run) -> dict[str, Any]:
 
             # A folder for each start: with the seed fixed, Comet would give two files the same random name.
             offline_dir = run.folder / "comet" / f"from_step_{run.first_step}"
+            offline_dir.mkdir(parents=True, exist_ok=True)
             own = ExperimentConfig(name=run.name, offline_directory=str(offline_dir))
             mode = "get_or_create" if run.first_step else "create"  # which says at once that there is no login
             return {
