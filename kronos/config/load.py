@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -194,10 +195,19 @@ def _describe(details: ErrorDetails, places: dict[KeyPath, str], path: Path) -> 
             return f"{place}: {dotted} is missing."
         case "extra_forbidden":
             return f"{place}: unknown key {dotted}; {_did_you_mean(keys)}"
+        case "literal_error":
+            return f"{place}: {dotted} is {details['input']!r}; {_lower_first(details['msg'])}{_nearest(details)}"
         case "model_type":
             return f"{place}: {dotted} must be a section of keys, got {details['input']!r}."
         case _:
             return f"{place}: {dotted} is {details['input']!r}; {_lower_first(details['msg'])}."
+
+
+def _nearest(details: ErrorDetails) -> str:
+    """End the sentence, with the valid value most like what was given, if one is."""
+    valid = re.findall("'([^']*)'", details["ctx"]["expected"])
+    close = difflib.get_close_matches(str(details["input"]).lower(), valid, n=1)
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def _lower_first(text: str) -> str:

@@ -4,12 +4,12 @@ Every key of Kronos' own YAML files is here under its own name and does what it 
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from kronos.config.data import DataConfig, RepairsConfig
-from kronos.config.section import Integer, Names, Number, Section, UserPath, fault
+from kronos.config.section import Integer, Number, Section, UserPath, fault
 from kronos.config.training import DistributedConfig, TrainingConfig
 
 
@@ -63,13 +63,19 @@ def _expand(value: Any, template: str, known: dict[str, Any]) -> Any:
     return text
 
 
+TrackerName = Literal["tensorboard", "wandb", "swanlab", "mlflow", "comet", "trackio"]
+TrackerNames = Annotated[
+    tuple[TrackerName, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else (v,) if v else ())
+]
+
+
 class ExperimentConfig(Section):
     """`experiment`: its name, and which stages run from which weights."""
 
     name: str = "kronos_custom_finetune"
     description: str = ""
     use_comet: bool = False
-    trackers: Names = ()  # tensorboard, wandb, swanlab, mlflow, comet, trackio
+    trackers: TrackerNames = ()  # one or many
     train_tokenizer: bool = True
     train_basemodel: bool = True
     skip_existing: bool = False

@@ -1,6 +1,5 @@
 """From our configuration to the arguments of `transformers.Trainer`."""
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from transformers import TrainingArguments
 
 from kronos.config import Config
 from kronos.errors import ConfigError
+from kronos.training.trackers import check_trackers
 
 StageName = Literal["tokenizer", "basemodel"]
 MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0}  # as the published models were trained
@@ -24,7 +24,7 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
     return TrainingArguments(
         output_dir=str(output_dir),
         run_name=f"{config.experiment.name}-{config.model_paths.exp_name}-{stage}",
-        report_to="comet_ml" if config.experiment.use_comet else "none",
+        report_to="none",  # trackers.py does
         per_device_train_batch_size=training.batch_size // training.accumulation_steps,
         per_device_eval_batch_size=training.batch_size,
         gradient_accumulation_steps=training.accumulation_steps,
@@ -79,7 +79,7 @@ def _multiplies_bf16(on_cpu: bool) -> bool:
 
 
 def _check_means(config: Config) -> None:
-    """Check that the device and the tracker asked for are there.
+    """Check that the device and the trackers asked for are there.
 
     Raises:
         ConfigError: one is not.
@@ -92,18 +92,14 @@ def _check_means(config: Config) -> None:
             "number here: set device.use_cuda=false to compute on the CPU, or install a CUDA build of PyTorch and check "
             "nvidia-smi."
         )
-    if config.experiment.use_comet and importlib.util.find_spec("comet_ml") is None:
-        raise ConfigError(
-            "experiment.use_comet is true, but comet_ml is not installed: pip install comet_ml, or set "
-            "experiment.use_comet=false."
-        )
+    check_trackers(config)
 
 
 def start_process(config: Config, world_size: int) -> None:
     """Note the device and, as one of world_size processes, join the process group.
 
     Raises:
-        ConfigError: CUDA or Comet is asked for and absent, or several processes were launched with distributed.use_ddp false.
+        ConfigError: CUDA or a tracker is asked for and absent, or several processes were launched with distributed.use_ddp false.
     """
     _check_means(config)
     on_cpu = _on_cpu(config)

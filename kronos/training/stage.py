@@ -38,6 +38,7 @@ from kronos.training.resume import (
 from kronos.training.sampler import count_windows
 from kronos.training.signals import StopRequest, lost_peers_explained, stop_on_sigterm
 from kronos.training.tokens import TokenInputs, tokenise_splits
+from kronos.training.trackers import TrackersCallback
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
 
 logger = logging.getLogger(__name__)
@@ -132,20 +133,22 @@ def _train(
         config.training.early_stopping_patience,
     )
     progress = ProgressCallback(stage.name, stage.folder / "metrics.jsonl", stage.criterion)
+    trackers = TrackersCallback(config, stage.name, stage.folder / "tracking")
     trainer = build_trainer(
         config,
         stage,
         stage.folder / "checkpoints",
-        [progress, best_model, *callbacks],
+        [trackers, progress, best_model, *callbacks],
         evaluate_first=_validation_is_due(config, stage, checkpoint),
         stop=stop,
     )
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
-    if checkpoint and step_of(checkpoint) == _count_steps(config, stage):
-        trainer.finish(checkpoint)
-    else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with trackers:
+        if checkpoint and step_of(checkpoint) == _count_steps(config, stage):
+            trainer.finish(checkpoint)
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.close()
     record = best_model.record.model_copy(update={"finished": True, "steps": trainer.state.global_step})
     with rank_0_first() as is_rank_0:

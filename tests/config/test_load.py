@@ -299,3 +299,12 @@ def test_no_dead_keys() -> None:
     for section in Config.model_fields.values():
         for key in set(section.annotation.model_fields) - shorthands:  # the shorthands fill other keys
             assert re.search(rf"\b{key}\b", code), key
+
+
+def test_trackers_are_one_or_many(tmp_path: Path) -> None:
+    for text, expected in (("wandb", ("wandb",)), ("[wandb, comet]", ("wandb", "comet")), ("", ())):
+        assert load(tmp_path, MINIMAL + f"experiment:\n  trackers: {text}\n").experiment.trackers == expected
+        assert load(tmp_path, MINIMAL, f"experiment.trackers={text}").experiment.trackers == expected
+    (fault,) = faults(tmp_path, MINIMAL + "experiment:\n  trackers: [wandb, Tensorbord]\n")
+    assert fault.startswith("c.yaml:8: experiment.trackers.1 is 'Tensorbord'; input should be 'tensorboard', 'wandb'")
+    assert fault.endswith("did you mean 'tensorboard'?")
