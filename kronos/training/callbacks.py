@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.training.record import StageRecord
+from kronos.training.sharding import gather_model
 
 logger = logging.getLogger(__name__)
 
@@ -148,8 +149,9 @@ class BestModelCallback(TrainerCallback):
         if step == 0:
             changes["start_loss"] = loss
         self.record = self.record.model_copy(update=changes)
+        model = gather_model(kwargs["model"])  # by all ranks: each may hold a share
         if state.is_world_process_zero:
-            save_model(kwargs["model"], self._folder / "best_model")
+            save_model(model, self._folder / "best_model")
             self.record.write(self._folder)
 
 

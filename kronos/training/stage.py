@@ -29,6 +29,7 @@ from kronos.training.arguments import StageName, build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.record import StageRecord, describe_differences
 from kronos.training.sampler import count_windows
+from kronos.training.sharding import check_resumable
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ def run_stage(
             )
         else:
             checkpoint = _resume_point(stage, found)
+            check_resumable(checkpoint, config)
     PartialState().wait_for_everyone()  # until all have looked at what is there
     with rank_0_first() as is_rank_0:
         if is_rank_0 and checkpoint is None:

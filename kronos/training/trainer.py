@@ -15,6 +15,7 @@ from kronos.config.data import DataConfig
 from kronos.data import WindowDataset
 from kronos.errors import KronosError
 from kronos.training.sampler import WindowSampler
+from kronos.training.sharding import compute_in_bf16
 
 Batch = dict[str, Tensor]
 # From a batch of windows to the model's inputs; the step is None in validation.
@@ -39,6 +40,11 @@ class KronosTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return WindowSampler(self.train_dataset, self.data_config, batch, self.args.seed)
+
+    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
+        if self.is_fsdp_enabled and self.args.bf16:
+            compute_in_bf16(model, self.args.device)
+        return super()._wrap_model(model, training, dataloader)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Decay the weights of linear layers only; the Trainer's own rule would miss our norms and embeddings."""
