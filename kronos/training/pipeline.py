@@ -20,6 +20,7 @@ from kronos.errors import ConfigError
 from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
+from kronos.training.agreement import check_same_record, check_shared_folder
 from kronos.training.arguments import StageName
 from kronos.training.record import StageRecord, collect_settings
 from kronos.training.saved_run import find_tokenizer
@@ -57,6 +58,7 @@ def run_pipeline(config: Config, skip_existing: bool, callbacks: Sequence[Traine
     on = config.experiment
     if not (on.train_tokenizer or on.train_basemodel):
         raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
+    check_shared_folder(config.model_paths.base_save_path)
     audited = _load_candles(config)
     candles = audited.candles
     splits = split_candles(candles, config.data)
@@ -109,6 +111,7 @@ def _build_stage(
         settings=collect_settings(config, name, candles),
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
     )
+    check_same_record(record)
     prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
     folder = config.model_paths.stage_dir(name)
     return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record)
