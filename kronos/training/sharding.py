@@ -39,18 +39,20 @@ def check_sharding(config: Config, world_size: int) -> None:
             "distributed.strategy is fsdp, but this is one process: it holds the whole model (docs/scaling.md)"
         )
         return
-    training = config.training
+    training, beside_gpus = config.training, torch.cuda.is_available()
     clashes = {
         "training.lora": training.lora is not None,
         "training.torch_compile": training.torch_compile,
         "training.auto_find_batch_size": training.auto_find_batch_size,
         "training.precision=fp16": training.precision == "fp16",
         f"training.best_by={training.best_by}": training.best_by != "loss",
+        "device.use_cuda=false (where there are GPUs)": beside_gpus and config.device.use_cuda is False,
+        "distributed.backend=gloo (on GPUs)": beside_gpus and config.distributed.backend == "gloo",
     }
     if asked_for := [key for key, is_on in clashes.items() if is_on]:
         raise ConfigError(
             f"distributed.strategy=fsdp does not work together with {', '.join(asked_for)}: leave out one or the other "
-            "(strategy ddp works with all of them)."
+            "(strategy ddp works with them)."
         )
     logger.info("distributed.strategy=fsdp: each of %d processes holds a share of the model", world_size)
 
