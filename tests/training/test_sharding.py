@@ -13,7 +13,7 @@ from kronos import Kronos, KronosTokenizer
 from kronos.config import load_config
 from kronos.errors import ConfigError
 from kronos.training.sharding import SHARDED_WEIGHTS, check_resumable, check_sharding, gather_model, is_sharded
-from tests.conftest import GOLDEN, ROOT, TINY_CONFIG
+from tests.conftest import write_tiny_config
 from tests.training.test_distributed import TORCHRUN, launch
 
 WORKER = Path(__file__).with_name("stopping_worker.py")
@@ -21,23 +21,15 @@ SHARDED = ["distributed.strategy=fsdp", "training.batch_size=8"]
 STAGES = ("tokenizer", "basemodel")
 
 
-def write_config(folder: Path) -> Path:
-    candles = folder / "candles.csv"
-    candles.write_text("".join((ROOT / "data" / "synthetic_5min.csv").open().readlines()[:121]))
-    path = folder / "tiny.yaml"
-    path.write_text(TINY_CONFIG.format(candles=candles, golden=GOLDEN, base_path=folder))
-    return path
-
-
 def run(config: Path, name: str, stop_at: str, *overrides: str) -> Path:
     done = launch(*TORCHRUN, WORKER, config, stop_at, f"model_paths.exp_name={name}", *SHARDED, *overrides)
     assert done.returncode == 0, done.stderr
-    return config.parent / name
+    return config.parent / "runs" / name
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_config(tmp_path_factory.mktemp("sharding"))
+    return write_tiny_config(tmp_path_factory.mktemp("sharding"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +46,7 @@ def test_two_ranks_that_share_a_model_equal_one(config: Path, sharded: Path) -> 
     done = launch(sys.executable, WORKER, config, "none", "model_paths.exp_name=one")
     assert done.returncode == 0, done.stderr
     for stage in STAGES:
-        one, two = (config.parent / name / stage for name in ("one", "sharded"))
+        one, two = (config.parent / "runs" / name / stage for name in ("one", "sharded"))
         assert sorted(path.name for path in two.iterdir()) == sorted(path.name for path in one.iterdir())
         first, second = (load_file(folder / "best_model" / "model.safetensors") for folder in (one, two))
         assert first.keys() == second.keys()
