@@ -66,11 +66,16 @@ report:
 """
 
 
+def write_tiny_config(folder: Path) -> Path:
+    """A YAML with which both stages take seconds: 120 synthetic candles, the golden models, no dropout."""
+    candles = folder / "candles.csv"
+    candles.write_text("".join((ROOT / "data" / "synthetic_5min.csv").open().readlines()[:121]))
+    path = folder / "tiny.yaml"
+    path.write_text(TINY_CONFIG.format(candles=candles, golden=GOLDEN, base_path=folder / "runs"))
+    return path
+
+
 @pytest.fixture
 def tiny_config(tmp_path: Path) -> Path:
-    """A YAML with which both stages take seconds: 120 synthetic candles, the golden models, no dropout."""
-    candles = tmp_path / "candles.csv"
-    candles.write_text("".join((ROOT / "data" / "synthetic_5min.csv").open().readlines()[:121]))
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY_CONFIG.format(candles=candles, golden=GOLDEN, base_path=tmp_path / "runs"))
-    return path
+    """`write_tiny_config`, in a folder of the test's own."""
+    return write_tiny_config(tmp_path)

@@ -186,6 +186,7 @@ def errors_reported(on_interrupt: str) -> Iterator[None]:
         rank = os.environ.get("RANK", "0")
         if rank != "0":
             # Most errors strike every rank, and rank 0's exit ends the others; only an error of one rank alone is left.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             time.sleep(ANOTHER_RANK_SPEAKS_SECONDS)
         logger.critical("error: %s" if rank == "0" else f"error on rank {rank}: %s", error)
         _leave(1)

@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 
 from kronos.config import Config
 from kronos.errors import ConfigError
+from kronos.training.sharding import check_sharding, prepare_sharding, sharding_arguments
 from kronos.training.trackers import check_trackers
 
 StageName = Literal["tokenizer", "basemodel"]
@@ -21,7 +22,7 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
     training = config.training
     epochs = {"tokenizer": training.tokenizer_epochs, "basemodel": training.basemodel_epochs}[stage]
     rate = {"tokenizer": training.tokenizer_learning_rate, "basemodel": training.predictor_learning_rate}[stage]
-    return TrainingArguments(
+    args = TrainingArguments(
         output_dir=str(output_dir),
         run_name=f"{config.experiment.name}-{config.model_paths.exp_name}-{stage}",
         report_to="none",  # trackers.py does
@@ -61,7 +62,10 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         use_cpu=_on_cpu(config),
         disable_tqdm=True,  # our own progress bar and lines
         log_level="error",
+        **sharding_arguments(config),
     )
+    prepare_sharding(args)
+    return args
 
 
 def choose_precision(config: Config) -> Literal["fp32", "bf16", "fp16"]:
@@ -102,6 +106,7 @@ def start_process(config: Config, world_size: int) -> None:
         ConfigError: CUDA or a tracker is asked for and absent, or several processes were launched with distributed.use_ddp false.
     """
     _check_means(config)
+    check_sharding(config, world_size)
     on_cpu = _on_cpu(config)
     if world_size == 1:
         PartialState(cpu=on_cpu)

@@ -19,6 +19,7 @@ from kronos.training.adapters import merge
 from kronos.training.checkpoints import writing
 from kronos.training.criterion import BY_LOSS, LOSS_NAME, Criterion
 from kronos.training.record import StageRecord
+from kronos.training.sharding import gather_model
 
 logger = logging.getLogger(__name__)
 
@@ -178,8 +179,9 @@ class BestModelCallback(TrainerCallback):
         for point in ("start", "best") if step == 0 else ("best",):
             changes |= {f"{point}_{name}": value for name, value in figures.items()}
         self.record = self.record.model_copy(update=changes)
+        model = gather_model(kwargs["model"])  # by all ranks: each may hold a share
         if state.is_world_process_zero:
-            save_model(kwargs["model"], self._folder / "best_model", self.record.tokenizer_hash)
+            save_model(model, self._folder / "best_model", self.record.tokenizer_hash)
             self.record.write(self._folder)
 
     def _count_since_best(self, state: TrainerState) -> int:

@@ -21,6 +21,7 @@ from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
 from kronos.training.adapters import adapt_model
+from kronos.training.agreement import check_same_record, check_shared_folder
 from kronos.training.arguments import StageName
 from kronos.training.criterion import BY_LOSS, LOSS_NAME, BuildScore, Criterion, Score, bind_score
 from kronos.training.record import StageRecord, collect_settings
@@ -66,6 +67,7 @@ def run_pipeline(
     on = config.experiment
     if not (on.train_tokenizer or on.train_basemodel):
         raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
+    check_shared_folder(config.model_paths.base_save_path)
     audited = _load_candles(config)
     candles = audited.candles
     splits = split_candles(candles, config.data)
@@ -123,6 +125,7 @@ def _build_stage(
         n_processes=PartialState().num_processes,
         best_by=criterion.name,
     )
+    check_same_record(record)
     prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
     folder = config.model_paths.stage_dir(name)
     return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record, criterion)

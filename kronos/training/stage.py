@@ -36,6 +36,7 @@ from kronos.training.resume import (
     was_validated,
 )
 from kronos.training.sampler import count_windows
+from kronos.training.sharding import check_resumable
 from kronos.training.signals import StopRequest, lost_peers_explained, stop_on_sigterm
 from kronos.training.tokens import TokenInputs, tokenise_splits
 from kronos.training.trackers import TrackersCallback
@@ -95,6 +96,7 @@ def run_stage(
         config = keep_global_batch(config, found)
         stage = stage.on_global_batch(_global_batch(config))
         checkpoint = find_resume_point(stage.folder, found, stage.record)
+        check_resumable(checkpoint, config)
     _check_batch_fits(config, stage)
     PartialState().wait_for_everyone()  # until all have looked at what is there
     with rank_0_first() as is_rank_0:
@@ -145,10 +147,7 @@ def _train(
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
     with trackers:
-        if checkpoint and step_of(checkpoint) == _count_steps(config, stage):
-            trainer.finish(checkpoint)
-        else:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.close()
     record = best_model.record.model_copy(update={"finished": True, "steps": trainer.state.global_step})
     with rank_0_first() as is_rank_0:

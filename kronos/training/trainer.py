@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerState
+from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
 from kronos.candles import Array
@@ -24,6 +26,7 @@ from kronos.training.checkpoints import remove_checkpoints, seal, writing
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.health import HealthCheck
 from kronos.training.sampler import WindowSampler
+from kronos.training.sharding import compute_in_bf16
 from kronos.training.signals import StopRequest
 
 Batch = dict[str, Any]  # tensors; the rows at which the windows begin, "window", an array that stays on the CPU
@@ -88,6 +91,7 @@ class KronosTrainer(Trainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm: Tensor = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         self._health.end_step(self.state.global_step + 1, self._get_learning_rate(), norm)
         if norm.device.type == "cpu":  # nothing to wait for: stop before the weights are spoiled
             self._health.check()
@@ -130,18 +134,27 @@ class KronosTrainer(Trainer):
         self._tr_loss += progress["loss"]
         self._globalstep_last_logged = progress["last_logged"]
 
-    def finish(self, checkpoint: Path) -> None:
-        """End a training that was interrupted after its last step: its validation, where that is still due."""
-        self._load_from_checkpoint(str(checkpoint))
-        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        self._initial_global_step = self.state.global_step
-        self._move_model_to_device(self.model, self.args.device)
-        if self.args.eval_on_start:
-            self.evaluate()
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Take no step beyond the last where a run was interrupted after it; the Trainer would."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _prepare_for_training(self, *args: Any) -> Any:
+        prepared = super()._prepare_for_training(*args)  # type: ignore[no-untyped-call]
+        if isinstance(self.model, FSDPModule) and isinstance(self.model, KronosTokenizer):
+            register_fsdp_forward_method(
+                self.model, "measure_batch"
+            )  # which needs the weights gathered, as forward does
+        return prepared
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return WindowSampler(self.train_dataset, self.data_config, batch, self.args.seed)
+
+    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
+        if self.is_fsdp_enabled and self.args.bf16:
+            compute_in_bf16(model, self.args.device)
+        return super()._wrap_model(model, training, dataloader)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Decay the weights of linear layers only; the Trainer's own rule would miss our norms and embeddings."""
