@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,19 +14,20 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from torch import Tensor
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from kronos.config import Config
 from kronos.config.load import dump_config
 from kronos.data import WindowDataset
 from kronos.data.windows import keep_batch
-from kronos.errors import ConfigError, DataError
+from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
 from kronos.training.arguments import StageName, build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
-from kronos.training.record import StageRecord, describe_differences
+from kronos.training.continuation import BEST_MODEL_NAME, find_continuation, newest_checkpoint
+from kronos.training.record import StageRecord
 from kronos.training.sampler import count_windows
 from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
 
@@ -48,7 +48,7 @@ class Stage:
 
     @property
     def best_model(self) -> Path:
-        return self.folder / "best_model"
+        return self.folder / BEST_MODEL_NAME
 
 
 def candle_inputs(batch: Batch, step: int | None) -> Batch:
@@ -98,17 +98,13 @@ def run_stage(
         ConfigError: an interrupted run had other settings.
         DataError: fewer train windows than one batch needs.
     """
-    _check_batch_fits(config, stage)
+    check_batch_fits(config, stage)
     checkpoint = None
-    if skip_existing and (found := StageRecord.read(stage.folder)):
-        if found.finished and found.tokenizer_hash == stage.record.tokenizer_hash and stage.best_model.is_dir():
-            return _skip(stage, found)
-        if found.finished:
-            logger.info(
-                "%s  finished before, but with another tokenizer, or its best model is gone: starts anew", stage.name
-            )
-        else:
-            checkpoint = _resume_point(stage, found)
+    if skip_existing and (found := find_continuation(stage.folder, stage.record)):
+        (logger.warning if found.caution else logger.info)("%s  %s", stage.name, found.reason)
+        if found.action == "skip":
+            return found.record
+        checkpoint = found.checkpoint
     PartialState().wait_for_everyone()  # until all have looked at what is there
     with rank_0_first() as is_rank_0:
         if is_rank_0 and checkpoint is None:
@@ -125,20 +121,12 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
             write_text(folder / "config.yaml", dump_config(config))
     best_model = BestModelCallback(stage.folder, start_record)
     first_step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    steps_an_epoch = count_windows(stage.train, config.data) // _global_batch(config)
+    steps_an_epoch = count_windows(stage.train, config.data) // count_windows_a_step(config)
     # At the end of an epoch a checkpoint may have been written before the validation that belongs there.
     evaluate_first = first_step % steps_an_epoch == 0
-    trainer = KronosTrainer(
-        prepare_batch=stage.prepare_batch,
-        data_config=config.data,
-        model=stage.model,
-        args=build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first),
-        train_dataset=stage.train,
-        eval_dataset=stage.val,
-        data_collator=keep_batch,
-        callbacks=[ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model, *callbacks],
-    )
-    trainer.remove_callback(PrinterCallback)
+    arguments = build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first)
+    progress = ProgressCallback(stage.name, stage.folder / "metrics.jsonl")
+    trainer = build_trainer(config, stage, arguments, [progress, best_model, *callbacks])
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -152,12 +140,36 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
     return record
 
 
-def _global_batch(config: Config) -> int:
+def build_trainer(
+    config: Config, stage: Stage, arguments: TrainingArguments, callbacks: Sequence[TrainerCallback] = ()
+) -> KronosTrainer:
+    """Build the Trainer of a stage; it writes to the folder of its arguments only."""
+    trainer = KronosTrainer(
+        prepare_batch=stage.prepare_batch,
+        data_config=config.data,
+        model=stage.model,
+        args=arguments,
+        train_dataset=stage.train,
+        eval_dataset=stage.val,
+        data_collator=keep_batch,
+        callbacks=list(callbacks),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def count_windows_a_step(config: Config) -> int:
+    """Return how many windows an optimizer step takes, over all processes."""
     return config.training.batch_size * int(PartialState().num_processes)
 
 
-def _check_batch_fits(config: Config, stage: Stage) -> None:
-    needed = _global_batch(config)
+def check_batch_fits(config: Config, stage: Stage) -> None:
+    """Check that an epoch has a step.
+
+    Raises:
+        DataError: fewer train windows than one step takes.
+    """
+    needed = count_windows_a_step(config)
     if (n_windows := count_windows(stage.train, config.data)) < needed:
         if n_windows < len(stage.train):
             raise DataError(
@@ -170,50 +182,6 @@ def _check_batch_fits(config: Config, stage: Stage) -> None:
             f"set training.batch_size to at most {max(n_windows // ranks, 1)}, or give more candles or a smaller "
             "data.train_stride."
         )
-
-
-def _skip(stage: Stage, found: StageRecord) -> StageRecord:
-    logger.info("%s  finished before, skipped: %s", stage.name, stage.best_model)
-    if differences := describe_differences(found.settings, stage.record.settings):
-        logger.warning(
-            "%s  it was trained with other settings (%s); run without --skip-existing to train anew",
-            stage.name,
-            differences,
-        )
-    return found
-
-
-def _resume_point(stage: Stage, found: StageRecord) -> Path | None:
-    """Return the checkpoint to go on from; None where the run was interrupted before its first."""
-    checkpoint = newest_checkpoint(stage.folder / "checkpoints")
-    if checkpoint is None:
-        logger.info("%s  interrupted before its first checkpoint, starts again", stage.name)
-        return None
-    differences = describe_differences(
-        found.settings | {"tokenizer": found.tokenizer_hash},
-        stage.record.settings | {"tokenizer": stage.record.tokenizer_hash},
-    )
-    if differences:
-        raise ConfigError(
-            f"{stage.folder}: the interrupted {stage.name} stage was started with other settings ({differences}). Restore "
-            "them to go on with it, or run without --skip-existing to start anew (what is there is set aside)."
-        )
-    logger.info("%s  interrupted before, goes on from %s", stage.name, checkpoint)
-    return checkpoint
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint-N folder; trainer_state.json is what is written last."""
-    by_step = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in by_step if _is_whole(path)), None)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _set_aside(folder: Path) -> None:

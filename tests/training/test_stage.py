@@ -17,8 +17,9 @@ from kronos.errors import ConfigError, DataError, KronosError
 from kronos.model.pretrained import hash_weights
 from kronos.training import run_pipeline
 from kronos.training import stage as stage_module
+from kronos.training.continuation import newest_checkpoint
 from kronos.training.record import StageRecord
-from kronos.training.stage import draw_uniforms, newest_checkpoint
+from kronos.training.stage import draw_uniforms
 from tests.conftest import GOLDEN
 
 BOTH = ("tokenizer", "basemodel")
