@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kronos.training.dry_run import Plan, StagePlan
 
 LABELS = {"tokenizer": "tokenizer", "basemodel": "base model"}
-LABEL_WIDTH = 16
+LABEL_WIDTH = 16  # of the longest label and its padding
 
 
 def show_plan(config: Config, rank: int, world_size: int, skip_existing: bool) -> None:
@@ -164,7 +164,7 @@ def _say_outlook(plan: Plan, stage: StagePlan) -> dict[str, str]:
         "skip": stage.outlook.reason,
         "start": stage.outlook.reason,
         "resume": f"interrupted before, goes on from step {stage.outlook.step:,}",
-        "refuse": f"refused: {stage.outlook.reason}",
+        "refuse": "refused, see the warnings" if plan.skip_existing else f"refused: {stage.outlook.reason}",
     }[stage.outlook.action]
     return {"what is there": aside if anew else "", "--skip-existing": said}
 
