@@ -8,10 +8,9 @@ import torch
 from accelerate import PartialState
 
 from kronos import Kronos, KronosTokenizer, load_config
-from kronos.errors import ConfigError, DataError
-from kronos.training import run_pipeline
+from kronos.errors import ConfigError, DataError, KronosError
+from kronos.training import measure, run_pipeline
 from kronos.training.dry_run import Plan, plan_run
-from kronos.training.measure import _watch_memory
 from kronos.training.record import StageRecord
 from tests.conftest import GOLDEN
 
@@ -173,7 +172,24 @@ def test_what_stops_a_run_stops_its_plan(tiny_config: Path) -> None:
 
 
 def test_memory_that_is_given_back_at_once_is_seen() -> None:
-    with _watch_memory(torch.device("cpu")) as samples:
+    with measure._watch_memory(torch.device("cpu")) as samples:
         for _ in range(20):
             torch.ones(100_000_000, dtype=torch.uint8)
     assert max(samples) - samples[0] > 80
+
+
+def test_slow_steps_are_not_waited_for(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "BUDGET_SECONDS", 0.0)
+    made = plan(tiny_config, "experiment.train_basemodel=false").stages["tokenizer"]
+    assert made.measurement.n_steps == 2 and made.total_steps == 6
+
+
+def test_steps_too_large_for_the_gpu_are_said_with_the_remedy(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out_of_memory(*args: object, **kwargs: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(measure.KronosTrainer, "train", run_out_of_memory)
+    with pytest.raises(KronosError, match=r"does not fit .* 16 windows at a time: raise training.accumulation_steps"):
+        plan(tiny_config)
