@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kronos.cli.dry_run import show_plan
 from kronos.cli.environment import (
     be_a_good_neighbour,
     errors_reported,
@@ -29,6 +30,10 @@ ConfigOption = Annotated[Path, typer.Option("--config", help="The YAML file; see
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Skip finished stages and go on with an interrupted one.")
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be trained, in how long, and what looks wrong; write nothing."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Override the file, e.g. training.batch_size=8"),
@@ -41,6 +46,7 @@ def train(
     skip_existing: SkipExisting = False,
     skip_tokenizer: Annotated[bool, typer.Option("--skip-tokenizer", help="Do not train the tokenizer.")] = False,
     skip_basemodel: Annotated[bool, typer.Option("--skip-basemodel", help="Do not train the base model.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Fine-tune the tokenizer, then the base model, then draw forecasts on held-out candles."""
     off = [
@@ -48,23 +54,27 @@ def train(
         for name, skip in (("tokenizer", skip_tokenizer), ("basemodel", skip_basemodel))
         if skip
     ]
-    run_training(config, [*(overrides or []), *off], skip_existing)
+    run_training(config, [*(overrides or []), *off], skip_existing, dry_run)
 
 
-def train_tokenizer(config: ConfigOption, overrides: Overrides = None, skip_existing: SkipExisting = False) -> None:
+def train_tokenizer(
+    config: ConfigOption, overrides: Overrides = None, skip_existing: SkipExisting = False, dry_run: DryRun = False
+) -> None:
     """Fine-tune the tokenizer alone."""
     stages = ["experiment.train_tokenizer=true", "experiment.train_basemodel=false"]
-    run_training(config, [*(overrides or []), *stages], skip_existing)
+    run_training(config, [*(overrides or []), *stages], skip_existing, dry_run)
 
 
-def train_base_model(config: ConfigOption, overrides: Overrides = None, skip_existing: SkipExisting = False) -> None:
+def train_base_model(
+    config: ConfigOption, overrides: Overrides = None, skip_existing: SkipExisting = False, dry_run: DryRun = False
+) -> None:
     """Fine-tune the base model alone, on the tokenizer that its stage left or, without one, the pretrained one."""
     stages = ["experiment.train_tokenizer=false", "experiment.train_basemodel=true"]
-    run_training(config, [*(overrides or []), *stages], skip_existing)
+    run_training(config, [*(overrides or []), *stages], skip_existing, dry_run)
 
 
-def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool) -> None:
-    """Load the configuration, train the stages, draw the forecasts, say where everything is."""
+def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: bool) -> None:
+    """Load the configuration, train the stages, draw the forecasts, say where everything is; or only say what would be."""
     with errors_reported("the same command with --skip-existing goes on from the last checkpoint, if any"):
         be_a_good_neighbour()
         start_logging()
@@ -72,9 +82,13 @@ def run_training(config_path: Path, overrides: Sequence[str], skip_existing: boo
         start_logging(process.rank)
         config = load_config(config_path, [*read_backend_override(), *overrides])
         select_cuda_device(config.device.device_id, process)
+        skip_existing = skip_existing or config.experiment.skip_existing
+        if dry_run:
+            show_plan(config, process.rank, process.world_size, skip_existing)
+            return
         log_to_file(config.model_paths.base_save_path / "logs", process.rank)
         with only_run_in(config.model_paths.base_save_path, process.rank):
-            _run(config, process.rank, process.world_size, skip_existing or config.experiment.skip_existing)
+            _run(config, process.rank, process.world_size, skip_existing)
 
 
 def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> None:

@@ -121,11 +121,17 @@ def merge_weights(state: dict[str, Tensor], scaling: float) -> dict[str, Tensor]
     return merged
 
 
-def count_parameters(model: nn.Module) -> str:
-    """Say how many parameters a model has and, where it is not all of them, how many are trained."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return f"{total:,} parameters" if trainable == total else f"{trainable:,} trainable of {total:,} parameters"
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """Return how many parameters a model has, and how many of them are trained."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)
+
+
+def describe_parameters(model: nn.Module) -> str:
+    """Say how many parameters are trained, and of how many where the others are frozen."""
+    n_parameters, n_trainable = count_parameters(model)
+    frozen = n_trainable < n_parameters
+    return f"{n_trainable:,} trainable of {n_parameters:,} parameters" if frozen else f"{n_parameters:,} parameters"
 
 
 def _find_targets(model: nn.Module, targets: Sequence[str]) -> list[str]:

@@ -45,6 +45,17 @@ class RunResult:
     records: dict[StageName, StageRecord]
 
 
+@dataclass(frozen=True)
+class RunInputs:
+    """What a run is made from: candles, windows, and the models as they are before training."""
+
+    audited: Audited
+    splits: dict[SplitName, Split]
+    windows: dict[SplitName, WindowDataset]
+    tokenizer: KronosTokenizer
+    base_model: Kronos | None
+
+
 def run_pipeline(
     config: Config,
     skip_existing: bool,
@@ -64,40 +75,51 @@ def run_pipeline(
     """
     title = [config.model_paths.exp_name, config.experiment.name, config.experiment.description]
     logger.info("%s", " · ".join(dict.fromkeys(filter(None, title))))
-    on = config.experiment
-    if not (on.train_tokenizer or on.train_basemodel):
-        raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
     check_shared_folder(config.model_paths.base_save_path)
-    audited = _load_candles(config)
-    candles = audited.candles
-    splits = split_candles(candles, config.data)
+    inputs = prepare_inputs(config)
+    candles, splits, tokenizer, base_model = inputs.audited.candles, inputs.splits, inputs.tokenizer, inputs.base_model
+    score = _build_score(config, candles, splits["val"], build_score) if base_model else None
     for line in (describe_candles(candles), *describe_splits(splits, config.data)):
         logger.info("%s", line)
-    windows = {
-        name: WindowDataset(candles, split.starts, config.data, split.symbol_bounds) for name, split in splits.items()
-    }
-    tokenizer = (
-        _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
-    )
-    base_model = _build_base_model(config) if on.train_basemodel else None
-    score = _build_score(config, candles, splits["val"], build_score) if base_model else None
-    check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
     if PartialState().is_main_process:
-        write_json(config.model_paths.base_save_path / AUDIT_NAME, audit_to_json(audited))
+        write_json(config.model_paths.base_save_path / AUDIT_NAME, audit_to_json(inputs.audited))
     records: dict[StageName, StageRecord] = {}
-    if on.train_tokenizer:
-        stage = _build_stage("tokenizer", config, candles, windows, tokenizer)
+    if config.experiment.train_tokenizer:
+        stage = build_stage("tokenizer", config, inputs, tokenizer)
         records["tokenizer"] = run_stage(config, stage, skip_existing, callbacks)
         tokenizer = KronosTokenizer.from_pretrained(stage.best_model)
     if base_model:
         check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
         logger.info("basemodel  uses the tokenizer %s", find_tokenizer(config))
         criterion = bind_score(config.training.best_by, score, tokenizer) if score else BY_LOSS
-        stage = _build_stage("basemodel", config, candles, windows, base_model, tokenizer, criterion)
+        stage = build_stage("basemodel", config, inputs, base_model, tokenizer, criterion)
         records["basemodel"] = run_stage(config, stage, skip_existing, callbacks)
     else:
         _warn_of_a_stale_base_model(config, tokenizer)
     return RunResult(candles, splits, records)
+
+
+def prepare_inputs(config: Config) -> RunInputs:
+    """Load and check all that a run needs before its first step; nothing is written to the run's folder.
+
+    Raises:
+        KronosError: something is wrong with the configuration, the candles or the models.
+    """
+    on = config.experiment
+    if not (on.train_tokenizer or on.train_basemodel):
+        raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
+    audited = _load_candles(config)
+    splits = split_candles(audited.candles, config.data)
+    windows = {
+        name: WindowDataset(audited.candles, split.starts, config.data, split.symbol_bounds)
+        for name, split in splits.items()
+    }
+    tokenizer = (
+        _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
+    )
+    base_model = _build_base_model(config) if on.train_basemodel else None
+    check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
+    return RunInputs(audited, splits, windows, tokenizer, base_model)
 
 
 def _load_candles(config: Config) -> Audited:
@@ -108,11 +130,10 @@ def _load_candles(config: Config) -> Audited:
     return audited if is_rank_0 else audit_candles(config)
 
 
-def _build_stage(
+def build_stage(
     name: StageName,
     config: Config,
-    candles: CandleSet,
-    windows: dict[SplitName, WindowDataset],
+    inputs: RunInputs,
     model: PretrainedModel,
     tokenizer: KronosTokenizer | None = None,
     criterion: Criterion = BY_LOSS,
@@ -120,7 +141,7 @@ def _build_stage(
     """Put together a stage; a base model's comes with its frozen tokenizer."""
     record = StageRecord(
         stage=name,
-        settings=collect_settings(config, name, candles),
+        settings=collect_settings(config, name, inputs.audited.candles),
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
         n_processes=PartialState().num_processes,
         best_by=criterion.name,
@@ -128,7 +149,7 @@ def _build_stage(
     check_same_record(record)
     prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
     folder = config.model_paths.stage_dir(name)
-    return Stage(name, folder, model, prepare_batch, windows["train"], windows["val"], record, criterion)
+    return Stage(name, folder, model, prepare_batch, inputs.windows["train"], inputs.windows["val"], record, criterion)
 
 
 def _build_score(config: Config, candles: CandleSet, val: Split, build_score: BuildScore | None) -> Score | None:

@@ -14,6 +14,7 @@ from kronos.training.arguments import StageName, choose_precision
 from kronos.training.criterion import LOSS_NAME
 
 RECORD_NAME = "stage.json"
+GLOBAL_BATCH = "windows a step"
 
 
 class StageRecord(BaseModel):
@@ -112,7 +113,7 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
     settings[f"model_paths.pretrained_{own}"] = getattr(config.model_paths, f"pretrained_{own}")
     settings[f"experiment.pre_trained_{own}"] = getattr(config.experiment, f"pre_trained_{own}")
     settings["training.precision"] = choose_precision(config)  # auto may be another one on another machine
-    settings["windows a step"] = config.training.batch_size * PartialState().num_processes
+    settings[GLOBAL_BATCH] = config.training.batch_size * PartialState().num_processes
     settings["candles"] = candles.content_hash()[:12]
     return settings
 

@@ -4,63 +4,89 @@ import itertools
 import json
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from accelerate import PartialState
 
 from kronos.config import Config
 from kronos.errors import ConfigError
 from kronos.training.checkpoints import newest_checkpoint, remove_after, step_of
-from kronos.training.record import StageRecord, describe_differences
+from kronos.training.record import GLOBAL_BATCH, StageRecord, describe_differences
 
 logger = logging.getLogger(__name__)
 
-
-def is_done(found: StageRecord, wanted: StageRecord, best_model: Path) -> bool:
-    """Whether a stage needs no training; says why not where it was finished, and what differs where it is skipped."""
-    if not found.finished:
-        return False
-    if found.tokenizer_hash != wanted.tokenizer_hash or not best_model.is_dir():
-        logger.info(
-            "%s  finished before, but with another tokenizer, or its best model is gone: starts anew", found.stage
-        )
-        return False
-    logger.info("%s  finished before, skipped: %s", found.stage, best_model)
-    if differences := describe_differences(found.settings, wanted.settings):
-        logger.warning(
-            "%s  it was trained with other settings (%s); run without --skip-existing to train anew",
-            found.stage,
-            differences,
-        )
-    return True
+BEST_MODEL_NAME = "best_model"
 
 
-def find_resume_point(folder: Path, found: StageRecord, wanted: StageRecord) -> Path | None:
-    """Return the checkpoint to go on from; None where the stage was interrupted before its first.
+@dataclass(frozen=True)
+class Continuation:
+    """What --skip-existing makes of the stage it finds, and why.
+
+    caution: whether the reason is worth a warning. record: what was found. checkpoint: where a resumed stage goes on.
+    """
+
+    action: Literal["skip", "resume", "start"]
+    reason: str
+    record: StageRecord
+    checkpoint: Path | None = None
+    caution: bool = False
+
+
+def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
+    """Look what --skip-existing would make of a stage's folder, without doing it; None where there is no record.
+
+    Args:
+        wanted: the record of the stage as it would be trained now.
 
     Raises:
-        ConfigError: it was started with other settings.
+        ConfigError: an interrupted run had other settings.
     """
+    found = StageRecord.read(folder)
+    if found is None:
+        return None
+    if not found.finished:
+        return _find_resume_point(folder, found, wanted)
+    best_model = folder / BEST_MODEL_NAME
+    if found.tokenizer_hash != wanted.tokenizer_hash or not best_model.is_dir():
+        return Continuation(
+            "start", "finished before, but with another tokenizer, or its best model is gone: starts anew", found
+        )
+    reason = f"finished before, skipped: {best_model}"
+    differences = describe_differences(found.settings, wanted.settings)
+    if differences:
+        reason += f"; it was trained with other settings ({differences}); run without --skip-existing to train anew"
+    return Continuation("skip", reason, found, caution=bool(differences))
+
+
+def _find_resume_point(folder: Path, found: StageRecord, wanted: StageRecord) -> Continuation:
     checkpoint = newest_checkpoint(folder / "checkpoints")
     if checkpoint is None:
-        logger.info("%s  interrupted before its first checkpoint, starts again", wanted.stage)
-        return None
+        return Continuation("start", "interrupted before its first checkpoint, starts again", found)
+    settings = wanted.settings
+    moved = found.n_processes != wanted.n_processes
+    if moved:  # batch_size is fitted to the processes there are
+        settings = settings | {GLOBAL_BATCH: found.settings[GLOBAL_BATCH]}
     differences = describe_differences(
-        found.settings | {"tokenizer": found.tokenizer_hash}, wanted.settings | {"tokenizer": wanted.tokenizer_hash}
+        found.settings | {"tokenizer": found.tokenizer_hash}, settings | {"tokenizer": wanted.tokenizer_hash}
     )
     if differences:
         raise ConfigError(
             f"{folder}: the interrupted {wanted.stage} stage was started with other settings ({differences}). Restore "
             "them to go on with it, or run without --skip-existing to start anew (what is there is set aside)."
         )
-    logger.info("%s  interrupted before, goes on from %s", wanted.stage, checkpoint)
-    if found.n_processes != wanted.n_processes:
-        logger.warning(
-            "%s  was started on %d processes and goes on on %d: the same windows at the same steps, but rounding and "
-            "dropout differ, so that the result is not bit for bit that of an uninterrupted run",
-            *(wanted.stage, found.n_processes, wanted.n_processes),
+    reason = f"interrupted before, goes on from {checkpoint}"
+    if moved:
+        reason += (
+            f"; it was started on {_count_processes(found)} and goes on on {wanted.n_processes}: the same windows at the same "
+            "steps, but rounding and dropout differ, so that the result is not bit for bit that of an uninterrupted run"
         )
-    return checkpoint
+    return Continuation("resume", reason, found, checkpoint, caution=moved)
+
+
+def _count_processes(record: StageRecord) -> str:
+    return f"{record.n_processes} process{'es' if record.n_processes > 1 else ''}"
 
 
 def keep_global_batch(config: Config, found: StageRecord) -> Config:
@@ -70,7 +96,7 @@ def keep_global_batch(config: Config, found: StageRecord) -> Config:
         ConfigError: they cannot be shared equally.
     """
     n_processes = int(PartialState().num_processes)
-    whole = found.settings["windows a step"]
+    whole = found.settings[GLOBAL_BATCH]
     if found.n_processes == n_processes or whole == config.training.batch_size * n_processes:
         return config
     if whole % n_processes:

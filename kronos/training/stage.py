@@ -9,7 +9,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import set_seed
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from kronos.config import Config
 from kronos.config.load import dump_config
@@ -19,17 +19,17 @@ from kronos.data.windows import describe_windows, keep_batch
 from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model.pretrained import PretrainedModel
-from kronos.training.adapters import count_parameters
+from kronos.training.adapters import describe_parameters
 from kronos.training.arguments import StageName, build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.checkpoints import step_of
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.health import HealthCheck
 from kronos.training.memory import fit_batch, memory_explained
-from kronos.training.record import StageRecord
+from kronos.training.record import GLOBAL_BATCH, StageRecord
 from kronos.training.resume import (
-    find_resume_point,
-    is_done,
+    BEST_MODEL_NAME,
+    find_continuation,
     keep_global_batch,
     prepare_resume,
     set_aside,
@@ -60,11 +60,11 @@ class Stage:
 
     @property
     def best_model(self) -> Path:
-        return self.folder / "best_model"
+        return self.folder / BEST_MODEL_NAME
 
     def on_global_batch(self, n_windows: int) -> "Stage":
         """Return the stage with steps of so many windows."""
-        settings = self.record.settings | {"windows a step": n_windows}
+        settings = self.record.settings | {GLOBAL_BATCH: n_windows}
         return replace(self, record=self.record.model_copy(update={"settings": settings}))
 
 
@@ -89,15 +89,16 @@ def run_stage(
         DataError: fewer train windows than one batch needs.
     """
     checkpoint = None
-    found = StageRecord.read(stage.folder) if skip_existing else None
-    if found and is_done(found, stage.record, stage.best_model):
-        return found
-    if found and not found.finished:
-        config = keep_global_batch(config, found)
-        stage = stage.on_global_batch(_global_batch(config))
-        checkpoint = find_resume_point(stage.folder, found, stage.record)
-        check_resumable(checkpoint, config)
-    _check_batch_fits(config, stage)
+    if skip_existing and (found := find_continuation(stage.folder, stage.record)):
+        (logger.warning if found.caution else logger.info)("%s  %s", stage.name, found.reason)
+        if found.action == "skip":
+            return found.record
+        checkpoint = found.checkpoint
+        if checkpoint:
+            check_resumable(checkpoint, config)
+            config = keep_global_batch(config, found.record)
+            stage = stage.on_global_batch(count_windows_a_step(config))
+    check_batch_fits(config, stage)
     PartialState().wait_for_everyone()  # until all have looked at what is there
     with rank_0_first() as is_rank_0:
         if is_rank_0 and checkpoint is None:
@@ -136,14 +137,9 @@ def _train(
     )
     progress = ProgressCallback(stage.name, stage.folder / "metrics.jsonl", stage.criterion)
     trackers = TrackersCallback(config, stage.name, stage.folder / "tracking")
-    trainer = build_trainer(
-        config,
-        stage,
-        stage.folder / "checkpoints",
-        [trackers, progress, best_model, *callbacks],
-        evaluate_first=_validation_is_due(config, stage, checkpoint),
-        stop=stop,
-    )
+    evaluate_first = _validation_is_due(config, stage, checkpoint)
+    arguments = build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first)
+    trainer = build_trainer(config, stage, arguments, [trackers, progress, best_model, *callbacks], stop)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
     with trackers:
@@ -162,13 +158,11 @@ def _train(
 def build_trainer(
     config: Config,
     stage: Stage,
-    output_dir: Path,
-    callbacks: Sequence[TrainerCallback],
-    evaluate_first: bool = False,
+    arguments: TrainingArguments,
+    callbacks: Sequence[TrainerCallback] = (),
     stop: StopRequest | None = None,
 ) -> KronosTrainer:
-    """Build the Trainer of a stage; output_dir is for its checkpoints."""
-    arguments = build_arguments(config, stage.name, output_dir, evaluate_first)
+    """Build the Trainer of a stage; it writes to the folder of its arguments only."""
     rate_key = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}[stage.name]
     health = HealthCheck(
         stage=stage.name,
@@ -200,27 +194,33 @@ def _validation_is_due(config: Config, stage: Stage, checkpoint: Path | None) ->
     if checkpoint is None:
         return True
     step = step_of(checkpoint)
-    every = config.training.eval_steps or _steps_an_epoch(config, stage)
-    return (step % every == 0 or step == _count_steps(config, stage)) and not was_validated(checkpoint)
+    every = config.training.eval_steps or count_steps_an_epoch(config, stage)
+    return (step % every == 0 or step == count_steps(config, stage)) and not was_validated(checkpoint)
 
 
-def _steps_an_epoch(config: Config, stage: Stage) -> int:
-    return count_windows(stage.train, config.data) // _global_batch(config)
+def count_steps_an_epoch(config: Config, stage: Stage) -> int:
+    return count_windows(stage.train, config.data) // count_windows_a_step(config)
 
 
-def _count_steps(config: Config, stage: Stage) -> int:
+def count_steps(config: Config, stage: Stage) -> int:
     """Return how many steps the stage takes in all."""
     training = config.training
     epochs = training.tokenizer_epochs if stage.name == "tokenizer" else training.basemodel_epochs
-    return training.max_steps or epochs * _steps_an_epoch(config, stage)
+    return training.max_steps or epochs * count_steps_an_epoch(config, stage)
 
 
-def _global_batch(config: Config) -> int:
+def count_windows_a_step(config: Config) -> int:
+    """Return how many windows an optimizer step takes, over all processes."""
     return config.training.batch_size * int(PartialState().num_processes)
 
 
-def _check_batch_fits(config: Config, stage: Stage) -> None:
-    needed = _global_batch(config)
+def check_batch_fits(config: Config, stage: Stage) -> None:
+    """Check that an epoch has a step.
+
+    Raises:
+        DataError: fewer train windows than one step takes.
+    """
+    needed = count_windows_a_step(config)
     if (n_windows := count_windows(stage.train, config.data)) < needed:
         if n_windows < len(stage.train):
             raise DataError(
@@ -251,7 +251,7 @@ def _announce(stage: Stage, trainer: KronosTrainer) -> None:
         "%s  %s, %s train windows an epoch, %s validation windows, %d process%s on %s",
         *(
             stage.name,
-            count_parameters(stage.model),
+            describe_parameters(stage.model),
             f"{count_windows(stage.train, trainer.data_config):,}",
             f"{len(stage.val):,}",
         ),

@@ -15,7 +15,7 @@ from kronos import Kronos, KronosTokenizer, load_config
 from kronos.config.training import LoraConfig, TrainingConfig
 from kronos.errors import ConfigError
 from kronos.training import stage as stage_module
-from kronos.training.adapters import ADAPTER, adapt_model, add_lora, count_parameters, freeze, merge, merge_weights
+from kronos.training.adapters import ADAPTER, adapt_model, add_lora, describe_parameters, freeze, merge, merge_weights
 from kronos.training.record import StageRecord
 from tests.conftest import GOLDEN
 from tests.training.test_distributed import TORCHRUN, launch
@@ -218,11 +218,11 @@ def test_freezing_everything() -> None:
         freeze(KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), parts, "freeze_tokenizer")
 
 
-def test_count_parameters() -> None:
+def test_describe_parameters() -> None:
     model = torch.nn.Linear(100, 20)
-    assert count_parameters(model) == "2,020 parameters"
+    assert describe_parameters(model) == "2,020 parameters"
     model.bias.requires_grad_(False)
-    assert count_parameters(model) == "2,000 trainable of 2,020 parameters"
+    assert describe_parameters(model) == "2,000 trainable of 2,020 parameters"
 
 
 def test_a_lora_run(tiny_config: Path, run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
