@@ -5,6 +5,7 @@ import typer
 from kronos.cli.check import check
 from kronos.cli.predict import predict
 from kronos.cli.train import train
+from kronos.cli.tune import tune
 
 app = typer.Typer(
     name="kronos",
@@ -16,6 +17,7 @@ app = typer.Typer(
 app.command("check")(check)
 app.command("train")(train)
 app.command("predict")(predict)
+app.command("tune")(tune)
 
 
 @app.callback()

@@ -62,9 +62,7 @@ def run_pipeline(config: Config, skip_existing: bool, callbacks: Sequence[Traine
     splits = split_candles(candles, config.data)
     for line in (describe_candles(candles), *describe_splits(splits, config.data)):
         logger.info("%s", line)
-    windows = {
-        name: WindowDataset(candles, split.starts, config.data, split.symbol_bounds) for name, split in splits.items()
-    }
+    windows = _build_windows(config, candles, splits)
     tokenizer = (
         _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
     )
@@ -85,6 +83,31 @@ def run_pipeline(config: Config, skip_existing: bool, callbacks: Sequence[Traine
     else:
         _warn_of_a_stale_base_model(config, tokenizer)
     return RunResult(candles, splits, records)
+
+
+def load_stage(config: Config, name: StageName) -> Stage:
+    """Load what one stage would begin with, and leave nothing on disk.
+
+    Raises:
+        KronosError: something is wrong with the configuration, the candles or the models.
+    """
+    candles = _load_candles(config).candles
+    windows = _build_windows(config, candles, split_candles(candles, config.data))
+    if name == "tokenizer":
+        tokenizer = _build_tokenizer(config)
+        check_pair(tokenizer, None, len(CANDLE_COLUMNS))
+        return _build_stage(name, config, candles, windows, tokenizer)
+    tokenizer, base_model = KronosTokenizer.from_pretrained(find_tokenizer(config)), _build_base_model(config)
+    check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
+    return _build_stage(name, config, candles, windows, base_model, tokenizer)
+
+
+def _build_windows(
+    config: Config, candles: CandleSet, splits: dict[SplitName, Split]
+) -> dict[SplitName, WindowDataset]:
+    return {
+        name: WindowDataset(candles, split.starts, config.data, split.symbol_bounds) for name, split in splits.items()
+    }
 
 
 def _load_candles(config: Config) -> Audited:

@@ -15,7 +15,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from torch import Tensor
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from kronos.config import Config
 from kronos.config.load import dump_config
@@ -98,7 +98,7 @@ def run_stage(
         ConfigError: an interrupted run had other settings.
         DataError: fewer train windows than one batch needs.
     """
-    _check_batch_fits(config, stage)
+    check_batch_fits(config, stage)
     checkpoint = None
     if skip_existing and (found := StageRecord.read(stage.folder)):
         if found.finished and found.tokenizer_hash == stage.record.tokenizer_hash and stage.best_model.is_dir():
@@ -128,17 +128,9 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
     steps_an_epoch = count_windows(stage.train, config.data) // _global_batch(config)
     # At the end of an epoch a checkpoint may have been written before the validation that belongs there.
     evaluate_first = first_step % steps_an_epoch == 0
-    trainer = KronosTrainer(
-        prepare_batch=stage.prepare_batch,
-        data_config=config.data,
-        model=stage.model,
-        args=build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first),
-        train_dataset=stage.train,
-        eval_dataset=stage.val,
-        data_collator=keep_batch,
-        callbacks=[ProgressCallback(stage.name, stage.folder / "metrics.jsonl"), best_model, *callbacks],
-    )
-    trainer.remove_callback(PrinterCallback)
+    arguments = build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first)
+    progress = ProgressCallback(stage.name, stage.folder / "metrics.jsonl")
+    trainer = build_trainer(config, stage, arguments, [progress, best_model, *callbacks])
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -152,11 +144,29 @@ def _train(config: Config, stage: Stage, checkpoint: Path | None, callbacks: Seq
     return record
 
 
+def build_trainer(
+    config: Config, stage: Stage, arguments: TrainingArguments, callbacks: Sequence[TrainerCallback]
+) -> KronosTrainer:
+    """Put a stage's model and windows into a Trainer."""
+    trainer = KronosTrainer(
+        prepare_batch=stage.prepare_batch,
+        data_config=config.data,
+        model=stage.model,
+        args=arguments,
+        train_dataset=stage.train,
+        eval_dataset=stage.val,
+        data_collator=keep_batch,
+        callbacks=list(callbacks),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
 def _global_batch(config: Config) -> int:
     return config.training.batch_size * int(PartialState().num_processes)
 
 
-def _check_batch_fits(config: Config, stage: Stage) -> None:
+def check_batch_fits(config: Config, stage: Stage) -> None:
     needed = _global_batch(config)
     if (n_windows := count_windows(stage.train, config.data)) < needed:
         if n_windows < len(stage.train):
