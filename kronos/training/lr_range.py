@@ -22,6 +22,7 @@ from kronos.training.stage import build_trainer, check_batch_fits
 SMOOTHING = 0.8  # weight of what came before, in the moving average of the loss; it lags 4 steps behind
 EXPLODED = 4.0  # times the lowest smoothed loss: the test ends
 RISEN = 1.1  # times the lowest smoothed loss: learning is undone, where the start is passed, too
+CLEAR = 4  # standard deviations: the lowest of a hundred averages of noise alone lies about 3 below their mean
 MIN_STEPS = 20
 SAFETY = 10  # the rate of divergence over this is the highest to be suggested
 
@@ -175,7 +176,7 @@ def _find_steepest(rates: Array, losses: Array, smoothed: Array, start: float) -
         return None
     # A moving average of independent losses has this share of their standard deviation.
     noise = float(np.std(losses[: lowest + 1] - smoothed[: lowest + 1])) * math.sqrt((1 - SMOOTHING) / (1 + SMOOTHING))
-    if start - smoothed[lowest] < 2 * noise:
+    if start - smoothed[lowest] < CLEAR * noise:
         return None
     slope = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
     half = max(lowest // 20, 1)
