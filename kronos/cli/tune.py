@@ -34,7 +34,7 @@ from kronos.errors import ConfigError
 
 if TYPE_CHECKING:
     from kronos.training.search import SearchResult
-    from kronos.training.search_plan import Outcome
+    from kronos.training.search_plan import Build, Outcome
 
 logger = logging.getLogger("kronos")
 
@@ -85,7 +85,7 @@ def _check_means() -> None:
         raise ConfigError("kronos tune needs optuna, which is not installed: pip install optuna")
 
 
-def _search(build: Any, space: Space, stage: Searched, n_trials: int, timeout_minutes: float | None) -> None:
+def _search(build: Build, space: Space, stage: Searched, n_trials: int, timeout_minutes: float | None) -> None:
     # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
     from kronos.training.arguments import start_process
     from kronos.training.search import search

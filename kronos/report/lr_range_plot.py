@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from kronos.files import replacing
 from kronos.report.fonts import choose_fonts
-from kronos.training.lr_range import SMOOTHING, LrRange
+from kronos.training.lr_range import LrRange
 
 LOSS_COLOUR = "#1f5fa8"
 SUGGESTED_COLOUR = "#1a7f37"
@@ -42,7 +42,7 @@ def draw_lr_range(found: LrRange, path: Path, title: str) -> None:
         markeredgewidth=0,
         label="Loss of a step",
     )
-    label = f"Moving average ({SMOOTHING:g} of the one before)"
+    label = "Moving average"
     axes.plot(found.rates, found.smoothed, color=LOSS_COLOUR, linewidth=2.2, label=label)
     _mark_rates(axes, found)
     _set_axes(axes, found)
