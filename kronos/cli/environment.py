@@ -165,7 +165,8 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
 
 def _leave(status: int) -> NoReturn:
     """End the command; one of several processes at once, since taking leave of a group that may be broken can hang."""
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    distributed = sys.modules.get("torch.distributed")  # not imported for this
+    if distributed is not None and distributed.is_initialized():
         sys.stderr.flush()
         os._exit(status)
     raise typer.Exit(status) from None

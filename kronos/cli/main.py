@@ -3,8 +3,10 @@
 import typer
 
 from kronos.cli.check import check
+from kronos.cli.lr_range import lr_range
 from kronos.cli.predict import predict
 from kronos.cli.train import train
+from kronos.cli.tune import tune
 
 app = typer.Typer(
     name="kronos",
@@ -16,6 +18,8 @@ app = typer.Typer(
 app.command("check")(check)
 app.command("train")(train)
 app.command("predict")(predict)
+app.command("tune")(tune)
+app.command("lr-range")(lr_range)
 
 
 @app.callback()

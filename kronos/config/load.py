@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -45,7 +45,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: with all faults at once, a line each.
     """
     path = Path(path)
-    values, places = _read_yaml(path)
+    values, places = read_yaml(path, needs="at least data.data_path and model_paths", example="configs/demo.yaml")
     return _build(values, places, path, overrides)
 
 
@@ -87,14 +87,21 @@ def dump_config(config: Config) -> str:
     return stream.getvalue()
 
 
-def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
-    """Return the file's mapping and the place, "file:line", of each key in it."""
+def read_yaml(path: Path, needs: str, example: str) -> tuple[dict[str, Any], dict[KeyPath, str]]:
+    """Return the file's mapping and the place, "file:line", of each key in it.
+
+    Args:
+        path: the YAML file.
+        needs: what an empty file lacks, for the error.
+        example: a file of the kind, for the error.
+
+    Raises:
+        ConfigError: there is no such file, or it is not a mapping in YAML.
+    """
     try:
         document = _Yaml().load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such config file. Ready ones are in configs/, for example configs/demo.yaml."
-        ) from None
+        raise ConfigError(f"{path}: no such config file. Ready ones are in configs/, for example {example}.") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: this is a folder; give a YAML file.") from None
     except UnicodeDecodeError as error:
@@ -108,7 +115,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     except YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {_first_line(str(error))}.") from None
     if document is None:
-        raise ConfigError(f"{path}: the file is empty; it needs at least data.data_path and model_paths.")
+        raise ConfigError(f"{path}: the file is empty; it needs {needs}.")
     if not isinstance(document, CommentedMap):
         raise ConfigError(f"{path}: expected sections (data:, training:, …), found something else.")
     values = {key: {} if value is None else value for key, value in _plain(document).items()}  # an empty section
@@ -194,7 +201,7 @@ def _describe(details: ErrorDetails, places: dict[KeyPath, str], path: Path) -> 
         case "missing":
             return f"{place}: {dotted} is missing."
         case "extra_forbidden":
-            return f"{place}: unknown key {dotted}; {_did_you_mean(keys)}"
+            return f"{place}: unknown key {dotted}; {did_you_mean(keys)}"
         case "literal_error":
             return f"{place}: {dotted} is {details['input']!r}; {_lower_first(details['msg'])}{_nearest(details)}"
         case "model_type":
@@ -215,19 +222,28 @@ def _lower_first(text: str) -> str:
 
 
 def _sections() -> dict[str, list[str]]:
-    """The known keys of each section."""
-    return {
-        name: list(field.annotation.model_fields)
-        for name, field in Config.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
+    """The known keys of each section; "training.lora" is one."""
+    tops = {name: section_of(field.annotation) for name, field in Config.model_fields.items()}
+    sections = {}
+    for name, section in tops.items():
+        fields = section.model_fields if section else {}
+        sections[name] = list(fields)
+        nested = {f"{name}.{key}": section_of(field.annotation) for key, field in fields.items()}
+        sections |= {dotted: list(inner.model_fields) for dotted, inner in nested.items() if inner}
+    return sections
 
 
-def _did_you_mean(keys: KeyPath) -> str:
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a key holds, as `LoraConfig` in `LoraConfig | None`; None for plain values."""
+    choices = get_args(annotation) or (annotation,)
+    return next((kind for kind in choices if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def did_you_mean(keys: KeyPath) -> str:
     """Suggest the nearest known key: in the same section first, then the same key in another section."""
     sections = _sections()
     *prefix, key = keys
-    siblings = sections.get(prefix[0], []) if prefix else list(sections)
+    siblings = sections.get(".".join(prefix), []) if prefix else [name for name in sections if "." not in name]
     if close := difflib.get_close_matches(key, siblings, n=1, cutoff=0.6):
         return f"did you mean {'.'.join([*prefix, close[0]])}?"
     if homes := [section for section, known in sections.items() if key in known]:

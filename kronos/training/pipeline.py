@@ -110,16 +110,34 @@ def prepare_inputs(config: Config) -> RunInputs:
         raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
     audited = _load_candles(config)
     splits = split_candles(audited.candles, config.data)
-    windows = {
-        name: WindowDataset(audited.candles, split.starts, config.data, split.symbol_bounds)
-        for name, split in splits.items()
-    }
+    windows = _build_windows(config, audited.candles, splits)
     tokenizer = (
         _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
     )
     base_model = _build_base_model(config) if on.train_basemodel else None
     check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
     return RunInputs(audited, splits, windows, tokenizer, base_model)
+
+
+def load_stage(config: Config, name: StageName) -> Stage:
+    """Load what one stage would begin with, and leave nothing on disk.
+
+    Raises:
+        KronosError: something is wrong with the configuration, the candles or the models.
+    """
+    on = {"train_tokenizer": name == "tokenizer", "train_basemodel": name == "basemodel"}
+    inputs = prepare_inputs(config.model_copy(update={"experiment": config.experiment.model_copy(update=on)}))
+    if inputs.base_model is None:
+        return build_stage(name, config, inputs, inputs.tokenizer)
+    return build_stage(name, config, inputs, inputs.base_model, inputs.tokenizer)
+
+
+def _build_windows(
+    config: Config, candles: CandleSet, splits: dict[SplitName, Split]
+) -> dict[SplitName, WindowDataset]:
+    return {
+        name: WindowDataset(candles, split.starts, config.data, split.symbol_bounds) for name, split in splits.items()
+    }
 
 
 def _load_candles(config: Config) -> Audited:
