@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, overload
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
@@ -70,8 +71,8 @@ class KronosTokenizer(PretrainedModel):
     def forward(self, candles: Tensor) -> TokenizerOutput:
         """Reconstruct normalised candles (B, T, F) from the coarse bits and from all bits, with the loss."""
         codes, bsq_loss = self.tokenizer(self._embed(candles))
-        coarse = self._reconstruct(self.post_quant_embed_pre(codes[..., : self.s1_bits]))
-        fine = self._reconstruct(self.post_quant_embed(codes))
+        embedded = [self.post_quant_embed_pre(codes[..., : self.s1_bits]), self.post_quant_embed(codes)]
+        coarse, fine = self._reconstruct(torch.cat(embedded)).chunk(2)
         window_loss = (fine - candles).square().mean(dim=(1, 2))
         loss = (F.mse_loss(coarse, candles) + window_loss.mean() + bsq_loss) / 2
         return TokenizerOutput(loss, window_loss.detach(), coarse, fine, codes, bsq_loss)
