@@ -1,12 +1,12 @@
 """Training speed of both stages, beside a plain float32 loop (benchmarks/plain_training.py).
 
-    python benchmarks/train.py [--models mini small] [--batch 8] [--steps 8] [--device auto]
+    python benchmarks/train.py [--models mini small] [--batch 8] [--steps 4] [--device auto]
 
 Synthetic candles, windows of 512, random weights. Ours is the real path: the stage as `kronos train` runs it, with
-precision auto, and from the second epoch on; tokens therefore come from the cache. After each of its steps one of the plain loop
-is taken, so that a busy moment hits both; medians count. The first two steps of either warm up. With batches too small to
-occupy a GPU both wait for its kernels to be launched: hence 64 windows there. On a CPU that others use as well, OMP_NUM_THREADS=1
-and --cpu-time compare the work done.
+precision auto; tokenising before the first step (training.token_cache) is not counted. After each of its steps one of the
+plain loop is taken, so that a busy moment hits both; the quickest of each counts, after two steps to warm up. With batches too
+small to occupy a GPU both wait for its kernels to be launched: hence 64 windows there. On a CPU that others use as well,
+OMP_NUM_THREADS=1 and --cpu-time compare the work done.
 
 The last columns are what ours makes of the machine: the model's operations, 6 × parameters of linear layers × tokens
 + 6 × attention layers × width × window × tokens (causal scores and mixing, forward and backward; the tokenizer's decoder counts
@@ -16,7 +16,6 @@ The ratio is the result; absolute figures depend on the machine.
 
 import argparse
 import logging
-import statistics
 import sys
 import tempfile
 import time
@@ -63,8 +62,8 @@ class TakeTurns(TrainerCallback):
         self._begun = self._now()
         self.seconds["plain"].append(self._begun - ended)
 
-    def median(self, way: str) -> float:
-        return statistics.median(self.seconds[way][WARM_UP:])
+    def best(self, way: str) -> float:
+        return min(self.seconds[way][WARM_UP:])
 
 
 def build_config(folder: Path, preset: str, stage: StageName, options: argparse.Namespace) -> Config:
@@ -178,7 +177,7 @@ def compare(name: str, stage: StageName, config: Config, device: str, now: Calla
     run_pipeline(config, skip_existing=False, callbacks=[turns])
     peak = max(peak, measure_peak(TYPES[precision], device, now))
     n_tokens = config.training.batch_size * WINDOW
-    plain_rate, our_rate = (n_tokens / turns.median(way) for way in ("plain", "ours"))
+    plain_rate, our_rate = (n_tokens / turns.best(way) for way in ("plain", "ours"))
     share = count_operations(model, n_tokens) * our_rate / n_tokens / peak
     print(
         f"{name:<16} {plain_rate:12,.0f} {our_rate:12,.0f} {our_rate / plain_rate:7.2f} {precision:>9} "
@@ -191,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Training speed, ours and a plain float32 loop.")
     parser.add_argument("--models", nargs="*", default=["mini", "small"], choices=PRESETS)
     parser.add_argument("--batch", type=int, help="windows a step; 8, on a GPU 64")
-    parser.add_argument("--steps", type=int, default=8, help="that count")
+    parser.add_argument("--steps", type=int, default=4, help="that count")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--compile", action="store_true", help="ours with training.torch_compile")
     parser.add_argument("--cpu-time", action="store_true", help="count this process' CPU seconds")

@@ -104,7 +104,7 @@ class Attention(nn.Module):
         if n_query == n_context:
             mixed = attend_causally(q, k, v, dropout_p)
         else:
-            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p)
+            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=False)
         return self.resid_dropout(self._merge(mixed))  # type: ignore[no-any-return]
 
     def remember(self, context: Tensor, cache: KeyValueCache, rotate: bool = True) -> None:
