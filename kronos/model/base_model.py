@@ -9,6 +9,7 @@ from transformers.utils.generic import ModelOutput
 
 from kronos.model.attention import Attention
 from kronos.model.cache import CacheLayout, KeyValueCache
+from kronos.model.dropout import Dropout
 from kronos.model.embeddings import CalendarEmbedding, TokenEmbedding
 from kronos.model.layers import RMSNorm, TransformerBlock, run_blocks
 from kronos.model.linear import Linear
@@ -99,7 +100,7 @@ class Kronos(PretrainedModel):
         self.s1_bits, self.s2_bits = s1_bits, s2_bits
         self.embedding = TokenEmbedding(s1_bits, s2_bits, d_model)
         self.time_emb = CalendarEmbedding(d_model, learn_te)
-        self.token_drop = nn.Dropout(token_dropout_p)
+        self.token_drop = Dropout(token_dropout_p)
         self.transformer = nn.ModuleList(
             TransformerBlock(d_model, n_heads, ff_dim, ffn_dropout_p, attn_dropout_p, resid_dropout_p)
             for _ in range(n_layers)
@@ -189,7 +190,8 @@ class Kronos(PretrainedModel):
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy in nats of each row, (B, T, V) and (B, T) to (B,)."""
-    return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(-1)
+    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return losses.view_as(targets).mean(-1)
 
 
 def _initialise(module: nn.Module) -> None:

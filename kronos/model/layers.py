@@ -9,7 +9,14 @@ from torch.utils.checkpoint import checkpoint
 
 from kronos.model.attention import Attention
 from kronos.model.cache import KeyValueCache
+from kronos.model.dropout import Dropout
 from kronos.model.linear import Linear
+
+
+def _product_dtype(x: Tensor) -> torch.dtype:
+    """The type that a linear layer multiplies x in."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 class RMSNorm(nn.Module):
@@ -20,8 +27,13 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(d_model))
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-5)).to(x.dtype) * self.weight
+        """Map x (…, D) to the same shape, in the type that autocast multiplies in: cast once for all layers that read it."""
+        wide, weight = x.float(), self.weight.float()
+        if x.device.type == "cpu":  # here F.rms_norm is slower than its parts
+            normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-5) * weight
+        else:
+            normed = F.rms_norm(wide, weight.shape, weight, eps=1e-5)
+        return normed.to(_product_dtype(x))
 
 
 class FeedForward(nn.Module):
@@ -32,7 +44,7 @@ class FeedForward(nn.Module):
         self.w1 = Linear(d_model, ff_dim, bias=False)
         self.w3 = Linear(d_model, ff_dim, bias=False)
         self.w2 = Linear(ff_dim, d_model, bias=False)
-        self.dropout = nn.Dropout(ffn_dropout_p)
+        self.dropout = Dropout(ffn_dropout_p)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.w2(F.silu(self.w1(x)) * self.w3(x)))  # type: ignore[no-any-return]

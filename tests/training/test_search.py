@@ -157,7 +157,8 @@ def test_what_fails_by_its_values_does_not_end_the_search(tiny_config: Path, mon
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Kronos, "forward", no_memory)
-    assert "basemodel: out of memory" in run(tiny_config, 7, space=(rates, batches))[1].outcomes[0].fault
+    with pytest.raises(KronosError, match="the last failed with: basemodel: out of memory"):
+        run(tiny_config, 6, "model_paths.exp_name=large", space=(rates,))
 
 
 def test_a_fault_of_every_trial_ends_the_search(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
