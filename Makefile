@@ -32,6 +32,8 @@ check: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/ranks.py
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/forecast_options.py
