@@ -51,7 +51,7 @@ def test_kill_9_in_the_middle_of_stage_2(tiny_config: Path, tmp_path: Path) -> N
     run_dir = tmp_path / "killed" / "tiny"
     process = subprocess.Popen(command(*killed), stderr=subprocess.DEVNULL, cwd=ROOT)
     deadline = time.monotonic() + 300
-    while not list(run_dir.glob("basemodel/checkpoints/checkpoint-*/trainer_state.json")):
+    while not list(run_dir.glob("basemodel/checkpoints/checkpoint-*/complete.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)

@@ -121,7 +121,7 @@ def test_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def leaky(self, candles, starts, config, *rest):
         build(self, candles, starts, config, *rest)
-        self._lookback = config.window
+        self.config = config.model_copy(update={"lookback_window": config.window, "predict_window": 0})
 
     monkeypatch.setattr(windows.WindowDataset, "__init__", leaky)
     planted = invoke(*arguments)

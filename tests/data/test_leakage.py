@@ -55,7 +55,7 @@ def test_statistics_of_the_whole_window_are_found(data: DataConfig, monkeypatch:
 
     def leaky(self, candles, starts, config, *rest):
         build(self, candles, starts, config, *rest)
-        self._lookback = config.window
+        self.config = config.model_copy(update={"lookback_window": config.window, "predict_window": 0})
 
     monkeypatch.setattr(windows.WindowDataset, "__init__", leaky)
     assert kinds(data) == {"statistics"}

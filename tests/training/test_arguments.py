@@ -33,5 +33,6 @@ def test_each_key_reaches_the_trainer(
     assert (arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps) == (4, 3)
     assert (arguments.seed, arguments.logging_steps, arguments.save_steps) == (5, 7, 11)
     assert arguments.save_strategy == "steps" and arguments.dataloader_num_workers == 1
+    assert arguments.optim == "adamw_torch_fused" and arguments.report_to == []
     assert arguments.lr_scheduler_type == "cosine" and arguments.get_warmup_steps(1000) == 30
     assert not arguments.dataloader_drop_last  # it would cut the validation too
