@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import PartialState
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -24,16 +23,6 @@ from tests.training.test_stage import Killed, equal, interrupt_at, read_metrics,
 pytest.importorskip("peft")
 
 LORA = "training.lora={r: 4, dropout: 0.2}"
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
-
-
-@pytest.fixture
-def run_dir(tiny_config: Path) -> Path:
-    return load_config(tiny_config).model_paths.base_save_path
 
 
 def build_base_model() -> Kronos:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import PartialState
 from safetensors.torch import load_file
 
 from kronos import load_config
@@ -20,11 +19,6 @@ from kronos.training.criterion import Criterion
 from kronos.training.record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 from tests.training.test_distributed import TORCHRUN, launch
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
 
 
 @pytest.fixture

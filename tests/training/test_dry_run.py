@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import PartialState
 
 from kronos import Kronos, KronosTokenizer, load_config
 from kronos.errors import ConfigError, DataError, KronosError
@@ -13,16 +12,6 @@ from kronos.training import measure, run_pipeline
 from kronos.training.dry_run import Plan, plan_run
 from kronos.training.record import StageRecord
 from tests.conftest import GOLDEN
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
-
-
-@pytest.fixture
-def run_dir(tiny_config: Path) -> Path:
-    return load_config(tiny_config).model_paths.base_save_path
 
 
 def plan(tiny_config: Path, *overrides: str, skip_existing: bool = False) -> Plan:

@@ -6,18 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import PartialState
 
 from kronos.errors import KronosError
 from kronos.model import KronosTokenizer
 from kronos.training.checkpoints import newest_checkpoint
 from kronos.training.health import FP16_PATIENCE, HealthCheck
 from tests.training.runs import run, weights
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
 
 
 def make(fp16: bool = False) -> HealthCheck:

@@ -5,17 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from accelerate import PartialState
 
 from kronos import load_config
 from kronos.errors import ConfigError
 from kronos.report.lr_range_plot import draw_lr_range
 from kronos.training.lr_range import LrRange, measure_lr_range, read_range, smooth
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
 
 
 def measure(path: Path, stage: str, *overrides: str, low=1e-6, high=10.0, n_steps=40) -> tuple[LrRange, list]:

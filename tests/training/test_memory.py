@@ -4,17 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import PartialState
 
 from kronos.errors import KronosError
 from kronos.model import Kronos
 from kronos.training.record import StageRecord
 from tests.training.runs import equal, run, weights
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
 
 
 @pytest.fixture

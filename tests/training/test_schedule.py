@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from accelerate import PartialState
 from safetensors.torch import load_file
 
 from kronos.errors import CheckpointError
@@ -15,11 +14,6 @@ from tests.conftest import GOLDEN
 from tests.training.runs import Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
 
 BASE = ["basemodel"]
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 import optuna
 import pytest
 import torch
-from accelerate import PartialState
 from optuna.trial import TrialState
 from transformers import TrainerControl
 
@@ -35,11 +34,6 @@ from tests.conftest import ROOT
 RATE = Parameter("training.predictor_learning_rate", 1e-4, 0.1, log=True)
 BATCH = Parameter("training.batch_size", choices=(8, 16))
 SHORT = ("training.max_steps=3", "experiment.train_tokenizer=false")
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
 
 
 class Quiet:

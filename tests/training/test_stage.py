@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import PartialState
 from safetensors.torch import load_file
 
 from kronos import Kronos, KronosTokenizer, load_config
@@ -21,16 +20,6 @@ from kronos.training.record import StageRecord
 from kronos.training.tokens import draw_uniforms
 from tests.conftest import GOLDEN
 from tests.training.runs import BOTH, Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
-
-
-@pytest.fixture
-def run_dir(tiny_config: Path) -> Path:
-    return load_config(tiny_config).model_paths.base_save_path
 
 
 def test_both_stages(tiny_config: Path, run_dir: Path) -> None:

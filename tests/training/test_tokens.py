@@ -14,7 +14,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from accelerate import PartialState
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
@@ -28,11 +27,6 @@ from kronos.training.tokens import TokenInputs, cache_tokens, locate_tokens, tok
 from tests.conftest import GOLDEN
 from tests.training.test_distributed import TORCHRUN, launch
 from tests.training.test_stage import Killed, equal, interrupt_at, read_metrics
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
 
 
 @pytest.fixture

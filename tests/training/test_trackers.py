@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from accelerate import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -17,11 +16,6 @@ from kronos.training import run_pipeline, trackers
 from kronos.training.trackers import TrackersCallback, check_trackers, flatten, list_trackers
 
 TOKENIZER_ONLY = ["experiment.train_basemodel=false", "experiment.name=proj"]
-
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    PartialState(cpu=True)
 
 
 class Memory(GeneralTracker):
