@@ -23,7 +23,7 @@ from kronos.cli.environment import (
 from kronos.config import Config, load_config
 
 if TYPE_CHECKING:
-    from kronos.training.arguments import StageName
+    from kronos.config.training import StageName
     from kronos.training.record import StageRecord
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The YAML file; see configs/.", show_default=False)]

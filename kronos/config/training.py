@@ -6,6 +6,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from kronos.config.section import Integer, Names, Number, Section, fault
 
+StageName = Literal["tokenizer", "basemodel"]
+STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
+RATE_KEYS: dict[StageName, str] = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Scheduler = Literal[
     "cosine",
@@ -55,13 +58,21 @@ class TrainingConfig(Section):
     predictor_learning_rate: Number = Field(4e-5, gt=0)
     lr_scheduler: Scheduler = "cosine"
     lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
-    warmup_ratio: Number = Field(0.03, ge=0, le=1)  # share of all steps
+    warmup_ratio: Number = Field(0.03, ge=0, lt=1)  # share of all steps
     adam_beta1: Number = Field(0.9, ge=0, lt=1)
     adam_beta2: Number = Field(0.95, ge=0, lt=1)
     adam_weight_decay: Number = Field(0.1, ge=0)
     lora: LoraConfig | None = None  # base model only
     freeze_tokenizer: Names = ()  # parts that are not trained, by the beginning of their names
     freeze_basemodel: Names = ()
+
+    def epochs_of(self, stage: StageName) -> int:
+        """Epochs of a stage."""
+        return self.tokenizer_epochs if stage == "tokenizer" else self.basemodel_epochs
+
+    def rate_of(self, stage: StageName) -> float:
+        """Learning rate of a stage."""
+        return float(getattr(self, RATE_KEYS[stage]))
 
     @field_validator("accumulation_steps")
     @classmethod

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from kronos.config.training import LoraConfig, TrainingConfig
+from kronos.config.training import LoraConfig, StageName, TrainingConfig
 from kronos.errors import ConfigError
 from kronos.model.pretrained import PretrainedModel
-from kronos.training.arguments import StageName
 
 ADAPTER = "default"  # peft's name for the one set of additions that there is
 
@@ -136,19 +135,23 @@ def describe_parameters(model: nn.Module) -> str:
 
 def _find_targets(model: nn.Module, targets: Sequence[str]) -> list[str]:
     """The full names of the linear layers that are not frozen and whose dotted names end with a target."""
-    layers = [
-        name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module.weight.requires_grad
-    ]
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     for target in targets:
-        if not any(_ends(layer, target) for layer in layers):
-            kinds = _unique(layer.rpartition(".")[2] for layer in layers)
+        if not any(_ends(layer, target) for layer in linear):
+            kinds = _unique(layer.rpartition(".")[2] for layer in linear)
             raise ConfigError(
-                f"training.lora.targets: no linear layer that is not frozen has a name that ends with {target!r}"
+                f"training.lora.targets: no linear layer has a name that ends with {target!r}"
                 f"{_suggest(target, kinds)}; there are: {', '.join(kinds)}."
             )
     if not targets:
         raise ConfigError("training.lora.targets is empty: name layers, or leave it out for the default.")
-    return [layer for layer in layers if any(_ends(layer, target) for target in targets)]
+    targeted = [layer for layer in linear if any(_ends(layer, target) for target in targets)]
+    found = [layer for layer in targeted if linear[layer].weight.requires_grad]
+    if not found:
+        raise ConfigError(
+            "training.freeze_basemodel freezes all that training.lora.targets names: nothing is left to train."
+        )
+    return found
 
 
 def _say_unknown_part(part: str, key: str, names: Iterable[str]) -> str:

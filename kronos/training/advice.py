@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from kronos.config.training import RATE_KEYS
 from kronos.training.dry_run import Plan, StagePlan
 
 # Rates that are known to work: the published models' fine-tuning scripts; for training from scratch the paper's.
@@ -87,7 +88,7 @@ def _rate(plan: Plan) -> Iterator[str]:
         known = FINE_TUNING_RATE[stage.name] if stage.pre_trained else FROM_SCRATCH_RATE
         if stage.name == "basemodel" and plan.config.training.lora:
             known *= LORA_RATE_FACTOR
-        key = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}[stage.name]
+        key = RATE_KEYS[stage.name]
         start = "fine-tuning a published model" if stage.pre_trained else "training from scratch"
         if stage.learning_rate > HIGHEST * known * (1 + 1e-9):
             yield (

@@ -1,27 +1,30 @@
 """From our configuration to the arguments of `transformers.Trainer`."""
 
+import math
 import os
 from pathlib import Path
 from typing import Literal
 
 import torch
 from accelerate import PartialState
-from transformers import TrainingArguments
+from transformers import TrainingArguments, get_scheduler
 
 from kronos.config import Config
+from kronos.config.training import StageName, TrainingConfig
 from kronos.errors import ConfigError
 from kronos.training.sharding import check_sharding, prepare_sharding, sharding_arguments
 from kronos.training.trackers import check_trackers
 
-StageName = Literal["tokenizer", "basemodel"]
+SCHEDULER_NEEDS = {
+    "warmup_stable_decay": " It needs num_decay_steps: the steps at the end in which the rate falls.",
+    "cosine_with_min_lr": " It needs min_lr_rate: the share of the rate that is left at the end.",
+}
 MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0}  # as the published models were trained
 
 
 def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate_first: bool) -> TrainingArguments:
     """Build a stage's training arguments; evaluate_first validates before the first step."""
     training = config.training
-    epochs = {"tokenizer": training.tokenizer_epochs, "basemodel": training.basemodel_epochs}[stage]
-    rate = {"tokenizer": training.tokenizer_learning_rate, "basemodel": training.predictor_learning_rate}[stage]
     args = TrainingArguments(
         output_dir=str(output_dir),
         run_name=f"{config.experiment.name}-{config.model_paths.exp_name}-{stage}",
@@ -29,9 +32,9 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         per_device_train_batch_size=training.batch_size // training.accumulation_steps,
         per_device_eval_batch_size=training.batch_size,
         gradient_accumulation_steps=training.accumulation_steps,
-        num_train_epochs=epochs,
+        num_train_epochs=training.epochs_of(stage),
         max_steps=training.max_steps or -1,
-        learning_rate=rate,
+        learning_rate=training.rate_of(stage),
         lr_scheduler_type=training.lr_scheduler,
         lr_scheduler_kwargs=training.lr_scheduler_kwargs,
         warmup_steps=training.warmup_ratio,
@@ -66,6 +69,30 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
     )
     prepare_sharding(args)
     return args
+
+
+def check_schedule(training: TrainingConfig, stage: StageName, n_steps: int) -> None:
+    """Check that a stage's learning-rate schedule can be built for its steps.
+
+    Raises:
+        ConfigError: lr_scheduler_kwargs do not suit lr_scheduler, or more steps are to decay than there are.
+    """
+    name, arguments = training.lr_scheduler, training.lr_scheduler_kwargs
+    what = f"training.lr_scheduler_kwargs does not suit training.lr_scheduler={name}"
+    if name.startswith("constant") and arguments:
+        raise ConfigError(f"{what}, which takes none.")
+    n_warmup = math.ceil(training.warmup_ratio * n_steps)
+    probe = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=training.rate_of(stage))
+    try:
+        get_scheduler(name, probe, n_warmup, n_steps, arguments)
+    except (TypeError, ValueError) as error:
+        needs = SCHEDULER_NEEDS.get(name, "")
+        raise ConfigError(f"{what}: {str(error).splitlines()[0]}.{needs}") from None
+    if int(arguments.get("num_decay_steps", 0)) > n_steps - n_warmup:
+        raise ConfigError(
+            f"training.lr_scheduler_kwargs.num_decay_steps is {arguments['num_decay_steps']}, but the {stage} stage has "
+            f"{n_steps - n_warmup} steps after its warm-up, so that it would never come to its learning rate: set it lower."
+        )
 
 
 def choose_precision(config: Config) -> Literal["fp32", "bf16", "fp16"]:

@@ -139,11 +139,7 @@ class ProgressCallback(TrainerCallback):
 
 
 class BestModelCallback(TrainerCallback):
-    """Keeps the model that is best by a criterion in best_model/, the untouched one being the first candidate.
-
-    improved_at_last_validation: whether that found the best model so far; a second validation of it, after resuming,
-        counts as the first.
-    """
+    """Keeps the model that is best by a criterion in best_model/, the untouched one being the first candidate."""
 
     def __init__(
         self, folder: Path, record: StageRecord, criterion: Criterion = BY_LOSS, patience: int | None = None
@@ -153,7 +149,6 @@ class BestModelCallback(TrainerCallback):
         self._criterion = criterion
         self._patience = patience
         self.record = record
-        self.improved_at_last_validation = False
 
     def on_evaluate(
         self,
@@ -169,7 +164,6 @@ class BestModelCallback(TrainerCallback):
             )
             control.should_training_stop = True
         is_better = self._criterion.is_better(figure, self.record.best_figure)
-        self.improved_at_last_validation = is_better or step == self.record.best_step
         if not is_better:
             return
         figures = {"loss": kwargs["metrics"]["eval_loss"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import torch
 from accelerate import PartialState
 
 from kronos.config import Config
+from kronos.config.training import StageName
 from kronos.data import WindowDataset
 from kronos.data.audit import describe_candles
 from kronos.data.findings import Finding
@@ -21,7 +23,8 @@ from kronos.data.splits import SplitName
 from kronos.errors import ConfigError
 from kronos.model import KronosTokenizer
 from kronos.training.adapters import count_parameters
-from kronos.training.arguments import StageName, build_arguments, choose_precision
+from kronos.training.arguments import build_arguments, choose_precision
+from kronos.training.checkpoints import step_of
 from kronos.training.measure import Measurement, measure_stage
 from kronos.training.pipeline import RunInputs, build_stage, prepare_inputs
 from kronos.training.resume import find_continuation
@@ -171,7 +174,7 @@ def _look_at_stages(config: Config, inputs: RunInputs) -> list[tuple[Stage, Outl
     stages: list[tuple[Stage, Outlook]] = []
     tokenizer, is_final = inputs.tokenizer, True
     if config.experiment.train_tokenizer:
-        stage = build_stage("tokenizer", config, inputs, inputs.tokenizer)
+        stage = build_stage("tokenizer", config, inputs, copy.deepcopy(inputs.tokenizer))  # measuring trains it
         outlook = _look_ahead(stage)
         is_final = outlook.action == "skip"
         tokenizer = KronosTokenizer.from_pretrained(stage.best_model) if is_final else tokenizer
@@ -192,7 +195,7 @@ def _look_ahead(stage: Stage, tokenizer_hash: str | None = None) -> Outlook:
         return Outlook("refuse", str(error))
     if found is None:
         return Outlook("nothing", "nothing to go on from: trains from the start")
-    step = int(found.checkpoint.name.rpartition("-")[2]) if found.checkpoint else 0
+    step = step_of(found.checkpoint) if found.checkpoint else 0
     return Outlook(found.action, found.reason, step)
 
 
@@ -201,7 +204,10 @@ def _plan_stage(config: Config, stage: Stage, outlook: Outlook, skip_existing: b
     training, paths, experiment = config.training, config.model_paths, config.experiment
     arguments = build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first=True)
     windows_a_step = count_windows_a_step(config)
-    steps_an_epoch, total_steps = count_steps_an_epoch(config, stage), count_steps(config, stage)
+    steps_an_epoch, total_steps = (
+        count_steps_an_epoch(config, stage.train),
+        count_steps(config, stage.name, stage.train),
+    )
     first_step = outlook.step if skip_existing else 0
     runs = not (skip_existing and outlook.action in ("skip", "refuse"))
     measurement = measure_stage(config, stage) if runs else None

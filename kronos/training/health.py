@@ -16,6 +16,11 @@ FP16_PATIENCE = 50  # steps in a row that fp16's loss scaling may skip while it 
 
 FAR = 50  # times the usual learning rate
 
+
+class Diverged(KronosError):
+    """A loss or a gradient is not finite."""
+
+
 DescribeWindows = Callable[[Array], str]
 
 
@@ -66,7 +71,7 @@ class HealthCheck:
         """Look at the steps noted since the last call; all ranks call this together.
 
         Raises:
-            KronosError: a loss or a gradient is not finite.
+            Diverged: a loss or a gradient is not finite.
         """
         steps, self._steps = self._steps, []
         if not steps:
@@ -78,7 +83,7 @@ class HealthCheck:
             finite_norm = np.isfinite(norm)
             self._n_skipped = 0 if finite_norm else self._n_skipped + 1
             if not np.isfinite(loss) or self._n_skipped > (FP16_PATIENCE if self.fp16 else 0):
-                raise KronosError(self._explain(step, loss))
+                raise Diverged(self._explain(step, loss))
             self._latest = loss
             self._lowest = min(self._lowest, loss)
 

@@ -14,8 +14,10 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from kronos.candles import Array
 from kronos.config import Config
-from kronos.errors import ConfigError, KronosError
-from kronos.training.arguments import StageName, build_arguments
+from kronos.config.training import StageName
+from kronos.errors import ConfigError
+from kronos.training.arguments import build_arguments
+from kronos.training.health import Diverged
 from kronos.training.pipeline import load_stage
 from kronos.training.stage import build_trainer, check_batch_fits
 
@@ -86,14 +88,11 @@ def measure_lr_range(
         set_seed(config.training.seed, device_specific=True)
         try:
             trainer.train()
-        except KronosError:  # the loss is not finite: the end of the range
+        except Diverged:  # the loss is not finite: the end of the range
             if not ramp.losses:
                 raise
             ramp.finite = False
-    training = config.training
-    configured = {"tokenizer": training.tokenizer_learning_rate, "basemodel": training.predictor_learning_rate}[
-        stage_name
-    ]
+    configured = config.training.rate_of(stage_name)
     return read_range(stage_name, ramp.rates[: len(ramp.losses)], np.array(ramp.losses), configured, ramp.finite)
 
 
@@ -162,23 +161,28 @@ def read_range(stage: StageName, rates: Array, losses: Array, configured: float,
         finite: whether the loss after these was, too, or there was none.
     """
     smoothed = smooth(losses)
-    start = float(smoothed[: max(len(losses) // 10, 3)].mean())
+    start = float(losses[: 2 * _settled(len(losses))].mean())
     ceiling = max(start, RISEN * float(smoothed.min()))
     calm = int(np.flatnonzero(smoothed <= ceiling)[-1])  # the last step at which something of the learning was left
     diverged = float(rates[min(calm + 1, len(rates) - 1)]) if calm + 1 < len(rates) or not finite else None
     return LrRange(stage, rates, losses, smoothed, configured, _find_steepest(rates, losses, smoothed, start), diverged)
 
 
+def _settled(n_steps: int) -> int:
+    """Return after how many steps the moving average no longer leans on the first losses."""
+    return max(n_steps // 10, 5)
+
+
 def _find_steepest(rates: Array, losses: Array, smoothed: Array, start: float) -> float | None:
     """Return where the smoothed loss falls fastest, or None where it falls no more than its own noise."""
-    lowest = int(smoothed.argmin())
-    if lowest < 3:
+    lowest, settled = int(smoothed.argmin()), _settled(len(losses))
+    if lowest <= settled:
         return None
     # A moving average of independent losses has this share of their standard deviation.
     noise = float(np.std(losses[: lowest + 1] - smoothed[: lowest + 1])) * math.sqrt((1 - SMOOTHING) / (1 + SMOOTHING))
     if start - smoothed[lowest] < CLEAR * noise:
         return None
     slope = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
-    half = max(lowest // 20, 1)
+    half = max(lowest // 20, 2)
     even = np.convolve(np.pad(slope, half, mode="edge"), np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
-    return float(rates[int(even.argmin())])
+    return float(rates[settled + int(even[settled:].argmin())])

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
+from kronos.config.training import STAGES, StageName
 from kronos.data import CandleSet, Split, WindowDataset, split_candles
 from kronos.data.audit import audit_candles, audit_to_json, describe_candles, describe_splits
 from kronos.data.load import Audited
@@ -22,11 +23,11 @@ from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
 from kronos.training.adapters import adapt_model
 from kronos.training.agreement import check_same_record, check_shared_folder
-from kronos.training.arguments import StageName
+from kronos.training.arguments import check_schedule
 from kronos.training.criterion import BY_LOSS, LOSS_NAME, BuildScore, Criterion, Score, bind_score
 from kronos.training.record import StageRecord, collect_settings
 from kronos.training.saved_run import find_tokenizer
-from kronos.training.stage import Stage, candle_inputs, rank_0_first, run_stage
+from kronos.training.stage import Stage, candle_inputs, count_steps, rank_0_first, run_stage
 from kronos.training.tokens import TokenInputs
 
 logger = logging.getLogger(__name__)
@@ -111,12 +112,21 @@ def prepare_inputs(config: Config) -> RunInputs:
     audited = _load_candles(config)
     splits = split_candles(audited.candles, config.data)
     windows = _build_windows(config, audited.candles, splits)
+    _check_schedules(config, windows["train"])
     tokenizer = (
         _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
     )
     base_model = _build_base_model(config) if on.train_basemodel else None
     check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
     return RunInputs(audited, splits, windows, tokenizer, base_model)
+
+
+def _check_schedules(config: Config, train: WindowDataset) -> None:
+    on = {"tokenizer": config.experiment.train_tokenizer, "basemodel": config.experiment.train_basemodel}
+    for name in STAGES:
+        n_steps = count_steps(config, name, train)
+        if on[name] and n_steps:  # too few windows for a step are said elsewhere
+            check_schedule(config.training, name, n_steps)
 
 
 def load_stage(config: Config, name: StageName) -> Stage:
@@ -209,7 +219,7 @@ def _build(
     model_class: type[Model], source: str, preset: dict[str, object] | None, pre_trained: bool, seed: int
 ) -> Model:
     """Load a model with its weights or, from scratch, build the architecture of a folder, hub name or preset."""
-    is_preset = preset is not None and not Path(source).is_dir()
+    is_preset = preset is not None and not Path(source, "config.json").is_file()
     if pre_trained and is_preset:
         raise ConfigError(
             f"{source!r} is a preset, an architecture without weights: set experiment.pre_trained=false to train it from "

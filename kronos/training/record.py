@@ -7,10 +7,11 @@ from accelerate import PartialState
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kronos.config import Config
+from kronos.config.training import StageName
 from kronos.data import CandleSet
 from kronos.errors import CheckpointError
 from kronos.files import write_json
-from kronos.training.arguments import StageName, choose_precision
+from kronos.training.arguments import choose_precision
 from kronos.training.criterion import LOSS_NAME
 
 RECORD_NAME = "stage.json"

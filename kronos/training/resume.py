@@ -12,7 +12,7 @@ from accelerate import PartialState
 
 from kronos.config import Config
 from kronos.errors import ConfigError
-from kronos.training.checkpoints import newest_checkpoint, remove_after, step_of
+from kronos.training.checkpoints import newest_checkpoint
 from kronos.training.record import GLOBAL_BATCH, StageRecord, describe_differences
 
 logger = logging.getLogger(__name__)
@@ -109,11 +109,6 @@ def keep_global_batch(config: Config, found: StageRecord) -> Config:
     logger.info("%s  batch_size is %d on %d processes, as it began", found.stage, batch_size, n_processes)
     training = config.training.model_copy(update={"batch_size": batch_size, "accumulation_steps": accumulation_steps})
     return config.model_copy(update={"training": training})
-
-
-def prepare_resume(folder: Path, checkpoint: Path) -> None:
-    """Remove what a resumed run writes anew."""
-    remove_after(folder / "checkpoints", step_of(checkpoint))
 
 
 def was_validated(checkpoint: Path) -> bool:

@@ -77,6 +77,7 @@ def search(plan: Plan, watcher: Watcher) -> SearchResult:
 def _fix_stages(plan: Plan) -> list[str]:
     """Return the overrides that all trials share: which stages run and, where only the base model's does, its tokenizer."""
     on = [f"experiment.train_{name}={str(name in plan.stages).lower()}" for name in ("tokenizer", "basemodel")]
+    on.append("training.best_by=loss")  # by which trials are compared
     if plan.stage != "basemodel":
         return on
     tokenizer = _train_tokenizer(plan) if plan.config.experiment.train_tokenizer else find_tokenizer(plan.config)
@@ -96,7 +97,7 @@ def _train_tokenizer(plan: Plan) -> Path:
                 return stage_dir / "best_model"
         logger.info("the base model needs the tokenizer stage first; it is trained once, in %s", plan.folder)
         where = [f"model_paths.base_save_path={plan.folder}", "experiment.train_basemodel=false"]
-        run_pipeline(plan.build(where), skip_existing=True)
+        run_pipeline(plan.build([*where, "training.best_by=loss"]), skip_existing=True)
     return plan.folder / paths.tokenizer_save_name / "best_model"
 
 

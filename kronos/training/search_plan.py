@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from kronos.config import Config
 from kronos.config.space import Searched, Space
-from kronos.training.arguments import StageName
+from kronos.config.training import StageName
 
 FOLDER_NAME = "tune"
 

@@ -13,16 +13,16 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from kronos.config import Config
 from kronos.config.load import dump_config
-from kronos.config.training import TrainingConfig
+from kronos.config.training import RATE_KEYS, StageName, TrainingConfig
 from kronos.data import WindowDataset
 from kronos.data.windows import describe_windows, keep_batch
 from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.training.adapters import describe_parameters
-from kronos.training.arguments import StageName, build_arguments
+from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
-from kronos.training.checkpoints import step_of
+from kronos.training.checkpoints import remove_after, step_of
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.health import HealthCheck
 from kronos.training.memory import fit_batch, memory_explained
@@ -31,7 +31,6 @@ from kronos.training.resume import (
     BEST_MODEL_NAME,
     find_continuation,
     keep_global_batch,
-    prepare_resume,
     set_aside,
     was_validated,
 )
@@ -106,7 +105,7 @@ def run_stage(
             stage.folder.mkdir(parents=True)
             stage.record.write(stage.folder)
         elif is_rank_0 and checkpoint:
-            prepare_resume(stage.folder, checkpoint)
+            remove_after(checkpoint.parent, step_of(checkpoint))
     with memory_explained(config, stage.name), lost_peers_explained():
         stage = _with_tokens(config, stage)
         if config.training.auto_find_batch_size:
@@ -163,7 +162,7 @@ def build_trainer(
     stop: StopRequest | None = None,
 ) -> KronosTrainer:
     """Build the Trainer of a stage; it writes to the folder of its arguments only."""
-    rate_key = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}[stage.name]
+    rate_key = RATE_KEYS[stage.name]
     health = HealthCheck(
         stage=stage.name,
         rate_key=f"training.{rate_key}",
@@ -194,19 +193,19 @@ def _validation_is_due(config: Config, stage: Stage, checkpoint: Path | None) ->
     if checkpoint is None:
         return True
     step = step_of(checkpoint)
-    every = config.training.eval_steps or count_steps_an_epoch(config, stage)
-    return (step % every == 0 or step == count_steps(config, stage)) and not was_validated(checkpoint)
+    every = config.training.eval_steps or count_steps_an_epoch(config, stage.train)
+    return (step % every == 0 or step == count_steps(config, stage.name, stage.train)) and not was_validated(checkpoint)
 
 
-def count_steps_an_epoch(config: Config, stage: Stage) -> int:
-    return count_windows(stage.train, config.data) // count_windows_a_step(config)
+def count_steps_an_epoch(config: Config, train: WindowDataset) -> int:
+    """Return how many optimizer steps an epoch takes."""
+    return count_windows(train, config.data) // count_windows_a_step(config)
 
 
-def count_steps(config: Config, stage: Stage) -> int:
-    """Return how many steps the stage takes in all."""
+def count_steps(config: Config, stage: StageName, train: WindowDataset) -> int:
+    """Return how many optimizer steps a stage takes in all."""
     training = config.training
-    epochs = training.tokenizer_epochs if stage.name == "tokenizer" else training.basemodel_epochs
-    return training.max_steps or epochs * count_steps_an_epoch(config, stage)
+    return training.max_steps or training.epochs_of(stage) * count_steps_an_epoch(config, train)
 
 
 def count_windows_a_step(config: Config) -> int:

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
@@ -146,6 +148,13 @@ class KronosTrainer(Trainer):
                 self.model, "measure_batch"
             )  # which needs the weights gathered, as forward does
         return prepared
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
+        """Begin with the schedule's second step: at the first, of a warm-up from 0, nothing would be learnt."""
+        scheduler: LRScheduler = super().create_scheduler(num_training_steps + 1, optimizer)
+        with warnings.catch_warnings(action="ignore"):  # that the optimizer has taken no step yet
+            scheduler.step()
+        return scheduler
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size

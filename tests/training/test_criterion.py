@@ -118,17 +118,6 @@ def test_a_resumed_run_keeps_the_best_score(tiny_config: Path, folder: Path, kil
     assert equal(read_weights(folder), best)
 
 
-def test_validating_the_best_model_again_counts_as_improvement(tiny_config: Path, folder: Path) -> None:
-    """What early stopping counts by; after resuming, the checkpoint's model is validated a second time."""
-    record = StageRecord(stage="basemodel", settings={}, best_by="crps", best_step=3, best_score=1.0)
-    callback = stage_module.BestModelCallback(folder, record, Criterion("crps"))
-    state = type("State", (), {"global_step": 3, "max_steps": 6, "is_world_process_zero": False})()
-    for step, expected in ((3, True), (6, False)):
-        state.global_step = step
-        callback.on_evaluate(None, state, None, metrics={"eval_loss": 9.0, "eval_crps": 1.0})
-        assert callback.improved_at_last_validation is expected
-
-
 @pytest.mark.parametrize("figure", [float("nan"), float("inf")])
 def test_a_score_that_is_no_number_is_said(tiny_config: Path, folder: Path, figure: float) -> None:
     with pytest.raises(KronosError, match=rf"the validation crps is {figure} at step 3: .* best model so far is kept"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from kronos.errors import CheckpointError
+from kronos.errors import CheckpointError, ConfigError
 from kronos.forecast import KronosPredictor
 from kronos.model import Kronos, KronosTokenizer
 from kronos.training.checkpoints import list_checkpoints
@@ -76,6 +76,35 @@ def test_interrupted_equals_uninterrupted(
     last = list_checkpoints(whole / "checkpoints")[0].name
     first, second = (load_file(path / "checkpoints" / last / "model.safetensors") for path in (whole, folder))
     assert equal(first, second)
+
+
+def test_the_first_step_learns(tiny_config: Path, folder: Path) -> None:
+    """A warm-up from 0 would waste it, and early stopping would take it for a failure."""
+    run(tiny_config, "training.max_steps=1", stages=BASE)
+    lines = read_metrics(folder)
+    assert lines[1]["learning_rate"] > 0 and lines[0]["val_loss"] != lines[-1]["val_loss"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["lr_scheduler_kwargs={nonsense: 1}"], "does not suit training.lr_scheduler=cosine: .*nonsense"),
+        (["lr_scheduler=constant", "lr_scheduler_kwargs={num_cycles: 1}"], "lr_scheduler=constant, which takes none"),
+        (["lr_scheduler=warmup_stable_decay"], "It needs num_decay_steps"),
+        (["lr_scheduler=cosine_with_min_lr"], "It needs min_lr_rate"),
+        (["lr_scheduler=polynomial", "lr_scheduler_kwargs={lr_end: 0.5}"], "lr_end"),
+        (
+            ["lr_scheduler=warmup_stable_decay", "lr_scheduler_kwargs={num_decay_steps: 100}"],
+            "the basemodel stage has 5 steps",
+        ),
+    ],
+)
+def test_a_schedule_that_cannot_be_built_is_said_before_anything_is_touched(
+    tiny_config: Path, tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run(tiny_config, *[f"training.{override}" for override in overrides], stages=BASE)
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("validated_before", [False, True])

@@ -134,13 +134,15 @@ def test_kill_9_again_and_again(tiny_config: Path, tmp_path: Path, seed: int) ->
     """Killed at random moments of either stage until it ends: the same weights."""
     arguments = ["--config", tiny_config, "report.n_origins=0", "training.epochs=30", "training.save_steps=7"]
     arguments += ["training.tokenizer_epochs=20", "training.basemodel_epochs=30"]
+    started = time.monotonic()
     assert launch(*TRAIN, *arguments, f"model_paths.base_path={tmp_path}/whole").returncode == 0
+    whole_seconds = time.monotonic() - started
     generator = random.Random(seed)
     n_killed = 0
     while True:
         process = start(*TRAIN, *arguments, "--skip-existing")
         try:
-            process.communicate(timeout=generator.uniform(5, 14))
+            process.communicate(timeout=whole_seconds * generator.uniform(0.4, 0.8))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
