@@ -21,12 +21,19 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        sync(temporary)
         temporary.replace(path)
     except OSError as error:
         raise KronosError(f"{path}: cannot be written: {error.strerror or error}.") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Let a file reach the disk, so that it is whole even if the power fails."""
+    with path.open("rb") as file, suppress(OSError):  # some file systems cannot
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

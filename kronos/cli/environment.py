@@ -160,6 +160,7 @@ def only_run_in(folder: Path, rank: int) -> Iterator[None]:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signum, signal.SIG_IGN)  # one is enough
     raise Terminated("stopped by SIGTERM")
 
 

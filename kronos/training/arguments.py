@@ -49,7 +49,7 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         eval_on_start=evaluate_first,
         save_strategy="steps" if training.save_steps else "epoch",
         save_steps=training.save_steps or 500,
-        save_total_limit=training.save_total_limit,
+        save_total_limit=None,  # KronosTrainer removes the oldest, once the newest is whole
         bf16=choose_precision(config) == "bf16",
         fp16=choose_precision(config) == "fp16",
         torch_compile=training.torch_compile,

@@ -134,7 +134,7 @@ class ProgressCallback(TrainerCallback):
 
     def _write_metrics(self, step: int, *figures: dict[str, float], **more: float) -> None:
         line = {"step": step} | {key: value for group in (*figures, more) for key, value in group.items()}
-        with self._metrics_path.open("a", encoding="utf-8") as file:
+        with writing(self._metrics_path), self._metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
@@ -150,6 +150,12 @@ class BestModelCallback(TrainerCallback):
         self._patience = patience
         self.record = record
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._has_lost_patience(state):  # before the interruption
+            control.should_training_stop = True
+
     def on_evaluate(
         self,
         args: TrainingArguments,
@@ -158,7 +164,7 @@ class BestModelCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         step, figure = state.global_step, kwargs["metrics"][f"eval_{self._criterion.name}"]
-        if self._patience and step and self._count_since_best(state) >= self._patience:
+        if self._has_lost_patience(state):
             logger.info(
                 "%s  no improvement in %d validations: ends at step %d", self.record.stage, self._patience, step
             )
@@ -177,6 +183,9 @@ class BestModelCallback(TrainerCallback):
         if state.is_world_process_zero:
             save_model(model, self._folder / "best_model", self.record.tokenizer_hash)
             self.record.write(self._folder)
+
+    def _has_lost_patience(self, state: TrainerState) -> bool:
+        return bool(self._patience and state.global_step and self._count_since_best(state) >= self._patience)
 
     def _count_since_best(self, state: TrainerState) -> int:
         """Return how many validations came since the best; from what a checkpoint carries, so that resuming changes nothing."""
@@ -216,7 +225,8 @@ def _forget_after(metrics_path: Path, step: int, validated: bool) -> float:
     """Drop the lines that a resumed run is about to write again; return the seconds that the others had taken."""
     if not metrics_path.exists():
         return 0.0
-    read = [_read_figures(line) for line in metrics_path.read_text(encoding="utf-8").splitlines()]
+    text = metrics_path.read_text(encoding="utf-8", errors="replace")
+    read = [_read_figures(line) for line in text.splitlines()]
     kept = [
         figures
         for figures in read
@@ -228,10 +238,10 @@ def _forget_after(metrics_path: Path, step: int, validated: bool) -> float:
 
 def _read_figures(line: str) -> dict[str, Any] | None:
     try:
-        figures: dict[str, Any] = json.loads(line)
+        figures = json.loads(line)
     except ValueError:  # half a line, from a run that was killed
         return None
-    return figures
+    return figures if isinstance(figures, dict) and isinstance(figures.get("step"), int) else None
 
 
 def _clock(seconds: float) -> str:

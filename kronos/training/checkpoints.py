@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from kronos.errors import KronosError
-from kronos.files import write_json
+from kronos.files import sync, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def writing(path: Path) -> Iterator[None]:
         ):
             raise
         raise KronosError(
-            f"{path}: cannot be written: {_say_free_space(path)}. Nothing saved before is lost: make room, and the same "
-            f"command with --skip-existing goes on from the last checkpoint. ({_first_line(error)})"
+            f"{path}: cannot be written ({_first_line(error)}); {_say_free_space(path)}. What was saved before is kept: once this "
+            "is put right, the same command with --skip-existing goes on from the last checkpoint, if any."
         ) from error
 
 
@@ -53,6 +53,8 @@ def _first_line(error: Exception) -> str:
 def seal(checkpoint: Path) -> None:
     """Declare a checkpoint whole: note the size and hash of every file in it."""
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MANIFEST_NAME]
+    for path in files:
+        sync(path)
     write_json(checkpoint / MANIFEST_NAME, {path.relative_to(checkpoint).as_posix(): _identify(path) for path in files})
 
 

@@ -1,6 +1,7 @@
 """Running out of memory: said with what to lower, or avoided by computing a batch in more parts."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from kronos.training.trainer import Batch, PrepareBatch
 
 logger = logging.getLogger(__name__)
 
+LOST_WORKER = re.compile(r"DataLoader worker .*(killed|exited unexpectedly)")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -37,6 +39,11 @@ def memory_explained(config: Config, stage: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if LOST_WORKER.search(str(error)):
+            raise KronosError(
+                f"{stage}: a process that loads windows was killed (out of memory?): lower training.num_workers. The last "
+                f"checkpoint, if any, is kept. ({str(error).splitlines()[0]})"
+            ) from error
         if not is_out_of_memory(error):
             raise
         raise KronosError(

@@ -172,6 +172,7 @@ def build_stage(
         settings=collect_settings(config, name, inputs.audited.candles),
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
         n_processes=PartialState().num_processes,
+        n_parts=config.training.accumulation_steps,
         best_by=criterion.name,
     )
     check_same_record(record)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kronos.config import Config
 from kronos.config.training import StageName
@@ -36,7 +36,8 @@ class StageRecord(BaseModel):
     start_score: float | None = None
     best_score: float | None = None
     tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
-    n_processes: int = 1  # that the stage was started on
+    n_processes: int = Field(1, ge=1)  # that the stage was started on
+    n_parts: int = Field(1, ge=1)  # that each computed its share of a batch in
     settings: dict[str, Any]  # everything that changes the result, by its YAML name
 
     @property
@@ -73,9 +74,11 @@ class StageRecord(BaseModel):
         if not path.is_file():
             return None
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            reason = str(error).splitlines()[0]
+            record = cls.model_validate_json(path.read_text(encoding="utf-8"))
+            record.settings[GLOBAL_BATCH]
+            return record
+        except (OSError, ValidationError, UnicodeDecodeError, KeyError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             raise CheckpointError(
                 f"{path}: damaged ({reason}); move the folder {folder} away and start again."
             ) from None

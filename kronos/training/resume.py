@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from accelerate import PartialState
+from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
+from safetensors import SafetensorError, safe_open
 
 from kronos.config import Config
-from kronos.errors import ConfigError
+from kronos.errors import CheckpointError, ConfigError
+from kronos.model.pretrained import read_model_config
 from kronos.training.checkpoints import newest_checkpoint
 from kronos.training.record import GLOBAL_BATCH, StageRecord, describe_differences
 
@@ -49,7 +52,7 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
     if not found.finished:
         return _find_resume_point(folder, found, wanted)
     best_model = folder / BEST_MODEL_NAME
-    if found.tokenizer_hash != wanted.tokenizer_hash or not best_model.is_dir():
+    if found.tokenizer_hash != wanted.tokenizer_hash or not _is_readable(best_model):
         return Continuation(
             "start", "finished before, but with another tokenizer, or its best model is gone: starts anew", found
         )
@@ -64,6 +67,9 @@ def _find_resume_point(folder: Path, found: StageRecord, wanted: StageRecord) ->
     checkpoint = newest_checkpoint(folder / "checkpoints")
     if checkpoint is None:
         return Continuation("start", "interrupted before its first checkpoint, starts again", found)
+    if found.best_step is not None and not _is_readable(folder / BEST_MODEL_NAME):
+        reason = "interrupted before, but its best model is gone or damaged: starts anew"
+        return Continuation("start", reason, found, caution=True)
     settings = wanted.settings
     moved = found.n_processes != wanted.n_processes
     if moved:  # batch_size is fitted to the processes there are
@@ -82,7 +88,18 @@ def _find_resume_point(folder: Path, found: StageRecord, wanted: StageRecord) ->
             f"; it was started on {_count_processes(found)} and goes on on {wanted.n_processes}: the same windows at the same "
             "steps, but rounding and dropout differ, so that the result is not bit for bit that of an uninterrupted run"
         )
-    return Continuation("resume", reason, found, checkpoint, caution=moved)
+    elif found.n_parts != wanted.n_parts:
+        reason += f"; batches were computed in {found.n_parts} parts and are now in {wanted.n_parts}: the same but for rounding, not bit for bit"
+    return Continuation("resume", reason, found, checkpoint, caution=moved or found.n_parts != wanted.n_parts)
+
+
+def _is_readable(best_model: Path) -> bool:
+    try:
+        read_model_config(best_model / CONFIG_NAME)
+        with safe_open(best_model / SAFETENSORS_SINGLE_FILE, "pt"):
+            return True
+    except (CheckpointError, OSError, SafetensorError):
+        return False
 
 
 def _count_processes(record: StageRecord) -> str:

@@ -3,8 +3,10 @@
 import json
 import math
 import shutil
+import signal
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ Batch = dict[str, Any]  # tensors; the rows at which the windows begin, "window"
 PrepareBatch = Callable[[Batch, int | None], Batch]
 
 PROGRESS_NAME = "progress.json"
+WORKER_SECONDS = 30  # that a loader process lives on after SIGTERM
 
 
 class KronosTrainer(Trainer):
@@ -61,6 +64,7 @@ class KronosTrainer(Trainer):
         self._health = health
         self._stop = stop
         self._save_total_limit = save_total_limit
+        self._saved_step: int | None = None
         super().__init__(**kwargs)
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:
@@ -112,20 +116,31 @@ class KronosTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save a checkpoint that either counts as whole or is not there; then remove the oldest."""
+        if self.state.global_step == self._saved_step:  # before the validation of the same step, or resumed from
+            return
         folder = Path(self.args.output_dir or "") / f"checkpoint-{self.state.global_step}"
         try:
             with writing(folder):
                 super()._save_checkpoint(model, trial)
                 loss = self.accelerator.gather(self._tr_loss.reshape(1)).mean().item()
+                self.accelerator.wait_for_everyone()  # each rank has written its random state
                 if self.args.should_save:
                     write_json(folder / PROGRESS_NAME, {"loss": loss, "last_logged": self._globalstep_last_logged})
+                    seal(folder)
         except KronosError:
             shutil.rmtree(folder, ignore_errors=True)  # it would only take room
             raise
-        self.accelerator.wait_for_everyone()  # each rank has written its random state
+        self._saved_step = self.state.global_step
         if self.args.should_save:
-            seal(folder)
             remove_checkpoints(folder.parent, self._save_total_limit)
+
+    def _stop_if_agreed(self) -> None:
+        """Stop in the middle of a validation, leaving a checkpoint of the step that it belongs to."""
+        if not self._stop.agreed():
+            return
+        if self.state.global_step > self._initial_global_step:  # otherwise it is there already
+            self._save_checkpoint(self.model, None)
+        raise Terminated(f"stopped by SIGTERM in the validation at step {self.state.global_step}")
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Also take up the loss summed since the last log line, so that the next one is as if nothing had happened."""
@@ -137,8 +152,8 @@ class KronosTrainer(Trainer):
         self._globalstep_last_logged = progress["last_logged"]
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Take no step beyond the last where a run was interrupted after it; the Trainer would."""
-        if self.state.global_step < self.state.max_steps:
+        """Take no step where a run was interrupted after its last, by count or by early stopping; the Trainer would."""
+        if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _prepare_for_training(self, *args: Any) -> Any:
@@ -155,6 +170,12 @@ class KronosTrainer(Trainer):
         with warnings.catch_warnings(action="ignore"):  # that the optimizer has taken no step yet
             scheduler.step()
         return scheduler
+
+    def get_train_dataloader(self) -> DataLoader[Batch]:
+        return _let_workers_finish(super().get_train_dataloader())
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Batch]:
+        return _let_workers_finish(super().get_eval_dataloader(eval_dataset))
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
@@ -191,10 +212,7 @@ class KronosTrainer(Trainer):
                 window_loss = self.model(**self._prepare_inputs(batch)).window_loss
                 losses.append(self.accelerator.gather_for_metrics(window_loss).cpu())
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-                if self._stop.agreed():
-                    if self.state.global_step > self._initial_global_step:  # otherwise it is there already
-                        self._save_checkpoint(self.model, None)
-                    raise Terminated(f"stopped by SIGTERM in the validation at step {self.state.global_step}")
+                self._stop_if_agreed()
         loss = torch.cat(losses).double().mean().item()
         if not math.isfinite(loss):
             raise KronosError(
@@ -203,5 +221,19 @@ class KronosTrainer(Trainer):
             )
         n_windows = sum(len(part) for part in losses)
         figures = {"loss": loss} | self._criterion.compute(self.model, self.state.global_step)
+        self._stop_if_agreed()
         metrics = {f"{metric_key_prefix}_{name}": figure for name, figure in figures.items()}
         return EvalLoopOutput(np.empty(0), None, metrics, n_windows)
+
+
+def _let_workers_finish(loader: DataLoader[Batch]) -> DataLoader[Batch]:
+    """Keep the processes that load windows alive while a SIGTERM to all processes makes this one write its checkpoint."""
+    started_from = getattr(loader, "base_dataloader", loader)  # accelerate's loader wraps PyTorch's
+    started_from.worker_init_fn = partial(_start_worker, started_from.worker_init_fn)
+    return loader
+
+
+def _start_worker(start: Callable[[int], None] | None, number: int) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_SECONDS))
+    if start is not None:
+        start(number)

@@ -252,7 +252,7 @@ def test_models_of_a_run_named_by_folder_bring_its_settings_and_their_tokenizer(
         shutil.copytree(GOLDEN / model, run / stage / "best_model")
     shutil.copy(tiny_config, run / "config.yaml")
     tokenizer_hash = hash_weights(KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"))
-    record = StageRecord(stage="basemodel", tokenizer_hash=tokenizer_hash, settings={})
+    record = StageRecord(stage="basemodel", tokenizer_hash=tokenizer_hash, settings={"windows a step": 1})
     record.write(run / "basemodel")
     models = ("--tokenizer", run / "tokenizer" / "best_model", "--model", run / "basemodel" / "best_model")
     options = ("--data", candles, "--no-pictures", "--out", out)

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from kronos.errors import CheckpointError, ConfigError
 from kronos.forecast import KronosPredictor
 from kronos.model import Kronos, KronosTokenizer
-from kronos.training.checkpoints import list_checkpoints
+from kronos.training.checkpoints import list_checkpoints, newest_checkpoint, seal
 from kronos.training.trainer import KronosTrainer
 from tests.conftest import GOLDEN
 from tests.training.runs import Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
@@ -166,3 +166,71 @@ def test_a_base_model_names_its_tokenizer_wherever_it_goes(tiny_config: Path, fo
         KronosPredictor(model, KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), max_context=24)
     model.save_pretrained(tmp_path / "saved")
     assert Kronos.from_pretrained(tmp_path / "saved").tokenizer_hash == model.tokenizer_hash is not None
+
+
+@pytest.mark.parametrize("validated_before", [False, True])
+def test_killed_when_patience_had_ended(
+    tiny_config: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validated_before: bool
+) -> None:
+    """No step more is taken, whether the interruption came after the last validation or before."""
+    overrides = [
+        "training.early_stopping_patience=1",
+        "training.predictor_learning_rate=3",
+        "training.basemodel_epochs=9",
+    ]
+    overrides += [] if validated_before else ["training.save_steps=3"]
+    record = run(tiny_config, *overrides, stages=BASE).records["basemodel"]
+    assert record.steps < 27
+    whole = folder.rename(tmp_path / "whole")
+    save = KronosTrainer._save_checkpoint
+
+    def save_and_die(self, model, trial) -> None:
+        save(self, model, trial)
+        if self.state.global_step == record.steps:
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(KronosTrainer, "_save_checkpoint", save_and_die)
+        run(tiny_config, *overrides, stages=BASE)
+    run(tiny_config, *overrides, stages=BASE, skip_existing=True)
+    assert equal(weights(folder), weights(whole)) and read_figures(folder) == read_figures(whole)
+
+
+def test_the_only_checkpoint_stays_until_the_next_is_whole(
+    tiny_config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(checkpoint: Path) -> None:
+        if checkpoint.name == "checkpoint-4":
+            raise Killed
+        seal(checkpoint)
+
+    monkeypatch.setattr("kronos.training.trainer.seal", die)
+    with pytest.raises(Killed):
+        run(tiny_config, "training.save_steps=2", "training.save_total_limit=1", stages=BASE)
+    assert newest_checkpoint(folder / "checkpoints").name == "checkpoint-2"
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty"])
+def test_an_interrupted_stage_whose_best_model_is_lost_starts_anew(
+    tiny_config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        interrupt_at(patched, 5)
+        run(tiny_config, stages=BASE)
+    model = folder / "best_model" / "model.safetensors"
+    model.unlink() if damage == "gone" else model.write_bytes(b"")
+    with caplog.at_level("WARNING", logger="kronos"):
+        run(tiny_config, stages=BASE, skip_existing=True)
+    assert "its best model is gone or damaged: starts anew" in caplog.text
+    Kronos.from_pretrained(folder / "best_model")
+
+
+def test_other_parts_on_resuming_are_said(
+    tiny_config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        interrupt_at(patched, 5)
+        run(tiny_config, stages=BASE)
+    with caplog.at_level("WARNING", logger="kronos"):
+        run(tiny_config, "training.accumulation_steps=2", stages=BASE, skip_existing=True)
+    assert "were computed in 1 parts and are now in 2: the same but for rounding" in caplog.text

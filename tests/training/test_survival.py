@@ -22,9 +22,14 @@ ONLY_BASE = "experiment.train_tokenizer=false"
 LONG = ["report.n_origins=0", "training.basemodel_epochs=60", "training.save_steps=20", ONLY_BASE]  # 180 steps
 
 
-def start(*command: object) -> subprocess.Popen[str]:
+def start(*command: object, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        **options,
     )
 
 
@@ -66,6 +71,30 @@ def test_sigterm_leaves_a_checkpoint_at_its_step(tiny_config: Path, tmp_path: Pa
     assert read_figures(folder) == read_figures(tmp_path / "whole/tiny/basemodel")
 
 
+@pytest.mark.parametrize("launcher", [TRAIN, [*TORCHRUN, ROOT / "train_sequential.py"]], ids=["alone", "torchrun"])
+def test_sigterm_to_all_processes_and_their_workers(tiny_config: Path, tmp_path: Path, launcher: list) -> None:
+    """As a cluster sends it; more than one, too."""
+    process = start(
+        *launcher,
+        "--config",
+        tiny_config,
+        *LONG,
+        "training.num_workers=2",
+        "training.batch_size=4",
+        start_new_session=True,
+    )
+    folder = tmp_path / "runs/tiny/basemodel"
+    wait_for_step(process, folder, 5)
+    for _ in range(2 if launcher is TRAIN else 1):
+        os.killpg(process.pid, signal.SIGTERM)
+        time.sleep(0.05)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143 if launcher is TRAIN else process.returncode
+    assert said.count("stopped by SIGTERM") == 1, said
+    assert "DataLoader worker" not in said and (launcher is not TRAIN or "Traceback" not in said)
+    assert (folder / f"checkpoints/checkpoint-{last_step(folder)}/complete.json").is_file()
+
+
 def test_sigterm_outside_the_training(tiny_config: Path) -> None:
     process = start(*TRAIN, "--config", tiny_config, "report.n_paths=3000", "report.n_origins=20")
     assert process.stderr
@@ -83,7 +112,7 @@ def test_sigterm_to_one_of_two_ranks_stops_both_at_the_same_step(tiny_config: Pa
     ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
     os.kill(int(ranks[-1]), signal.SIGTERM)
     _, said = process.communicate(timeout=100)
-    assert process.returncode and said.count("stopped by SIGTERM at step") == 1
+    assert process.returncode and len(re.findall("stopped by SIGTERM .*at step", said)) == 1, said
     files = {path.name for path in (folder / f"checkpoints/checkpoint-{last_step(folder)}").iterdir()}
     assert {"rng_state_0.pth", "rng_state_1.pth", "complete.json"} <= files
 
