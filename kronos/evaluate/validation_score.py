@@ -12,7 +12,7 @@ from torch import nn
 from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config import Config
 from kronos.data import CandleSet, Split
-from kronos.errors import ConfigError, DataError
+from kronos.errors import DataError
 from kronos.evaluate.metrics import METRICS
 from kronos.forecast import KronosPredictor
 from kronos.model import Kronos, KronosTokenizer
@@ -39,14 +39,9 @@ class ValidationScore:
         """Choose the origins among the windows of the validation split.
 
         Raises:
-            ConfigError: the model will be held in shares. DataError: the close never moves, so that it has no direction.
+            DataError: the close never moves, so that it has no direction.
         """
         best_by = config.training.best_by
-        if config.distributed.strategy == "fsdp":
-            raise ConfigError(
-                f"training.best_by is {best_by}, which forecasts with the model in training, but distributed.strategy is fsdp, "
-                "which shares it out: set training.best_by=loss or distributed.strategy=ddp."
-            )
         self._metric = METRICS[best_by]
         self._config = config.data
         lookback = config.data.lookback_window

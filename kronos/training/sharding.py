@@ -112,14 +112,12 @@ def gather_model(model: PretrainedModel) -> PretrainedModel:
     return plain
 
 
-def check_resumable(checkpoint: Path | None, config: Config) -> None:
+def check_resumable(checkpoint: Path, config: Config) -> None:
     """Check that a checkpoint was written with the strategy that it is to be read with.
 
     Raises:
         ConfigError: it was not; the two have other files.
     """
-    if checkpoint is None:
-        return
     was_sharded = (checkpoint / SHARDED_WEIGHTS).is_dir()
     if was_sharded == is_sharded(config):
         return

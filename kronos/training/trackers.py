@@ -135,8 +135,7 @@ class TrackersCallback(TrainerCallback):
         if not state.is_world_process_zero:
             return
         run = _Run(self._project, args.run_name or self._stage, self._folder, state.global_step)
-        names, self._names = self._names, ()  # once, even where the Trainer starts over with smaller batches
-        for name in names:
+        for name in self._names:
             try:
                 tracker = LOGGER_TYPE_TO_CLASS[_package(name)](**_start_arguments(name, run))
                 self._running[name] = tracker

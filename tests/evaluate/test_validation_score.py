@@ -10,7 +10,7 @@ from accelerate import PartialState
 
 from kronos import Kronos, KronosPredictor, KronosTokenizer, load_config
 from kronos.data import CandleSet, Split, load_candles, split_candles
-from kronos.errors import CheckpointError, ConfigError, DataError
+from kronos.errors import CheckpointError, DataError
 from kronos.evaluate import validation_score
 from kronos.evaluate.validation_score import N_PATHS, ValidationScore, measure_scale, spread_evenly
 from tests.conftest import GOLDEN
@@ -113,11 +113,6 @@ def test_a_close_that_never_moves_has_no_direction(tiny_config: Path) -> None:
     with pytest.raises(DataError, match="after none of 17 origins of the validation split does the close move"):
         ValidationScore(config, still, val)
     assert ValidationScore(config, candles, val).higher_is_better
-
-
-def test_a_model_held_in_shares_is_refused(tiny_config: Path) -> None:
-    with pytest.raises(ConfigError, match=r"set training\.best_by=loss or distributed\.strategy=ddp"):
-        ValidationScore(*load(tiny_config, "crps", "distributed.strategy=fsdp"))
 
 
 def test_symbols_of_any_price_count_alike() -> None:
