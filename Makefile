@@ -23,7 +23,7 @@ demo: .venv/.installed
 	$(BIN)/python train_sequential.py --config configs/demo.yaml
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -159,9 +159,9 @@ def only_run_in(folder: Path, rank: int) -> Iterator[None]:
         lock.release()
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    signal.signal(signum, signal.SIG_IGN)  # one is enough
-    raise Terminated("stopped by SIGTERM")
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    if not isinstance(sys.exception(), Terminated):  # one is enough; the run is on its way out
+        raise Terminated("stopped by SIGTERM")
 
 
 def _leave(status: int) -> NoReturn:
@@ -181,6 +181,7 @@ def errors_reported(on_interrupt: str) -> Iterator[None]:
     try:
         yield
     except Terminated as stop:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if os.environ.get("RANK", "0") == "0":
             logger.critical("%s; %s", stop, on_interrupt)
         _leave(143)

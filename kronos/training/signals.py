@@ -95,9 +95,6 @@ def stop_on_sigterm() -> Iterator[StopRequest]:
     before = signal.signal(signal.SIGTERM, request.receive)
     try:
         yield request
-    except Terminated:
-        before = signal.SIG_IGN  # one is enough
-        raise
     finally:
         signal.signal(signal.SIGTERM, before)
     if request.signalled:

@@ -71,7 +71,13 @@ def test_sigterm_leaves_a_checkpoint_at_its_step(tiny_config: Path, tmp_path: Pa
     assert read_figures(folder) == read_figures(tmp_path / "whole/tiny/basemodel")
 
 
-@pytest.mark.parametrize("launcher", [TRAIN, [*TORCHRUN, ROOT / "train_sequential.py"]], ids=["alone", "torchrun"])
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        pytest.param(TRAIN, id="alone"),
+        pytest.param([*TORCHRUN, ROOT / "train_sequential.py"], id="torchrun", marks=pytest.mark.slow),
+    ],
+)
 def test_sigterm_to_all_processes_and_their_workers(tiny_config: Path, tmp_path: Path, launcher: list) -> None:
     """As a cluster sends it; more than one, too."""
     process = start(
@@ -117,7 +123,7 @@ def test_sigterm_to_one_of_two_ranks_stops_both_at_the_same_step(tiny_config: Pa
     assert {"rng_state_0.pth", "rng_state_1.pth", "complete.json"} <= files
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize(("before", "after"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
 def test_another_number_of_processes(tiny_config: Path, tmp_path: Path, before: int, after: int) -> None:
     """The same windows at the same steps; not bit for bit, which is said."""
     launchers = {1: TRAIN, 2: [*TORCHRUN, ROOT / "train_sequential.py"]}

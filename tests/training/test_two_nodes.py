@@ -44,6 +44,7 @@ def launch_nodes(*commands: list[object], folders: tuple[Path, ...] = (ROOT, ROO
     return [(node.returncode, *texts) for node, texts in zip(nodes, said)]
 
 
+@pytest.mark.slow
 def test_two_nodes_equal_one_process(tiny_config: Path, tmp_path: Path) -> None:
     command = [SCRIPT, "--config", tiny_config]
     nodes = launch_nodes(*[[*command, "training.batch_size=8"]] * 2)
