@@ -92,3 +92,13 @@ def test_the_picture(tmp_path: Path) -> None:
         path = tmp_path / f"{n}.png"
         draw_lr_range(found, path, "a $title")
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_at_the_start_is_no_fall(seed: int) -> None:
+    """The moving average leans on the first losses until it has settled: no suggestion comes from there."""
+    rates = np.geomspace(1e-7, 1.0, 100)
+    noise = np.random.default_rng(seed).normal(0, 0.03, 100)
+    losses = 2 - 0.5 / (1 + (3e-4 / rates) ** 2) + noise  # falls about 3e-4
+    found = read_range("tokenizer", rates, losses, configured=1e-3).suggested
+    assert found is not None and 2e-5 < found < 5e-3
