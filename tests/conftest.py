@@ -63,6 +63,8 @@ model_paths:
 report:
   n_origins: 2
   n_paths: 2
+evaluation:
+  enabled: false
 """
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from kronos.config.data import DataConfig, RepairsConfig
+from kronos.config.evaluation import EvaluationConfig
 from kronos.config.section import Integer, Number, Section, UserPath, fault
 from kronos.config.training import DistributedConfig, TrainingConfig
 
@@ -92,13 +93,14 @@ class DeviceConfig(Section):
 
 
 class ReportConfig(Section):
-    """`report`: the forecasts drawn at the end of a run."""
+    """`report`: the pictures and the page at the end of a run."""
 
     n_origins: Integer = Field(4, ge=0)
     n_paths: Integer = Field(30, ge=1)
     temperature: Number = Field(1.0, ge=0)  # 0 is greedy
     top_p: Number = Field(0.9, gt=0, le=1)
     rising: Literal["hollow", "red", "green"] = "hollow"  # colour of rising candles
+    language: Literal["en", "zh"] = "en"  # of the verdict's sentence and of the page when it is opened
 
 
 class Config(Section):
@@ -111,6 +113,7 @@ class Config(Section):
     experiment: ExperimentConfig = ExperimentConfig()
     device: DeviceConfig = DeviceConfig()
     distributed: DistributedConfig = DistributedConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()
 
     @field_validator("experiment")
