@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from kronos.errors import CheckpointError
 from kronos.files import write_text
+from kronos.training.tokenizer_health import TokenizerHealth
 
 RESULTS_NAME = "metrics.json"
 PIT_BINS = 20
@@ -90,31 +91,6 @@ class CalibrationResult(_Record):
     n_origins: int
     before: BandFigures
     after: BandFigures
-
-
-class TokenizerFigures(_Record):
-    """The tokenizer's health on validation windows.
-
-    error_bp: mean absolute error of reconstructed prices, basis points of the true price. s1_used, s2_used: share of codes
-    that occur. s1_perplexity, s2_perplexity: exp of the entropy of their frequencies. clip_rate: share of normalised inputs
-    clipped.
-    """
-
-    n_windows: int
-    error_bp: Figure
-    s1_used: Figure
-    s2_used: Figure
-    s1_perplexity: Figure
-    s2_perplexity: Figure
-    clip_rate: Figure
-
-
-class TokenizerHealth(_Record):
-    """before: the pretrained (or untrained) tokenizer; after: the fine-tuned one; kept: which one the base model reads."""
-
-    before: TokenizerFigures | None
-    after: TokenizerFigures
-    kept: Literal["before", "after"]
 
 
 class Example(_Record):
