@@ -3,6 +3,7 @@
 import typer
 
 from kronos.cli.check import check
+from kronos.cli.evaluate import evaluate
 from kronos.cli.lr_range import lr_range
 from kronos.cli.predict import predict
 from kronos.cli.train import train
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.command("check")(check)
 app.command("train")(train)
+app.command("evaluate")(evaluate)
 app.command("predict")(predict)
 app.command("tune")(tune)
 app.command("lr-range")(lr_range)

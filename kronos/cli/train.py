@@ -20,10 +20,14 @@ from kronos.cli.environment import (
     select_cuda_device,
     start_logging,
 )
+from kronos.cli.evaluate import REPORT, command_line, say_verdict
 from kronos.config import Config, load_config
+from kronos.errors import KronosError
 
 if TYPE_CHECKING:
     from kronos.config.training import StageName
+    from kronos.evaluate.results import Evaluation
+    from kronos.training.pipeline import RunResult
     from kronos.training.record import StageRecord
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The YAML file; see configs/.", show_default=False)]
@@ -96,16 +100,38 @@ def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> Non
     from accelerate import PartialState
 
     from kronos.evaluate import ValidationScore
+    from kronos.evaluate.rivals import check_rivals
     from kronos.report.run_report import draw_held_out_forecasts
     from kronos.training.arguments import start_process
     from kronos.training.pipeline import run_pipeline
 
+    judged = config.experiment.train_basemodel and config.evaluation.enabled
+    if judged:
+        check_rivals(config)
     start_process(config, world_size)
     result = run_pipeline(config, skip_existing, build_score=ValidationScore)
+    evaluation = _evaluate(config, result) if judged else None
     PartialState().destroy_process_group()  # the other ranks are done
     if rank == 0:
         pictures = draw_held_out_forecasts(config, result) if config.experiment.train_basemodel else []
         _say_where(config, result.records, pictures)
+        if evaluation:
+            say_verdict(evaluation, config.model_paths.base_save_path / REPORT, config.report.language)
+
+
+def _evaluate(config: Config, result: RunResult) -> Evaluation | None:
+    """Judge the run; where that fails, the models are saved all the same, and it is said how to go on."""
+    from kronos.evaluate.held_out import choose_held_out
+    from kronos.report.evaluation_report import report_on
+
+    run_dir = config.model_paths.base_save_path
+    try:
+        held_out = choose_held_out(config, result.candles, result.splits)
+        return report_on(config, held_out, result.candles, result.splits, run_dir / REPORT, command_line())
+    except KronosError as error:
+        raise KronosError(
+            f"{error}\nThe models are trained and saved in {run_dir}; only their evaluation failed: kronos evaluate --run {run_dir} goes on."
+        ) from None
 
 
 def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: Sequence[Path]) -> None:

@@ -117,6 +117,15 @@ def _bound(candles: CandleSet, config: DataConfig, moments: Sequence[int] | None
     return spans
 
 
+def windows_after(candles: CandleSet, config: DataConfig, moment: int) -> Split:
+    """Return all windows whose horizon lies after an instant, as a test split, perhaps an empty one."""
+    spans = []
+    for symbol in candles.symbols:
+        first = np.searchsorted(candles.instants[symbol.start : symbol.stop], moment, side="right")
+        spans.append(_Span(symbol, symbol.start + int(first), symbol.stop))
+    return _build("test", spans, candles, config)
+
+
 def find_moments(candles: CandleSet, config: DataConfig) -> list[int]:
     """Return the instants at which val and test begin, the same for all symbols but those held out."""
     shared = [s for s in candles.symbols if s.symbol not in {*config.val_symbols, *config.test_symbols}]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.evaluate.results import Texts
 from kronos.forecast import KronosPredictor, Sampling
+from kronos.model.pretrained import hash_weights
 
 CLOSE = CANDLE_COLUMNS.index("close")
 
@@ -46,10 +48,17 @@ class Known:
 
 
 class Forecaster(Protocol):
-    """Samples what may come. name: of its files and figures. label: what people call it."""
+    """Samples what may come.
+
+    name: of its files and figures. label: what people call it. key: all that decides its forecasts, so that they can be
+    kept; None where they are made faster than found again.
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def key(self) -> str | None: ...
 
     @property
     def label(self) -> Texts: ...
@@ -73,6 +82,12 @@ class KronosForecaster:
     label: Texts
     predictor: KronosPredictor
     sampling: Sampling
+
+    @cached_property
+    def key(self) -> str:
+        predictor = self.predictor
+        weights = hash_weights(predictor.model), hash_weights(predictor.tokenizer)
+        return repr((*weights, predictor.max_context, predictor.clip, self.sampling))
 
     def sample(self, known: Sequence[Known], n_paths: int, seed: int) -> Array:
         forecasts = self.predictor.forecast_batch(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from transformers import TrainerCallback
@@ -33,6 +34,7 @@ from kronos.training.tokens import TokenInputs
 logger = logging.getLogger(__name__)
 
 AUDIT_NAME = "data.json"
+SEEN_UNTIL = "seen_until"  # in it: the instant, microseconds, after which no candle was trained or validated on
 
 Model = TypeVar("Model", bound=PretrainedModel)
 
@@ -83,7 +85,8 @@ def run_pipeline(
     for line in (describe_candles(candles), *describe_splits(splits, config.data)):
         logger.info("%s", line)
     if PartialState().is_main_process:
-        write_json(config.model_paths.base_save_path / AUDIT_NAME, audit_to_json(inputs.audited))
+        audit = audit_to_json(inputs.audited) | {SEEN_UNTIL: find_last_seen(config, candles, splits)}
+        write_json(config.model_paths.base_save_path / AUDIT_NAME, audit)
     records: dict[StageName, StageRecord] = {}
     if config.experiment.train_tokenizer:
         stage = build_stage("tokenizer", config, inputs, tokenizer)
@@ -109,9 +112,9 @@ def prepare_inputs(config: Config) -> RunInputs:
     on = config.experiment
     if not (on.train_tokenizer or on.train_basemodel):
         raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
-    audited = _load_candles(config)
+    audited = load_run_candles(config)
     splits = split_candles(audited.candles, config.data)
-    windows = _build_windows(config, audited.candles, splits)
+    windows = build_windows(config, audited.candles, splits)
     _check_schedules(config, windows["train"])
     tokenizer = (
         _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
@@ -119,6 +122,15 @@ def prepare_inputs(config: Config) -> RunInputs:
     base_model = _build_base_model(config) if on.train_basemodel else None
     check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
     return RunInputs(audited, splits, windows, tokenizer, base_model)
+
+
+def find_last_seen(config: Config, candles: CandleSet, splits: dict[SplitName, Split]) -> int:
+    """Return the instant of the last candle that a run trains or validates on, microseconds since 1970."""
+    seen = [splits[name].starts for name in ("train", "val")]
+    last = [
+        (each.first + (each.count - 1) * each.stride)[each.count > 0] for each in seen
+    ]  # the latest of each stretch
+    return int(candles.instants[np.concatenate(last) + config.data.window - 1].max())
 
 
 def _check_schedules(config: Config, train: WindowDataset) -> None:
@@ -142,15 +154,13 @@ def load_stage(config: Config, name: StageName) -> Stage:
     return build_stage(name, config, inputs, inputs.base_model, inputs.tokenizer)
 
 
-def _build_windows(
-    config: Config, candles: CandleSet, splits: dict[SplitName, Split]
-) -> dict[SplitName, WindowDataset]:
+def build_windows(config: Config, candles: CandleSet, splits: dict[SplitName, Split]) -> dict[SplitName, WindowDataset]:
     return {
         name: WindowDataset(candles, split.starts, config.data, split.symbol_bounds) for name, split in splits.items()
     }
 
 
-def _load_candles(config: Config) -> Audited:
+def load_run_candles(config: Config) -> Audited:
     """Load and audit the candles; rank 0 first, which leaves large ones on disk for the others to map."""
     with rank_0_first() as is_rank_0:
         if is_rank_0:

@@ -118,8 +118,13 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
     settings[f"experiment.pre_trained_{own}"] = getattr(config.experiment, f"pre_trained_{own}")
     settings["training.precision"] = choose_precision(config)  # auto may be another one on another machine
     settings[GLOBAL_BATCH] = config.training.batch_size * PartialState().num_processes
-    settings["candles"] = candles.content_hash()[:12]
+    settings["candles"] = hash_candles(candles)
     return settings
+
+
+def hash_candles(candles: CandleSet) -> str:
+    """Return by what a record knows candles again."""
+    return candles.content_hash()[:12]
 
 
 def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The models that a run left."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,12 +28,22 @@ def load_saved_run(folder: Path) -> SavedRun:
     Raises:
         ConfigError: it has no config.yaml. CheckpointError: a model is missing, or the two do not belong together.
     """
+    config = load_run_config(folder)
+    return SavedRun(config, *load_models(config))
+
+
+def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """Load a run's configuration from its folder, wherever it has been moved to.
+
+    Raises:
+        ConfigError: it has no config.yaml, or an override is wrong.
+    """
     if not (folder / "config.yaml").is_file():
         raise ConfigError(
             f"{folder}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}, with config.yaml and basemodel/ in it."
         )
-    config = _load_run_config(folder)
-    return SavedRun(config, *load_models(config))
+    moved_to = f"model_paths.base_save_path={folder.absolute()}"
+    return load_config(folder / "config.yaml", [moved_to, *overrides])
 
 
 def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None:
@@ -45,11 +56,7 @@ def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None
     if StageRecord.read(stage_dir) is None or not (stage_dir.parent / "config.yaml").is_file():
         return None
     _check_trained_with(stage_dir, tokenizer, "the one given")
-    return _load_run_config(stage_dir.parent)
-
-
-def _load_run_config(folder: Path) -> Config:
-    return load_config(folder / "config.yaml", [f"model_paths.base_save_path={folder.absolute()}"])
+    return load_run_config(stage_dir.parent)
 
 
 def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:

@@ -1,0 +1,141 @@
+"""`kronos evaluate`: did it help? Forecasts of a run and its rivals on candles that it has not learnt from."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kronos.cli.environment import (
+    be_a_good_neighbour,
+    errors_reported,
+    only_run_in,
+    read_backend_override,
+    read_process,
+    select_cuda_device,
+    start_logging,
+)
+from kronos.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kronos.config import Config
+    from kronos.evaluate.results import Evaluation, Language
+
+logger = logging.getLogger(__name__)
+
+REPORT = "report"
+GOES_ON = "the same command again goes on: the forecasts made so far are kept"
+ALLOWED = ("evaluation.", "report.", "device.", "distributed.")
+
+RunOption = Annotated[Path, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Other candles than the run's own: a file, a folder or a glob.", show_default=False),
+]
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since", help="With --data: the first time that may be forecast.", show_default="all the run has not seen"
+    ),
+]
+RivalsOption = Annotated[
+    list[str] | None,
+    typer.Option("--rival", help="Compare with this one; again for more.", show_default="evaluation.rivals"),
+]
+AllOption = Annotated[bool, typer.Option("--all-origins", help="Forecast from every origin, however long it takes.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Override the run's settings, e.g. evaluation.stride=12"),
+]
+
+
+def evaluate(
+    run: RunOption,
+    overrides: Overrides = None,
+    data: DataOption = None,
+    since: SinceOption = None,
+    rivals: RivalsOption = None,
+    all_origins: AllOption = False,
+) -> None:
+    """Say whether a run helped: against the pretrained model, naive forecasts, an LSTM or other runs."""
+    with errors_reported(GOES_ON):
+        be_a_good_neighbour()
+        start_logging()
+        process = read_process()
+        start_logging(process.rank)
+        if since is not None and data is None:
+            raise ConfigError("--since goes with --data: of its own candles a run is judged on the test split.")
+        given = [*read_backend_override(), *_check(overrides or [])]
+        given += [f"evaluation.rivals=[{', '.join(map(repr, rivals))}]"] if rivals else []
+        given += ["evaluation.budget_minutes=null"] if all_origins else []
+        from kronos.training.saved_run import load_run_config
+
+        config = load_run_config(run, given)
+        select_cuda_device(config.device.device_id, process)
+        with only_run_in(config.model_paths.base_save_path, process.rank):
+            _evaluate(config, process.world_size, data, since)
+
+
+def _check(overrides: Sequence[str]) -> Sequence[str]:
+    """Return overrides, all of which may change for a run that has been trained."""
+    if wrong := [each for each in overrides if not each.startswith(ALLOWED)]:
+        raise ConfigError(
+            f"{wrong[0]}: a finished run is evaluated with the settings it was trained with; only {', '.join(ALLOWED)} can be "
+            "changed, and --data given."
+        )
+    return overrides
+
+
+def _evaluate(config: Config, world_size: int, data: Path | None, since: datetime | None) -> None:
+    from accelerate import PartialState
+
+    from kronos.data import split_candles
+    from kronos.evaluate.held_out import choose_held_out, choose_new, find_instant, is_own
+    from kronos.evaluate.rivals import check_rivals
+    from kronos.report.evaluation_report import report_on
+    from kronos.training.arguments import start_process
+    from kronos.training.pipeline import load_run_candles
+
+    check_rivals(config)
+    start_process(config, world_size)
+    folder = config.model_paths.base_save_path / REPORT
+    if data is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"data_path": (data,)})})
+        folder = folder.with_name(f"{REPORT}-{data.stem}")
+    candles = load_run_candles(config).candles
+    own, splits = None, {}
+    if is_own(config, candles):
+        own, splits = candles, split_candles(candles, config.data)
+        held_out = choose_held_out(config, candles, splits)
+    else:
+        if data is None:
+            logger.warning("the run's candles are not those it was trained on: only what came later is forecast")
+        held_out = choose_new(config, candles, find_instant(candles, since) if since else None)
+    evaluation = report_on(config, held_out, own, splits, folder, command_line())
+    PartialState().destroy_process_group()
+    if evaluation:
+        say_verdict(evaluation, folder, config.report.language)
+
+
+def say_verdict(evaluation: Evaluation, folder: Path, language: Language) -> None:
+    """Print the sentence, the comparisons, and where the page is."""
+    lines = [evaluation.headline[language], ""]
+    lines += [f"  {each.sentence[language]}" for each in evaluation.comparisons if each.metric == evaluation.metric]
+    lines += [f"  {each.rival}: {each.reason[language]}" for each in evaluation.left_out]
+    lines += ["", *(note[language] for note in evaluation.notes)]
+    typer.echo(
+        "\n" + "\n".join(lines) + f"\n\nreport     {folder / 'index.html'}\nfigures    {folder / 'metrics.json'}"
+    )
+
+
+def command_line() -> str:
+    """Return the command as it was typed, but for the launcher's own options."""
+    name = Path(sys.argv[0]).name
+    program = ["python", name] if name.endswith(".py") and name != "__main__.py" else ["kronos"]
+    return shlex.join([*program, *sys.argv[1:]])

@@ -1,0 +1,111 @@
+"""Which origins a run is judged on: of candles that it has not learnt from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from kronos.candles import Array
+from kronos.config import Config
+from kronos.data import CandleSet, Split
+from kronos.data.findings import say_time
+from kronos.data.splits import SplitName, windows_after
+from kronos.errors import DataError
+from kronos.evaluate.results import Texts
+from kronos.evaluate.walk_forward import Origins
+from kronos.training.pipeline import AUDIT_NAME, SEEN_UNTIL
+from kronos.training.record import StageRecord, hash_candles
+
+ON_VALIDATION: Texts = {
+    "en": "There is no test split (data.test_ratio is 0), so the later half of the validation split is used. The best model "
+    "was chosen on that split, which flatters the run.",
+    "zh": "没有测试集（data.test_ratio 为 0），因此使用验证集的后半段。最佳模型正是在验证集上选出的，结果因此偏乐观。",
+}
+ON_SEEN: Texts = {
+    "en": "Some of these candles are from the time the run was trained or validated on (--since), which flatters the run.",
+    "zh": "部分K线处于训练或验证所用的时间段内（--since），结果因此偏乐观。",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Origins to forecast from, and earlier ones (perhaps none) to calibrate bands on.
+
+    notes: what a reader of the figures has to know.
+    """
+
+    split: SplitName
+    origins: Origins
+    calibration: Origins
+    notes: tuple[Texts, ...] = ()
+
+
+def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitName, Split]) -> HeldOut:
+    """Choose the origins of a run's own candles: every evaluation.stride of the test split, else of validation's later half."""
+    val = _take_origins(config, candles, splits["val"])
+    if "test" in splits:
+        return HeldOut("test", _take_origins(config, candles, splits["test"]), val)
+    middle = val.starts[np.argsort(val.starts)[len(val) // 2]]
+    earlier, later = np.flatnonzero(val.ends <= middle), np.flatnonzero(val.starts >= middle)
+    return HeldOut("val", val.take(later), val.take(earlier), (ON_VALIDATION,))
+
+
+def is_own(config: Config, candles: CandleSet) -> bool:
+    """Whether these are the candles that a run was trained on, as they were then."""
+    record = StageRecord.read(config.model_paths.stage_dir("basemodel"))
+    return record is not None and record.settings["candles"] == hash_candles(candles)
+
+
+def find_instant(candles: CandleSet, moment: datetime) -> int:
+    """Return the first instant at which a symbol's clock shows a local time or a later one, microseconds since 1970."""
+    local = int(np.datetime64(moment, "us").astype(np.int64))
+    instants = []
+    for symbol in candles.symbols:
+        row = symbol.start + int(np.searchsorted(candles.local(symbol, symbol.start, symbol.stop), local))
+        instants += [int(candles.instants[row])] if row < symbol.stop else []
+    return min(instants, default=local)
+
+
+def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut:
+    """Choose the origins of other candles than the run's own, after all that the run has seen or from an instant on.
+
+    Raises:
+        DataError: there is no such window, or the run does not say what it has seen.
+    """
+    seen = read_last_seen(config)
+    if since is None and seen is None:
+        raise DataError(
+            f"{config.model_paths.base_save_path / AUDIT_NAME} does not say until when the run's candles reach, so that it is "
+            "not known which of these are new to it: give --since, a time after them."
+        )
+    after = since - 1 if since is not None else seen or 0
+    origins = _take_origins(config, candles, windows_after(candles, config.data, after))
+    if not len(origins):
+        raise DataError(
+            f"{candles.source}: no window of {config.data.window} candles with a horizon after {say_time(after)}"
+            f"{'' if since is not None else ', the last candle the run was trained or validated on'}. Give later candles"
+            f"{'' if since is not None else ', or --since to evaluate on candles it has seen'}."
+        )
+    notes = (ON_SEEN,) if seen is None or after < seen else ()
+    return HeldOut("test", origins, origins.take(np.empty(0, np.int64)), notes)
+
+
+def read_last_seen(config: Config) -> int | None:
+    """Return the instant of the last candle that a run was trained or validated on; None where its files do not say."""
+    try:
+        audit = json.loads((config.model_paths.base_save_path / AUDIT_NAME).read_text(encoding="utf-8"))
+        return int(audit[SEEN_UNTIL])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _take_origins(config: Config, candles: CandleSet, split: Split) -> Origins:
+    """Return the origins of a split's windows, every stride of each unbroken stretch."""
+    lookback, horizon = config.data.lookback_window, config.data.predict_window
+    stride = config.evaluation.stride or horizon
+    rows: list[Array] = [
+        np.arange(first, first + count, stride) for first, count in zip(split.starts.first, split.starts.count)
+    ]
+    return Origins(candles, np.concatenate(rows) + lookback - 1, lookback, horizon)

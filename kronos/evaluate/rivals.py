@@ -1,0 +1,152 @@
+"""Whom a run is compared with: evaluation.rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from accelerate import PartialState
+
+from kronos.config import Config
+from kronos.config.evaluation import RIVALS
+from kronos.data import CandleSet
+from kronos.data.findings import say_time
+from kronos.data.splits import Split, SplitName
+from kronos.errors import ConfigError, KronosError
+from kronos.evaluate.baselines import BASELINES
+from kronos.evaluate.forecasters import Forecaster, KronosForecaster, NotApplicable
+from kronos.evaluate.held_out import read_last_seen
+from kronos.evaluate.lstm_forecaster import build_lstm
+from kronos.evaluate.results import LeftOut, Texts
+from kronos.evaluate.walk_forward import Origins
+from kronos.forecast import KronosPredictor, Sampling
+from kronos.model import Kronos, KronosTokenizer
+from kronos.training.pipeline import build_windows
+from kronos.training.saved_run import load_saved_run
+
+OWN = "finetuned"
+FINETUNED: Texts = {"en": "fine-tuned model", "zh": "微调模型"}
+FROM_SCRATCH: Texts = {"en": "trained model", "zh": "训练模型"}
+PRETRAINED: Texts = {"en": "pretrained model", "zh": "预训练模型"}
+
+# Of the run's own candles, where they are at hand: what an LSTM is trained on.
+Splits = Mapping[SplitName, Split]
+
+
+def has_pretrained(config: Config) -> bool:
+    """Whether a run began with pretrained models, both of them."""
+    on, paths = config.experiment, config.model_paths
+    pre_trained = on.pre_trained_tokenizer and on.pre_trained_predictor
+    return pre_trained and bool(paths.pretrained_tokenizer and paths.pretrained_predictor)
+
+
+def build_own(config: Config, tokenizer: KronosTokenizer, model: Kronos) -> KronosForecaster:
+    """Return the run's models as a forecaster."""
+    label = FINETUNED if has_pretrained(config) else FROM_SCRATCH
+    return _build_kronos(OWN, label, tokenizer, model, config, config)
+
+
+def build_rivals(
+    config: Config, origins: Origins, candles: CandleSet | None, splits: Splits
+) -> tuple[list[Forecaster], list[LeftOut]]:
+    """Build the rivals of evaluation.rivals.
+
+    Args:
+        origins: from which they are to forecast.
+        candles, splits: the run's own, for the rivals that are trained; None where they are not at hand.
+
+    Returns:
+        The rivals, and those that cannot be compared, with the reason.
+
+    Raises:
+        ConfigError: a rival is neither known nor a run's folder.
+    """
+    builders: dict[str, Callable[[], Forecaster]] = {
+        "pretrained": lambda: _build_pretrained(config),
+        "lstm": lambda: _build_lstm(config, candles, splits),
+        **{name: lambda baseline=baseline: baseline for name, baseline in BASELINES.items()},  # type: ignore[misc]
+    }
+    rivals: list[Forecaster] = []
+    left_out: list[LeftOut] = []
+    for name in dict.fromkeys(config.evaluation.rivals):
+        build = builders.get(name) or _find_run(config, name, origins)
+        try:
+            rivals.append(build())
+        except NotApplicable as error:
+            left_out.append(LeftOut(rival=name, reason=error.reason))
+    return rivals, left_out
+
+
+def check_rivals(config: Config) -> None:
+    """Check the names of rivals, before hours are spent on training.
+
+    Raises:
+        ConfigError: one is neither known nor a run's folder.
+    """
+    for name in config.evaluation.rivals:
+        if name not in RIVALS and name not in BASELINES and not Path(name, "config.yaml").is_file():
+            known = ", ".join(dict.fromkeys([*RIVALS, *BASELINES]))
+            raise ConfigError(
+                f"evaluation.rivals names {name!r}, which is neither one of {known} nor the folder of a run "
+                "({base_path}/{exp_name}, with config.yaml in it)."
+            )
+
+
+def _build_pretrained(config: Config) -> Forecaster:
+    if not has_pretrained(config):
+        raise NotApplicable(
+            {
+                "en": "the run was trained from scratch, there is no pretrained model",
+                "zh": "本次运行从零开始训练，没有预训练模型",
+            }
+        )
+    try:
+        tokenizer = KronosTokenizer.from_pretrained(config.model_paths.pretrained_tokenizer)
+        model = Kronos.from_pretrained(config.model_paths.pretrained_predictor)
+    except KronosError as error:
+        raise NotApplicable({"en": f"it cannot be loaded: {error}", "zh": f"无法加载：{error}"}) from None
+    return _build_kronos("pretrained", PRETRAINED, tokenizer, model, config, config)
+
+
+def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Forecaster:
+    if candles is None:
+        raise NotApplicable(
+            {
+                "en": "it is trained on the run's own candles, which are not at hand",
+                "zh": "它需要用本次运行自己的K线训练，而这些K线不在手边",
+            }
+        )
+    folder = config.model_paths.base_save_path / "evaluation" / "lstm"
+    return build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
+
+
+def _find_run(config: Config, name: str, origins: Origins) -> Callable[[], Forecaster]:
+    check_rivals(config)
+    return lambda: _build_run(config, Path(name), origins)
+
+
+def _build_run(config: Config, folder: Path, origins: Origins) -> Forecaster:
+    other, tokenizer, model = load_saved_run(folder)
+    seen = read_last_seen(other)
+    if seen is not None and seen > origins.starts.min():
+        until = say_time(seen)
+        raise NotApplicable(
+            {
+                "en": f"it was trained or validated on candles to {until}, later than the first origin here",
+                "zh": f"它的训练或验证数据到 {until} 为止，晚于此处的第一个预测起点",
+            }
+        )
+    name = other.model_paths.exp_name if other.model_paths.exp_name != config.model_paths.exp_name else str(folder)
+    return _build_kronos(folder.name, {"en": name, "zh": name}, tokenizer, model, other, config)
+
+
+def _build_kronos(
+    name: str, label: Texts, tokenizer: KronosTokenizer, model: Kronos, own: Config, evaluated: Config
+) -> KronosForecaster:
+    """Return models as a forecaster that reads candles as its own run did and is sampled as the evaluated one is."""
+    predictor = KronosPredictor(
+        model, tokenizer, device=PartialState().device, max_context=own.data.max_context, clip=own.data.clip
+    )
+    return KronosForecaster(
+        name, label, predictor, Sampling(evaluated.report.temperature, top_p=evaluated.report.top_p)
+    )

@@ -1,0 +1,60 @@
+"""One forecaster's forecasts against what came: its figures, and its error at each origin and time of the horizon."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kronos.candles import Array
+from kronos.evaluate.forecasters import Forecaster
+from kronos.evaluate.metrics import (
+    compute_absolute_error,
+    compute_crps,
+    compute_direction_hits,
+    compute_price_figures,
+    compute_return_figures,
+    count_pit,
+)
+from kronos.evaluate.results import ForecasterResult
+from kronos.evaluate.walk_forward import Origins
+
+COMPARED_BY = {"crps": compute_crps, "mae": compute_absolute_error, "direction": compute_direction_hits}
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """figures: of all origins. losses: (N, H) each, by the names of COMPARED_BY, on log returns since the last known close."""
+
+    figures: ForecasterResult
+    losses: dict[str, Array]
+
+
+def score(forecaster: Forecaster, paths: Array, origins: Origins) -> Scored:
+    """Score closes (N, P, H) sampled from N origins, all prices above 0."""
+    returns, came = to_returns(paths, origins), to_returns(origins.truth, origins)
+    figures = ForecasterResult(
+        name=forecaster.name,
+        label=forecaster.label,
+        price=compute_price_figures(paths, origins.truth, origins.closes),
+        log_return=compute_return_figures(returns, came),
+        pit=count_pit(returns, came),
+    )
+    return Scored(figures, {name: compute(returns, came) for name, compute in COMPARED_BY.items()})
+
+
+def to_returns(closes: Array, origins: Origins) -> Array:
+    """Return closes (N, …, H) as log returns since the last known close."""
+    last = origins.closes[:, -1].reshape(-1, *[1] * (closes.ndim - 1))
+    returns: Array = np.log(closes / last)
+    return returns
+
+
+def select_positive(origins: Origins) -> Origins:
+    """Return the origins around which all closes are above 0, so that they have log returns."""
+    positive = (origins.closes > 0).all(axis=1) & (origins.truth > 0).all(axis=1)
+    return origins.take(np.flatnonzero(positive))
+
+
+def measure_volatility(origins: Origins) -> Array:
+    """Return the standard deviation (N,) of the lookbacks' log returns of one candle; 1 where the price stood still."""
+    volatility = np.diff(np.log(origins.closes), axis=1).std(axis=1)
+    return np.where(volatility > 0, volatility, 1.0)
