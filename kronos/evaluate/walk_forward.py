@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from accelerate import PartialState
@@ -100,7 +101,7 @@ class ForecastStore:
             try:
                 with np.load(path, allow_pickle=False) as file:
                     found |= dict(zip(file["rows"].tolist(), file["paths"]))
-            except (OSError, ValueError, KeyError, EOFError):
+            except (OSError, ValueError, KeyError, EOFError, BadZipFile):
                 path.unlink(missing_ok=True)
         return found
 
