@@ -19,16 +19,20 @@ def trading_times(n_days: int = 60) -> pd.DatetimeIndex:
 
 
 def make_frame(seed: int = 0, n_days: int = 60) -> pd.DataFrame:
-    """Candles of a random walk at 20 or so, each possible, the next opening near the close before."""
+    """Candles of a random walk at 20 or so."""
     generator = np.random.default_rng(seed)
     times = trading_times(n_days)
-    close = 20 * np.exp(0.002 * generator.standard_normal(len(times)).cumsum())
+    return surround(20 * np.exp(0.002 * generator.standard_normal(len(times)).cumsum()), times, generator, decimals=4)
+
+
+def surround(close: np.ndarray, times: pd.DatetimeIndex, generator: np.random.Generator, decimals: int) -> pd.DataFrame:
+    """Possible candles around closes, the next opening near the close before."""
     open_ = np.append(close[0], close[:-1]) * np.exp(0.0005 * generator.standard_normal(len(times)))
     spread = np.exp(0.001 * np.abs(generator.standard_normal((2, len(times)))))
     high, low = np.maximum(open_, close) * spread[0], np.minimum(open_, close) / spread[1]
     volume = generator.integers(100, 9999, len(times)).astype(float)
     values = [open_, high, low, close, volume, (volume * close).round(2)]
-    return pd.DataFrame(dict(zip(COLUMNS, [times, *(np.round(v, 4) for v in values)])))
+    return pd.DataFrame(dict(zip(COLUMNS, [times, *(np.round(v, decimals) for v in values)])))
 
 
 def _set(frame: pd.DataFrame, row: int, **values: object) -> pd.DataFrame:
