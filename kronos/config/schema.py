@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from kronos.config.data import DataConfig, RepairsConfig
-from kronos.config.evaluation import EvaluationConfig
+from kronos.config.evaluation import EvaluationConfig, LstmConfig
 from kronos.config.section import Integer, Number, Section, UserPath, fault
-from kronos.config.training import DistributedConfig, TrainingConfig
+from kronos.config.training import RATE_KEYS, DistributedConfig, ModelName, TrainingConfig
 
 
 class ModelPathsConfig(Section):
@@ -116,6 +116,10 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()
 
+    def rate_of(self, model: ModelName) -> float:
+        """Learning rate of a stage's model, or of the rival."""
+        return self.evaluation.lstm.learning_rate if model == "lstm" else self.training.rate_of(model)
+
     @field_validator("experiment")
     @classmethod
     def _models_named_and_stage_2_reads_what_stage_1_writes(
@@ -142,3 +146,10 @@ class Config(Section):
                 'leave it empty (""), or set experiment.train_tokenizer: false to use that tokenizer as it is',
             )
         return experiment
+
+
+def find_rate_key(model: ModelName) -> tuple[str, float]:
+    """Return under which key a model's learning rate stands, and its default."""
+    if model == "lstm":
+        return "evaluation.lstm.learning_rate", LstmConfig.model_fields["learning_rate"].default
+    return f"training.{RATE_KEYS[model]}", TrainingConfig.model_fields[RATE_KEYS[model]].default

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from kronos.config.section import Integer, Names, Number, Section, fault
 
 StageName = Literal["tokenizer", "basemodel"]
+ModelName = Literal["tokenizer", "basemodel", "lstm"]  # all that is trained: the stages' models, and a rival
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
 RATE_KEYS: dict[StageName, str] = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -66,7 +67,7 @@ class TrainingConfig(Section):
     freeze_tokenizer: Names = ()  # parts that are not trained, by the beginning of their names
     freeze_basemodel: Names = ()
 
-    def epochs_of(self, stage: StageName) -> int:
+    def epochs_of(self, stage: ModelName) -> int:
         """Epochs of a stage."""
         return self.tokenizer_epochs if stage == "tokenizer" else self.basemodel_epochs
 

@@ -91,6 +91,10 @@ def draw_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int) -
     They belong to the seed, the origin (its clock time, whatever the zone), the path and the step: not to the batch, to
     the other series or to how many paths and steps there are besides. Different origins draw independently.
     """
-    time = int(origin.tz_localize(None).as_unit("us").asm8.view("i8")) % 2**64  # of a time before 1970 too
-    generators = (np.random.default_rng([seed, time, path]) for path in range(paths.start, paths.stop))
+    generators = (np.random.default_rng([seed, number_of(origin), path]) for path in range(paths.start, paths.stop))
     return torch.from_numpy(np.stack([each.random((horizon, 2), dtype=np.float32) for each in generators]))
+
+
+def number_of(origin: pd.Timestamp) -> int:
+    """Return the number, at least 0, that an origin's clock time stands for in seeds."""
+    return int(origin.tz_localize(None).as_unit("us").asm8.view("i8")) % 2**64  # of a time before 1970 too

@@ -10,7 +10,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments, get_scheduler
 
 from kronos.config import Config
-from kronos.config.training import StageName, TrainingConfig
+from kronos.config.training import ModelName, StageName, TrainingConfig
 from kronos.errors import ConfigError
 from kronos.training.sharding import check_sharding, prepare_sharding, sharding_arguments
 from kronos.training.trackers import check_trackers
@@ -19,10 +19,10 @@ SCHEDULER_NEEDS = {
     "warmup_stable_decay": " It needs num_decay_steps: the steps at the end in which the rate falls.",
     "cosine_with_min_lr": " It needs min_lr_rate: the share of the rate that is left at the end.",
 }
-MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0}  # as the published models were trained
+MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0, "lstm": 3.0}  # of the stages: as the published models were trained
 
 
-def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate_first: bool) -> TrainingArguments:
+def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate_first: bool) -> TrainingArguments:
     """Build a stage's training arguments; evaluate_first validates before the first step."""
     training = config.training
     args = TrainingArguments(
@@ -34,7 +34,7 @@ def build_arguments(config: Config, stage: StageName, output_dir: Path, evaluate
         gradient_accumulation_steps=training.accumulation_steps,
         num_train_epochs=training.epochs_of(stage),
         max_steps=training.max_steps or -1,
-        learning_rate=training.rate_of(stage),
+        learning_rate=config.rate_of(stage),
         lr_scheduler_type=training.lr_scheduler,
         lr_scheduler_kwargs=training.lr_scheduler_kwargs,
         warmup_steps=training.warmup_ratio,

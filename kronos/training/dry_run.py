@@ -155,7 +155,7 @@ def plan_run(config: Config, skip_existing: bool) -> Plan:
     """
     memory_mb = _measure_capacity()
     inputs = prepare_inputs(config)
-    stages = {stage.name: (stage, outlook) for stage, outlook in _look_at_stages(config, inputs)}
+    stages = _look_at_stages(config, inputs)
     return Plan(
         config=config,
         skip_existing=skip_existing,
@@ -163,26 +163,26 @@ def plan_run(config: Config, skip_existing: bool) -> Plan:
         findings=inputs.audited.findings,
         splits={name: SplitPlan(s.rows, len(s), s.independent) for name, s in inputs.splits.items()},
         clipped=_measure_clipping(inputs.windows["train"], config.data.clip),
-        stages={name: _plan_stage(config, *each, skip_existing) for name, each in stages.items()},
+        stages={name: _plan_stage(config, name, *each, skip_existing) for name, each in stages.items()},
         free_bytes=shutil.disk_usage(_existing(config.model_paths.base_save_path)).free,
         memory_mb=memory_mb,
     )
 
 
-def _look_at_stages(config: Config, inputs: RunInputs) -> list[tuple[Stage, Outlook]]:
+def _look_at_stages(config: Config, inputs: RunInputs) -> dict[StageName, tuple[Stage, Outlook]]:
     """Put together the stages that are on; where no tokenizer is trained yet, the untrained one stands in for it."""
-    stages: list[tuple[Stage, Outlook]] = []
+    stages: dict[StageName, tuple[Stage, Outlook]] = {}
     tokenizer, is_final = inputs.tokenizer, True
     if config.experiment.train_tokenizer:
         stage = build_stage("tokenizer", config, inputs, copy.deepcopy(inputs.tokenizer))  # measuring trains it
         outlook = _look_ahead(stage)
         is_final = outlook.action == "skip"
         tokenizer = KronosTokenizer.from_pretrained(stage.best_model) if is_final else tokenizer
-        stages.append((stage, outlook))
+        stages["tokenizer"] = stage, outlook
     if inputs.base_model:
         stage = build_stage("basemodel", config, inputs, inputs.base_model, tokenizer)
         tokenizer_hash = stage.record.tokenizer_hash if is_final else STILL_TO_BE_TRAINED
-        stages.append((stage, _look_ahead(stage, tokenizer_hash)))
+        stages["basemodel"] = stage, _look_ahead(stage, tokenizer_hash)
     return stages
 
 
@@ -199,7 +199,7 @@ def _look_ahead(stage: Stage, tokenizer_hash: str | None = None) -> Outlook:
     return Outlook(found.action, found.reason, step)
 
 
-def _plan_stage(config: Config, stage: Stage, outlook: Outlook, skip_existing: bool) -> StagePlan:
+def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook, skip_existing: bool) -> StagePlan:
     check_batch_fits(config, stage)
     training, paths, experiment = config.training, config.model_paths, config.experiment
     arguments = build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first=True)
@@ -212,9 +212,9 @@ def _plan_stage(config: Config, stage: Stage, outlook: Outlook, skip_existing: b
     runs = not (skip_existing and outlook.action in ("skip", "refuse"))
     measurement = measure_stage(config, stage) if runs else None
     n_parameters, n_trainable = count_parameters(stage.model)
-    is_tokenizer = stage.name == "tokenizer"
+    is_tokenizer = name == "tokenizer"
     return StagePlan(
-        name=stage.name,
+        name=name,
         source=paths.pretrained_tokenizer if is_tokenizer else paths.pretrained_predictor,
         pre_trained=experiment.pre_trained_tokenizer if is_tokenizer else experiment.pre_trained_predictor,
         n_parameters=measurement.n_parameters if measurement else n_parameters,

@@ -7,7 +7,7 @@ from accelerate import PartialState
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kronos.config import Config
-from kronos.config.training import StageName
+from kronos.config.training import ModelName, StageName
 from kronos.data import CandleSet
 from kronos.errors import CheckpointError
 from kronos.files import write_json
@@ -26,7 +26,7 @@ class StageRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    stage: StageName
+    stage: ModelName
     finished: bool = False
     steps: int = 0  # optimizer steps of the whole stage
     start_loss: float | None = None

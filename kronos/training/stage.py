@@ -13,7 +13,8 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from kronos.config import Config
 from kronos.config.load import dump_config
-from kronos.config.training import RATE_KEYS, StageName, TrainingConfig
+from kronos.config.schema import find_rate_key
+from kronos.config.training import ModelName
 from kronos.data import WindowDataset
 from kronos.data.windows import describe_windows, keep_batch
 from kronos.errors import DataError
@@ -48,7 +49,7 @@ logger = logging.getLogger(__name__)
 class Stage:
     """What a stage trains, on what, and where it leaves the result."""
 
-    name: StageName
+    name: ModelName
     folder: Path
     model: PretrainedModel
     prepare_batch: PrepareBatch
@@ -162,11 +163,11 @@ def build_trainer(
     stop: StopRequest | None = None,
 ) -> KronosTrainer:
     """Build the Trainer of a stage; it writes to the folder of its arguments only."""
-    rate_key = RATE_KEYS[stage.name]
+    rate_key, usual_rate = find_rate_key(stage.name)
     health = HealthCheck(
         stage=stage.name,
-        rate_key=f"training.{rate_key}",
-        usual_rate=TrainingConfig.model_fields[rate_key].default,
+        rate_key=rate_key,
+        usual_rate=usual_rate,
         fp16=arguments.fp16,
         describe=lambda rows: describe_windows(stage.train.candles, rows),
     )
@@ -202,7 +203,7 @@ def count_steps_an_epoch(config: Config, train: WindowDataset) -> int:
     return count_windows(train, config.data) // count_windows_a_step(config)
 
 
-def count_steps(config: Config, stage: StageName, train: WindowDataset) -> int:
+def count_steps(config: Config, stage: ModelName, train: WindowDataset) -> int:
     """Return how many optimizer steps a stage takes in all."""
     training = config.training
     return training.max_steps or training.epochs_of(stage) * count_steps_an_epoch(config, train)
