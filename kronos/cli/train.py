@@ -141,7 +141,7 @@ def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: 
     rows = []
     for name, record in records.items():
         folder, label = model_paths.stage_dir(name), {"tokenizer": "tokenizer", "basemodel": "base model"}[name]
-        rows.append((label, f"{folder / 'best_model'}  ({record.figure_name} {_compare(record)})"))
+        rows.append((label, f"{folder / 'best_model'}  ({_compare(record, folder)})"))
         rows.append(("", f"{folder / 'metrics.jsonl'}"))
     if pictures:
         rows.append(("pictures", f"{pictures[0].parent}{os.sep}  ({', '.join(path.name for path in pictures)})"))
@@ -150,7 +150,12 @@ def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: 
     typer.echo("\n" + "\n".join(f"{label:<11}{text}" for label, text in rows))
 
 
-def _compare(record: StageRecord) -> str:
+def _compare(record: StageRecord, folder: Path) -> str:
+    from kronos.training.tokenizer_health import describe_error, read_health
+
+    health = read_health(folder) if record.stage == "tokenizer" else None
+    if health and health.kept == "before":
+        return f"{describe_error(health)}: training made it worse, this is the untouched model"
     if not record.improved:
-        return f"{record.start_figure:.5f}: training did not improve on it, this is the untouched model"
-    return f"{record.start_figure:.5f} before, {record.best_figure:.5f} after"
+        return f"{record.figure_name} {record.start_figure:.5f}: training did not improve on it, this is the untouched model"
+    return f"{record.figure_name} {record.start_figure:.5f} before, {record.best_figure:.5f} after"

@@ -143,7 +143,7 @@ def _objection(key: str, stage: Searched) -> str:
         return "does not change the validation loss"
     if name in WITHOUT_EFFECT:
         return "changes memory or time, not the validation loss"
-    if name in ("seed", "eval_steps", "best_by"):
+    if name in ("seed", "eval_steps", "best_by", "keep_worse_tokenizer"):
         return "is the same for all trials, or their losses could not be compared"
     if name == "epochs":
         return "only fills in tokenizer_epochs and basemodel_epochs; name one of these"

@@ -64,6 +64,7 @@ class TrainingConfig(Section):
     adam_beta2: Number = Field(0.95, ge=0, lt=1)
     adam_weight_decay: Number = Field(0.1, ge=0)
     lora: LoraConfig | None = None  # base model only
+    keep_worse_tokenizer: bool = False  # true: only warn of one that reconstructs prices worse than before training
     freeze_tokenizer: Names = ()  # parts that are not trained, by the beginning of their names
     freeze_basemodel: Names = ()
 

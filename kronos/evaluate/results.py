@@ -1,19 +1,18 @@
 """metrics.json: what an evaluation found, as plain values. Skills and outcomes are the run's own, against a rival."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kronos.errors import CheckpointError
 from kronos.files import write_text
-from kronos.training.tokenizer_health import TokenizerHealth
+from kronos.training.tokenizer_health import Figure, TokenizerHealth
 
 RESULTS_NAME = "metrics.json"
 PIT_BINS = 20
 LEVELS = (50, 80, 90)  # per cent of the paths that a band holds
 
-Figure = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]  # NaN is null in the file
 Outcome = Literal["helped", "no difference", "hurt", "too little data to tell"]
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")

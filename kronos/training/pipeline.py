@@ -1,5 +1,6 @@
 """Both stages, in order: everything is checked before the first step of the first stage."""
 
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from kronos.training.criterion import BY_LOSS, LOSS_NAME, BuildScore, Criterion,
 from kronos.training.record import StageRecord, collect_settings
 from kronos.training.saved_run import find_tokenizer
 from kronos.training.stage import Stage, candle_inputs, count_steps, rank_0_first, run_stage
+from kronos.training.tokenizer_health import apply_gate
 from kronos.training.tokens import TokenInputs
 
 logger = logging.getLogger(__name__)
@@ -90,7 +92,9 @@ def run_pipeline(
     records: dict[StageName, StageRecord] = {}
     if config.experiment.train_tokenizer:
         stage = build_stage("tokenizer", config, inputs, tokenizer)
-        records["tokenizer"] = run_stage(config, stage, skip_existing, callbacks)
+        untouched = copy.deepcopy(tokenizer)  # the stage trains the model in place
+        record = records["tokenizer"] = run_stage(config, stage, skip_existing, callbacks)
+        apply_gate(stage, record, untouched, config.training.keep_worse_tokenizer)
         tokenizer = KronosTokenizer.from_pretrained(stage.best_model)
     if base_model:
         check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))

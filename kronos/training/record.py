@@ -97,6 +97,7 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
             "auto_find_batch_size",
             "token_cache",
             "gradient_checkpointing",
+            "keep_worse_tokenizer",
             "best_by" if stage == "tokenizer" else "",
             "lora" if stage == "tokenizer" else "",
             f"freeze_{'basemodel' if stage == 'tokenizer' else 'tokenizer'}",
