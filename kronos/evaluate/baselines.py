@@ -40,6 +40,7 @@ class Baseline:
     name: str
     label: Texts
     draw: Draw
+    key: None = None
 
     def sample(self, known: Sequence[Known], n_paths: int, seed: int) -> Array:
         """Sample closes (N, n_paths, H); the generator of an origin is of the seed and the origin's time.

@@ -18,12 +18,12 @@ from kronos.data import CandleSet
 from kronos.data.audit import describe_candles
 from kronos.data.inspect import say_interval
 from kronos.errors import DataError
-from kronos.evaluate.calibration import fit_calibration, measure_calibration
+from kronos.evaluate.calibration import fit_calibration, measure_calibration, measure_volatility
 from kronos.evaluate.forecasters import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluate.held_out import HeldOut
 from kronos.evaluate.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut, Texts
 from kronos.evaluate.rivals import Splits, build_own, build_rivals
-from kronos.evaluate.scoring import COMPARED_BY, Scored, measure_volatility, score, select_positive, to_returns
+from kronos.evaluate.scoring import COMPARED_BY, Scored, score, select_positive, to_returns
 from kronos.evaluate.verdict import build_headline, compare
 from kronos.evaluate.walk_forward import Origins, WalkForward
 from kronos.model import Kronos, KronosTokenizer
@@ -84,7 +84,12 @@ def evaluate_run(
         **_describe_candles(origins, held_out),
         **_describe_settings(config, origins, command),
         notes=[*held_out.notes, *_describe_choice(config, origins, usable, held_out)],
-        headline=build_headline(comparisons, left_out),
+        headline=build_headline(
+            [each for each in comparisons if each.metric == config.evaluation.metric],
+            left_out,
+            held_out.split == "val",
+            config.evaluation.confidence,
+        ),
         forecasters=[each.figures for each in scored],
         comparisons=comparisons,
         left_out=left_out,
@@ -116,9 +121,9 @@ def _calibrate(
     if earlier is None:
         return None
     known, came = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.truth))
-    fitted = fit_calibration(known, came, measure_volatility(earlier))
+    fitted = fit_calibration(known, came, measure_volatility(earlier.closes))
     paths, truth = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.truth))
-    return measure_calibration(fitted, paths, truth, measure_volatility(origins))
+    return measure_calibration(fitted, paths, truth, measure_volatility(origins.closes))
 
 
 def _score_all(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kronos.evaluate.validation_score import spread_evenly
 from kronos.forecast.coherence import find_price_floor
 from kronos.forecast.devices import eval_mode
 from kronos.forecast.sampling import draw_uniforms
+from kronos.model.pretrained import hash_weights
 from kronos.training.agreement import check_same_record
 from kronos.training.record import GLOBAL_BATCH, StageRecord
 from kronos.training.stage import Stage, count_windows_a_step, run_stage
@@ -40,6 +42,10 @@ class LstmRival:
     model: LstmForecaster
     name: str = "lstm"
     label: Texts = field(default_factory=lambda: {"en": "LSTM", "zh": "LSTM"})
+
+    @cached_property
+    def key(self) -> str:
+        return hash_weights(self.model)
 
     def sample(self, known: Sequence[Known], n_paths: int, seed: int) -> Array:
         """Sample closes (N, n_paths, H), drawn as `KronosPredictor`'s are from seed, origin and path.

@@ -5,15 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kronos.candles import Array
+from kronos.evaluate.figures import compute_price_figures, compute_return_figures
 from kronos.evaluate.forecasters import Forecaster
-from kronos.evaluate.metrics import (
-    compute_absolute_error,
-    compute_crps,
-    compute_direction_hits,
-    compute_price_figures,
-    compute_return_figures,
-    count_pit,
-)
+from kronos.evaluate.metrics import compute_absolute_error, compute_crps, compute_direction_hits
+from kronos.evaluate.pit import count_pit
 from kronos.evaluate.results import ForecasterResult
 from kronos.evaluate.walk_forward import Origins
 
@@ -52,9 +47,3 @@ def select_positive(origins: Origins) -> Origins:
     """Return the origins around which all closes are above 0, so that they have log returns."""
     positive = (origins.closes > 0).all(axis=1) & (origins.truth > 0).all(axis=1)
     return origins.take(np.flatnonzero(positive))
-
-
-def measure_volatility(origins: Origins) -> Array:
-    """Return the standard deviation (N,) of the lookbacks' log returns of one candle; 1 where the price stood still."""
-    volatility = np.diff(np.log(origins.closes), axis=1).std(axis=1)
-    return np.where(volatility > 0, volatility, 1.0)
