@@ -3,6 +3,7 @@
 import typer
 
 from kronos.cli.check import check
+from kronos.cli.compare import compare
 from kronos.cli.lr_range import lr_range
 from kronos.cli.predict import predict
 from kronos.cli.train import train
@@ -20,6 +21,7 @@ app.command("train")(train)
 app.command("predict")(predict)
 app.command("tune")(tune)
 app.command("lr-range")(lr_range)
+app.command("compare")(compare)
 
 
 @app.callback()

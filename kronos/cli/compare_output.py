@@ -1,0 +1,312 @@
+"""What `kronos compare` prints."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from kronos.evaluate.compare_runs import Goal, MetricRow, RunsCompared
+    from kronos.evaluate.results import Comparison, Language, Outcome, Texts
+
+LABEL, RUN = 20, 15  # columns of the screen that the labels and a run take at least, their padding included
+WIDE_LABEL, WIDE_RUN = 40, 26  # and where there is room
+PADDING = 2
+
+STYLES: dict[Outcome, str] = {
+    "helped": "green",
+    "no difference": "yellow",
+    "hurt": "red",
+    "too little data to tell": "dim",
+}
+OUTCOMES: dict[Outcome, Texts] = {
+    "helped": {"en": "helped", "zh": "有提升"},
+    "no difference": {"en": "no difference", "zh": "无明显差别"},
+    "hurt": {"en": "hurt", "zh": "变差"},
+    "too little data to tell": {"en": "too little data", "zh": "数据不足"},
+}
+WORDS: dict[str, Texts] = {
+    "not comparable": {"en": "NOT COMPARABLE", "zh": "不可直接比较"},
+    "why": {
+        "en": "The runs were not evaluated on the same thing, so no figure is marked as best. What differs:",
+        "zh": "各次训练的评估条件不一致，因此不标注最优值。不同之处：",
+    },
+    "facts": {"en": "what differs", "zh": "评估条件（不同）"},
+    "log_return": {"en": "log returns", "zh": "对数收益率"},
+    "price": {"en": "prices", "zh": "价格"},
+    "verdict": {"en": "against, by {}", "zh": "与谁相比（按 {}）"},
+    "verdicts": {"en": "against", "zh": "与谁相比"},
+    "settings": {"en": "settings that differ", "zh": "不同的配置"},
+    "all": {"en": "all", "zh": "全部"},
+    "left out": {"en": "left out", "zh": "未参与比较"},
+}
+FOOTNOTES: dict[str, Texts] = {
+    "goals": {
+        "en": "↓ lower is better, ↑ higher is better, → nearest to this is best.",
+        "zh": "↓ 越低越好，↑ 越高越好，→ 越接近该值越好。",
+    },
+    "best": {
+        "en": "* the best figure of its row, which may be by chance.",
+        "zh": "* 为该行最优值，差距可能只是偶然。",
+    },
+    "skill": {
+        "en": "Skill above 0: the run is better than the rival, by this share of its error (direction: by so many points of "
+        "hits); below it the interval.",
+        "zh": "技能分大于 0 表示优于对手：误差降低的比例（direction 为命中率之差）；其下为置信区间。",
+    },
+    "rivals": {
+        "en": "Not equally good in all runs, so not the same rival: {}. Compare the figures, not the skills against it.",
+        "zh": "以下对手在各次训练中自身表现并不相同，不是同一个对手：{}。请比较指标本身，而非相对它的技能分。",
+    },
+    "rules": {
+        "en": "The verdicts follow different rules (evaluation.metric, confidence, margin).",
+        "zh": "各次训练的判定规则不同（evaluation.metric、confidence、margin）。",
+    },
+    "paired": {
+        "en": "Columns do not show whether one run beats another by more than chance; this tests it on the same origins, paired:",
+        "zh": "并列的数字无法说明两次训练的差距是否只是偶然；下面的命令在相同起点上做配对检验：",
+    },
+    "promise": {"en": "A forecast is no promise of profit.", "zh": "预测不代表收益。"},
+}
+
+
+def print_json(compared: RunsCompared) -> None:
+    typer.echo(json.dumps(to_json(compared), ensure_ascii=False, allow_nan=False))
+
+
+def to_json(compared: RunsCompared) -> dict[str, Any]:
+    """Return all that is shown as plain values, by the runs' names; what is not known is null."""
+    from kronos.evaluate.compare_runs import FACTS
+
+    names = [run.name for run in compared.runs]
+    metrics: dict[str, Any] = {}
+    for row in compared.metrics:
+        metrics.setdefault(row.units, {})[row.metric] = {
+            "better": row.goal,
+            "figures": {name: figure if math.isfinite(figure) else None for name, figure in zip(names, row.figures)},
+            "best": [names[i] for i in sorted(row.best)],
+        }
+    dumped = {
+        run.name: run.evaluation.model_dump(mode="json", include={*FACTS, "notes", "left_out"}) for run in compared.runs
+    }
+    return {
+        "comparable": compared.comparable,
+        "differences": {each.key: dict(zip(names, map(_finite, each.values))) for each in compared.differences},
+        "runs": {run.name: {"folder": str(run.folder)} | dumped[run.name] for run in compared.runs},
+        "metrics": metrics,
+        "rivals": {
+            row.rival: {
+                name: each.model_dump(mode="json") if each else None for name, each in zip(names, row.comparisons)
+            }
+            for row in compared.rivals
+        },
+        "settings": {key: dict(zip(names, values)) for key, values in compared.settings.items()},
+        "not_the_same_rivals": list(compared.other_rivals),
+        "different_rules": compared.other_rules,
+    }
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_comparison(compared: RunsCompared, console: Console, language: Language) -> None:
+    """Print what stands in the way of comparing, what is the same, the runs as columns, and what to know about them."""
+    if not compared.comparable:
+        _print_differences(compared, console, language)
+    _print_common_facts(compared, console, language)
+    wanted = max(map(cell_len, _labels(compared, language)), default=0) + PADDING
+    label_width = max(LABEL, min(WIDE_LABEL, wanted, console.width - RUN * len(compared.runs)))
+    n_fit = max(1, (console.width - label_width) // RUN)
+    for first in range(0, len(compared.runs), n_fit):
+        shown = range(first, min(first + n_fit, len(compared.runs)))
+        run_width = min(WIDE_RUN, (console.width - label_width) // len(shown))
+        console.print()
+        console.print(_Columns(compared, shown, label_width, run_width, language).build())
+    console.print()
+    for footnote in _footnotes(compared, language):
+        console.print(f"[dim]{escape(footnote)}[/]")
+    if compared.comparable and len(compared.runs) > 1:
+        one, other = compared.runs[:2]
+        console.print(f"[dim]{FOOTNOTES['paired'][language]}[/]")
+        console.print(
+            f"  kronos evaluate --run {escape(str(one.folder))} --rivals {escape(str(other.folder))}", soft_wrap=True
+        )
+    console.print(f"[dim]{FOOTNOTES['promise'][language]}[/]")
+
+
+def _print_differences(compared: RunsCompared, console: Console, language: Language) -> None:
+    lines = [WORDS["why"][language]]
+    for each in compared.differences:
+        groups: dict[str, list[str]] = {}
+        for run, value in zip(compared.runs, each.values):
+            groups.setdefault(_say_value(value), []).append(run.name)
+        said = "; ".join(f"{value} ({', '.join(names)})" for value, names in groups.items())
+        lines.append(f"• {each.label[language]}: {said}")
+    title = f"[bold]{WORDS['not comparable'][language]}[/]"
+    console.print(Panel(escape("\n".join(lines)), title=title, border_style="bold red", title_align="left"))
+
+
+def _print_common_facts(compared: RunsCompared, console: Console, language: Language) -> None:
+    from kronos.evaluate.compare_runs import FACTS
+
+    different = {each.key for each in compared.differences}
+    grid = Table.grid(padding=(0, PADDING))
+    grid.add_column(style="cyan", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for key, label in FACTS.items():
+        if key not in different:
+            grid.add_row(label[language], escape(_say_value(getattr(compared.runs[0].evaluation, key))))
+    console.print(grid)
+
+
+def _labels(compared: RunsCompared, language: Language) -> Iterator[str]:
+    yield from (_label_metric(row) for row in compared.metrics)
+    yield from (row.label[language] for row in compared.rivals)
+    yield from compared.settings
+
+
+class _Columns:
+    """A table of some of the runs, a column each."""
+
+    def __init__(
+        self, compared: RunsCompared, shown: Sequence[int], label_width: int, run_width: int, language: Language
+    ) -> None:
+        self._compared, self._shown, self._language = compared, shown, language
+        self._label_width, self._run_width = label_width - PADDING, run_width - PADDING
+        self._table = Table(box=None, pad_edge=False, padding=(0, PADDING, 0, 0), header_style="bold")
+        self._table.add_column("", width=self._label_width, overflow="fold", style="cyan")
+        for i in shown:
+            name = escape(_fold(compared.runs[i].name, self._run_width))
+            self._table.add_column(name, width=self._run_width, overflow="fold", justify="right")
+
+    def build(self) -> Table:
+        language = self._language
+        self._add_section(
+            WORDS["facts"][language],
+            (
+                (each.label[language], [_say_value(value) for value in each.values])
+                for each in self._compared.differences
+            ),
+            style="red",
+        )
+        for units in ("log_return", "price"):
+            rows = [row for row in self._compared.metrics if row.units == units]
+            self._add_section(WORDS[units][language], ((_label_metric(row), _say_figures(row)) for row in rows))
+        self._add_section(
+            self._name_verdict(),
+            ((row.label[language], self._say_verdicts(row.rival, row.comparisons)) for row in self._compared.rivals),
+            markup=True,
+        )
+        settings = self._compared.settings.items()
+        self._add_section(
+            WORDS["settings"][language], ((key, [_say_value(value) for value in values]) for key, values in settings)
+        )
+        return self._table
+
+    def _add_section(
+        self, title: str, rows: Iterable[tuple[str, Sequence[str]]], style: str = "", markup: bool = False
+    ) -> None:
+        """Add rows under a title, if there are any; texts are folded and escaped unless they are markup."""
+        for number, (label, values) in enumerate(rows):
+            if number == 0:
+                self._table.add_row(f"\n[bold default]{escape(title)}[/]")
+            cells = [values[i] if markup else escape(_fold(values[i], self._run_width)) for i in self._shown]
+            cells = [f"[bold green]{cell}[/]" if cell.startswith("* ") else cell for cell in cells]
+            self._table.add_row(escape(_fold(label, self._label_width)), *cells, style=style)
+
+    def _name_verdict(self) -> str:
+        metrics = {run.evaluation.metric for run in self._compared.runs}
+        if len(metrics) > 1:
+            return WORDS["verdicts"][self._language]
+        return WORDS["verdict"][self._language].format(metrics.pop())
+
+    def _say_verdicts(self, rival: str, comparisons: Sequence[Comparison | None]) -> list[str]:
+        said = []
+        for run, each in zip(self._compared.runs, comparisons):
+            left_out = rival in {other.rival for other in run.evaluation.left_out}
+            absent = WORDS["left out"][self._language] if left_out else "–"
+            said.append(_say_verdict(each, self._language) if each else absent)
+        return said
+
+
+def _say_verdict(comparison: Comparison, language: Language) -> str:
+    outcome = OUTCOMES[comparison.outcome][language]
+    skill, low, high = (_say_share(share) for share in (comparison.skill, comparison.low, comparison.high))
+    return f"[{STYLES[comparison.outcome]}]{outcome}[/]\n{skill} %\n[dim]{low} … {high}[/]"
+
+
+def _say_share(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−") if math.isfinite(share) else "–"
+
+
+def _label_metric(row: MetricRow) -> str:
+    return f"{row.metric} {_say_goal(row.goal)}".rstrip()
+
+
+def _say_goal(goal: Goal) -> str:
+    if goal is None:
+        return ""
+    return {"lower": "↓", "higher": "↑"}.get(str(goal)) or f"→ {goal:.0%}" if goal else "→ 0"
+
+
+def _say_figures(row: MetricRow) -> list[str]:
+    say = _choose_format(row.metric)
+    said = [say(figure) if math.isfinite(figure) else "–" for figure in row.figures]
+    return [f"* {text}" if i in row.best else text for i, text in enumerate(said)]
+
+
+def _choose_format(metric: str) -> Callable[[float], str]:
+    if metric == "direction" or metric.startswith("coverage"):
+        return "{:.1%}".format
+    return "{:+.3f}".format if metric in ("ic", "rank_ic") else "{:.4g}".format
+
+
+def _say_value(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_say_value, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _fold(text: str, width: int) -> str:
+    """Break lines that are too long after a space, a dot, a slash, a dash or an underscore, where there is one."""
+    lines = [""]
+    for part in re.findall(r"[^\s./_-]*[\s./_-]?", text):
+        if lines[-1] and cell_len(lines[-1]) + cell_len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _footnotes(compared: RunsCompared, language: Language) -> Iterator[str]:
+    yield FOOTNOTES["goals"][language] + (f" {FOOTNOTES['best'][language]}" if compared.best_marked else "")
+    if compared.rivals:
+        yield FOOTNOTES["skill"][language]
+    if compared.other_rivals:
+        yield FOOTNOTES["rivals"][language].format(", ".join(compared.other_rivals))
+    if compared.other_rules:
+        yield FOOTNOTES["rules"][language]
+    said: dict[str, list[str]] = {}
+    for run in compared.runs:
+        left_out = [f"{each.rival}: {each.reason[language]}" for each in run.evaluation.left_out]
+        for note in [*(note[language] for note in run.evaluation.notes), *left_out]:
+            said.setdefault(note, []).append(run.name)
+    for note, names in said.items():
+        whose = WORDS["all"][language] if len(names) == len(compared.runs) > 1 else ", ".join(names)
+        yield f"{whose}: {note}"
