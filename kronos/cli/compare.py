@@ -99,10 +99,11 @@ def _read_runs(folders: Sequence[Path]) -> list[EvaluatedRun]:
     from kronos.evaluate.results import Evaluation
 
     names = shorten_names([Path(os.path.normpath(folder.absolute())) for folder in folders])
-    return [
-        EvaluatedRun(name, folder, Evaluation.read(folder / RESULTS), _read_settings(folder))
-        for name, folder in zip(names, folders)
-    ]
+    evaluations = [Evaluation.read(folder / RESULTS) for folder in folders]
+    for folder, evaluation in zip(folders, evaluations):
+        if not evaluation.forecasters:
+            raise CheckpointError(f"{folder / RESULTS}: damaged (no forecasters); kronos evaluate makes it anew.")
+    return [EvaluatedRun(*each, _read_settings(each[1])) for each in zip(names, folders, evaluations)]
 
 
 def _read_settings(folder: Path) -> dict[str, Any] | None:
@@ -110,10 +111,14 @@ def _read_settings(folder: Path) -> dict[str, Any] | None:
     from kronos.evaluate.compare_runs import flatten_settings
 
     try:
-        return flatten_settings(load_config(folder / "config.yaml").model_dump(mode="json"))
+        config = load_config(folder / "config.yaml")
     except ConfigError as error:
         logger.warning("%s Its settings are not compared.", str(error).splitlines()[0])
         return None
+    settings = flatten_settings(config.model_dump(mode="json"))
+    if config.model_paths.finetuned_tokenizer == config.model_paths.stage_dir("tokenizer") / "best_model":
+        del settings["model_paths.finetuned_tokenizer"]  # each run's own
+    return settings
 
 
 def _find_width(n_runs: int) -> int | None:

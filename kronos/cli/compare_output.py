@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from kronos.evaluate.compare_runs import Goal, MetricRow, RunsCompared
+    from kronos.evaluate.compare_runs import MetricRow, RunsCompared
     from kronos.evaluate.results import Comparison, Language, Outcome, Texts
 
 LABEL, RUN = 20, 15  # columns of the screen that the labels and a run take at least, their padding included
@@ -44,16 +44,17 @@ WORDS: dict[str, Texts] = {
     "facts": {"en": "what differs", "zh": "评估条件（不同）"},
     "log_return": {"en": "log returns", "zh": "对数收益率"},
     "price": {"en": "prices", "zh": "价格"},
-    "verdict": {"en": "against, by {}", "zh": "与谁相比（按 {}）"},
-    "verdicts": {"en": "against", "zh": "与谁相比"},
+    "verdict": {"en": "against, by {}", "zh": "相对基准（按 {} 判定）"},
+    "verdicts": {"en": "against", "zh": "相对基准"},
     "settings": {"en": "settings that differ", "zh": "不同的配置"},
     "all": {"en": "all", "zh": "全部"},
     "left out": {"en": "left out", "zh": "未参与比较"},
 }
 FOOTNOTES: dict[str, Texts] = {
     "goals": {
-        "en": "↓ lower is better, ↑ higher is better, → nearest to this is best.",
-        "zh": "↓ 越低越好，↑ 越高越好，→ 越接近该值越好。",
+        "en": "↓ lower is better, ↑ higher is better, → the nearest to this is best (what the bands of a calibrated forecast "
+        "hold, of so many paths); bp: basis points, 0.01%.",
+        "zh": "↓ 越低越好，↑ 越高越好，→ 越接近该值越好（校准良好的预测在此路径数下应有的覆盖率）；bp：基点，即 0.01%。",
     },
     "best": {
         "en": "* the best figure of its row, which may be by chance.",
@@ -61,20 +62,21 @@ FOOTNOTES: dict[str, Texts] = {
     },
     "skill": {
         "en": "Skill above 0: the run is better than the rival, by this share of its error (direction: by so many points of "
-        "hits); below it the interval.",
-        "zh": "技能分大于 0 表示优于对手：误差降低的比例（direction 为命中率之差）；其下为置信区间。",
+        "hits); below it the {}interval.",
+        "zh": "百分数为相对基准的误差降幅（direction 为命中率之差），大于 0 表示优于基准；其下为{}置信区间。",
     },
     "rivals": {
         "en": "Not equally good in all runs, so not the same rival: {}. Compare the figures, not the skills against it.",
-        "zh": "以下对手在各次训练中自身表现并不相同，不是同一个对手：{}。请比较指标本身，而非相对它的技能分。",
+        "zh": "以下基准在各次训练中自身表现并不相同，并非同一基准：{}。请比较指标本身，而非相对它的降幅。",
     },
     "rules": {
         "en": "The verdicts follow different rules (evaluation.metric, confidence, margin).",
-        "zh": "各次训练的判定规则不同（evaluation.metric、confidence、margin）。",
+        "zh": "各次训练的判定标准不同（evaluation.metric、confidence、margin）。",
     },
     "paired": {
-        "en": "Columns do not show whether one run beats another by more than chance; this tests it on the same origins, paired:",
-        "zh": "并列的数字无法说明两次训练的差距是否只是偶然；下面的命令在相同起点上做配对检验：",
+        "en": "Columns do not show whether one run beats another by more than chance. evaluation.rivals may name another run's "
+        "folder, which tests it on the same origins, paired:",
+        "zh": "并列的数字无法说明两次训练的差距是否只是偶然。evaluation.rivals 可以填另一次训练的目录，在相同起点上做配对检验：",
     },
     "promise": {"en": "A forecast is no promise of profit.", "zh": "预测不代表收益。"},
 }
@@ -106,7 +108,7 @@ def to_json(compared: RunsCompared) -> dict[str, Any]:
         "metrics": metrics,
         "rivals": {
             row.rival: {
-                name: each.model_dump(mode="json") if each else None for name, each in zip(names, row.comparisons)
+                name: json.loads(each.model_dump_json()) if each else None for name, each in zip(names, row.comparisons)
             }
             for row in compared.rivals
         },
@@ -130,7 +132,7 @@ def print_comparison(compared: RunsCompared, console: Console, language: Languag
     n_fit = max(1, (console.width - label_width) // RUN)
     for first in range(0, len(compared.runs), n_fit):
         shown = range(first, min(first + n_fit, len(compared.runs)))
-        run_width = min(WIDE_RUN, (console.width - label_width) // len(shown))
+        run_width = max(RUN, min(WIDE_RUN, (console.width - label_width) // len(shown)))
         console.print()
         console.print(_Columns(compared, shown, label_width, run_width, language).build())
     console.print()
@@ -242,8 +244,9 @@ class _Columns:
 
 def _say_verdict(comparison: Comparison, language: Language) -> str:
     outcome = OUTCOMES[comparison.outcome][language]
-    skill, low, high = (_say_share(share) for share in (comparison.skill, comparison.low, comparison.high))
-    return f"[{STYLES[comparison.outcome]}]{outcome}[/]\n{skill} %\n[dim]{low} … {high}[/]"
+    skill = f"{_say_share(comparison.skill)}%" if math.isfinite(comparison.skill) else "–"
+    low, high = _say_share(comparison.low), _say_share(comparison.high)
+    return f"[{STYLES[comparison.outcome]}]{outcome}[/]\n{skill}\n[dim]{low} … {high}[/]"
 
 
 def _say_share(share: float) -> str:
@@ -251,25 +254,32 @@ def _say_share(share: float) -> str:
 
 
 def _label_metric(row: MetricRow) -> str:
-    return f"{row.metric} {_say_goal(row.goal)}".rstrip()
+    goals = {"lower": "↓", "higher": "↑", "None": ""}
+    goal = f"→ {row.goal:.0%}" if isinstance(row.goal, float) else goals[str(row.goal)]
+    return " ".join(filter(None, (row.metric, _find_unit(row), goal)))
 
 
-def _say_goal(goal: Goal) -> str:
-    if goal is None:
-        return ""
-    return {"lower": "↓", "higher": "↑"}.get(str(goal)) or f"→ {goal:.0%}" if goal else "→ 0"
+def _find_unit(row: MetricRow) -> str:
+    from kronos.evaluate.metric_labels import METRIC_LABELS
+
+    label = METRIC_LABELS.get(row.metric)
+    return "bp" if label and label.in_units and row.units == "log_return" else ""
 
 
 def _say_figures(row: MetricRow) -> list[str]:
-    say = _choose_format(row.metric)
+    say = _choose_format(row)
     said = [say(figure) if math.isfinite(figure) else "–" for figure in row.figures]
     return [f"* {text}" if i in row.best else text for i, text in enumerate(said)]
 
 
-def _choose_format(metric: str) -> Callable[[float], str]:
-    if metric == "direction" or metric.startswith("coverage"):
+def _choose_format(row: MetricRow) -> Callable[[float], str]:
+    from kronos.evaluate.metric_labels import METRIC_LABELS
+
+    if row.metric in METRIC_LABELS and METRIC_LABELS[row.metric].percent:
         return "{:.1%}".format
-    return "{:+.3f}".format if metric in ("ic", "rank_ic") else "{:.4g}".format
+    if _find_unit(row):
+        return lambda figure: f"{figure * 1e4:.4g}"
+    return "{:.4g}".format
 
 
 def _say_value(value: Any) -> str:
@@ -297,7 +307,8 @@ def _fold(text: str, width: int) -> str:
 def _footnotes(compared: RunsCompared, language: Language) -> Iterator[str]:
     yield FOOTNOTES["goals"][language] + (f" {FOOTNOTES['best'][language]}" if compared.best_marked else "")
     if compared.rivals:
-        yield FOOTNOTES["skill"][language]
+        levels = {run.evaluation.confidence for run in compared.runs}
+        yield FOOTNOTES["skill"][language].format(f"{100 * levels.pop():.6g}% " if len(levels) == 1 else "")
     if compared.other_rivals:
         yield FOOTNOTES["rivals"][language].format(", ".join(compared.other_rivals))
     if compared.other_rules:

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kronos.errors import ConfigError
-from kronos.evaluate.metrics import METRICS
+from kronos.evaluate.figures import expect_coverage
+from kronos.evaluate.metric_labels import METRIC_LABELS
 from kronos.evaluate.results import LEVELS, Comparison, Evaluation, Texts
 
 MAIN_METRICS = ("crps", "mae", "rmse", "direction", "ic", "rank_ic", *(f"coverage_{level}" for level in LEVELS))
-LOWER_IS_BETTER = ("crps", "mae", "mse", "rmse", "mape", "smape", "mase", "rmsse", "pinball")
-HIGHER_IS_BETTER = ("direction", "ic", "rank_ic", "r2")
-NEAREST_TO = {"bias": 0.0}
 SAME = 1e-6  # relative: what two evaluations of the same thing may differ by through rounding
 
 # Names and places of a run; and sections about pictures and evaluation, for which metrics.json says what was used.
@@ -178,15 +176,19 @@ def find_differences(runs: Sequence[EvaluatedRun]) -> list[Difference]:
     return found
 
 
-def find_goal(metric: str) -> Goal:
-    """Say which figures of a metric are better."""
-    if level := re.fullmatch(r"coverage_?(\d+)", metric):
-        return int(level[1]) / 100
-    if metric in NEAREST_TO:
-        return NEAREST_TO[metric]
-    if metric in METRICS:
-        return "higher" if METRICS[metric].higher_is_better else "lower"
-    return "higher" if metric in HIGHER_IS_BETTER else "lower" if metric in LOWER_IS_BETTER else None
+def find_goal(metric: str, n_paths: int | None) -> Goal:
+    """Say which figures of a metric are better.
+
+    Args:
+        n_paths: that bands are made from, which hold a little less than their level where these are few; None: of any number.
+    """
+    if band := re.fullmatch(r"coverage_(\d+)", metric):
+        level = int(band[1])
+        return expect_coverage(level, n_paths) if n_paths else level / 100
+    label = METRIC_LABELS.get(metric)
+    if label is None or label.higher_is_better is None:
+        return None
+    return "higher" if label.higher_is_better else "lower"
 
 
 def find_best(figures: Sequence[float], goal: Goal) -> frozenset[int]:
@@ -246,7 +248,8 @@ def _choose_metrics(runs: Sequence[EvaluatedRun], names: Sequence[str], everythi
 def _compare_metric(runs: Sequence[EvaluatedRun], metric: str, units: Units, mark: bool) -> MetricRow:
     own = [run.evaluation.forecasters[0] for run in runs]
     figures = tuple(_read_figure(each.log_return if units == "log_return" else each.price, metric) for each in own)
-    goal = find_goal(metric)
+    n_paths = {run.evaluation.n_paths for run in runs}
+    goal = find_goal(metric, n_paths.pop() if len(n_paths) == 1 else None)
     return MetricRow(metric, units, goal, figures, find_best(figures, goal) if mark else frozenset())
 
 
