@@ -20,7 +20,7 @@ from kronos.errors import CheckpointError, ConfigError
 from kronos.files import write_text
 
 if TYPE_CHECKING:
-    from kronos.evaluate.compare_runs import EvaluatedRun
+    from kronos.evaluate.evaluated_run import EvaluatedRun
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def _find_fault(path: Path) -> str:
 
 
 def _read_runs(folders: Sequence[Path]) -> list[EvaluatedRun]:
-    from kronos.evaluate.compare_runs import EvaluatedRun, shorten_names
+    from kronos.evaluate.evaluated_run import EvaluatedRun, shorten_names
     from kronos.evaluate.results import Evaluation
 
     names = shorten_names([Path(os.path.normpath(folder.absolute())) for folder in folders])
@@ -108,7 +108,7 @@ def _read_runs(folders: Sequence[Path]) -> list[EvaluatedRun]:
 
 def _read_settings(folder: Path) -> dict[str, Any] | None:
     """Read a run's configuration; None where it cannot be read, since its figures can be compared without."""
-    from kronos.evaluate.compare_runs import flatten_settings
+    from kronos.evaluate.evaluated_run import flatten_settings
 
     try:
         config = load_config(folder / "config.yaml")

@@ -9,22 +9,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal
 
 from kronos.errors import ConfigError
+from kronos.evaluate.evaluated_run import RULES, EvaluatedRun, differ, find_other_settings
 from kronos.evaluate.figures import expect_coverage
 from kronos.evaluate.metric_labels import METRIC_LABELS
 from kronos.evaluate.results import LEVELS, Comparison, Evaluation, Texts
 
 MAIN_METRICS = ("crps", "mae", "rmse", "direction", "ic", "rank_ic", *(f"coverage_{level}" for level in LEVELS))
 SAME = 1e-6  # relative: what two evaluations of the same thing may differ by through rounding
-
-# Names and places of a run; and sections about pictures and evaluation, for which metrics.json says what was used.
-NO_SETTINGS = re.compile(
-    r"model_paths\.(exp_name|base_path|base_save_path)|experiment\.(name|description|skip_existing|trackers|use_comet)"
-    r"|data\.cache_dir|(evaluation|report|device)\..*"
-)
 
 Units = Literal["log_return", "price"]
 Goal = Literal["lower", "higher"] | float | None  # a number: the nearest to it is best; none: nothing is
@@ -42,17 +36,6 @@ FACTS: dict[str, Texts] = {
     "n_paths": {"en": "paths", "zh": "采样路径数"},
 }
 CLOSES: Texts = {"en": "the closes: error of last_close", "zh": "收盘价本身：last_close 的误差"}
-RULES = ("metric", "confidence", "margin")  # of the verdict
-
-
-@dataclass(frozen=True)
-class EvaluatedRun:
-    """A run, by a name that is its own here; settings: its configuration by dotted key, None where there is none."""
-
-    name: str
-    folder: Path
-    evaluation: Evaluation
-    settings: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -129,34 +112,10 @@ def compare_runs(runs: Sequence[EvaluatedRun], metrics: Sequence[str] = (), ever
         differences=tuple(differences),
         metrics=tuple(rows),
         rivals=rivals,
-        settings=_find_other_settings(runs),
+        settings=find_other_settings(runs),
         other_rivals=() if differences else tuple(row.rival for row in rivals if not _is_same_rival(row)),
-        other_rules=any(_differ([getattr(run.evaluation, key) for run in runs]) for key in RULES),
+        other_rules=any(differ([getattr(run.evaluation, key) for run in runs]) for key in RULES),
     )
-
-
-def shorten_names(folders: Sequence[Path]) -> list[str]:
-    """Return for each folder the fewest last parts of its path that no other one ends in."""
-    names = []
-    for folder in folders:
-        others = [other.parts for other in folders if other != folder]
-        n = next(
-            (n for n in range(1, len(folder.parts)) if all(other[-n:] != folder.parts[-n:] for other in others)),
-            len(folder.parts),
-        )
-        names.append(str(Path(*folder.parts[-n:])))
-    return names
-
-
-def flatten_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested configuration by dotted key; what is not set (None, an empty mapping) is left out."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten_settings(value, f"{prefix}{key}.")
-        elif value is not None:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def find_differences(runs: Sequence[EvaluatedRun]) -> list[Difference]:
@@ -168,7 +127,7 @@ def find_differences(runs: Sequence[EvaluatedRun]) -> list[Difference]:
     found = [
         Difference(key, label, tuple(getattr(each, key) for each in evaluations))
         for key, label in FACTS.items()
-        if _differ([getattr(each, key) for each in evaluations])
+        if differ([getattr(each, key) for each in evaluations])
     ]
     errors = tuple(_error_of_no_change(each) for each in evaluations)
     if not found and not _are_same(errors):
@@ -214,10 +173,6 @@ def _error_of_no_change(evaluation: Evaluation) -> float:
 
 def _read_figure(figures: dict[str, Any], metric: str) -> float:
     return float(figures[metric].overall) if metric in figures else math.nan
-
-
-def _differ(values: Sequence[Any]) -> bool:
-    return any(value != values[0] for value in values)
 
 
 def _are_same(figures: Sequence[float]) -> bool:
@@ -272,27 +227,3 @@ def _is_same_rival(row: RivalRow) -> bool:
         if each:
             by_metric.setdefault(each.metric, []).append(each.rival_figure)
     return all(_are_same(figures) for figures in by_metric.values())
-
-
-def _find_other_settings(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, ...]]:
-    """Return the settings that differ among the runs that have any; a run without has None."""
-    all_settings = [_collect_settings(run) for run in runs]
-    keys = dict.fromkeys(key for settings in all_settings for key in settings)
-    rows = {key: tuple(settings.get(key) for settings in all_settings) for key in keys}
-    known = {key: [value for run, value in zip(runs, row) if _may_have(run, key)] for key, row in rows.items()}
-    return {key: rows[key] for key in keys if _differ(known[key])}
-
-
-def _may_have(run: EvaluatedRun, key: str) -> bool:
-    return run.settings is not None or key in _used_in_evaluation(run.evaluation)
-
-
-def _collect_settings(run: EvaluatedRun) -> dict[str, Any]:
-    own = {key: value for key, value in (run.settings or {}).items() if not NO_SETTINGS.fullmatch(key)}
-    return own | _used_in_evaluation(run.evaluation)
-
-
-def _used_in_evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    rules = {f"evaluation.{key}": getattr(evaluation, key) for key in RULES}
-    sampling = {"report.temperature": evaluation.temperature, "report.top_p": evaluation.top_p}
-    return rules | sampling | {"seed of the paths": evaluation.seed, "version": evaluation.version}

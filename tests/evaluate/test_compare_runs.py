@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 
 from kronos.errors import ConfigError
-from kronos.evaluate.compare_runs import (
-    FACTS,
-    EvaluatedRun,
-    compare_runs,
-    find_best,
-    find_differences,
-    find_goal,
-    flatten_settings,
-    shorten_names,
-)
+from kronos.evaluate.compare_runs import FACTS, compare_runs, find_best, find_differences, find_goal
+from kronos.evaluate.evaluated_run import EvaluatedRun, flatten_settings
 from tests.evaluate.made_evaluation import FIGURES, make_comparison, make_evaluation, make_forecaster
 
 
@@ -139,9 +131,3 @@ def test_settings_that_differ() -> None:
         "what is not known differs not"
     )
     assert compare_runs([first]).settings == {}
-
-
-def test_names_are_short_and_unique() -> None:
-    folders = [Path(text) for text in ("/runs/a/demo", "/runs/b/demo", "/runs/small", "/other/b/demo", "/")]
-    assert shorten_names(folders) == ["a/demo", "runs/b/demo", "small", "other/b/demo", "/"]
-    assert shorten_names([Path("/demo"), Path("/x/demo")]) == ["/demo", "x/demo"]
