@@ -3,6 +3,7 @@
 import typer
 
 from kronos.cli.check import check
+from kronos.cli.compare import compare
 from kronos.cli.evaluate import evaluate
 from kronos.cli.lr_range import lr_range
 from kronos.cli.predict import predict
@@ -22,6 +23,7 @@ app.command("evaluate")(evaluate)
 app.command("predict")(predict)
 app.command("tune")(tune)
 app.command("lr-range")(lr_range)
+app.command("compare")(compare)
 
 
 @app.callback()
