@@ -46,7 +46,7 @@ SinceOption = Annotated[
 ]
 RivalsOption = Annotated[
     list[str] | None,
-    typer.Option("--rival", help="Compare with this one; again for more.", show_default="evaluation.rivals"),
+    typer.Option("--rivals", help="Compare with this one; again for more.", show_default="evaluation.rivals"),
 ]
 AllOption = Annotated[bool, typer.Option("--all-origins", help="Forecast from every origin, however long it takes.")]
 Overrides = Annotated[

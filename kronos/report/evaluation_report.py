@@ -11,7 +11,8 @@ from kronos.evaluate.held_out import HeldOut
 from kronos.evaluate.results import RESULTS_NAME, Evaluation
 from kronos.evaluate.rivals import Splits, build_own
 from kronos.evaluate.walk_forward import Origins
-from kronos.report.page import ExampleForecast, write_report
+from kronos.report.examples import ExampleForecast
+from kronos.report.page import write_report
 from kronos.training.saved_run import load_models
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,9 @@ def report_on(
         return None
     evaluation.write(folder / RESULTS_NAME)
     own = build_own(config, tokenizer, model)
-    write_report(config, evaluation, _forecast_examples(own, evaluation, held_out.origins), folder)
+    write_report(
+        config.model_paths.base_save_path, evaluation, config, _forecast_examples(own, evaluation, held_out.origins)
+    )
     return evaluation
 
 
