@@ -29,11 +29,10 @@ from typing import Any
 import numpy as np
 
 from kronos.candles import Array
-from kronos.evaluate.results import LEVELS, BandFigures, CalibrationResult, HorizonFigures, Texts
+from kronos.evaluate.figures import Bands, average, compute_bands
+from kronos.evaluate.results import LEVELS, BandFigures, CalibrationResult, Texts
 
 SMALLEST_VOLATILITY = 1e-5  # a tenth of a basis point a candle, for prices that stood still
-
-Bands = dict[int, tuple[Array, Array]]  # by level in per cent: low (N, H), high (N, H)
 
 
 @dataclass(frozen=True)
@@ -127,22 +126,6 @@ def measure_calibration(calibration: Calibration, paths: Array, truth: Array, sc
     )
 
 
-def compute_bands(paths: Array) -> Bands:
-    """Return the central bands of the paths at each of LEVELS.
-
-    Ends are order statistics at (P + 1) p, interpolated, beyond which an equally distributed truth falls with
-    probability p, however few the paths; below 2 / α − 1 of them (19 for the 90 % band) they are the outermost paths.
-
-    Raises:
-        ValueError: paths are not (N, P, H) or not finite.
-    """
-    if paths.ndim != 3 or not np.isfinite(paths).all():
-        raise ValueError(f"paths must be finite and (origins, paths, horizon), got {paths.shape}")
-    tails = [(0.5 - level / 200, 0.5 + level / 200) for level in LEVELS]
-    ends = np.quantile(paths, tails, axis=1, method="weibull")  # (levels, 2, N, H)
-    return {level: (low, high) for level, (low, high) in zip(LEVELS, ends)}
-
-
 def measure_volatility(closes: Array) -> Array:
     """Return the volatility (N,) of known closes (N, L): the root mean square of their log returns, a candle.
 
@@ -174,13 +157,9 @@ def _find_corrections(scores: Array, level: int) -> tuple[tuple[float, ...], int
 
 def _measure_bands(bands: Bands, truth: Array) -> BandFigures:
     return BandFigures(
-        coverage={str(level): _average((low <= truth) & (truth <= high)) for level, (low, high) in bands.items()},
-        width={str(level): _average(high - low) for level, (low, high) in bands.items()},
+        coverage={str(level): average((low <= truth) & (truth <= high)) for level, (low, high) in bands.items()},
+        width={str(level): average(high - low) for level, (low, high) in bands.items()},
     )
-
-
-def _average(values: Array) -> HorizonFigures:
-    return HorizonFigures(overall=float(values.mean()), by_horizon=tuple(values.mean(axis=0).tolist()))
 
 
 def _check_truth(paths: Array, truth: Array) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from kronos.errors import ConfigError
 from kronos.evaluate.evaluated_run import RULES, EvaluatedRun, differ, find_other_settings
-from kronos.evaluate.figures import expect_coverage
 from kronos.evaluate.metric_labels import METRIC_LABELS
 from kronos.evaluate.results import LEVELS, Comparison, Evaluation, Texts
 
@@ -135,15 +134,10 @@ def find_differences(runs: Sequence[EvaluatedRun]) -> list[Difference]:
     return found
 
 
-def find_goal(metric: str, n_paths: int | None) -> Goal:
-    """Say which figures of a metric are better.
-
-    Args:
-        n_paths: that bands are made from, which hold a little less than their level where these are few; None: of any number.
-    """
+def find_goal(metric: str) -> Goal:
+    """Say which figures of a metric are better: the higher, the lower, or those nearest to a number."""
     if band := re.fullmatch(r"coverage_(\d+)", metric):
-        level = int(band[1])
-        return expect_coverage(level, n_paths) if n_paths else level / 100
+        return int(band[1]) / 100
     label = METRIC_LABELS.get(metric)
     if label is None or label.higher_is_better is None:
         return None
@@ -203,8 +197,7 @@ def _choose_metrics(runs: Sequence[EvaluatedRun], names: Sequence[str], everythi
 def _compare_metric(runs: Sequence[EvaluatedRun], metric: str, units: Units, mark: bool) -> MetricRow:
     own = [run.evaluation.forecasters[0] for run in runs]
     figures = tuple(_read_figure(each.log_return if units == "log_return" else each.price, metric) for each in own)
-    n_paths = {run.evaluation.n_paths for run in runs}
-    goal = find_goal(metric, n_paths.pop() if len(n_paths) == 1 else None)
+    goal = find_goal(metric)
     return MetricRow(metric, units, goal, figures, find_best(figures, goal) if mark else frozenset())
 
 

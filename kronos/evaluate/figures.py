@@ -22,10 +22,9 @@ from kronos.evaluate.metrics import (
 from kronos.evaluate.results import LEVELS, HorizonFigures
 
 WQL_QUANTILES = tuple(tenth / 10 for tenth in range(1, 10))
-BAND_EDGES = {level: ((100 - level) / 200, (100 + level) / 200) for level in LEVELS}
-ALL_QUANTILES = tuple(sorted({*WQL_QUANTILES, *(edge for edges in BAND_EDGES.values() for edge in edges)}))
 
 Figures = dict[str, HorizonFigures]
+Bands = dict[int, tuple[Array, Array]]  # by level in per cent: low (N, H), high (N, H)
 
 
 def compute_price_figures(paths: Array, truth: Array, closes: Array) -> Figures:
@@ -49,9 +48,9 @@ def compute_price_figures(paths: Array, truth: Array, closes: Array) -> Figures:
     naive = np.abs(np.diff(closes)).sum(axis=1, keepdims=True) / max(closes.shape[1] - 1, 1)  # (N, 1)
     return {
         **_compute_point_figures(median, paths.mean(axis=1), truth),
-        "mape": _average(_divide(error, np.abs(truth))),
-        "smape": _average(_divide(2 * error, np.abs(truth) + np.abs(median))),
-        "mase": _average(_divide(error, naive)),
+        "mape": average(_divide(error, np.abs(truth))),
+        "smape": average(_divide(2 * error, np.abs(truth) + np.abs(median))),
+        "mase": average(_divide(error, naive)),
         **_compute_distribution_figures(paths, truth),
     }
 
@@ -75,24 +74,27 @@ def compute_return_figures(paths: Array, truth: Array) -> Figures:
     return {
         **_compute_point_figures(median, mean, truth),
         "r2_os": _pool(np.square(truth - mean), np.square(truth), _one_minus),
-        "direction": _average(compute_direction_hits(median[:, np.newaxis], truth)),
-        "ic": _average(compute_ic(mean_path, truth)[np.newaxis]),
-        "rank_ic": _average(compute_rank_ic(mean_path, truth)[np.newaxis]),
+        "direction": average(compute_direction_hits(median[:, np.newaxis], truth)),
+        "ic": average(compute_ic(mean_path, truth)[np.newaxis]),
+        "rank_ic": average(compute_rank_ic(mean_path, truth)[np.newaxis]),
         **_compute_distribution_figures(paths, truth),
     }
 
 
-def expect_coverage(level: int, n_paths: int) -> float:
-    """Return the share of truths that a band of a calibrated forecast holds: a little less than its level, of few paths.
+def compute_bands(paths: Array) -> Bands:
+    """Return the central bands of the paths at each of LEVELS.
 
-    The linear quantile p of P paths lies at 1 + (P − 1) p among them in ascending order, below which a further value of the
-    same distribution falls with probability (1 + (P − 1) p) / (P + 1): exactly where the position is a whole number, nearly
-    between.
+    Ends are order statistics at (P + 1) p, interpolated, beyond which an equally distributed truth falls with
+    probability p, however few the paths; below 2 / α − 1 of them (19 for the 90 % band) they are the outermost paths.
 
-    Args:
-        level: per cent, one of LEVELS.
+    Raises:
+        ValueError: paths are not (N, P, H) or not finite.
     """
-    return level / 100 * (n_paths - 1) / (n_paths + 1)
+    if paths.ndim != 3 or not np.isfinite(paths).all():
+        raise ValueError(f"paths must be finite and (origins, paths, horizon), got {paths.shape}")
+    tails = [(0.5 - level / 200, 0.5 + level / 200) for level in LEVELS]
+    ends = np.quantile(paths, tails, axis=1, method="weibull")  # (levels, 2, N, H)
+    return {level: (low, high) for level, (low, high) in zip(LEVELS, ends)}
 
 
 def _compute_point_figures(median: Array, mean: Array, truth: Array) -> Figures:
@@ -108,28 +110,27 @@ def _compute_point_figures(median: Array, mean: Array, truth: Array) -> Figures:
         np.ptp(truth, axis=0) > 0, truth - truth.mean(axis=0), 0
     )  # a mean of equals may differ from them
     return {
-        "mae": _average(compute_absolute_error(median[:, np.newaxis], truth)),
+        "mae": average(compute_absolute_error(median[:, np.newaxis], truth)),
         "rmse": _pool(squared, np.ones_like(squared), np.sqrt),
         "r2": _pool(squared, np.square(deviations), _one_minus),
     }
 
 
 def _compute_distribution_figures(paths: Array, truth: Array) -> Figures:
-    """Return the figures of the paths' distribution; quantiles are linear between paths, as those of a forecast are.
+    """Return the figures of the paths' distribution.
 
     - crps: mean fair CRPS (`compute_crps`).
-    - wql: 2 Σ pinball loss / Σ |y|, the mean over the quantiles 0.1 … 0.9, as in GluonTS and Chronos (Ansari et al.
-      2024, arXiv 2403.07815).
-    - coverage_L: share of truths in the central band of L per cent, its edges included; `expect_coverage` says what is due.
+    - wql: 2 Σ pinball loss / Σ |y|, the mean over the quantiles 0.1 … 0.9, linear between paths, as in GluonTS
+      and Chronos (Ansari et al. 2024, arXiv 2403.07815).
+    - coverage_L: share of truths in the central band of L per cent, its edges included (`compute_bands`).
     - width_L: mean width of the band.
     """
-    values = dict(zip(ALL_QUANTILES, np.quantile(paths, ALL_QUANTILES, axis=1)))  # (N, H) each
-    pinball = np.mean([_compute_pinball(values[q], truth, q) for q in WQL_QUANTILES], axis=0)
-    figures = {"crps": _average(compute_crps(paths, truth)), "wql": _pool(2 * pinball, np.abs(truth))}
-    for level, (low, high) in BAND_EDGES.items():
-        inside = (values[low] <= truth) & (truth <= values[high])
-        figures[f"coverage_{level}"] = _average(inside.astype(np.float64))
-        figures[f"width_{level}"] = _average(values[high] - values[low])
+    values = np.quantile(paths, WQL_QUANTILES, axis=1)  # (9, N, H)
+    pinball = np.mean([_compute_pinball(value, truth, q) for value, q in zip(values, WQL_QUANTILES)], axis=0)
+    figures = {"crps": average(compute_crps(paths, truth)), "wql": _pool(2 * pinball, np.abs(truth))}
+    for level, (low, high) in compute_bands(paths).items():
+        figures[f"coverage_{level}"] = average((low <= truth) & (truth <= high))
+        figures[f"width_{level}"] = average(high - low)
     return figures
 
 
@@ -140,8 +141,9 @@ def _compute_pinball(forecast: Array, truth: Array, quantile: float) -> Array:
     return loss
 
 
-def _average(figures: Array) -> HorizonFigures:
+def average(figures: Array) -> HorizonFigures:
     """Return the mean of figures (N, H) that are not NaN."""
+    figures = figures.astype(np.float64)
     known = ~np.isnan(figures)
     return _pool(np.where(known, figures, 0), known.astype(np.float64))
 

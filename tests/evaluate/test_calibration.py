@@ -11,11 +11,11 @@ from hypothesis.extra.numpy import arrays
 from kronos.evaluate.calibration import (
     SMALLEST_VOLATILITY,
     Calibration,
-    compute_bands,
     fit_calibration,
     measure_calibration,
     measure_volatility,
 )
+from kronos.evaluate.figures import compute_bands
 from kronos.evaluate.results import LEVELS, CalibrationResult
 
 N_FIT, N_FRESH, N_PATHS, N_STEPS = 1000, 4000, 60, 4
