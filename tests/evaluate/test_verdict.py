@@ -167,7 +167,7 @@ def test_equals_are_found_to_differ_as_seldom_as_it_says(
     found, rejected = count_findings(n, horizon, stride, range(600))
     deviation = (0.05 * 0.95 / 600) ** 0.5
     assert found <= rejected <= 0.05 + 3 * deviation
-    assert rejected >= (0.05 - 3 * deviation if n >= 10 * horizon / stride * 2 else 0.01)
+    assert rejected >= (0.05 - 3 * deviation if n * stride >= 20 * horizon else 0.01)
 
 
 @pytest.mark.parametrize("n, horizon, stride", [(400, 8, 8), (1600, 8, 2)])
