@@ -6,12 +6,12 @@ from math import floor, isfinite, log10
 from kronos.evaluate.results import LANGUAGES, Comparison, Language, Outcome, Texts
 
 PRETRAINED = "pretrained"
-SHARE_METRICS = ("direction",)  # their skill is a difference, in percentage points
 METRIC_NAMES: dict[str, Texts] = {
     "crps": {"en": "CRPS", "zh": "CRPS "},
-    "mae": {"en": "mean absolute error", "zh": "平均绝对误差"},
-    "direction": {"en": "hit rate of the direction", "zh": "方向命中率"},
+    "mae": {"en": "the mean absolute error", "zh": "平均绝对误差"},
+    "direction": {"en": "the hit rate of the direction", "zh": "方向命中率"},
 }
+IN_POINTS = ("direction",)  # whose skill is a difference of shares, not a share
 # As a sentence has them; others go by their label.
 RIVAL_NAMES: dict[str, Texts] = {
     "pretrained": {"en": "the pretrained model", "zh": "预训练模型"},
@@ -63,7 +63,61 @@ ON_VALIDATION: Texts = {
     "en": ", all on the validation split, by which the model was chosen",
     "zh": "；以上均在验证集上得出，而模型正是依验证集选出的",
 }
-IDENTICAL: Texts = {"en": "the forecasts are identical", "zh": "两者的预测完全相同"}
+# Of one form in each language; a key with _1 is for one of them.
+WORDS: dict[Language, dict[str, str]] = {
+    "en": {
+        "sentence": "{}: {}.",
+        "stop": ".",
+        "opening": "{} ({})",
+        "comma": ", ",
+        "semicolon": "; ",
+        "nothing": "{metric} applies at no origin",
+        "identical": "the forecasts are identical",
+        "throughout": "{metric} is the same throughout",
+        "zero": "{metric} of its forecasts is 0, of which nothing is a share ({evidence})",
+        "change": "{metric} is {change} ({evidence}){more}",
+        "short": "{metric} {change}",
+        "lower": "{size}{unit} lower{than}",
+        "higher": "{size}{unit} higher{than}",
+        "than": " than the pretrained model's",
+        "per_cent": " %",
+        "points": " percentage points",
+        "interval": "{level:g} % interval {low} to {high}{unit}",
+        "margin": "{}, within the margin of ±{:g}{}",
+        "origins": "{} origins",
+        "origins_1": "{} origin",
+        "independent": "{} independent origins",
+        "worth": "{} origins, worth about {} independent ones",
+        "worth_1": "{} origins, worth no more than {} independent one",
+        "more": "; about {} more origins would be needed",
+        "more_1": "; about {} more origin would be needed",
+    },
+    "zh": {
+        "sentence": "{}：{}。",
+        "stop": "。",
+        "opening": "{}（{}）",
+        "comma": "，",
+        "semicolon": "；",
+        "nothing": "没有一个起点能够计算{metric}",
+        "identical": "两者的预测完全相同",
+        "throughout": "{metric}处处相等",
+        "zero": "对方的误差（{metric}）为 0，无法计算相对差异（{evidence}）",
+        "change": "{metric}{change}（{evidence}）{more}",
+        "short": "{metric}{change}",
+        "lower": "{than}低 {size}{unit}",
+        "higher": "{than}高 {size}{unit}",
+        "than": "比预训练模型",
+        "per_cent": "%",
+        "points": " 个百分点",
+        "interval": "{level:g}% 置信区间 {low}{low_unit} 至 {high}{unit}",
+        "margin": "{}，未超出 ±{:g}{} 的容差",
+        "origins": "{} 个起点",
+        "independent": "{} 个独立起点",
+        "worth": "{} 个起点，约相当于 {} 个独立起点",
+        "worth_1": "{} 个起点，至多相当于 {} 个独立起点",
+        "more": "；大约还需要 {} 个起点",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +145,31 @@ class Finding:
 
 def write_sentence(finding: Finding, n_missing: int | None) -> Texts:
     """Say in one sentence what was found, how much and how surely, and about how many more origins are needed, if known."""
-    return {"en": _write_english(finding, n_missing), "zh": _write_chinese(finding, n_missing)}
+    return {language: _write(finding, n_missing, language) for language in LANGUAGES}
+
+
+def _write(finding: Finding, n_missing: int | None, language: Language) -> str:
+    words, metric = WORDS[language], METRIC_NAMES[finding.metric][language]
+    openings = FINE_TUNING if finding.rival == PRETRAINED else AGAINST
+    name = RIVAL_NAMES.get(finding.rival, finding.label)[language]
+    opening = openings[finding.outcome][language].format(name).strip()
+    change = _Change.of(finding.metric, finding.rival, finding.skill, finding.low, finding.high)
+    interval = change.write_interval(finding.confidence, language)
+    if interval and finding.is_within_margin:
+        interval = words["margin"].format(interval, 100 * finding.margin, change.unit(language))
+    sureness = _join(words["comma"], interval, _write_p(finding.p_value))
+    evidence = _join(words["semicolon"], sureness, _count_origins(finding, words))
+    if not finding.n_origins:
+        body = words["nothing"].format(metric=metric.strip())
+    elif finding.identical:
+        detail = _join(words["semicolon"], words["throughout"].format(metric=metric), _count_origins(finding, words))
+        body = words["opening"].format(words["identical"], detail)
+    elif not isfinite(finding.skill):
+        body = words["zero"].format(metric=metric.strip(), evidence=evidence)
+    else:
+        more = _count(words, "more", n_missing) if n_missing else ""
+        body = words["change"].format(metric=metric, change=change.write(language), evidence=evidence, more=more)
+    return words["sentence"].format(opening, body)
 
 
 def write_headline(
@@ -106,106 +184,88 @@ def write_headline(
     Args:
         pretrained: the comparison with the pretrained model. reason: why there is none.
     """
-    return {
-        language: _join_headline(language, pretrained, reason, hardest, confidence)
-        + (ON_VALIDATION[language] if on_validation else "")
-        + {"en": ".", "zh": "。"}[language]
-        for language in LANGUAGES
-    }
+    texts: Texts = {}
+    for language in LANGUAGES:
+        words = WORDS[language]
+        fine_tuning = NOT_COMPARED[language].format(reason[language].rstrip(".。")) if reason else ""
+        if pretrained:
+            found = _describe(pretrained, confidence, language)
+            fine_tuning = words["opening"].format(FINE_TUNING[pretrained.outcome][language], found)
+        skill = NO_NAIVE[language]
+        if hardest:
+            name = RIVAL_NAMES[hardest.rival][language]
+            skill = SKILL[hardest.outcome][language].format(name, _describe(hardest, confidence, language))
+        sentence = _join(words["semicolon"], fine_tuning, skill)
+        origins = ON_VALIDATION[language] if on_validation else ""
+        texts[language] = sentence[0].upper() + sentence[1:] + origins + words["stop"]
+    return texts
 
 
-def _join_headline(
-    language: Language,
-    pretrained: Comparison | None,
-    reason: Texts | None,
-    hardest: Comparison | None,
-    confidence: float,
-) -> str:
-    clauses = []
-    if pretrained is not None:
-        found = _describe(language, pretrained, confidence)
-        opening = FINE_TUNING[pretrained.outcome][language]
-        clauses.append(f"{opening} ({found})" if language == "en" else f"{opening}（{found}）")
-    elif reason is not None:
-        clauses.append(NOT_COMPARED[language].format(reason[language].rstrip(".。")))
-    if hardest is not None:
-        name = RIVAL_NAMES[hardest.rival][language]
-        clauses.append(SKILL[hardest.outcome][language].format(name.strip(), _describe(language, hardest, confidence)))
-    else:
-        clauses.append(NO_NAIVE[language])
-    sentence = {"en": "; ", "zh": "；"}[language].join(clauses)
-    return sentence[0].upper() + sentence[1:]
-
-
-def _describe(language: Language, found: Comparison, confidence: float) -> str:
+def _describe(found: Comparison, confidence: float, language: Language) -> str:
     """The difference and its interval, for brackets."""
+    words, metric = WORDS[language], METRIC_NAMES[found.metric][language]
     if found.skill == found.low == found.high == 0:
-        return IDENTICAL[language]
+        return words["identical"]
     if not isfinite(found.skill):
-        return {"en": "by {} that cannot be compared", "zh": "{}无法比较"}[language].format(
-            METRIC_NAMES[found.metric][language]
+        return words["nothing" if not found.n_origins else "zero"].format(
+            metric=metric.strip(), evidence=_write_p(found.p_value)
         )
-    change = _Change.of(found.metric, found.skill, found.low, found.high)
-    metric, than = METRIC_NAMES[found.metric][language], found.rival == PRETRAINED
-    if language == "en":
-        return ", ".join(
-            filter(
-                None,
-                [
-                    f"{metric} {change.english()}" + (" than the pretrained model's" if than else ""),
-                    change.english_interval(confidence),
-                ],
-            )
-        )
-    versus = f"比{RIVAL_NAMES[PRETRAINED]['zh']}" if than else ""
-    return "，".join(filter(None, [f"{metric}{versus}{change.chinese()}", change.chinese_interval(confidence)]))
+    change = _Change.of(found.metric, found.rival, found.skill, found.low, found.high)
+    short = words["short"].format(metric=metric, change=change.write(language))
+    return _join(words["comma"], short, change.write_interval(confidence, language))
 
 
 @dataclass(frozen=True)
 class _Change:
     """A skill in per cent or points, as so much lower or higher; the interval goes the same way."""
 
-    points: bool
+    in_points: bool
     lower: bool
+    than_pretrained: bool
     size: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, metric: str, skill: float, low: float, high: float) -> "_Change":
+    def of(cls, metric: str, rival: str, skill: float, low: float, high: float) -> "_Change":
         if skill < 0:
             low, high = -high, -low
-        points = metric in SHARE_METRICS
-        return cls(points, (skill >= 0) != points, 100 * abs(skill), 100 * low, 100 * high)
+        in_points = metric in IN_POINTS
+        lower = (skill >= 0) != in_points  # a better error is lower, a better share of hits higher
+        return cls(in_points, lower, rival == PRETRAINED, 100 * abs(skill), 100 * low, 100 * high)
 
-    def english(self) -> str:
-        unit = "percentage points" if self.points else "%"
-        return f"{self._write(self.size)} {unit} {'lower' if self.lower else 'higher'}"
+    def unit(self, language: Language) -> str:
+        return WORDS[language]["points" if self.in_points else "per_cent"]
 
-    def english_interval(self, confidence: float) -> str:
+    def write(self, language: Language) -> str:
+        words = WORDS[language]
+        than = words["than"] if self.than_pretrained else ""
+        return words["lower" if self.lower else "higher"].format(
+            size=self._write(self.size), unit=self.unit(language), than=than
+        )
+
+    def write_interval(self, confidence: float, language: Language) -> str:
+        """Empty where there is none."""
         if not isfinite(self.low + self.high):
             return ""
-        unit = "points" if self.points else "%"
-        return f"{100 * confidence:g} % interval {self._write(self.low)} to {self._write(self.high)} {unit}"
-
-    def chinese(self) -> str:
-        return f"{'低' if self.lower else '高'} {self._write(self.size)}{self._chinese_unit()}"
-
-    def chinese_interval(self, confidence: float) -> str:
-        if not isfinite(self.low + self.high):
-            return ""
-        unit = self._chinese_unit()
-        low = self._write(self.low) + ("" if self.points else unit)
-        return f"{100 * confidence:g}% 置信区间 {low} 至 {self._write(self.high)}{unit}"
-
-    def _chinese_unit(self) -> str:
-        return " 个百分点" if self.points else "%"
+        unit = self.unit(language)
+        return WORDS[language]["interval"].format(
+            level=100 * confidence,
+            low=self._write(self.low),
+            low_unit="" if self.in_points else unit,
+            high=self._write(self.high),
+            unit=unit,
+        )
 
     def _write(self, value: float) -> str:
         """With as many decimals as the interval's half width has anything to say about."""
         half_width = (self.high - self.low) / 2
         decimals = min(max(1 - floor(log10(half_width)), 0), 4) if half_width > 1e-6 else 1
-        return f"{value:.{decimals}f}".replace("-", "−") if round(value, decimals) else f"{0:.{decimals}f}"
+        return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")  # + 0.0: no minus before 0
+
+
+def _join(separator: str, *parts: str) -> str:
+    return separator.join(filter(None, parts))
 
 
 def _write_p(p_value: float) -> str:
@@ -214,71 +274,14 @@ def _write_p(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.{2 if p_value >= 0.095 else 3}f}"
 
 
-def _is_all_independent(finding: Finding) -> bool:
-    return round(finding.n_independent) == finding.n_origins
-
-
-def _write_english(finding: Finding, n_missing: int | None) -> str:
-    name = RIVAL_NAMES.get(finding.rival, finding.label)["en"].strip()
-    openings = FINE_TUNING if finding.rival == PRETRAINED else AGAINST
-    opening = openings[finding.outcome]["en"].format(name)
-    metric = METRIC_NAMES[finding.metric]["en"]
-    if not finding.n_origins:
-        return f"{opening}: there is no origin at which both have a {metric}."
-    origins = _count_english(finding)
-    if finding.identical:
-        return f"{opening}: {IDENTICAL['en']} ({metric} the same throughout; {origins})."
-    subject = metric if finding.metric == "crps" else f"the {metric}"
-    if not isfinite(finding.skill):
-        evidence = "; ".join(filter(None, [_write_p(finding.p_value), origins]))
-        return f"{opening}: {subject} of {name} is 0, of which nothing is a share ({evidence})."
-    change = _Change.of(finding.metric, finding.skill, finding.low, finding.high)
-    than = f" than {name}'s" if finding.rival == PRETRAINED else ""
-    interval = change.english_interval(finding.confidence)
-    if interval and finding.is_within_margin:
-        interval += f" within the margin of ±{100 * finding.margin:g} {'points' if change.points else '%'}"
-    sureness = ", ".join(filter(None, [interval, _write_p(finding.p_value)]))
-    more = f"; about {n_missing} more origin{'s' * (n_missing > 1)} would be needed" if n_missing else ""
-    return f"{opening}: {subject} is {change.english()}{than} ({'; '.join(filter(None, [sureness, origins]))}){more}."
-
-
-def _count_english(finding: Finding) -> str:
+def _count_origins(finding: Finding, words: dict[str, str]) -> str:
     n, independent = finding.n_origins, round(finding.n_independent)
-    if n == 1:
-        return "1 origin"
-    if _is_all_independent(finding):
-        return f"{n} independent origins"
-    return f"{n} origins, worth about {independent} independent one{'s' * (independent > 1)}"
+    if n <= 1:
+        return _count(words, "origins", n)
+    if independent == n:
+        return words["independent"].format(n)
+    return words.get(f"worth_{independent}", words["worth"]).format(n, independent)
 
 
-def _write_chinese(finding: Finding, n_missing: int | None) -> str:
-    name = RIVAL_NAMES.get(finding.rival, finding.label)["zh"]
-    openings = FINE_TUNING if finding.rival == PRETRAINED else AGAINST
-    opening = openings[finding.outcome]["zh"].format(name).strip()
-    metric = METRIC_NAMES[finding.metric]["zh"]
-    if not finding.n_origins:
-        return f"{opening}：没有一个起点可以计算双方的{metric.strip()}。"
-    origins = _count_chinese(finding)
-    if finding.identical:
-        return f"{opening}：{IDENTICAL['zh']}（{metric}处处相等；{origins}）。"
-    if not isfinite(finding.skill):
-        evidence = "；".join(filter(None, [_write_p(finding.p_value), origins]))
-        return f"{opening}：对方的{' ' * metric.isascii()}{metric}为 0，无法计算相对差异（{evidence}）。"
-    change = _Change.of(finding.metric, finding.skill, finding.low, finding.high)
-    versus = f"比{name}" if finding.rival == PRETRAINED else ""
-    interval = change.chinese_interval(finding.confidence)
-    if interval and finding.is_within_margin:
-        margin = f"±{100 * finding.margin:g}{'' if not change.points else ' 个百分点'}{'' if change.points else '%'}"
-        interval += f"，未超出 {margin} 的容差"
-    sureness = "，".join(filter(None, [interval, _write_p(finding.p_value)]))
-    more = f"；大约还需要 {n_missing} 个起点" if n_missing else ""
-    return f"{opening}：{metric}{versus}{change.chinese()}（{'；'.join(filter(None, [sureness, origins]))}）{more}。"
-
-
-def _count_chinese(finding: Finding) -> str:
-    n, independent = finding.n_origins, round(finding.n_independent)
-    if n == 1:
-        return "1 个起点"
-    if _is_all_independent(finding):
-        return f"{n} 个独立起点"
-    return f"{n} 个起点，约相当于 {independent} 个独立起点"
+def _count(words: dict[str, str], key: str, n: int) -> str:
+    return words.get(f"{key}_{n}", words[key]).format(n)
