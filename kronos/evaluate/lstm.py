@@ -30,9 +30,14 @@ LEAST_FREEDOM = 2.0  # above it the variance is finite
 USUAL_FREEDOM = 5.0  # of the untrained network
 LARGEST_CHANGE = 10.0  # units; what the network reads is bounded, what it is asked to forecast is not
 
-# minute and hour, hour of the day, weekday, day of the month, month: how many there are of each, the calendar's columns.
-PERIODS = (60.0, 24.0, 7.0, 31.0, 12.0)
-N_CALENDAR = 2 * len(PERIODS)
+# Of the calendar's columns: how long a period is, and its harmonics that are read. Day of the month and month are left
+# out: training sees few of each, so that they would name a stretch of it, not a season, and the test split's are new.
+HARMONICS = {
+    "minute": (60.0, (1, 2)),
+    "hour": (24.0, (1, 2, 4, 8)),  # trading takes a few hours of the day, which the first alone would barely tell apart
+    "weekday": (7.0, (1, 2, 3)),
+}
+N_CALENDAR = 2 * sum(len(harmonics) for _, harmonics in HARMONICS.values())
 States = tuple[Tensor, Tensor]  # of an LSTM: hidden and cell, (n_layers, B, D) each
 
 
@@ -190,10 +195,11 @@ class Attention(nn.Module):
 
 
 def embed_calendar(stamp: Tensor) -> Tensor:
-    """Place calendar rows (..., 5) on circles (..., 10), so that December is near January; the hour counts its minutes."""
-    minute, hour, *rest = stamp.unbind(-1)
-    angles = torch.stack([minute, hour + minute / PERIODS[0], *rest], dim=-1) * (2 * math.pi)
-    angles = angles / torch.tensor(PERIODS, device=stamp.device)
+    """Turn calendar rows (..., 5) into Fourier terms (..., N_CALENDAR) (FPP3, section 7.4); the hour counts its minutes."""
+    minute, hour, weekday = stamp[..., : len(HARMONICS)].unbind(-1)
+    columns = zip((minute, hour + minute / 60, weekday), HARMONICS.values())
+    turns = [column * n / period for column, (period, harmonics) in columns for n in harmonics]
+    angles = 2 * math.pi * torch.stack(turns, dim=-1)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 

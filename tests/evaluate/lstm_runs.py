@@ -51,7 +51,7 @@ def list_known(run: Run, split: str = "test") -> tuple[list[Known], np.ndarray]:
     return known, np.stack(truth)
 
 
-def write_predictable_candles(path: Path, n_days: int = 60) -> Path:
+def write_predictable_candles(path: Path, n_days: int = 60) -> None:
     """Eight candles a day whose log return is the time of day's own, ± 1 %, and a little noise of 0.1 %."""
     times = pd.DatetimeIndex(
         [
@@ -67,4 +67,3 @@ def write_predictable_candles(path: Path, n_days: int = 60) -> Path:
     frame = pd.DataFrame({"open": opens, "high": np.maximum(opens, closes), "low": np.minimum(opens, closes)})
     frame = frame.assign(close=closes, volume=100.0, amount=2000.0).set_axis(times).rename_axis("timestamps")
     frame.to_csv(path)
-    return path
