@@ -24,9 +24,10 @@ from kronos.evaluate.results import (
 )
 from kronos.report.page import ExampleForecast
 from kronos.training.tokenizer_health import TokenizerFigures, TokenizerHealth
-from tests.conftest import write_tiny_config
-from tests.report.made_forecast import CANDLES, make_forecast
+from tests.conftest import ROOT, write_tiny_config
+from tests.report.made_forecast import make_forecast
 
+CANDLES = pd.read_csv(ROOT / "data" / "synthetic_5min.csv", parse_dates=["timestamps"], index_col="timestamps")[:400]
 RIVALS: dict[str, tuple[Texts, float, Outcome]] = {
     "pretrained": ({"en": "Pretrained Kronos", "zh": "预训练 Kronos"}, 1.09, "helped"),
     "last_close": ({"en": "Last close", "zh": "最新收盘价"}, 1.42, "helped"),
@@ -183,12 +184,13 @@ def _health(error_bp: float, used: float) -> TokenizerFigures:
 
 
 def make_examples(evaluation: Evaluation, horizon: int = 20, scale: float = 1.0) -> list[ExampleForecast]:
-    """A forecast for each example of an evaluation, from golden candles at any scale of prices."""
+    """A forecast for each example of an evaluation, from synthetic candles at any scale of prices."""
     candles = CANDLES.copy()
     candles[["open", "high", "low", "close"]] *= scale
     made = []
     for n, example in enumerate(evaluation.examples):
-        history, truth = candles[5 * n : 5 * n + 70], candles[5 * n + 70 : 5 * n + 70 + horizon]
+        origin = 90 * (n + 1)
+        history, truth = candles[origin - 80 : origin], candles[origin : origin + horizon]
         forecast = make_forecast(30, history, truth)
         made.append(ExampleForecast(example, history, replace(forecast, name=example.symbol), truth))
     return made
@@ -242,8 +244,3 @@ def make_audit() -> dict[str, Any]:
         "symbols": symbols,
         "findings": [each | {"places": ["line 812 (2021-03-02 10:05)", "line 1,402"]} for each in findings],
     }
-
-
-def empty_series() -> pd.DataFrame:
-    """No candles at all."""
-    return CANDLES[:0]
