@@ -51,7 +51,7 @@ class TrainingConfig(Section):
     save_steps: Integer | None = Field(None, ge=1)  # a checkpoint for resuming every so many steps; none: every epoch
     save_total_limit: Integer = Field(2, ge=1)  # checkpoints kept for resuming; the best model is kept beside them
     early_stopping_patience: Integer | None = Field(None, ge=1)  # validations without improvement
-    best_by: Literal["loss", "crps", "mae", "direction"] = "loss"  # what chooses the base model that is kept
+    best_by: Literal["loss", "crps", "mae", "direction", "ic"] = "loss"  # what chooses the base model that is kept
     num_workers: Integer = Field(0, ge=0)
     seed: Integer = Field(42, ge=0, lt=2**32)
     tokenizer_learning_rate: Number = Field(2e-4, gt=0)

@@ -1,23 +1,41 @@
-"""Figures of sampled paths against the truth, for each origin and time of the horizon on its own.
+"""Figures of sampled paths against the truth, for each time of the horizon on its own; figures.py has those of an evaluation.
 
 Throughout, paths are (..., P, H), P sampled futures of H candles, and truth is (..., H), what came, in the same units.
-Direction takes both as moves from the last known close; the other figures are the same wherever zero lies.
+Errors, scores and direction are of each origin on its own; an information coefficient only N origins together have.
+Direction takes paths and truth as moves from the last known close; the other figures are the same wherever zero lies.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from kronos.candles import Array
+
+FEWEST_ORIGINS = 3  # of a correlation: two points always lie on a line
+SMALLEST_SPREAD = 1e-9  # of the values; what differs less, by rounding, is constant
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure: compute takes paths (..., P, H) and truth (..., H) and returns (..., H), NaN where it does not apply."""
+    """A figure of forecasts.
+
+    compute: takes paths (..., P, H) and truth (..., H) and returns (..., H), each origin on its own; or takes (N, P, H) and
+    (N, H) and returns (H,), what all origins together have. NaN where the figure does not apply.
+    undefined: what NaN counts as in the average; NaN: it does not count.
+    """
 
     compute: Callable[[Array, Array], Array]
     higher_is_better: bool = False
+    undefined: float = float("nan")
+
+    def average(self, paths: Array, truth: Array) -> float:
+        """Return the mean over origins and horizon of paths (N, P, H) and truth (N, H); NaN where nothing counts."""
+        figures = self.compute(paths, truth)
+        figures = np.where(np.isnan(figures), self.undefined, figures)
+        counting = figures[~np.isnan(figures)]
+        return float(counting.mean()) if counting.size else float("nan")
 
 
 def compute_crps(paths: Array, truth: Array, fair: bool = True) -> Array:
@@ -68,8 +86,61 @@ def compute_direction_hits(paths: Array, truth: Array) -> Array:
     return np.where(came == 0, np.nan, hits)
 
 
+def compute_ic(paths: Array, truth: Array) -> Array:
+    """Return the information coefficient (H,): Pearson's correlation, over N origins, of the mean path and the truth.
+
+    Grinold & Kahn 2000, Active Portfolio Management, ch. 6. All origins are one sample, whatever their symbol and time:
+    this is no cross-section of symbols at one time.
+
+    Args:
+        paths, truth: (N, P, H) and (N, H), returns or moves that may be compared from origin to origin.
+
+    Returns:
+        (H,); NaN at times when the forecasts or the truths are all equal, and of fewer than FEWEST_ORIGINS origins.
+    """
+    return _correlate(paths.mean(axis=-2), truth)
+
+
+def compute_rank_ic(paths: Array, truth: Array) -> Array:
+    """Return the rank information coefficient (H,): Spearman's correlation where `compute_ic` takes Pearson's.
+
+    Equal values share their mean rank. Arguments and NaN are those of `compute_ic`.
+    """
+    forecast = paths.mean(axis=-2)
+    known = _vary(forecast, truth) & _vary(truth, truth)  # of ranks nothing shows that values differ by rounding alone
+    return np.where(known, _correlate(_rank(forecast), _rank(truth)), np.nan)
+
+
+def _rank(values: Array) -> Array:
+    """Return the ranks (N, H), from 1, of each column of (N, H)."""
+    return pd.DataFrame(values).rank().to_numpy()
+
+
+def _correlate(first: Array, second: Array) -> Array:
+    """Return Pearson's correlation (H,) of the columns of first and second (N, H)."""
+    known = _vary(first, second) & _vary(second, second)
+    first, second = first - first.mean(axis=0), second - second.mean(axis=0)
+    scale = np.sqrt(np.square(first).sum(axis=0) * np.square(second).sum(axis=0))
+    products = (first * second).sum(axis=0)
+    correlation = np.full(known.shape, np.nan)
+    np.divide(products, scale, out=correlation, where=known & (scale > 0))
+    clipped: Array = np.clip(correlation, -1, 1)
+    return clipped
+
+
+def _vary(values: Array, other: Array) -> Array:
+    """Whether the columns (H,) of values (N, H) differ by more than rounding, measured by their size and the other's."""
+    if len(values) < FEWEST_ORIGINS:
+        return np.zeros(values.shape[1:], bool)
+    size = np.maximum(np.abs(values).max(axis=0), np.ptp(other, axis=0))
+    varies: Array = np.ptp(values, axis=0) > SMALLEST_SPREAD * size
+    return varies
+
+
 METRICS = {
     "crps": Metric(compute_crps),
     "mae": Metric(compute_absolute_error),
     "direction": Metric(compute_direction_hits, higher_is_better=True),
+    # A model that forecasts the same move everywhere shows no skill, which is not to say that it is damaged.
+    "ic": Metric(compute_ic, higher_is_better=True, undefined=0.0),
 }

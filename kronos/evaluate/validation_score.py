@@ -13,7 +13,7 @@ from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config import Config
 from kronos.data import CandleSet, Split
 from kronos.errors import DataError
-from kronos.evaluate.metrics import METRICS
+from kronos.evaluate.metrics import FEWEST_ORIGINS, METRICS
 from kronos.forecast import KronosPredictor
 from kronos.model import Kronos, KronosTokenizer
 
@@ -31,15 +31,14 @@ class ValidationScore:
     """A figure of training.best_by on forecasts of the close from up to N_ORIGINS origins, the same ones each time.
 
     N_PATHS paths from each, sampled as `KronosPredictor` does by default, with the same draws each time. Closes are moves
-    from the origin's last close in units of `measure_scale`; the figure is the mean over origins and horizon. The origins are
-    shared among the ranks, and every rank computes the figure from all their forecasts.
+    from the origin's last close in units of `measure_scale`; the figure is `Metric.average`. The origins are shared among the ranks, and every rank computes the figure from all their forecasts.
     """
 
     def __init__(self, config: Config, candles: CandleSet, split: Split) -> None:
         """Choose the origins among the windows of the validation split.
 
         Raises:
-            DataError: the close never moves, so that it has no direction.
+            DataError: the moves of the close have no such figure, whatever the forecast.
         """
         best_by = config.training.best_by
         self._metric = METRICS[best_by]
@@ -57,11 +56,7 @@ class ValidationScore:
         self._last_close = closes[:, lookback - 1 : lookback]  # (N, 1)
         self._scale = measure_scale(closes[:, :lookback])
         self._truth = (closes[:, lookback:] - self._last_close) / self._scale  # (N, H)
-        if best_by == "direction" and not self._truth.any():
-            raise DataError(
-                f"training.best_by is direction, but after none of {len(windows)} origins of the validation split does the "
-                "close move: choose another training.best_by, or give other candles."
-            )
+        check_moves(best_by, self._truth)
         logger.info(
             "validation of the base model forecasts from %d origins, %d paths each (training.best_by=%s)",
             *(len(windows), N_PATHS, best_by),
@@ -79,7 +74,7 @@ class ValidationScore:
         moves = np.stack([of_origin for _, of_origin in sorted(gathered, key=lambda pair: pair[0])])  # (N, P, H)
         if not np.isfinite(moves).all():
             return float("nan")
-        return float(np.nanmean(self._metric.compute(moves, self._truth)))
+        return self._metric.average(moves, self._truth)
 
     def _forecast(self, model: Kronos, tokenizer: KronosTokenizer, origins: Sequence[int]) -> list[Array]:
         """Sample the moves of the close (P, H) from each of some origins."""
@@ -104,6 +99,25 @@ class ValidationScore:
             (forecast.paths[..., CLOSE] - self._last_close[i]) / self._scale[i]
             for i, forecast in zip(origins, forecasts)
         ]
+
+
+def check_moves(best_by: str, truth: Array) -> None:
+    """Check that a forecast of the moves truth (N, H) can have the figure of training.best_by.
+
+    Raises:
+        DataError: the close never moves, so that it has no direction; or it moves alike after all origins, or there are
+            too few, so that nothing can correlate with it.
+    """
+    where = f"{len(truth)} origin{'s' * (len(truth) != 1)} of the validation split"
+    remedy = "choose another training.best_by, or give other candles."
+    if best_by == "direction" and not truth.any():
+        raise DataError(f"training.best_by is direction, but after none of {where} does the close move: {remedy}")
+    if best_by == "ic" and len(truth) < FEWEST_ORIGINS:
+        raise DataError(
+            f"training.best_by is ic, which takes {FEWEST_ORIGINS} origins, but there are {where}: {remedy}"
+        )
+    if best_by == "ic" and (truth == truth[0]).all():
+        raise DataError(f"training.best_by is ic, but after all {where} the close moves alike: {remedy}")
 
 
 def measure_scale(closes: Array) -> Array:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
+from scipy import stats
 
 from kronos import Kronos, KronosPredictor, KronosTokenizer, load_config
 from kronos.data import CandleSet, Split, load_candles, split_candles
 from kronos.errors import CheckpointError, DataError
 from kronos.evaluate import validation_score
-from kronos.evaluate.validation_score import N_PATHS, ValidationScore, measure_scale, spread_evenly
+from kronos.evaluate.validation_score import N_PATHS, ValidationScore, check_moves, measure_scale, spread_evenly
 from tests.conftest import GOLDEN
 
 
@@ -40,7 +41,7 @@ def with_closes(candles: CandleSet, split: Split, change) -> CandleSet:
     return replace(candles, values=values)
 
 
-@pytest.mark.parametrize("best_by", ["crps", "mae", "direction"])
+@pytest.mark.parametrize("best_by", ["crps", "mae", "direction", "ic"])
 def test_the_figure_is_that_of_the_predictor_s_forecasts(tiny_config: Path, models, best_by: str, monkeypatch) -> None:
     """Each origin forecast on its own, the figure written out."""
     monkeypatch.setattr(validation_score, "N_ORIGINS", 3)
@@ -58,9 +59,13 @@ def test_the_figure_is_that_of_the_predictor_s_forecasts(tiny_config: Path, mode
             figures.append((np.sign(median - last) == np.sign(truth - last))[truth != last])
         elif best_by == "mae":
             figures.append(np.abs(median - truth) / scale)
+        elif best_by == "ic":
+            figures.append(np.stack([closes.mean(axis=0) - last, truth - last]) / scale)
         else:
             pairs = np.abs(closes[:, None] - closes[None]).sum(axis=(0, 1)) / (N_PATHS * (N_PATHS - 1))
             figures.append((np.abs(closes - truth).mean(axis=0) - pairs / 2) / scale)
+    if best_by == "ic":
+        figures = [[stats.pearsonr(*np.array(figures)[:, :, h].T).statistic for h in range(8)]]
     assert found == pytest.approx(np.concatenate(figures).mean(), rel=1e-5)
     assert found == ValidationScore(config, candles, val)(*models)
 
@@ -113,6 +118,32 @@ def test_a_close_that_never_moves_has_no_direction(tiny_config: Path) -> None:
     with pytest.raises(DataError, match="after none of 17 origins of the validation split does the close move"):
         ValidationScore(config, still, val)
     assert ValidationScore(config, candles, val).higher_is_better
+
+
+@pytest.mark.parametrize(
+    "n_origins, message",
+    [
+        (2, "ic, which takes 3 origins, but there are 2 origins of the"),
+        (17, "after all 17 origins of the .* moves alike"),
+    ],
+)
+def test_moves_that_nothing_can_correlate_with(n_origins: int, message: str) -> None:
+    truth = np.tile([0.1, -0.2], (n_origins, 1))
+    with pytest.raises(DataError, match=message):
+        check_moves("ic", truth)
+    check_moves("ic", np.vstack([truth, truth, [[0.1, -0.3]]]))
+    check_moves("crps", truth)
+
+
+def test_the_same_forecast_everywhere_has_no_skill(tiny_config: Path, models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is a figure, not a failure; a forecast that is not finite is one."""
+    score = ValidationScore(*load(tiny_config, "ic"))
+    n_origins, horizon = score._truth.shape
+    for move, expected in ((0.3, 0.0), (np.inf, np.nan)):
+        moves = np.full((N_PATHS, horizon), move)
+        monkeypatch.setattr(score, "_forecast", lambda *_, moves=moves: [moves] * n_origins)
+        np.testing.assert_equal(score(*models), expected)
+    assert score.higher_is_better
 
 
 def test_symbols_of_any_price_count_alike() -> None:

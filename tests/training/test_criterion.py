@@ -132,6 +132,13 @@ def test_a_score_that_draws_leaves_the_random_state_as_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_information_coefficient_chooses(tiny_config: Path, folder: Path) -> None:
+    record = run(tiny_config, ValidationScore, "training.best_by=ic").records["basemodel"]
+    figures = [line["val_ic"] for line in read_validations(folder)]
+    assert record.best_by == "ic" and -1 <= min(figures) < max(figures) <= 1
+    assert record.best_score == max(figures) and record.best_step == 3 * figures.index(max(figures))
+
+
 def test_without_a_way_to_compute_it(tiny_config: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="best_by is crps, but run_pipeline was not told how"):
         run(tiny_config, None)
