@@ -78,7 +78,8 @@ def _extend(families: list[str], missing: set[str], candidates: Iterable[str]) -
 
 
 def _characters(family: str) -> set[str]:
-    font = font_manager.get_font(fontManager.findfont(FontProperties(family=[family])))
+    with accept_any_weight():
+        font = font_manager.get_font(fontManager.findfont(FontProperties(family=[family])))
     return {chr(code) for code in font.get_charmap()}
 
 

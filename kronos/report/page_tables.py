@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kronos.evaluate.metric_labels import MetricLabel
 from kronos.evaluate.results import Comparison, Evaluation, Outcome, Texts
 from kronos.report.charts import BASIS_POINTS, choose_comparisons, name_rival
-from kronos.report.metric_names import MetricLabel, label_metric
+from kronos.report.metric_names import label_metric
 from kronos.report.numbers import NO_FIGURE, say_count, say_number, say_numbers, say_p, say_percent
 from kronos.report.page_texts import same, text
 from kronos.report.page_words import OUTCOMES

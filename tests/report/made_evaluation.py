@@ -110,23 +110,29 @@ def _make_forecaster(
 ) -> ForecasterResult:
     error = 0.0011 * factor * np.sqrt(np.arange(1, horizon + 1)) * random.normal(1, 0.015, horizon)
     level = {level: level / 100 - 0.06 * factor + random.normal(0, 0.015, horizon) for level in (50, 80, 90)}
+    shares = {f"coverage_{key}": _figures(np.clip(values, 0, 1)) for key, values in level.items()}
     log_return = {
-        "crps": _figures(error * 0.7),
-        "mae": _figures(error),
-        "rmse": _figures(error * 1.4),
+        **_make_errors(error),
+        "r2": _figures(random.normal(-0.02, 0.01, horizon)),
+        "r2_os": _figures(random.normal(-0.01, 0.01, horizon)),
         "direction": _figures(random.normal(0.51, 0.02, horizon)),
         "ic": _figures(random.normal(0.02, 0.02, horizon)),
-        "r2_os": _figures(random.normal(-0.01, 0.01, horizon)),
-        **{f"coverage_{key}": _figures(np.clip(values, 0, 1)) for key, values in level.items()},
+        "rank_ic": _figures(random.normal(0.02, 0.02, horizon)),
+        "wql": _figures(random.normal(0.9, 0.02, horizon)),
+        **shares,
         **{f"width_{key}": _figures(error * key / 30) for key in level},
     }
-    price = {"mae": _figures(error * 19), "rmse": _figures(error * 26), "mape": _figures(error)}
+    price = {**_make_errors(19 * error), "mape": _figures(error), "mase": _figures(900 * error), **shares}
     if name == "last_close":  # one sure path: no distribution
         log_return |= {f"coverage_{key}": _figures(np.full(horizon, np.nan)) for key in level}
     pit = random.multinomial(180 * horizon, _u_shape(0.5 * factor)) if name != "last_close" else np.zeros(PIT_BINS, int)
     return ForecasterResult(
         name=name, label=label, price=price, log_return=log_return, pit=tuple(pit.tolist()), seconds=41.3 * factor
     )
+
+
+def _make_errors(error: np.ndarray) -> dict[str, HorizonFigures]:
+    return {"crps": _figures(error * 0.7), "mae": _figures(error), "rmse": _figures(error * 1.4)}
 
 
 def _u_shape(depth: float) -> np.ndarray:
