@@ -18,7 +18,7 @@ from matplotlib.ticker import ScalarFormatter
 from kronos.evaluate.results import Language
 from kronos.files import replacing
 from kronos.forecast import Forecast
-from kronos.report.fonts import choose_fonts
+from kronos.report.fonts import accept_any_weight, choose_fonts
 from kronos.report.scene import (
     CANDLE_COLOURS,
     FORECAST_COLOUR,
@@ -62,6 +62,11 @@ def draw_forecast(
         KronosError: path cannot be written.
     """
     scene = build_scene(history, forecast, truth, language)
+    with replacing(path) as temporary, accept_any_weight():
+        _build_figure(scene, title, rising).savefig(temporary, format="png", dpi=100)
+
+
+def _build_figure(scene: Scene, title: str, rising: Rising) -> Figure:
     figure = Figure(figsize=(12, 7), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     prices, volumes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     _draw_fans(prices, volumes, scene)
@@ -82,8 +87,7 @@ def draw_forecast(
         frameon=False,
         prop=_legend_font(handles),
     )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    return figure
 
 
 def _draw_fans(prices: Axes, volumes: Axes, scene: Scene) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from kronos.evaluate.results import Texts
 from kronos.report.scene import FORECAST_COLOUR
 
-# Okabe and Ito's, without what is too pale on white; the run is always the first.
+# After Okabe and Ito, darker where theirs are pale on white; the run's is always the same.
 RUN_COLOUR = FORECAST_COLOUR
-RIVAL_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#6A4C93", "#56B4E9", "#8C6D31")
+RIVAL_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#C98A00", "#6A4C93", "#4598D3", "#333333")
 NEUTRAL_COLOUR = "#767676"
 TICK_STEPS = (1, 2, 3, 4, 5, 6, 10, 12, 20, 50, *(10**power * step for power in range(2, 12) for step in (1, 2, 5)))
 MAX_TICKS = 8
@@ -32,6 +32,11 @@ class Series:
     strong: bool = False
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others of a chart."""
+        return f"{self.label['en']} {self.colour}"
 
     @property
     def is_drawn(self) -> bool:
@@ -71,7 +76,7 @@ class Chart:
 
     def __post_init__(self) -> None:
         """Collect what the legend names: each label once, and none that is a panel's title."""
-        named = {each.label["en"]: each for p in self.panels for each in p.series if each.label != p.title}
+        named = {each.key: each for p in self.panels for each in p.series if each.label != p.title}
         object.__setattr__(self, "legend", tuple(named.values()) if len(named) > 1 else ())
 
 
@@ -101,6 +106,12 @@ def choose_ticks(first: int, last: int) -> tuple[int, ...]:
     step = next((step for step in TICK_STEPS if (last - first) / step < MAX_TICKS), last - first)
     ticks = list(range(-(-first // step) * step, last + 1, step))
     return tuple(ticks if ticks[:1] == [first] or step < 3 else [first, *ticks])
+
+
+def pad(first: float, last: float) -> tuple[float, float]:
+    """Return a range of x with a little room at both ends; a single place gets room too."""
+    room = 0.025 * (last - first) or 0.5
+    return first - room, last + room
 
 
 def choose_range(series: Sequence[Series], low: float, high: float, *more: float) -> tuple[float, float]:

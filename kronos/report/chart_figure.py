@@ -26,7 +26,7 @@ def _traces(series: Series, language: Language) -> list[dict[str, Any]]:
         "x": shorten(series.x),
         "y": shorten(series.y),
         "name": name,
-        "meta": series.label["en"],  # by which the legend beside the chart finds it
+        "meta": series.key,  # by which the legend beside the chart finds it
     }
     value = "%{y:.4~r}"
     if series.style == "bars":
@@ -76,7 +76,7 @@ def _band(series: Series) -> dict[str, Any]:
         "fillcolor": f"rgba({red}, {green}, {blue}, 0.18)",
         "line": {"width": 0},
         "hoverinfo": "skip",
-        "meta": series.label["en"],
+        "meta": series.key,
     }
 
 
@@ -89,12 +89,19 @@ def _layout(panel: Panel, language: Language) -> dict[str, Any]:
         "exponentformat": "none",
         "tickfont": {"size": 12},
     }
-    x = {"title": {"text": escape(panel.x_label[language]), "standoff": 8}, "showgrid": False, "ticks": "outside"}
+    x = {
+        "title": {"text": escape(panel.x_label[language]), "standoff": 8, "font": {"size": 12}},
+        "showgrid": False,
+        "ticks": "outside",
+    }
     if panel.ticks:
         x |= {"tickvals": list(panel.ticks)}
     if panel.x_range:
         x |= {"range": list(panel.x_range)}
-    y: dict[str, Any] = {"title": {"text": escape(panel.y_label[language]), "standoff": 8}, "nticks": 6}
+    y: dict[str, Any] = {
+        "title": {"text": escape(panel.y_label[language]), "standoff": 8, "font": {"size": 12}},
+        "nticks": 6,
+    }
     if panel.y_range:
         y |= {"range": list(panel.y_range)}
     line = {"color": NEUTRAL_COLOUR, "width": 1.3, "dash": "4px,4px"}

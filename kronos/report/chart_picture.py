@@ -16,7 +16,7 @@ from matplotlib.ticker import ScalarFormatter
 from kronos.evaluate.results import Language
 from kronos.files import replacing
 from kronos.report.chart import NEUTRAL_COLOUR, Chart, Panel, Series
-from kronos.report.fonts import choose_fonts
+from kronos.report.fonts import accept_any_weight, choose_fonts
 
 WIDTH, ROW_HEIGHT, HEADROOM = 12.0, 3.4, 0.9  # inches
 LEGEND_COLUMNS = 5
@@ -31,7 +31,8 @@ def draw_chart(chart: Chart, path: Path, language: Language) -> None:
     """
     _, families = choose_fonts(_all_texts(chart, language))
     # Labels may hold $ signs, which are no formulas.
-    with matplotlib.rc_context({"font.family": families, "text.parse_math": False, "font.size": 10}):
+    style: dict[Any, Any] = {"font.family": families, "text.parse_math": False, "font.size": 10}
+    with matplotlib.rc_context(style), accept_any_weight():
         figure = _build_figure(chart, language)
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=100)

@@ -16,6 +16,7 @@ from kronos.report.chart import (
     choose_range,
     choose_style,
     choose_ticks,
+    pad,
 )
 from kronos.report.learning import StageCurves
 from kronos.report.metric_names import label_metric
@@ -25,7 +26,7 @@ from kronos.report.page_words import STAGES
 
 ERRORS = ("crps", "mae")
 BASIS_POINTS = 1e4
-BAND_COLOURS = ("#56B4E9", RUN_COLOUR, "#0B2E5C")  # the run's, from light to dark: 50, 80, 90 %
+BAND_COLOURS = ("#4598D3", RUN_COLOUR, "#0B2E5C")  # the run's, from light to dark: 50, 80, 90 %
 BEFORE_COLOUR = "#D55E00"
 PER_CENT = (-100.0, 100.0)
 
@@ -53,7 +54,17 @@ def build_learning_chart(stages: Sequence[StageCurves]) -> Chart | None:
             Series(text("kept_model"), *_columns(stage.kept), colour=BEFORE_COLOUR, style="star"),
         )
         last = max((int(step) for step, _ in (*stage.train, *stage.validation)), default=1)
-        panels.append(Panel(STAGES[stage.name], text("step"), text("loss"), series, ticks=choose_ticks(0, last or 1)))
+        panels.append(
+            Panel(
+                STAGES[stage.name],
+                text("step"),
+                text("loss"),
+                series,
+                (),
+                choose_ticks(0, last or 1),
+                pad(0, last or 1),
+            )
+        )
     return build_chart("learning_curves", text("learning"), text("learning_how"), panels)
 
 
@@ -197,6 +208,7 @@ def _coverage_panel(horizon: int, title: Texts, series: Sequence[Series], levels
         tuple(series),
         levels=tuple(levels),
         ticks=choose_ticks(1, horizon),
+        x_range=pad(1, horizon),
         y_range=choose_range(series, 0, 100, *levels),
     )
 
@@ -210,7 +222,7 @@ def _horizon_panel(
     y_range: tuple[float, float] | None = None,
 ) -> Panel:
     ticks = choose_ticks(1, evaluation.horizon)
-    return Panel(title, text("ahead"), unit, series, levels=levels, ticks=ticks, y_range=y_range)
+    return Panel(title, text("ahead"), unit, series, levels, ticks, pad(1, evaluation.horizon), y_range)
 
 
 def _by_horizon(label: Texts, position: int, values: Sequence[float]) -> Series:

@@ -11,6 +11,7 @@ import pandas as pd
 from kronos.evaluate.results import LANGUAGES, Evaluation, Example, Language, Texts
 from kronos.forecast import Forecast
 from kronos.report.candle_plot import draw_forecast
+from kronos.report.chart_figure import FONT, INK
 from kronos.report.forecast_files import HISTORY_DRAWN, MIN_HISTORY_DRAWN
 from kronos.report.interactive import build_figure
 from kronos.report.metric_names import label_metric
@@ -55,6 +56,7 @@ def build_example_figure(shown: ExampleForecast, rising: Rising, language: Langu
     figure: dict[str, Any] = _shorten(json.loads(build_figure(scene, rising).to_json()))
     layout = figure["layout"]
     layout |= {"showlegend": False, "dragmode": "zoom", "margin": {"l": 8, "r": 12, "t": 8, "b": 8}}
+    layout["font"] = {"family": FONT, "size": 12, "color": INK}
     return {"data": figure["data"], "layout": layout}
 
 

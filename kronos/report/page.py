@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,8 @@ def _write_pictures(
 ) -> None:
     """Draw charts and examples anew; those of an earlier evaluation that this one has not are removed."""
     for name in (*CHARTS, *(f"example_{kind}" for kind in KINDS)):
-        (folder / f"{name}.png").unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be removed nothing can be written, which says why
+            (folder / f"{name}.png").unlink()
     language = config.report.language
     if not can_write("".join(words[language] for words in TEXTS.values())):
         language = "en"
@@ -175,7 +177,7 @@ def _all_texts() -> dict[str, Texts]:
 def _tables(evaluation: Evaluation) -> dict[str, Any]:
     confidence = say_percent(evaluation.confidence, 0)
     health, calibration = list_health(evaluation), list_calibration(evaluation)
-    kept = "finetuned" if evaluation.tokenizer and evaluation.tokenizer.kept == "after" else "pretrained"
+    kept = "kept_after" if evaluation.tokenizer and evaluation.tokenizer.kept == "after" else "kept_before"
     metric = label_metric(evaluation.metric).label
     return {
         "facts": _list_facts(evaluation),
@@ -229,7 +231,7 @@ def _list_facts(evaluation: Evaluation) -> list[tuple[Texts, Texts]]:
 
 def _view_chart(chart: Chart) -> ChartView:
     panels = tuple(PlotView(_panel_id(chart.name, n), panel.title) for n, panel in enumerate(chart.panels))
-    legend = tuple(LegendItem(each.label, each.colour, _look(each), each.label["en"]) for each in chart.legend)
+    legend = tuple(LegendItem(each.label, each.colour, _look(each), each.key) for each in chart.legend)
     return ChartView(chart.caption, min(chart.columns, len(chart.panels)), legend, panels)
 
 

@@ -11,7 +11,7 @@ body {
   margin: 0; background: white; color: var(--ink); line-height: 1.55; font-size: 16px;
   font-family: system-ui, -apple-system, "Segoe UI", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif;
 }
-html[lang="en"] [lang="zh-CN"], html[lang="zh-CN"] [lang="en"]:not(button) { display: none; }
+html[lang="en"] [lang="zh-CN"]:not(button), html[lang="zh-CN"] [lang="en"]:not(button) { display: none; }
 header, main, footer { max-width: 1100px; margin: 0 auto; padding: 0 24px; }
 header { padding-top: 20px; }
 .top { display: flex; justify-content: space-between; align-items: center; gap: 16px; color: var(--faint); }
@@ -46,6 +46,8 @@ tbody th.group { padding-top: 22px; color: var(--soft); font-weight: 650; }
 .numbers thead th:not(:first-child) { white-space: normal; }
 .numbers .run { color: var(--run); }
 .numbers tbody .run { background: #f0f7fb; }
+.panels + .scroll { margin-top: 20px; }
+.handling { margin-top: 16px; }
 .numbers .best { font-weight: 700; }
 .rivals td, .rivals th { padding-top: 12px; padding-bottom: 12px; }
 .rivals .skill { white-space: nowrap; min-width: 190px; }
@@ -62,7 +64,7 @@ tbody th.group { padding-top: 22px; color: var(--soft); font-weight: 650; }
 .label { display: none; }
 .panels { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 22px 28px; margin-top: 10px; }
 .panels h4 { margin: 0; font-size: 0.92rem; font-weight: 600; overflow-wrap: anywhere; }
-.plot { height: 290px; }
+.plot { height: 290px; touch-action: pan-y pinch-zoom; }
 .many .plot { height: 225px; }
 .example .plot { height: 460px; }
 figure { margin: 0; }
@@ -113,6 +115,8 @@ footer p + p { padding-top: 6px; border: 0; color: var(--faint); }
   .sticky th:first-child { position: sticky; left: 0; background: white; min-width: 120px; max-width: 150px;
     box-shadow: 1px 0 0 var(--line); padding-right: 8px; }
   .sticky tbody th.group { max-width: none; box-shadow: none; position: static; }
+  .words th, .words td { white-space: nowrap; }
+  .words td:nth-child(2) { white-space: normal; min-width: 13em; overflow-wrap: anywhere; }
   .meanings { grid-template-columns: 1fr; gap: 2px; }
   .meanings dd { margin-bottom: 10px; }
 }

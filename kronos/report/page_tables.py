@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kronos.evaluate.metric_labels import MetricLabel
 from kronos.evaluate.results import Comparison, Evaluation, Outcome, Texts
 from kronos.report.charts import BASIS_POINTS, choose_comparisons, name_rival
-from kronos.report.metric_names import MetricLabel, label_metric
-from kronos.report.numbers import say_count, say_number, say_numbers, say_p, say_percent
+from kronos.report.metric_names import label_metric
+from kronos.report.numbers import NO_FIGURE, say_count, say_number, say_numbers, say_p, say_percent
 from kronos.report.page_texts import same, text
 from kronos.report.page_words import OUTCOMES
 
-NO_TEXT = same("")
 SHARES = ("s1_used", "s2_used", "clip_rate")
 HEALTH_FIGURES = ("error_bp", "s1_used", "s2_used", "s1_perplexity", "s2_perplexity", "clip_rate")
 
@@ -154,7 +154,7 @@ def _build_metric(label: MetricLabel, values: Sequence[float], unit: str) -> Row
 
 
 def _per_cent(number: str) -> Texts:
-    return same(number) if number == "–" else {"en": f"{number}\N{NO-BREAK SPACE}%", "zh": f"{number}%"}
+    return same(number) if number == NO_FIGURE else {"en": f"{number}\N{NO-BREAK SPACE}%", "zh": f"{number}%"}
 
 
 def _find_best(values: Sequence[float], higher_is_better: bool | None) -> float | None:
@@ -189,8 +189,9 @@ def list_health(evaluation: Evaluation) -> list[Row]:
     rows = [Row(text("n_windows"), tuple(Cell(same(say_count(count))) for count in counts))]
     for name in HEALTH_FIGURES:
         values = [getattr(each, name) if each else math.nan for each in columns]
-        texts = (
-            [say_percent(value, 2) for value in values] if name in SHARES else [same(n) for n in say_numbers(values)]
-        )
+        if name in SHARES:
+            texts = [_per_cent(number) for number in say_numbers([100 * value for value in values], digits=3)]
+        else:
+            texts = [same(number) for number in say_numbers(values)]
         rows.append(Row(text(name), tuple(map(Cell, texts))))
     return rows

@@ -40,7 +40,7 @@ TEMPLATE = """\
 {% for head in heads %}<th scope="col"{% if run_column and loop.first %} class="run"{% endif %}>{{ head | both }}</th>
 {% endfor %}</tr></thead>
 {% for group in groups %}<tbody>
-{% if group.head %}<tr><th class="group" scope="rowgroup" colspan="{{ heads | length + 1 }}">{{ group.head | both }}</th></tr>
+{% if group.head.en %}<tr><th class="group" scope="rowgroup" colspan="{{ heads | length + 1 }}">{{ group.head | both }}</th></tr>
 {% endif %}
 {% for row in group.rows %}<tr><th scope="row">{{ row.head | both }}</th>
 {% for cell in row.cells %}<td class="{{ 'run' if run_column and loop.first }}{{ ' best' if cell.best }}">\
@@ -49,7 +49,7 @@ TEMPLATE = """\
 </table></div>
 {%- endmacro %}
 {%- macro words_table(heads, rows) %}
-<div class="scroll" tabindex="0"><table>
+<div class="scroll" tabindex="0"><table class="words">
 <thead><tr>{% for head in heads %}<th scope="col">{{ head | both }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in rows %}<tr><th scope="row">{{ row.head | both }}</th>
 {% for cell in row.cells %}<td>{{ cell.text | both }}</td>{% endfor %}</tr>

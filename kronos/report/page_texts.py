@@ -4,7 +4,6 @@ from kronos.evaluate.results import Texts
 
 TEXTS: dict[str, Texts] = {
     "page": {"en": "Evaluation of a fine-tuned Kronos", "zh": "Kronos 微调评估报告"},
-    "switch": {"en": "Language", "zh": "语言"},
     "no_script": {
         "en": "The charts need JavaScript. Without it, see the PNG files beside this page.",
         "zh": "图表需要启用 JavaScript；未启用时，请查看与本页同一文件夹中的 PNG 图片。",
@@ -17,8 +16,7 @@ TEXTS: dict[str, Texts] = {
     "no_figures": {"en": "There are no figures to draw.", "zh": "没有可绘制的数据。"},
     # the facts below the headline
     "measured_on": {"en": "Measured on", "zh": "评估数据"},
-    "candles_of": {"en": "Candles", "zh": "K线周期"},
-    "symbols": {"en": "Symbols", "zh": "标的数"},
+    "symbols": {"en": "Symbols · interval", "zh": "标的数 · 周期"},
     "origins": {"en": "Forecast origins", "zh": "预测起点数"},
     "origin_dates": {"en": "From – to", "zh": "起止时间"},
     "task": {"en": "Known → forecast", "zh": "回看 → 预测"},
@@ -113,7 +111,7 @@ TEXTS: dict[str, Texts] = {
         "High ends: bands too narrow. A hump: too wide. A slope: forecasts too high or too low.",
         "zh": "真实值落入预测分布每个二十分位的比例，与虚线齐平为理想。两端偏高：区间过窄；中间隆起：区间过宽；单边倾斜：预测整体偏高或偏低。",
     },
-    "pit_x": {"en": "Position in the forecast distribution (%)", "zh": "在预测分布中的位置（%）"},
+    "pit_x": {"en": "Forecast quantile (%)", "zh": "预测分位（%）"},
     "pit_y": {"en": "Share of truths (%)", "zh": "真实值占比（%）"},
     "calibration": {"en": "Calibration of the bands", "zh": "区间校准"},
     "calibration_how": {
@@ -131,12 +129,11 @@ TEXTS: dict[str, Texts] = {
     "tokenizer": {"en": "Tokenizer", "zh": "分词器（tokenizer）"},
     "tokenizer_how": {
         "en": "How well the tokenizer reproduces candles of the validation split, and how many of its codes it uses. The base model "
-        "reads the {kept} one.",
+        "reads the {kept}.",
         "zh": "分词器对验证集K线的重建质量与码本使用情况。基础模型使用的是{kept}分词器。",
     },
-    "pretrained": {"en": "pretrained", "zh": "预训练"},
-    "untrained": {"en": "untrained", "zh": "未训练"},
-    "finetuned": {"en": "fine-tuned", "zh": "微调后的"},
+    "kept_before": {"en": "one from before training", "zh": "训练前的"},
+    "kept_after": {"en": "trained one", "zh": "训练后的"},
     "tokenizer_before": {"en": "Before training", "zh": "训练前"},
     "tokenizer_after": {"en": "After training", "zh": "训练后"},
     "n_windows": {"en": "Validation windows", "zh": "验证窗口数"},

@@ -5,9 +5,9 @@ import re
 from kronos.evaluate.results import Outcome, Texts
 
 OUTCOMES: dict[Outcome, Texts] = {
-    "helped": {"en": "helped", "zh": "有提升"},
+    "helped": {"en": "helped", "zh": "更好"},
     "no difference": {"en": "no difference", "zh": "无差异"},
-    "hurt": {"en": "hurt", "zh": "变差"},
+    "hurt": {"en": "hurt", "zh": "更差"},
     "too little data to tell": {"en": "too little data", "zh": "数据不足"},
 }
 SPLITS: dict[str, Texts] = {

@@ -24,9 +24,10 @@ from kronos.evaluate.results import (
 )
 from kronos.report.page import ExampleForecast
 from kronos.training.tokenizer_health import TokenizerFigures, TokenizerHealth
-from tests.conftest import write_tiny_config
-from tests.report.made_forecast import CANDLES, make_forecast
+from tests.conftest import ROOT, write_tiny_config
+from tests.report.made_forecast import make_forecast
 
+CANDLES = pd.read_csv(ROOT / "data" / "synthetic_5min.csv", parse_dates=["timestamps"], index_col="timestamps")[:400]
 RIVALS: dict[str, tuple[Texts, float, Outcome]] = {
     "pretrained": ({"en": "Pretrained Kronos", "zh": "预训练 Kronos"}, 1.09, "helped"),
     "last_close": ({"en": "Last close", "zh": "最新收盘价"}, 1.42, "helped"),
@@ -109,23 +110,29 @@ def _make_forecaster(
 ) -> ForecasterResult:
     error = 0.0011 * factor * np.sqrt(np.arange(1, horizon + 1)) * random.normal(1, 0.015, horizon)
     level = {level: level / 100 - 0.06 * factor + random.normal(0, 0.015, horizon) for level in (50, 80, 90)}
+    shares = {f"coverage_{key}": _figures(np.clip(values, 0, 1)) for key, values in level.items()}
     log_return = {
-        "crps": _figures(error * 0.7),
-        "mae": _figures(error),
-        "rmse": _figures(error * 1.4),
+        **_make_errors(error),
+        "r2": _figures(random.normal(-0.02, 0.01, horizon)),
+        "r2_os": _figures(random.normal(-0.01, 0.01, horizon)),
         "direction": _figures(random.normal(0.51, 0.02, horizon)),
         "ic": _figures(random.normal(0.02, 0.02, horizon)),
-        "r2_os": _figures(random.normal(-0.01, 0.01, horizon)),
-        **{f"coverage_{key}": _figures(np.clip(values, 0, 1)) for key, values in level.items()},
+        "rank_ic": _figures(random.normal(0.02, 0.02, horizon)),
+        "wql": _figures(random.normal(0.9, 0.02, horizon)),
+        **shares,
         **{f"width_{key}": _figures(error * key / 30) for key in level},
     }
-    price = {"mae": _figures(error * 19), "rmse": _figures(error * 26), "mape": _figures(error)}
+    price = {**_make_errors(19 * error), "mape": _figures(error), "mase": _figures(900 * error), **shares}
     if name == "last_close":  # one sure path: no distribution
         log_return |= {f"coverage_{key}": _figures(np.full(horizon, np.nan)) for key in level}
     pit = random.multinomial(180 * horizon, _u_shape(0.5 * factor)) if name != "last_close" else np.zeros(PIT_BINS, int)
     return ForecasterResult(
         name=name, label=label, price=price, log_return=log_return, pit=tuple(pit.tolist()), seconds=41.3 * factor
     )
+
+
+def _make_errors(error: np.ndarray) -> dict[str, HorizonFigures]:
+    return {"crps": _figures(error * 0.7), "mae": _figures(error), "rmse": _figures(error * 1.4)}
 
 
 def _u_shape(depth: float) -> np.ndarray:
@@ -183,12 +190,13 @@ def _health(error_bp: float, used: float) -> TokenizerFigures:
 
 
 def make_examples(evaluation: Evaluation, horizon: int = 20, scale: float = 1.0) -> list[ExampleForecast]:
-    """A forecast for each example of an evaluation, from golden candles at any scale of prices."""
+    """A forecast for each example of an evaluation, from synthetic candles at any scale of prices."""
     candles = CANDLES.copy()
     candles[["open", "high", "low", "close"]] *= scale
     made = []
     for n, example in enumerate(evaluation.examples):
-        history, truth = candles[5 * n : 5 * n + 70], candles[5 * n + 70 : 5 * n + 70 + horizon]
+        origin = 90 * (n + 1)
+        history, truth = candles[origin - 80 : origin], candles[origin : origin + horizon]
         forecast = make_forecast(30, history, truth)
         made.append(ExampleForecast(example, history, replace(forecast, name=example.symbol), truth))
     return made
@@ -242,8 +250,3 @@ def make_audit() -> dict[str, Any]:
         "symbols": symbols,
         "findings": [each | {"places": ["line 812 (2021-03-02 10:05)", "line 1,402"]} for each in findings],
     }
-
-
-def empty_series() -> pd.DataFrame:
-    """No candles at all."""
-    return CANDLES[:0]
