@@ -106,9 +106,8 @@ def _compute_point_figures(median: Array, mean: Array, truth: Array) -> Figures:
       knows; overall both sums go over origins and times.
     """
     squared = np.square(truth - mean)
-    deviations = np.where(
-        np.ptp(truth, axis=0) > 0, truth - truth.mean(axis=0), 0
-    )  # a mean of equals may differ from them
+    varies = np.ptp(truth, axis=0) > 0  # the mean of equal truths may differ from them by rounding
+    deviations = np.where(varies, truth - truth.mean(axis=0), 0)
     return {
         "mae": average(compute_absolute_error(median[:, np.newaxis], truth)),
         "rmse": _pool(squared, np.ones_like(squared), np.sqrt),

@@ -126,7 +126,9 @@ def test_what_does_not_vary_correlates_with_nothing(compute) -> None:
     for constant in (np.zeros((50, 4, 1)), noise, 0.002 + noise, np.full((50, 4, 1), 0.1)):
         assert np.isnan(compute(constant, truth)).all()
     varied = generator.normal(size=(50, 4, 1))
-    assert np.isnan(compute(varied, np.full((50, 1), 0.1))).all() and np.isfinite(compute(varied, truth)).all()
+    for same in (np.full((50, 1), 0.1), np.where(truth > 0, 0.3, 0.1 + 0.2)):  # which is 0.30000000000000004
+        assert np.isnan(compute(varied, same)).all()
+    assert np.isfinite(compute(varied, truth)).all()
     assert np.isfinite(compute(1e-6 * varied, truth)).all()  # faint, but varied
     assert np.isnan(compute(varied[:2], truth[:2])).all() and np.isfinite(compute(varied[:3], truth[:3])).all()
 
