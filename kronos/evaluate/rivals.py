@@ -96,8 +96,8 @@ def _build_pretrained(config: Config) -> Forecaster:
     if not has_pretrained(config):
         raise NotApplicable(
             {
-                "en": "the run was trained from scratch, there is no pretrained model",
-                "zh": "本次运行从零开始训练，没有预训练模型",
+                "en": "trained from scratch",
+                "zh": "从零开始训练",
             }
         )
     try:
