@@ -81,7 +81,7 @@ def draw_last_close(known: Known, n_paths: int, rng: np.random.Generator) -> Arr
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
 
-@baseline("drift", "Drift", "漂移")
+@baseline("drift", "Drift", "漂移法")
 def draw_drift(known: Known, n_paths: int, rng: np.random.Generator) -> Array:
     """The lookback's mean step goes on, with its steps drawn again (FPP3, sections 5.2, 5.5)."""
     levels, to_close = compute_levels(known.closes)
@@ -97,7 +97,7 @@ def draw_volatility(known: Known, n_paths: int, rng: np.random.Generator) -> Arr
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
 
-@baseline("seasonal_naive", "Seasonal naive", "季节性朴素预测")
+@baseline("seasonal_naive", "Seasonal naive", "季节性朴素法")
 def draw_seasonal_naive(known: Known, n_paths: int, rng: np.random.Generator) -> Array:
     """The latest known close of the same phase of the season, plus a residual for each season ahead (FPP3, 5.2, 5.5).
 

@@ -21,9 +21,9 @@ from torch.distributions import StudentT
 from transformers.utils.generic import ModelOutput
 
 from kronos.candles import CANDLE_COLUMNS
+from kronos.evaluate.forecasters import CLOSE
 from kronos.model.pretrained import PretrainedModel
 
-CLOSE = CANDLE_COLUMNS.index("close")
 SMALLEST_UNIT = 1e-3  # standard deviations of the lookback: the unit of a close that stands still
 SMALLEST_SCALE = 1e-3  # units
 LEAST_FREEDOM = 2.0  # above it the variance is finite

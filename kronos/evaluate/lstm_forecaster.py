@@ -95,10 +95,13 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
     )
     found = StageRecord.read(folder)
     check_same_record(wanted)  # and until all have looked
+    goes_on = found is not None and _is_same(found, wanted)
+    if found and goes_on and found.finished:  # on however many processes
+        wanted = wanted.model_copy(update={"settings": found.settings})
     stage = Stage(
         "lstm", folder, _build_model(config), _prepare_batch, windows["train"], _thin_out(windows["val"]), wanted
     )
-    run_stage(_derive_config(config, folder), stage, skip_existing=found is not None and _is_same(found, wanted))
+    run_stage(_derive_config(config, folder), stage, skip_existing=goes_on)
     return LstmRival(LstmForecaster.from_pretrained(stage.best_model).to(PartialState().device))
 
 

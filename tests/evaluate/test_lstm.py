@@ -15,8 +15,8 @@ from kronos.candles import CANDLE_COLUMNS
 from kronos.data.normalize import EPSILON
 from kronos.errors import DataError
 from kronos.evaluate.baselines import BASELINES
-from kronos.evaluate.forecasters import Known
-from kronos.evaluate.lstm import CLOSE, N_CALENDAR, LstmForecaster, draw_student, embed_calendar
+from kronos.evaluate.forecasters import CLOSE, Known
+from kronos.evaluate.lstm import N_CALENDAR, LstmForecaster, draw_student, embed_calendar
 from kronos.evaluate.lstm_forecaster import LstmRival
 from kronos.evaluate.metrics import compute_crps
 from kronos.training.record import StageRecord
@@ -172,13 +172,12 @@ def test_a_forecast_belongs_to_seed_and_origin_whatever_the_company(lstm_config:
     assert not np.allclose(lstm.sample(known[:5], 4, 8), together, rtol=1e-5)
 
 
-def test_what_the_future_holds_is_not_read(lstm_config: Path) -> None:
-    """The same candles up to the origin, the same forecast: nothing else is handed over but times."""
+def test_it_knows_no_currency(lstm_config: Path) -> None:
     run = prepare(lstm_config)
     lstm, (known, _) = train(run), list_known(run)
     scaled = Known("", known[0].candles * [100, 100, 100, 100, 7, 700], known[0].future)
     expected = 100 * lstm.sample(known[:1], 4, 0)
-    assert lstm.sample([scaled], 4, 0) == pytest.approx(expected, rel=1e-3)  # and it knows no currency
+    assert lstm.sample([scaled], 4, 0) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("level", [3.0, 0.0, -2.0])
@@ -250,7 +249,7 @@ def test_too_few_windows_are_said(lstm_config: Path) -> None:
         train(prepare(lstm_config, "training.batch_size=512"))
 
 
-def test_two_ranks_equal_one(lstm_config: Path, tmp_path: Path) -> None:
+def test_two_ranks_equal_one(lstm_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     alone = prepare(lstm_config)
     train(alone)
     overrides = ["training.batch_size=8", f"model_paths.base_path={tmp_path / 'two'}"]
@@ -261,4 +260,5 @@ def test_two_ranks_equal_one(lstm_config: Path, tmp_path: Path) -> None:
     assert one.finished and two.finished and one.best_step == two.best_step
     assert one.best_loss == pytest.approx(two.best_loss, rel=1e-4)
     train(shared)  # alone, what two have trained
+    assert not [record for record in caplog.records if "other settings" in record.message]
     assert StageRecord.read(shared.folder) == two
