@@ -66,7 +66,7 @@ def test_many_repairs_and_spreads_are_said(caplog: pytest.LogCaptureFixture, mon
     hot = Sampling(temperature=3.0, top_p=1.0)
     monkeypatch.setattr("kronos.forecast.forecast.MANY_REPAIRS", 0.001)
     made = load_predictor().forecast(
-        INDEXED[:KNOWN] - 60.0, horizon=24, n_paths=40, sampling=hot, seed=0, verbose=False
+        INDEXED[:KNOWN] - 60.0, horizon=24, n_paths=40, sampling=hot, seed=0, verbose=True
     )
     assert made.repairs.share > 0.001 and (made.paths[..., :4] < 0).any()
     assert [note.split()[0] for note in made.notes[-2:]] == ["A", "More"]
