@@ -9,14 +9,16 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import ScalarFormatter
 
+from kronos.evaluate.results import Language
 from kronos.files import replacing
 from kronos.forecast import Forecast
-from kronos.report.fonts import choose_fonts
+from kronos.report.fonts import accept_any_weight, choose_fonts
 from kronos.report.scene import (
     CANDLE_COLOURS,
     FORECAST_COLOUR,
@@ -28,6 +30,7 @@ from kronos.report.scene import (
     build_scene,
     rises,
 )
+from kronos.report.scene_texts import say
 
 N_TIME_LABELS = 8
 TITLE_WIDTH = 1000  # pixels, of 1200
@@ -41,6 +44,7 @@ def draw_forecast(
     path: Path,
     title: str,
     rising: Rising = "hollow",
+    language: Language = "en",
 ) -> None:
     """Draw the known candles and the fan of the forecast, with volume below.
 
@@ -52,11 +56,17 @@ def draw_forecast(
         path: the PNG to write, 1200 × 700 pixels.
         title: what is drawn; in Chinese, too, where a font for it is installed.
         rising: how rising candles are coloured.
+        language: of the legend and the axes; Chinese needs a font, see `kronos.report.fonts`.
 
     Raises:
         KronosError: path cannot be written.
     """
-    scene = build_scene(history, forecast, truth)
+    scene = build_scene(history, forecast, truth, language)
+    with replacing(path) as temporary, accept_any_weight():
+        _build_figure(scene, title, rising).savefig(temporary, format="png", dpi=100)
+
+
+def _build_figure(scene: Scene, title: str, rising: Rising) -> Figure:
     figure = Figure(figsize=(12, 7), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     prices, volumes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     _draw_fans(prices, volumes, scene)
@@ -75,10 +85,9 @@ def draw_forecast(
         columnspacing=1.2,
         handlelength=1.8,
         frameon=False,
-        fontsize=9,
+        prop=_legend_font(handles),
     )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    return figure
 
 
 def _draw_fans(prices: Axes, volumes: Axes, scene: Scene) -> None:
@@ -120,8 +129,9 @@ def _set_axes(prices: Axes, volumes: Axes, scene: Scene) -> None:
     plain.set_scientific(False)
     prices.yaxis.set_major_formatter(plain)
     volumes.yaxis.set_major_formatter(_shorten)
-    prices.set_ylabel("Price")
-    volumes.set_ylabel("Volume")
+    for axes, key in ((prices, "Price"), (volumes, "Volume")):
+        text, families = choose_fonts(say(key, scene.language))
+        axes.set_ylabel(text, fontfamily=families)
     prices.figure.align_ylabels()
     if not scene.volume_top():
         volumes.set_yticks([0])
@@ -157,8 +167,8 @@ def _write_title(axes: Axes, title: str) -> None:
 def _legend_handles(scene: Scene, rising: Rising) -> list[Artist]:
     up, down = CANDLE_COLOURS[rising]
     handles: list[Artist] = [
-        Patch(facecolor="white", edgecolor=up, label="Rising candle"),
-        Patch(facecolor=down, edgecolor=down, label="Falling candle"),
+        Patch(facecolor="white", edgecolor=up, label=say("rising", scene.language)),
+        Patch(facecolor=down, edgecolor=down, label=say("falling", scene.language)),
         Line2D([], [], color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2, label=scene.origin_label),
         Line2D([], [], color=FORECAST_COLOUR, linewidth=1.8, label=scene.median_label),
     ]
@@ -167,3 +177,8 @@ def _legend_handles(scene: Scene, rising: Rising) -> list[Artist]:
     if len(scene.expected):
         handles.append(Patch(facecolor="white", edgecolor=FORECAST_COLOUR, label=scene.expected_label))
     return handles
+
+
+def _legend_font(handles: list[Artist]) -> FontProperties:
+    _, families = choose_fonts("".join(str(handle.get_label()) for handle in handles))
+    return FontProperties(family=families, size=9)

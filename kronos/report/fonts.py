@@ -1,8 +1,8 @@
 """Fonts for titles in Chinese, Japanese or Korean: matplotlib's own font has none of their characters."""
 
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,6 +53,18 @@ def choose_fonts(text: str) -> tuple[str, list[str]]:
     return "".join("?" if character in missing else character for character in text), families
 
 
+@contextmanager
+def accept_any_weight() -> Iterator[None]:
+    """Keep matplotlib from warning that a Chinese font has but one weight."""
+    font_logger = logging.getLogger("matplotlib.font_manager")
+    level = font_logger.level
+    font_logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        font_logger.setLevel(level)
+
+
 def _extend(families: list[str], missing: set[str], candidates: Iterable[str]) -> set[str]:
     """Add to families each candidate that draws something missing; return what is then still missing."""
     for candidate in candidates:
@@ -66,7 +78,8 @@ def _extend(families: list[str], missing: set[str], candidates: Iterable[str]) -
 
 
 def _characters(family: str) -> set[str]:
-    font = font_manager.get_font(fontManager.findfont(FontProperties(family=[family])))
+    with accept_any_weight():
+        font = font_manager.get_font(fontManager.findfont(FontProperties(family=[family])))
     return {chr(code) for code in font.get_charmap()}
 
 

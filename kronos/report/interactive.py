@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from kronos.evaluate.results import Language
 from kronos.files import write_text
 from kronos.forecast import Forecast
 from kronos.forecast.forecast import QUANTILES
@@ -22,6 +23,7 @@ from kronos.report.scene import (
     build_scene,
     rises,
 )
+from kronos.report.scene_texts import say
 
 # The policy lets the browser load nothing: what the page shows is in it.
 PAGE = Template("""<!DOCTYPE html>
@@ -90,10 +92,10 @@ def build_figure(scene: Scene, rising: Rising) -> go.Figure:
     x = [label.replace("\n", "<br>") for label in scene.labels]
     n_known = len(scene.known)
     colours = CANDLE_COLOURS[rising]
-    traces = [_candles(x, scene.known, colours, "Known candle")]
+    traces = [_candles(x, scene.known, colours, say("known", scene.language), scene.language)]
     traces += _price_fan(x[scene.n_history - 1 :], scene)
     if len(scene.expected):
-        traces.append(_candles(x[n_known:], scene.expected, FORECAST_COLOURS, scene.expected_label))
+        traces.append(_candles(x[n_known:], scene.expected, FORECAST_COLOURS, scene.expected_label, scene.language))
     traces.append(_volume(x, scene.known, colours))
     if not scene.bands:
         traces.append(_volume(x[n_known:], scene.expected, FORECAST_COLOURS))
@@ -113,11 +115,13 @@ def build_figure(scene: Scene, rising: Rising) -> go.Figure:
     return figure
 
 
-def _candles(x: list[str], candles: pd.DataFrame, colours: tuple[str, str], name: str) -> go.Candlestick:
+def _candles(
+    x: list[str], candles: pd.DataFrame, colours: tuple[str, str], name: str, language: Language
+) -> go.Candlestick:
     """Candles at the first positions of x."""
     up, down = colours
     prices = {column: candles[column].tolist() for column in ("open", "high", "low", "close")}
-    hover = "<br>".join(f"{column} %{{{column}{PRICE}}}" for column in prices)
+    hover = "<br>".join(f"{say(column, language)} %{{{column}{PRICE}}}" for column in prices)
     return go.Candlestick(
         x=x[: len(candles)],
         **prices,
@@ -125,7 +129,7 @@ def _candles(x: list[str], candles: pd.DataFrame, colours: tuple[str, str], name
         increasing={"line": {"color": up, "width": 1}, "fillcolor": "white"},
         decreasing={"line": {"color": down, "width": 1}, "fillcolor": down},
         customdata=candles["volume"].tolist(),
-        hovertemplate=f"<b>{name}</b><br>{hover}<br>volume %{{customdata{VOLUME}}}<extra></extra>",
+        hovertemplate=f"<b>{name}</b><br>{hover}<br>{say('volume', language)} %{{customdata{VOLUME}}}<extra></extra>",
         zorder=1,  # over the fan
     )
 
@@ -175,11 +179,11 @@ def _bar(x: list[str], height: pd.Series, width: float, **more: Any) -> go.Bar:
 
 def _forecast_hover(scene: Scene) -> str:
     """The text at a forecast candle: customdata holds the quantiles of the close, then those of the volume."""
-    median = "median " if scene.bands else ""
+    median = say("median_of", scene.language) if scene.bands else ""
     lines = []
     for first, name, form in ((0, "close", PRICE), (len(QUANTILES), "volume", VOLUME)):
         places = {q: f"%{{customdata[{first + i}]{form}}}" for i, q in enumerate(QUANTILES)}
-        lines.append(f"<b>Forecast {name}</b>: {median}{places[0.5]}")
+        lines.append(f"<b>{say(f'forecast_{name}', scene.language)}</b>: {median}{places[0.5]}")
         lines += [f"{band_label(low, high)}: {places[low]} – {places[high]}" for low, high, _ in reversed(scene.bands)]
     return "<br>".join(lines) + "<extra></extra>"
 
@@ -195,7 +199,7 @@ def _layout(scene: Scene) -> dict[str, Any]:
         "dragmode": "pan",
         "margin": {"l": 10, "r": 10, "t": 35, "b": 10},
         "legend": {
-            "title": {"text": "Candles: hollow rising, filled falling", "side": "top", "font": {"size": 12}},
+            "title": {"text": say("hollow_and_filled", scene.language), "side": "top", "font": {"size": 12}},
             "orientation": "h",
             "traceorder": "normal",
             "yref": "container",  # below the time labels, however high the window is
@@ -212,14 +216,14 @@ def _layout(scene: Scene) -> dict[str, Any]:
             "ticks": "outside",
         },
         "yaxis": {
-            "title": {"text": "Price"},
+            "title": {"text": say("Price", scene.language)},
             "domain": [0.27, 1],
             "range": scene.price_range(),
             "exponentformat": "none",
             "automargin": True,
         },
         "yaxis2": {
-            "title": {"text": "Volume"},
+            "title": {"text": say("Volume", scene.language)},
             "domain": [0, 0.23],
             "range": [0, top or 1],
             "exponentformat": "B" if top >= 1 else "none",

@@ -6,8 +6,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from kronos.evaluate.results import Language
 from kronos.forecast import Forecast
 from kronos.forecast.forecast import QUANTILES
+from kronos.report.scene_texts import say
 
 Rising = Literal["hollow", "red", "green"]  # how rising candles are told from falling ones, always drawn hollow
 
@@ -36,6 +38,7 @@ class Scene:
     close, volume: (horizon, 5) quantiles over the paths, one column per quantile, from position n_history.
     last_close: the close at the origin, where the fan of the close opens.
     n_paths: how many paths were sampled. With one there is no band.
+    language: of the labels.
     """
 
     labels: list[str]
@@ -46,6 +49,7 @@ class Scene:
     volume: pd.DataFrame
     last_close: float
     n_paths: int
+    language: Language = "en"
 
     @property
     def bands(self) -> tuple[tuple[float, float, float], ...]:
@@ -55,17 +59,17 @@ class Scene:
     @property
     def median_label(self) -> str:
         """What the line through the fan is called."""
-        return f"Forecast: median of {self.n_paths} paths" if self.bands else "Forecast: close of one path"
+        return say("median" if self.bands else "one_path", self.language, n=self.n_paths)
 
     @property
     def origin_label(self) -> str:
         """What the line at the origin is called."""
-        return "Origin; after it, what came" if len(self.known) > self.n_history else "Origin"
+        return say("origin_and_truth" if len(self.known) > self.n_history else "origin", self.language)
 
     @property
     def expected_label(self) -> str:
         """What the candles within the fan are called."""
-        return "Forecast: mean candle" if self.bands else "Forecast: candle of one path"
+        return say("mean_candle" if self.bands else "one_candle", self.language)
 
     @property
     def fan_positions(self) -> np.ndarray:
@@ -92,13 +96,16 @@ class Scene:
         return 1.06 * float(max(self.known["volume"].max(), self.volume.max(axis=None)))
 
 
-def build_scene(history: pd.DataFrame, forecast: Forecast, truth: pd.DataFrame | None) -> Scene:
+def build_scene(
+    history: pd.DataFrame, forecast: Forecast, truth: pd.DataFrame | None, language: Language = "en"
+) -> Scene:
     """Lay out what is to be drawn.
 
     Args:
         history: the known candles to show, indexed by timestamp, up to the origin.
         forecast: what was forecast from there.
         truth: the candles of the forecast's first timestamps, where they are known by now.
+        language: of the labels.
     """
     n_true = 0 if truth is None else len(truth)
     quantiles = {q: forecast.quantile(q) for q in QUANTILES}
@@ -111,6 +118,7 @@ def build_scene(history: pd.DataFrame, forecast: Forecast, truth: pd.DataFrame |
         volume=pd.DataFrame({q: frame["volume"] for q, frame in quantiles.items()}),
         last_close=forecast.last_close,
         n_paths=len(forecast.paths),
+        language=language,
     )
 
 
