@@ -1,0 +1,252 @@
+"""The report of an evaluation: one page in English and Chinese that needs no other file and no network, and its pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+from plotly.offline import get_plotlyjs
+
+from kronos.config import Config
+from kronos.config.load import dump_config
+from kronos.evaluate.results import LANGUAGES, Evaluation, Language, Texts
+from kronos.files import write_text
+from kronos.report.audit_view import read_audit
+from kronos.report.chart import Chart, Series
+from kronos.report.chart_figure import build_panel
+from kronos.report.chart_picture import can_write, draw_chart
+from kronos.report.charts import build_charts
+from kronos.report.examples import (
+    ExampleForecast,
+    LegendItem,
+    build_example_figure,
+    draw_examples,
+    list_legend,
+    say_figure,
+    title_example,
+)
+from kronos.report.learning import read_learning_curves
+from kronos.report.metric_names import label_metric
+from kronos.report.numbers import say_count, say_percent
+from kronos.report.page_script import SCRIPT
+from kronos.report.page_style import STYLE
+from kronos.report.page_tables import (
+    Group,
+    Row,
+    list_calibration,
+    list_health,
+    list_meanings,
+    list_metrics,
+    list_rivals,
+    list_seconds,
+)
+from kronos.report.page_template import TEMPLATE
+from kronos.report.page_texts import TEXTS, same, text
+from kronos.report.page_words import SPLITS, translate_units
+
+__all__ = ["ExampleForecast", "write_report"]
+
+REPORT_NAME = "index.html"
+TAGS: dict[Language, str] = {"en": "en", "zh": "zh-CN"}
+CHARTS = ("learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration")
+KINDS = ("best", "median", "worst")
+
+Figures = dict[str, dict[Language, Any]]
+
+
+@dataclass(frozen=True)
+class PlotView:
+    """A plot of the page: id of its element, title above it. figure: beside the title, of an example."""
+
+    id: str
+    title: Texts
+    figure: Texts | None = None
+
+
+@dataclass(frozen=True)
+class ChartView:
+    """A chart of the page."""
+
+    caption: Texts
+    columns: int
+    legend: tuple[LegendItem, ...]
+    panels: tuple[PlotView, ...]
+
+
+def write_report(run_dir: Path, evaluation: Evaluation, config: Config, examples: Sequence[ExampleForecast]) -> Path:
+    """Write {run_dir}/report/index.html, about 5 MB, and what it shows as PNG pictures beside it.
+
+    Losses and the audit are read from run_dir, as far as they are there.
+
+    Args:
+        run_dir: the run's folder, wherever it has been moved to.
+        config: the run's; report.language is that of the pictures and of the page when it is opened.
+        examples: the forecasts to show.
+
+    Returns:
+        The page.
+
+    Raises:
+        KronosError: a file cannot be written.
+    """
+    folder = run_dir / "report"
+    charts = build_charts(evaluation, read_learning_curves(run_dir, config))
+    _write_pictures(folder, charts, evaluation, config, examples)
+    path = folder / REPORT_NAME
+    page = _render(run_dir, evaluation, config, charts, examples)
+    write_text(path, page.encode("utf-8", "replace").decode())  # a file name may hold what is no text
+    return path
+
+
+def _write_pictures(
+    folder: Path,
+    charts: dict[str, Chart],
+    evaluation: Evaluation,
+    config: Config,
+    examples: Sequence[ExampleForecast],
+) -> None:
+    """Draw charts and examples anew; those of an earlier evaluation that this one has not are removed."""
+    for name in (*CHARTS, *(f"example_{kind}" for kind in KINDS)):
+        with suppress(OSError):  # where nothing can be removed nothing can be written, which says why
+            (folder / f"{name}.png").unlink()
+    language = config.report.language
+    if not can_write("".join(words[language] for words in TEXTS.values())):
+        language = "en"
+    for name, chart in charts.items():
+        draw_chart(chart, folder / f"{name}.png", language)
+    draw_examples(examples, evaluation, folder, config.report.rising, language)
+
+
+def _render(
+    run_dir: Path,
+    evaluation: Evaluation,
+    config: Config,
+    charts: dict[str, Chart],
+    examples: Sequence[ExampleForecast],
+) -> str:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["both"] = write_both
+    rising = config.report.rising
+    figures: Figures = {
+        _panel_id(name, n): {language: build_panel(panel, language) for language in LANGUAGES}
+        for name, chart in charts.items()
+        for n, panel in enumerate(chart.panels)
+    }
+    figures |= {
+        _example_id(each): {language: build_example_figure(each, rising, language) for language in LANGUAGES}
+        for each in examples
+    }
+    return environment.from_string(TEMPLATE).render(
+        tag=TAGS[config.report.language],
+        t=_all_texts(),
+        evaluation=evaluation,
+        charts={name: _view_chart(charts[name]) if name in charts else None for name in CHARTS},
+        examples=[
+            PlotView(_example_id(each), title_example(each.example), say_figure(each.example, evaluation.metric))
+            for each in examples
+        ],
+        example_legend=list_legend(examples[0], rising) if examples else (),
+        config=dump_config(config),
+        figures=Markup(_to_script(figures)),
+        style=Markup(STYLE),
+        script=Markup(SCRIPT),
+        plotly=Markup(get_plotlyjs()),
+        **_tables(evaluation),
+        **_audit(run_dir),
+    )
+
+
+def write_both(words: Texts) -> Markup:
+    """Write a text in both languages, of which the page shows one; a name that is the same in both only once."""
+    if words["en"] == words["zh"]:
+        return escape(words["en"])
+    return Markup().join(Markup('<span lang="{}">{}</span>').format(TAGS[each], words[each]) for each in LANGUAGES)
+
+
+def _all_texts() -> dict[str, Texts]:
+    """Return the texts of the page by the name of the section or the place."""
+    return TEXTS | {"learning_curves": text("learning"), "error_by_horizon": text("error")}
+
+
+def _tables(evaluation: Evaluation) -> dict[str, Any]:
+    confidence = say_percent(evaluation.confidence, 0)
+    health, calibration = list_health(evaluation), list_calibration(evaluation)
+    kept = "kept_after" if evaluation.tokenizer and evaluation.tokenizer.kept == "after" else "kept_before"
+    metric = label_metric(evaluation.metric).label
+    return {
+        "facts": _list_facts(evaluation),
+        "rivals": list_rivals(evaluation, by_verdict_metric=True),
+        "other_rivals": list_rivals(evaluation, by_verdict_metric=False),
+        "rivals_how": text("rivals_how", confidence=confidence),
+        "forecasters": [forecaster.label for forecaster in evaluation.forecasters],
+        "metrics": [*list_metrics(evaluation), _ungrouped(list_seconds(evaluation))],
+        "meanings": list_meanings(evaluation),
+        "calibration": [_ungrouped(*calibration)] if calibration else [],
+        "health": [_ungrouped(*health)] if health else [],
+        "tokenizer_how": text("tokenizer_how", kept=text(kept)),
+        "examples_how": text("examples_how", n=say_count(evaluation.n_origins), metric=metric),
+        "made_by": text("made_by", version=evaluation.version, created=evaluation.created),
+    }
+
+
+def _audit(run_dir: Path) -> dict[str, Any]:
+    audit = read_audit(run_dir)
+    return {"audit": audit, "all_series": text("all_series", n=say_count(audit.n_series)) if audit else None}
+
+
+def _ungrouped(*rows: Row) -> Group:
+    return Group(same(""), rows)
+
+
+def _list_facts(evaluation: Evaluation) -> list[tuple[Texts, Texts]]:
+    """Return what was measured, and how."""
+    lookback, horizon = (text("n_candles", n=say_count(n)) for n in (evaluation.lookback, evaluation.horizon))
+    dates = f"{evaluation.first_origin} – {evaluation.last_origin}"
+    rule = text(
+        "verdict_rule",
+        metric=label_metric(evaluation.metric).label,
+        confidence=say_percent(evaluation.confidence, 0),
+        margin=say_percent(evaluation.margin, 0),
+    )
+    sampled = text(
+        "sampled", n=evaluation.n_paths, t=f"{evaluation.temperature:g}", p=f"{evaluation.top_p:g}", s=evaluation.seed
+    )
+    interval = translate_units(evaluation.interval)
+    return [
+        (text("measured_on"), {each: f"{SPLITS[evaluation.split][each]} · {evaluation.candles}" for each in LANGUAGES}),
+        (text("symbols"), {each: f"{evaluation.n_symbols:,} · {interval[each]}" for each in LANGUAGES}),
+        (text("origins"), text("every", n=say_count(evaluation.n_origins), stride=evaluation.stride)),
+        (text("origin_dates"), same(dates)),
+        (text("task"), {each: f"{lookback[each]} → {horizon[each]}" for each in LANGUAGES}),
+        (text("sampling"), sampled),
+        (text("verdict_by"), rule),
+    ]
+
+
+def _view_chart(chart: Chart) -> ChartView:
+    panels = tuple(PlotView(_panel_id(chart.name, n), panel.title) for n, panel in enumerate(chart.panels))
+    legend = tuple(LegendItem(each.label, each.colour, _look(each), each.key) for each in chart.legend)
+    return ChartView(chart.caption, min(chart.columns, len(chart.panels)), legend, panels)
+
+
+def _look(series: Series) -> str:
+    return "strong" if series.strong and series.style == "line" else series.style
+
+
+def _panel_id(name: str, n: int) -> str:
+    return f"{name}-{n + 1}"
+
+
+def _example_id(shown: ExampleForecast) -> str:
+    return f"example-{shown.example.kind}"
+
+
+def _to_script(values: Any) -> str:
+    """Write plain values as JSON that no text in it can end."""
+    return json.dumps(values, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
