@@ -1,12 +1,10 @@
 import json
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from kronos.report.interactive import write_page
 from tests.report.made_forecast import HISTORY, TRUTH, make_forecast
@@ -96,22 +94,6 @@ def test_what_is_not_a_number_is_left_out(tmp_path: Path) -> None:
     history.iloc[3, :] = np.nan
     traces, _ = write(tmp_path / "page.html", history=history).figure()
     assert traces[0]["open"][3] is None and None not in traces[0]["open"][4:]
-
-
-@pytest.fixture
-def browser() -> Any:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no chromium, or no chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
 
 
 def test_the_page_in_a_browser(tmp_path: Path, browser: Any) -> None:

@@ -1,0 +1,38 @@
+from math import inf, nan
+
+import pytest
+
+from kronos.report.numbers import NO_FIGURE, say_count, say_number, say_numbers, say_p, say_percent
+
+
+@pytest.mark.parametrize(
+    "value, told",
+    [
+        (1.23456e-5, "0.00001235"),
+        (0.0, "0"),
+        (3.14159, "3.142"),
+        (-0.5, "−0.5000"),
+        (98_765.4, "98,765"),
+        (1e20, "1.000e+20"),
+        (nan, NO_FIGURE),
+        (-inf, NO_FIGURE),
+    ],
+)
+def test_a_figure_of_any_scale_has_four_digits(value: float, told: str) -> None:
+    assert say_number(value) == told
+
+
+def test_figures_side_by_side_have_the_same_decimals() -> None:
+    assert say_numbers([12.345, 0.5, nan]) == ["12.35", "0.50", NO_FIGURE]
+    assert say_numbers([100.0, 0.001]) == ["100.0", "0.001000"]  # would vanish
+    assert say_numbers([nan, nan]) == [NO_FIGURE, NO_FIGURE] and say_numbers([0.0, 0.0]) == ["0.000", "0.000"]
+
+
+def test_shares_in_both_languages() -> None:
+    assert say_percent(0.0834, sign=True) == {"en": "+8.3\N{NO-BREAK SPACE}%", "zh": "+8.3%"}
+    assert say_percent(-1.5, 0)["zh"] == "−150%" and say_percent(nan)["en"] == NO_FIGURE
+
+
+def test_p_values_and_counts() -> None:
+    assert say_p(0.0123) == "0.012" and say_p(1e-9).startswith("<") and say_p(nan) == NO_FIGURE
+    assert say_count(12_345.4) == "12,345" and say_count(nan) == NO_FIGURE
