@@ -15,7 +15,6 @@ from accelerate import PartialState
 
 from kronos.config import Config
 from kronos.data import CandleSet
-from kronos.data.audit import describe_candles
 from kronos.data.inspect import say_interval
 from kronos.errors import DataError
 from kronos.evaluate.calibration import fit_calibration, measure_calibration, measure_volatility
@@ -186,7 +185,7 @@ def _describe_candles(origins: Origins, held_out: HeldOut) -> dict[str, object]:
     numbers = np.unique(candles.symbol_numbers(origins.rows))
     interval = candles.symbols[int(numbers[0])].interval
     return {
-        "candles": describe_candles(candles),
+        "candles": candles.source,
         "split": held_out.split,
         "interval": say_interval(interval),
         "n_symbols": len(numbers),

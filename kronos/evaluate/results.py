@@ -42,7 +42,6 @@ class ForecasterResult(_Record):
     price: dict[str, HorizonFigures]
     log_return: dict[str, HorizonFigures]
     pit: tuple[int, ...]
-    seconds: float = 0.0  # that its forecasts took
 
 
 class Comparison(_Record):

@@ -44,7 +44,6 @@ from kronos.report.page_tables import (
     list_meanings,
     list_metrics,
     list_rivals,
-    list_seconds,
 )
 from kronos.report.page_template import TEMPLATE
 from kronos.report.page_texts import TEXTS, same, text
@@ -164,9 +163,10 @@ def _render(
 
 def write_both(words: Texts) -> Markup:
     """Write a text in both languages, of which the page shows one; a name that is the same in both only once."""
-    if words["en"] == words["zh"]:
-        return escape(words["en"])
-    return Markup().join(Markup('<span lang="{}">{}</span>').format(TAGS[each], words[each]) for each in LANGUAGES)
+    kept = {each: words[each].replace(" %", "\N{NO-BREAK SPACE}%") for each in LANGUAGES}
+    if kept["en"] == kept["zh"]:
+        return escape(kept["en"])
+    return Markup().join(Markup('<span lang="{}">{}</span>').format(TAGS[each], kept[each]) for each in LANGUAGES)
 
 
 def _all_texts() -> dict[str, Texts]:
@@ -185,7 +185,7 @@ def _tables(evaluation: Evaluation) -> dict[str, Any]:
         "other_rivals": list_rivals(evaluation, by_verdict_metric=False),
         "rivals_how": text("rivals_how", confidence=confidence),
         "forecasters": [forecaster.label for forecaster in evaluation.forecasters],
-        "metrics": [*list_metrics(evaluation), _ungrouped(list_seconds(evaluation))],
+        "metrics": list_metrics(evaluation),
         "meanings": list_meanings(evaluation),
         "calibration": [_ungrouped(*calibration)] if calibration else [],
         "health": [_ungrouped(*health)] if health else [],

@@ -8,7 +8,7 @@ from kronos.evaluate.metric_labels import MetricLabel
 from kronos.evaluate.results import Comparison, Evaluation, Outcome, Texts
 from kronos.report.charts import BASIS_POINTS, choose_comparisons, name_rival
 from kronos.report.metric_names import label_metric
-from kronos.report.numbers import NO_FIGURE, say_count, say_number, say_numbers, say_p, say_percent
+from kronos.report.numbers import NO_FIGURE, say_count, say_numbers, say_p, say_percent
 from kronos.report.page_texts import same, text
 from kronos.report.page_words import OUTCOMES
 
@@ -61,7 +61,6 @@ class RivalRow:
     skill: Texts
     interval: Texts
     p: str
-    independent: Texts
     sentence: Texts
     bar: Bar | None
 
@@ -86,7 +85,6 @@ def _build_rival(found: Comparison, label: Texts, bar: Bar | None) -> RivalRow:
         skill=_say_skill(found.skill, found.metric, sign=True),
         interval={language: f"[{low[language]}, {high[language]}]" for language in low} if known else same(""),
         p=say_p(found.p_value),
-        independent=text("independent", n=say_count(found.n_origins), independent=say_count(found.n_independent)),
         sentence=found.sentence,
         bar=bar,
     )
@@ -125,12 +123,6 @@ def list_metrics(evaluation: Evaluation) -> list[Group]:
         rows = tuple(_build_metric(label_metric(name), figures, unit) for name, figures in values.items())
         groups.append(Group(head, rows))
     return [group for group in groups if group.rows]
-
-
-def list_seconds(evaluation: Evaluation) -> Row:
-    """Return how long each forecaster took."""
-    cells = (Cell(same(say_number(forecaster.seconds, 1))) for forecaster in evaluation.forecasters)
-    return Row(text("seconds"), tuple(cells))
 
 
 def list_meanings(evaluation: Evaluation) -> list[tuple[Texts, Texts]]:
