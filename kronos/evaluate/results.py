@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kronos.errors import CheckpointError
 from kronos.files import write_text
-from kronos.training.tokenizer_health import Figure, TokenizerHealth
+from kronos.training.tokenizer_record import Figure, TokenizerHealth
 
 RESULTS_NAME = "metrics.json"
 PIT_BINS = 20

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from kronos.config import Config
 from kronos.data import CandleSet
-from kronos.evaluate.evaluation import SEED, evaluate_run
+from kronos.evaluate.describe import SEED
+from kronos.evaluate.evaluation import evaluate_run
 from kronos.evaluate.forecasters import KronosForecaster
 from kronos.evaluate.held_out import HeldOut
 from kronos.evaluate.results import RESULTS_NAME, Evaluation
@@ -37,9 +38,8 @@ def report_on(
         return None
     evaluation.write(folder / RESULTS_NAME)
     own = build_own(config, tokenizer, model)
-    write_report(
-        config.model_paths.base_save_path, evaluation, config, _forecast_examples(own, evaluation, held_out.origins)
-    )
+    examples = _forecast_examples(own, evaluation, held_out.origins)
+    write_report(config.model_paths.base_save_path, evaluation, config, examples, folder)
     return evaluation
 
 
