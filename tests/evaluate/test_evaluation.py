@@ -161,3 +161,10 @@ def test_lines_of_the_lstms_training_are_said_to_be_its_own(
     first = next(i for i, line in enumerate(lines) if "step" in line)
     assert any("the rival LSTM" in line for line in lines[:first])
     assert all(line.startswith(("lstm  ", "evaluation: ")) for line in lines[first:]), lines
+
+
+def test_a_note_about_the_forecasts_is_said_once(tiny_config: Path, caplog: pytest.LogCaptureFixture) -> None:
+    words = ["data.train_ratio=0.5", "data.val_ratio=0.1", "data.test_ratio=0.4", "evaluation.stride=1"]
+    found = evaluate(tiny_config, *words)
+    assert found.n_origins > 2 * 16  # three groups
+    assert caplog.text.count("had to be repaired") == 1
