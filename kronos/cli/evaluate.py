@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -107,10 +108,10 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     folder = config.model_paths.base_save_path / REPORT
     if data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"data_path": (data,)})})
-        folder = folder.with_name(f"{REPORT}-{data.stem}")
+        folder = folder.with_name("-".join([REPORT, re.sub(r"[^\w.-]+", "_", data.stem)]))  # a glob has a *
     candles = load_run_candles(config).candles
     own, splits = None, {}
-    if is_own(config, candles):
+    if since is None and is_own(config, candles):
         own, splits = candles, split_candles(candles, config.data)
         held_out = choose_held_out(config, candles, splits)
     else:

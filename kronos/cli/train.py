@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,9 +129,10 @@ def _evaluate(config: Config, result: RunResult) -> Evaluation | None:
     try:
         held_out = choose_held_out(config, result.candles, result.splits)
         return report_on(config, held_out, result.candles, result.splits, run_dir / REPORT, command_line())
-    except KronosError as error:
+    except (KronosError, OSError) as error:
         raise KronosError(
-            f"{error}\nThe models are trained and saved in {run_dir}; only their evaluation failed: kronos evaluate --run {run_dir} goes on."
+            f"{error}\nThe models are trained and saved in {run_dir}; only their evaluation failed: kronos evaluate --run "
+            f"{shlex.quote(str(run_dir))} goes on."
         ) from None
 
 
@@ -151,7 +153,8 @@ def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: 
 
 
 def _compare(record: StageRecord, folder: Path) -> str:
-    from kronos.training.tokenizer_health import describe_error, read_health
+    from kronos.training.tokenizer_health import describe_error
+    from kronos.training.tokenizer_record import read_health
 
     health = read_health(folder) if record.stage == "tokenizer" else None
     if health and health.kept == "before":

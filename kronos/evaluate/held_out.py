@@ -108,4 +108,5 @@ def _take_origins(config: Config, candles: CandleSet, split: Split) -> Origins:
     rows: list[Array] = [
         np.arange(first, first + count, stride) for first, count in zip(split.starts.first, split.starts.count)
     ]
-    return Origins(candles, np.concatenate(rows) + lookback - 1, lookback, horizon)
+    last_known = np.concatenate([np.empty(0, np.int64), *rows]) + lookback - 1
+    return Origins(candles, last_known, lookback, horizon)

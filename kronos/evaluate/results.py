@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kronos.errors import CheckpointError
 from kronos.files import write_text
-from kronos.training.tokenizer_health import Figure, TokenizerHealth
+from kronos.training.tokenizer_record import Figure, TokenizerHealth
 
 RESULTS_NAME = "metrics.json"
 PIT_BINS = 20
@@ -42,6 +42,7 @@ class ForecasterResult(_Record):
     price: dict[str, HorizonFigures]
     log_return: dict[str, HorizonFigures]
     pit: tuple[int, ...]
+    seconds: float = 0.0  # that its forecasts took
 
 
 class Comparison(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from kronos.config.evaluation import RIVALS
 from kronos.data import CandleSet
 from kronos.data.findings import say_time
 from kronos.data.splits import Split, SplitName
-from kronos.errors import ConfigError, KronosError
+from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
 from kronos.evaluate.baselines import BASELINES
+from kronos.evaluate.evaluated_run import shorten_names
 from kronos.evaluate.forecasters import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluate.held_out import read_last_seen
 from kronos.evaluate.lstm_forecaster import build_lstm
@@ -21,13 +23,17 @@ from kronos.evaluate.results import LeftOut, Texts
 from kronos.evaluate.walk_forward import Origins
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer
-from kronos.training.pipeline import build_windows
+from kronos.training.pipeline import AUDIT_NAME, build_windows
 from kronos.training.saved_run import load_saved_run
+
+logger = logging.getLogger(__name__)
 
 OWN = "finetuned"
 FINETUNED: Texts = {"en": "fine-tuned model", "zh": "微调模型"}
 FROM_SCRATCH: Texts = {"en": "trained model", "zh": "训练模型"}
 PRETRAINED: Texts = {"en": "pretrained model", "zh": "预训练模型"}
+
+KNOWN = tuple(dict.fromkeys([*RIVALS, *BASELINES]))
 
 # Of the run's own candles, where they are at hand: what an LSTM is trained on.
 Splits = Mapping[SplitName, Split]
@@ -61,15 +67,18 @@ def build_rivals(
     Raises:
         ConfigError: a rival is neither known nor a run's folder.
     """
-    builders: dict[str, Callable[[], Forecaster]] = {
+    known: dict[str, Callable[[], Forecaster]] = {
         "pretrained": lambda: _build_pretrained(config),
         "lstm": lambda: _build_lstm(config, candles, splits),
         **{name: lambda baseline=baseline: baseline for name, baseline in BASELINES.items()},  # type: ignore[misc]
     }
+    builders = {name: known[name] for name in config.evaluation.rivals if name in known}
+    check_rivals(config)
+    for folder, name in _name_runs(config).items():
+        builders[name] = lambda name=name, folder=folder: _build_run(config, name, folder, origins)  # type: ignore[misc]
     rivals: list[Forecaster] = []
     left_out: list[LeftOut] = []
-    for name in dict.fromkeys(config.evaluation.rivals):
-        build = builders.get(name) or _find_run(config, name, origins)
+    for name, build in builders.items():
         try:
             rivals.append(build())
         except NotApplicable as error:
@@ -84,8 +93,8 @@ def check_rivals(config: Config) -> None:
         ConfigError: one is neither known nor a run's folder.
     """
     for name in config.evaluation.rivals:
-        if name not in RIVALS and name not in BASELINES and not Path(name, "config.yaml").is_file():
-            known = ", ".join(dict.fromkeys([*RIVALS, *BASELINES]))
+        if name not in KNOWN and not Path(name, "config.yaml").is_file():
+            known = ", ".join(KNOWN)
             raise ConfigError(
                 f"evaluation.rivals names {name!r}, which is neither one of {known} nor the folder of a run "
                 "({base_path}/{exp_name}, with config.yaml in it)."
@@ -117,18 +126,45 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
             }
         )
     folder = config.model_paths.base_save_path / "evaluation" / "lstm"
-    return build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
+    logger.info("evaluation: the rival LSTM, trained on the run's own windows; its lines begin with lstm")
+    try:
+        return build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
+    except DataError as error:  # too few windows for it; that the disk is full is no reason to leave it out
+        raise NotApplicable({"en": f"it cannot be trained: {error}", "zh": f"无法训练：{error}"}) from None
 
 
-def _find_run(config: Config, name: str, origins: Origins) -> Callable[[], Forecaster]:
-    check_rivals(config)
-    return lambda: _build_run(config, Path(name), origins)
+def _name_runs(config: Config) -> dict[Path, str]:
+    """Return the folders of other runs among evaluation.rivals by names that tell them apart from all else."""
+    folders = [Path(name).resolve() for name in config.evaluation.rivals if name not in KNOWN]
+    own = config.model_paths.base_save_path.resolve()
+    listed = list(dict.fromkeys([own, *folders]))
+    names = dict(zip(listed, shorten_names(listed)))
+    return {each: str(each) if names[each] in (OWN, *KNOWN) else names[each] for each in dict.fromkeys(folders)}
 
 
-def _build_run(config: Config, folder: Path, origins: Origins) -> Forecaster:
-    other, tokenizer, model = load_saved_run(folder)
+def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> Forecaster:
+    if folder == config.model_paths.base_save_path.resolve():
+        raise NotApplicable({"en": "it is this run itself", "zh": "它就是本次运行"})
+    try:
+        other, tokenizer, model = load_saved_run(folder)
+    except (CheckpointError, ConfigError) as error:
+        raise NotApplicable({"en": f"it cannot be loaded: {error}", "zh": f"无法加载：{error}"}) from None
+    if other.data.max_context <= origins.horizon:
+        raise NotApplicable(
+            {
+                "en": f"it attends to {other.data.max_context} candles, too few for a horizon of {origins.horizon}",
+                "zh": f"它的上下文只有 {other.data.max_context} 根K线，不足以预测 {origins.horizon} 根",
+            }
+        )
     seen = read_last_seen(other)
-    if seen is not None and seen > origins.starts.min():
+    if seen is None:
+        raise NotApplicable(
+            {
+                "en": f"its {AUDIT_NAME} does not say until when it was trained, so that it may have seen these candles",
+                "zh": f"它的 {AUDIT_NAME} 没有记录训练数据截止到何时，可能已见过这些K线",
+            }
+        )
+    if seen > origins.starts.min():
         until = say_time(seen)
         raise NotApplicable(
             {
@@ -136,8 +172,7 @@ def _build_run(config: Config, folder: Path, origins: Origins) -> Forecaster:
                 "zh": f"它的训练或验证数据到 {until} 为止，晚于此处的第一个预测起点",
             }
         )
-    name = other.model_paths.exp_name if other.model_paths.exp_name != config.model_paths.exp_name else str(folder)
-    return _build_kronos(folder.name, {"en": name, "zh": name}, tokenizer, model, other, config)
+    return _build_kronos(name, {"en": name, "zh": name}, tokenizer, model, other, config)
 
 
 def _build_kronos(

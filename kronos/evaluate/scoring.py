@@ -23,8 +23,8 @@ class Scored:
     losses: dict[str, Array]
 
 
-def score(forecaster: Forecaster, paths: Array, origins: Origins) -> Scored:
-    """Score closes (N, P, H) sampled from N origins, all prices above 0."""
+def score(forecaster: Forecaster, paths: Array, origins: Origins, seconds: float = 0.0) -> Scored:
+    """Score closes (N, P, H) sampled from N origins in some time, all prices above 0."""
     returns, came = to_returns(paths, origins), to_returns(origins.truth, origins)
     figures = ForecasterResult(
         name=forecaster.name,
@@ -32,6 +32,7 @@ def score(forecaster: Forecaster, paths: Array, origins: Origins) -> Scored:
         price=compute_price_figures(paths, origins.truth, origins.closes),
         log_return=compute_return_figures(returns, came),
         pit=count_pit(returns, came),
+        seconds=seconds,
     )
     return Scored(figures, {name: compute(returns, came) for name, compute in COMPARED_BY.items()})
 
@@ -41,9 +42,3 @@ def to_returns(closes: Array, origins: Origins) -> Array:
     last = origins.closes[:, -1].reshape(-1, *[1] * (closes.ndim - 1))
     returns: Array = np.log(closes / last)
     return returns
-
-
-def select_positive(origins: Origins) -> Origins:
-    """Return the origins around which all closes are above 0, so that they have log returns."""
-    positive = (origins.closes > 0).all(axis=1) & (origins.truth > 0).all(axis=1)
-    return origins.take(np.flatnonzero(positive))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,15 +15,16 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from kronos.candles import CANDLE_COLUMNS, Array
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.data import CandleSet
-from kronos.evaluate.forecasters import Forecaster, Known
+from kronos.evaluate.forecasters import Forecaster, Known, NotApplicable
+from kronos.evaluate.results import Texts
 from kronos.files import replacing, write_json
 
 CLOSE = CANDLE_COLUMNS.index("close")
+PRICES = slice(len(PRICE_COLUMNS))  # the first columns
 GROUP = 16  # origins forecast, then written, together
 SUFFIX = ".npz"
-PLAN_NAME = "plan.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +63,14 @@ class Origins:
         """Return some of them."""
         return Origins(self.candles, self.rows[indices], self.lookback, self.horizon)
 
+    def select_positive(self) -> "Origins":
+        """Return those around which all prices, known and to come, are above 0, so that they have log returns."""
+        faults = np.append(0, np.cumsum((self.candles.values[:, PRICES] <= 0).any(axis=1)))
+        n_faults = faults[self.rows + self.horizon + 1] - faults[self.rows + 1 - self.lookback]
+        return self.take(np.flatnonzero(n_faults == 0))
+
     def known(self) -> list[Known]:
         return build_known(self.candles, self.rows, self.lookback, self.horizon)
-
-    def name(self, row: int) -> str:
-        return self.take(np.flatnonzero(self.rows == row)).known()[0].name
 
     def content_hash(self) -> str:
         """Return a SHA-256 of where they are: the same rows, the same hash."""
@@ -92,7 +97,8 @@ class ForecastStore:
 
     def __init__(self, folder: Path, forecaster: Forecaster, origins: Origins, n_paths: int, seed: int) -> None:
         parts = (forecaster.key, origins.candles.content_hash(), origins.lookback, origins.horizon, n_paths, seed)
-        self.folder = folder / f"{forecaster.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
+        name = re.sub(r"[^\w.-]+", "_", forecaster.name)  # of a run it is a part of its path
+        self.folder = folder / f"{name}-{_hash(parts)}"
 
     def load(self) -> dict[int, Array]:
         """Return the paths (P, H) that are there, by the origin's row; a damaged file counts as none."""
@@ -100,13 +106,22 @@ class ForecastStore:
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
                 with np.load(path, allow_pickle=False) as file:
-                    found |= dict(zip(file["rows"].tolist(), file["paths"]))
+                    rows, paths, _ = (file[name] for name in ("rows", "paths", "seconds"))
+                    found |= dict(zip(rows.tolist(), paths))
             except (OSError, ValueError, KeyError, EOFError, BadZipFile):
                 path.unlink(missing_ok=True)
         return found
 
-    def save(self, rows: Array, paths: Array) -> None:
-        """Write the paths (N, P, H) of some origins.
+    def load_seconds(self, rows: Array) -> float:
+        """Return how long the forecasts from some origins took, which are all there."""
+        total = 0.0
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            with np.load(path, allow_pickle=False) as file:
+                total += float(file["seconds"] * np.isin(file["rows"], rows).mean())
+        return total
+
+    def save(self, rows: Array, paths: Array, seconds: float) -> None:
+        """Write the paths (N, P, H) of some origins, and how long they took.
 
         Raises:
             KronosError: the disk is full, or the folder cannot be written to.
@@ -115,7 +130,7 @@ class ForecastStore:
             replacing(self.folder / f"{rows[0]}-{len(rows)}-{rows[-1]}{SUFFIX}") as temporary,
             temporary.open("wb") as file,
         ):
-            np.savez(file, rows=rows, paths=paths)
+            np.savez(file, rows=rows, paths=paths, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -129,12 +144,14 @@ class WalkForward:
     def choose(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> Origins:
         """Return those origins that can be forecast from in a time: all, or else ones chosen at random.
 
-        They are noted in plan.json, so that the next time they are the same.
+        They are noted in a file, so that the next time they are the same.
         """
-        plan = self.folder / PLAN_NAME
-        key = [self._store(forecaster, origins).folder.name, origins.content_hash(), seconds]
-        rows = _read_plan(plan, key)
-        if rows is None:
+        key = self._store(forecaster, origins).folder.name, origins.content_hash(), seconds
+        plan = self.folder / "plans" / f"{_hash(key)}.json"
+        rows = _read_plan(plan, origins)
+        if rows:
+            self.prepare(forecaster, origins.take(np.flatnonzero(np.isin(origins.rows, rows))))
+        else:
             order = np.random.default_rng(self.seed).permutation(len(origins))
             rows = sorted(self._run(forecaster, origins.take(order), seconds))
             if PartialState().is_main_process:
@@ -142,7 +159,11 @@ class WalkForward:
         return origins.take(np.flatnonzero(np.isin(origins.rows, rows)))
 
     def prepare(self, forecaster: Forecaster, origins: Origins) -> None:
-        """Make the forecasts that are worth keeping and not on disk; all ranks share the work."""
+        """Make the forecasts that are worth keeping and not on disk; all ranks share the work.
+
+        Raises:
+            NotApplicable: it cannot forecast such candles; on all ranks.
+        """
         if forecaster.key is not None:
             self._run(forecaster, origins, None)
 
@@ -153,40 +174,62 @@ class WalkForward:
         found = self._store(forecaster, origins).load()
         return np.stack([found[row] for row in origins.rows.tolist()]).astype(np.float64)
 
+    def measure_seconds(self, forecaster: Forecaster, origins: Origins) -> float:
+        """Return how long the forecasts took that are kept on disk, all processes together."""
+        return self._store(forecaster, origins).load_seconds(origins.rows) if forecaster.key is not None else 0.0
+
     def _run(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> list[int]:
         """Make this rank's share of the forecasts; return the rows that all ranks have."""
         store, state = self._store(forecaster, origins), PartialState()
         done = set(store.load()) & set(origins.rows.tolist())
         state.wait_for_everyone()  # until all have looked, so that all share out the same rest
         missing = origins.take(np.flatnonzero(~np.isin(origins.rows, list(done))))
-        until = None if seconds is None else time.monotonic() + seconds
+        made, reason = self._forecast_share(forecaster, missing, store, seconds)
+        if reasons := [each for each in gather_object([reason]) if each]:
+            raise NotApplicable(reasons[0])
+        return [*done, *gather_object(made)]
+
+    def _forecast_share(
+        self, forecaster: Forecaster, missing: Origins, store: ForecastStore, seconds: float | None
+    ) -> tuple[list[int], Texts | None]:
+        """Forecast from this rank's groups; return their rows and, if such candles cannot be forecast, why."""
+        state, started = PartialState(), time.monotonic()
         made: list[int] = []
-        with tqdm(
+        with tqdm(  # silent where there is no terminal
             desc=f"forecasts of {forecaster.label['en']}",
-            total=len(missing) if until is None else None,
+            total=len(missing) if seconds is None else None,
             unit="origin",
             disable=None if state.is_main_process and len(missing) else True,
             leave=False,
         ) as progress:
             for group in _groups(missing, state.process_index, state.num_processes):
-                store.save(group.rows, forecaster.sample(group.known(), self.n_paths, self.seed).astype(np.float32))
+                since = time.monotonic()
+                try:
+                    paths = forecaster.sample(group.known(), self.n_paths, self.seed)
+                except NotApplicable as error:
+                    return made, error.reason
+                store.save(group.rows, paths.astype(np.float32), time.monotonic() - since)
                 made += group.rows.tolist()
                 progress.update(len(group) * state.num_processes)
-                if until is not None and time.monotonic() > until:
+                if seconds is not None and time.monotonic() > started + seconds:
                     break
-        state.wait_for_everyone()
-        return [*done, *gather_object(made)]
+        return made, None
 
     def _store(self, forecaster: Forecaster, origins: Origins) -> ForecastStore:
         return ForecastStore(self.folder / "forecasts", forecaster, origins, self.n_paths, self.seed)
 
 
-def _read_plan(path: Path, key: Sequence[object]) -> list[int] | None:
+def _read_plan(path: Path, origins: Origins) -> list[int]:
+    """Return the rows that are noted; none where there is no plan, or a damaged one."""
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        return [int(row) for row in plan["rows"]] if plan["key"] == list(key) else None
+        rows = [int(row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return []
+    return rows if set(rows) <= set(origins.rows.tolist()) else []
+
+
+def _hash(parts: Sequence[object]) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 def _groups(origins: Origins, rank: int, n_ranks: int) -> Iterator[Origins]:

@@ -44,6 +44,7 @@ from kronos.report.page_tables import (
     list_meanings,
     list_metrics,
     list_rivals,
+    list_seconds,
 )
 from kronos.report.page_template import TEMPLATE
 from kronos.report.page_texts import TEXTS, same, text
@@ -78,8 +79,14 @@ class ChartView:
     panels: tuple[PlotView, ...]
 
 
-def write_report(run_dir: Path, evaluation: Evaluation, config: Config, examples: Sequence[ExampleForecast]) -> Path:
-    """Write {run_dir}/report/index.html, about 5 MB, and what it shows as PNG pictures beside it.
+def write_report(
+    run_dir: Path,
+    evaluation: Evaluation,
+    config: Config,
+    examples: Sequence[ExampleForecast],
+    folder: Path | None = None,
+) -> Path:
+    """Write index.html, about 5 MB, and what it shows as PNG pictures beside it.
 
     Losses and the audit are read from run_dir, as far as they are there.
 
@@ -87,6 +94,7 @@ def write_report(run_dir: Path, evaluation: Evaluation, config: Config, examples
         run_dir: the run's folder, wherever it has been moved to.
         config: the run's; report.language is that of the pictures and of the page when it is opened.
         examples: the forecasts to show.
+        folder: where to write; none: {run_dir}/report.
 
     Returns:
         The page.
@@ -94,7 +102,7 @@ def write_report(run_dir: Path, evaluation: Evaluation, config: Config, examples
     Raises:
         KronosError: a file cannot be written.
     """
-    folder = run_dir / "report"
+    folder = folder or run_dir / "report"
     charts = build_charts(evaluation, read_learning_curves(run_dir, config))
     _write_pictures(folder, charts, evaluation, config, examples)
     path = folder / REPORT_NAME
@@ -185,7 +193,7 @@ def _tables(evaluation: Evaluation) -> dict[str, Any]:
         "other_rivals": list_rivals(evaluation, by_verdict_metric=False),
         "rivals_how": text("rivals_how", confidence=confidence),
         "forecasters": [forecaster.label for forecaster in evaluation.forecasters],
-        "metrics": list_metrics(evaluation),
+        "metrics": [*list_metrics(evaluation), _ungrouped(list_seconds(evaluation))],
         "meanings": list_meanings(evaluation),
         "calibration": [_ungrouped(*calibration)] if calibration else [],
         "health": [_ungrouped(*health)] if health else [],

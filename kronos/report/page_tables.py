@@ -8,7 +8,7 @@ from kronos.evaluate.metric_labels import MetricLabel
 from kronos.evaluate.results import Comparison, Evaluation, Outcome, Texts
 from kronos.report.charts import BASIS_POINTS, choose_comparisons, name_rival
 from kronos.report.metric_names import label_metric
-from kronos.report.numbers import NO_FIGURE, say_count, say_numbers, say_p, say_percent
+from kronos.report.numbers import NO_FIGURE, say_count, say_number, say_numbers, say_p, say_percent
 from kronos.report.page_texts import same, text
 from kronos.report.page_words import OUTCOMES
 
@@ -123,6 +123,12 @@ def list_metrics(evaluation: Evaluation) -> list[Group]:
         rows = tuple(_build_metric(label_metric(name), figures, unit) for name, figures in values.items())
         groups.append(Group(head, rows))
     return [group for group in groups if group.rows]
+
+
+def list_seconds(evaluation: Evaluation) -> Row:
+    """Return how long each forecaster took."""
+    cells = (Cell(same(say_number(forecaster.seconds, 1))) for forecaster in evaluation.forecasters)
+    return Row(text("seconds"), tuple(cells))
 
 
 def list_meanings(evaluation: Evaluation) -> list[tuple[Texts, Texts]]:

@@ -3,6 +3,7 @@
 from kronos.evaluate.results import Texts
 
 TEXTS: dict[str, Texts] = {
+    "seconds": {"en": "Seconds to forecast", "zh": "预测耗时（秒）"},
     "page": {"en": "Evaluation of a fine-tuned Kronos", "zh": "Kronos 微调评估报告"},
     "no_script": {
         "en": "The charts need JavaScript. Without it, see the PNG files beside this page.",

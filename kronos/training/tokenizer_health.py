@@ -5,13 +5,12 @@ import logging
 import math
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
-from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from kronos.candles import Array
 from kronos.data import WindowDataset
@@ -22,62 +21,16 @@ from kronos.model.pretrained import hash_weights
 from kronos.training.callbacks import save_model
 from kronos.training.record import StageRecord
 from kronos.training.stage import Stage, rank_0_first
+from kronos.training.tokenizer_record import HEALTH_NAME, TokenizerFigures, TokenizerHealth, read_health
 from kronos.training.tokens import encode_candles
 
 logger = logging.getLogger(__name__)
 
-HEALTH_NAME = "health.json"
 REJECTED_MODEL_NAME = "rejected_model"
 N_WINDOWS = 512
 BATCH_SIZE = 8  # fits wherever training did
 N_PRICES = 4  # open, high, low, close: the first columns of a candle
 ORIGIN_KEYS = ("model_paths.pretrained_tokenizer", "experiment.pre_trained_tokenizer", "training.seed")
-
-Figure = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]  # NaN is null in a file
-
-
-class TokenizerFigures(BaseModel):
-    """The tokenizer's health on validation windows.
-
-    error_bp: mean absolute error of reconstructed prices, basis points of the true price; NaN where none is above 0.
-    s1_used, s2_used: share of codes that occur. s1_perplexity, s2_perplexity: exp of the entropy of their frequencies.
-    clip_rate: share of normalised inputs clipped. tokenizer_hash: of the weights that were measured.
-    """
-
-    n_windows: int
-    error_bp: Figure
-    s1_used: float
-    s2_used: float
-    s1_perplexity: float
-    s2_perplexity: float
-    clip_rate: float
-    tokenizer_hash: str = ""
-
-
-class TokenizerHealth(BaseModel):
-    """before: the pretrained (or untrained) tokenizer; after: the fine-tuned one; kept: which one the base model reads.
-
-    before is None where the tokenizer that a stage began with is not at hand any more; after is kept then.
-    """
-
-    before: TokenizerFigures | None
-    after: TokenizerFigures
-    kept: Literal["before", "after"]
-
-    @property
-    def got_worse(self) -> bool:
-        """Whether training raised the reconstruction error, or made it NaN."""
-        if self.before is None or math.isnan(self.before.error_bp):
-            return False
-        return not self.after.error_bp <= self.before.error_bp
-
-
-def read_health(stage_dir: Path) -> TokenizerHealth | None:
-    """Read what the gate left in the tokenizer stage's folder; None where there is nothing, or nothing readable."""
-    try:
-        return TokenizerHealth.model_validate_json((stage_dir / HEALTH_NAME).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError):
-        return None
 
 
 def measure_tokenizer(

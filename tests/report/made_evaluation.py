@@ -126,7 +126,9 @@ def _make_forecaster(
     if name == "last_close":  # one sure path: no distribution
         log_return |= {f"coverage_{key}": _figures(np.full(horizon, np.nan)) for key in level}
     pit = random.multinomial(180 * horizon, _u_shape(0.5 * factor)) if name != "last_close" else np.zeros(PIT_BINS, int)
-    return ForecasterResult(name=name, label=label, price=price, log_return=log_return, pit=tuple(pit.tolist()))
+    return ForecasterResult(
+        name=name, label=label, price=price, log_return=log_return, pit=tuple(pit.tolist()), seconds=41.3 * factor
+    )
 
 
 def _make_errors(error: np.ndarray) -> dict[str, HorizonFigures]:

@@ -110,6 +110,7 @@ def lose(evaluation: Evaluation) -> Evaluation:
         "log_return": dict.fromkeys(evaluation.forecasters[0].log_return, unknown),
         "price": {"mae": unknown},
         "pit": (0,) * 20,
+        "seconds": nan,
     }
     nothing = {
         **dict.fromkeys(["skill", "low", "high", "p_value", "n_independent", "own_figure", "rival_figure"], nan),

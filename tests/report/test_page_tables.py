@@ -9,6 +9,7 @@ from kronos.report.page_tables import (
     list_meanings,
     list_metrics,
     list_rivals,
+    list_seconds,
 )
 from tests.report.made_evaluation import make_evaluation
 
@@ -66,6 +67,7 @@ def test_metrics_of_all_forecasters() -> None:
     coverage = next(row for row in returns.rows if "80" in row.head["en"] and "Coverage" in row.head["en"])
     assert coverage.cells[2].text["en"] == "–" and not any(cell.best for cell in coverage.cells)
     assert prices.rows[0].head["en"] == "CRPS"  # in the candles' units
+    assert list_seconds(EVALUATION).cells[0].text["en"] == "41.3"
     assert (
         len(list_meanings(EVALUATION)) == len({row.head["en"] for group in (returns, prices) for row in group.rows}) - 3
     )

@@ -1,0 +1,55 @@
+"""What is kept of the tokenizer's health, as plain values: health.json; nothing here needs PyTorch."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+HEALTH_NAME = "health.json"
+
+Figure = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]  # NaN is null in a file
+
+
+class TokenizerFigures(BaseModel):
+    """The tokenizer's health on validation windows.
+
+    error_bp: mean absolute error of reconstructed prices, basis points of the true price; NaN where none is above 0.
+    s1_used, s2_used: share of codes that occur. s1_perplexity, s2_perplexity: exp of the entropy of their frequencies.
+    clip_rate: share of normalised inputs clipped. tokenizer_hash: of the weights that were measured.
+    """
+
+    n_windows: int
+    error_bp: Figure
+    s1_used: float
+    s2_used: float
+    s1_perplexity: float
+    s2_perplexity: float
+    clip_rate: float
+    tokenizer_hash: str = ""
+
+
+class TokenizerHealth(BaseModel):
+    """before: the pretrained (or untrained) tokenizer; after: the fine-tuned one; kept: which one the base model reads.
+
+    before is None where the tokenizer that a stage began with is not at hand any more; after is kept then.
+    """
+
+    before: TokenizerFigures | None
+    after: TokenizerFigures
+    kept: Literal["before", "after"]
+
+    @property
+    def got_worse(self) -> bool:
+        """Whether training raised the reconstruction error, or made it NaN."""
+        if self.before is None or math.isnan(self.before.error_bp):
+            return False
+        return not self.after.error_bp <= self.before.error_bp
+
+
+def read_health(stage_dir: Path) -> TokenizerHealth | None:
+    """Read what the gate left in the tokenizer stage's folder; None where there is nothing, or nothing readable."""
+    try:
+        return TokenizerHealth.model_validate_json((stage_dir / HEALTH_NAME).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None

@@ -1,0 +1,316 @@
+"""`kronos evaluate`, and the evaluation after training, as a user meets them."""
+
+import json
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kronos.cli.environment import only_run_in
+from kronos.cli.main import app
+from kronos.evaluate.results import Evaluation
+from tests.conftest import GOLDEN, ROOT, write_tiny_config
+
+RIVALS = "evaluation.rivals=[pretrained, last_close, drift]"
+FAST = ["evaluation.enabled=true", "evaluation.stride=2", "evaluation.n_paths=3", RIVALS, "report.n_origins=0"]
+FAST += ["training.tokenizer_epochs=1", "training.basemodel_epochs=1"]
+SEEN_BEFORE = 108  # of the 120 candles, those that the run was trained or validated on
+TIMINGS = {"created", "command", "seconds"}
+
+
+def invoke(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def train(config: Path, *words: str) -> Result:
+    return invoke("train", "--config", config, *FAST, *words)
+
+
+def evaluate(run: Path, *words: object) -> Result:
+    return invoke("evaluate", "--run", run, *words)
+
+
+def read(folder: Path) -> Evaluation:
+    assert (folder / "index.html").stat().st_size > 1e6
+    return Evaluation.read(folder / "metrics.json")
+
+
+def names(evaluation: Evaluation) -> list[str]:
+    return [each.name for each in evaluation.forecasters]
+
+
+def notes(evaluation: Evaluation, language: str = "en") -> str:
+    return " ".join(note[language] for note in evaluation.notes)
+
+
+def figures(folder: Path) -> object:
+    """metrics.json but for what differs from one time to the next."""
+
+    def strip(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: strip(each) for key, each in value.items() if key not in TIMINGS}
+        return [strip(each) for each in value] if isinstance(value, list) else value
+
+    return strip(json.loads((folder / "metrics.json").read_text()))
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    """When each forecast was written."""
+    found = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
+    assert found
+    return found
+
+
+def write_candles(path: Path, first: int, stop: int) -> Path:
+    header, *lines = (ROOT / "data" / "synthetic_5min.csv").read_text().splitlines()
+    path.write_text("\n".join([header, *lines[first:stop]]) + "\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def same_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A folder with a trained and evaluated run, and what was said."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # NumPy's
+        patched.setenv("CUDA_VISIBLE_DEVICES", "")
+        return folder, train(write_tiny_config(folder))
+
+
+@pytest.fixture
+def run(trained: tuple[Path, Result], tmp_path: Path) -> Iterator[Path]:
+    """The run, elsewhere; the candles stay where they were."""
+    folder = tmp_path / "moved" / "there"
+    shutil.copytree(trained[0] / "runs" / "tiny", folder)
+    yield folder
+
+
+def test_training_ends_with_the_verdict(trained: tuple[Path, Result]) -> None:
+    folder, done = trained
+    assert done.exit_code == 0, done.output
+    report = folder / "runs/tiny/report"
+    found = read(report)
+    assert names(found) == ["finetuned", "pretrained", "last_close", "drift"] and not found.left_out
+    assert [each.rival for each in found.comparisons if each.metric == "crps"] == ["pretrained", "last_close", "drift"]
+    assert found.split == "test" and found.n_origins == 3 and found.n_paths == 3 and found.interval == "5 minutes"
+    assert found.headline["en"] in done.output and str(report / "index.html") in done.output
+    for each in found.comparisons:
+        assert (each.sentence["en"] in done.output) == (each.metric == "crps")
+    assert all(each.seconds > 0 for each in found.forecasters)
+    assert "Traceback" not in done.output and "Warning" not in done.output and "%|" not in done.output  # no bar
+
+
+def test_a_second_time_nothing_is_forecast_anew(trained: tuple[Path, Result], tmp_path: Path) -> None:
+    base = tmp_path / "runs"
+    shutil.copytree(trained[0] / "runs", base)
+    before, found = stamps(base), figures(base / "tiny/report")
+    again = train(trained[0] / "tiny.yaml", f"model_paths.base_path={base}", "--skip-existing")
+    assert again.exit_code == 0, again.output
+    assert stamps(base) == before and figures(base / "tiny/report") == found
+
+
+def test_a_run_that_was_moved(trained: tuple[Path, Result], run: Path) -> None:
+    before = stamps(run)
+    done = evaluate(run)
+    assert done.exit_code == 0, done.output
+    assert stamps(run) == before and figures(run / "report") == figures(trained[0] / "runs/tiny/report")
+    assert str(run / "report" / "index.html") in done.output
+
+
+def test_without_the_pretrained_models(trained: tuple[Path, Result], run: Path) -> None:
+    settings = run / "config.yaml"
+    settings.write_text(settings.read_text().replace(f"{GOLDEN}/", str(run / "gone") + "/"))
+    done = evaluate(run)
+    assert done.exit_code == 0, done.output
+    (missing,) = read(run / "report").left_out
+    assert missing.rival == "pretrained" and "it cannot be loaded" in missing.reason["en"]
+    assert missing.reason["en"] in done.output
+
+
+def test_what_may_be_overridden(run: Path) -> None:
+    words = ["evaluation.stride=1", "evaluation.n_paths=5", "evaluation.rivals=[volatility]", "report.language=zh"]
+    done = evaluate(run, *words)
+    assert done.exit_code == 0, done.output
+    found = read(run / "report")
+    assert found.n_origins == 5 and found.n_paths == 5 and names(found) == ["finetuned", "volatility"]
+    assert found.headline["zh"] in done.output and found.headline["en"] not in done.output
+    assert found.comparisons[0].sentence["zh"] in done.output
+
+
+@pytest.mark.parametrize("word", ["data.lookback_window=8", "training.seed=2", "model_paths.exp_name=other"])
+def test_what_may_not(run: Path, word: str) -> None:
+    done = evaluate(run, word)
+    assert done.exit_code == 1 and f"error: {word}: a finished run is evaluated with the settings it was" in done.output
+
+
+def test_an_unknown_rival_is_said_before_anything_is_computed(run: Path, tiny_config: Path, tmp_path: Path) -> None:
+    (run / "report/metrics.json").unlink()
+    for done in (evaluate(run, "--rivals", "pretraned"), train(tiny_config, "evaluation.rivals=[pretraned]")):
+        assert done.exit_code == 1 and "evaluation.rivals names 'pretraned', which is neither" in done.output
+        assert "origins" not in done.output and "step" not in done.output
+    assert not (run / "report/metrics.json").exists() and not (tmp_path / "runs/tiny/tokenizer").exists()
+
+
+def test_other_runs_as_rivals(trained: tuple[Path, Result], run: Path, tmp_path: Path) -> None:
+    """Of the same name, told apart; one that cannot be loaded; one that has seen later candles; one of unknown past."""
+    same, later, unknown, untrained = (tmp_path / name / "there" for name in ("a", "b", "c", "d"))
+    for folder in (same, later, unknown, untrained):
+        shutil.copytree(trained[0] / "runs/tiny", folder)
+    audit = json.loads((later / "data.json").read_text())
+    (later / "data.json").write_text(json.dumps(audit | {"seen_until": audit["seen_until"] + 10**9}))
+    (unknown / "data.json").unlink()
+    shutil.rmtree(untrained / "basemodel/best_model")
+    rivals = [word for folder in (same, later, unknown, untrained, run) for word in ("--rivals", folder)]
+    done = evaluate(run, *rivals, "--rivals", "drift")
+    assert done.exit_code == 0, done.output
+    found = read(run / "report")
+    assert names(found) == ["finetuned", "drift", "a/there"]
+    assert found.forecasters[2].log_return["crps"] == found.forecasters[0].log_return["crps"]  # the same weights
+    reasons = {each.rival: each.reason["en"] for each in found.left_out}
+    assert "later than the first origin here" in reasons.pop("b/there")
+    assert "may have seen these candles" in reasons.pop("c/there")
+    assert "it cannot be loaded" in reasons.pop("d/there")
+    assert reasons == {"moved/there": "it is this run itself"}
+
+
+def test_newer_candles(run: Path, tmp_path: Path) -> None:
+    own = figures(run / "report")
+    newer = write_candles(tmp_path / "newer.csv", 0, 150)
+    done = evaluate(run, "--data", newer, "evaluation.stride=1", "evaluation.rivals=[pretrained, lstm]")
+    assert done.exit_code == 0, done.output
+    found = read(run / "report-newer")
+    assert figures(run / "report") == own  # stays
+    assert found.n_origins == 150 - SEEN_BEFORE - 7 and not found.notes and found.split == "test"
+    assert [each.rival for each in found.left_out] == ["lstm"] and "newer.csv" in found.candles
+    assert sorted(path.name for path in (run / "report-newer").glob("*.png")), "its pictures are beside it"
+    later = evaluate(run, "--data", newer, "--since", found.last_origin.replace(" ", "T"), "evaluation.stride=1")
+    assert later.exit_code == 0 and read(run / "report-newer").n_origins == 2, later.output
+    seen = evaluate(run, "--data", newer, "--since", "2000-01-01", "evaluation.stride=20")
+    assert seen.exit_code == 0 and "which flatters the run" in notes(read(run / "report-newer"))
+
+
+def test_nothing_new(run: Path, tmp_path: Path) -> None:
+    done = evaluate(run, "--data", write_candles(tmp_path / "old.csv", 0, SEEN_BEFORE))
+    assert done.exit_code == 1 and "the last candle the run was trained or validated on" in done.output
+    assert not (run / "report-old").exists()
+    assert evaluate(run, "--since", "2024-01-01").exit_code == 1
+
+
+def test_since_counts_for_the_runs_own_candles_too(trained: tuple[Path, Result], run: Path) -> None:
+    own = trained[0] / "candles.csv"
+    done = evaluate(run, "--data", own, "--since", "2000-01-01", "evaluation.stride=30")
+    assert done.exit_code == 0 and "which flatters the run" in notes(read(run / "report-candles")), done.output
+
+
+def test_candles_that_have_grown(tiny_config: Path, tmp_path: Path) -> None:
+    assert train(tiny_config, "evaluation.enabled=false").exit_code == 0
+    write_candles(tmp_path / "candles.csv", 0, 140)
+    done = evaluate(tmp_path / "runs/tiny", "evaluation.stride=1", "evaluation.rivals=[drift]")
+    assert done.exit_code == 0 and "not those it was trained on" in done.output, done.output
+    assert read(tmp_path / "runs/tiny/report").n_origins == 140 - SEEN_BEFORE - 7
+
+
+def test_without_a_test_split(tiny_config: Path, tmp_path: Path) -> None:
+    done = train(tiny_config, "data.val_ratio=0.3", "data.test_ratio=0.0", "evaluation.calibrate=true")
+    assert done.exit_code == 0, done.output
+    found = read(tmp_path / "runs/tiny/report")
+    assert found.split == "val" and "validation" in found.headline["en"] and "验证" in found.headline["zh"]
+    assert "later half of the validation split" in notes(found) and notes(found) in done.output.replace("\n", " ")
+    assert found.calibration and found.calibration.n_origins >= 1 and "to calibrate on" in notes(found)
+
+
+def test_calibration(run: Path, tmp_path: Path) -> None:
+    done = evaluate(run, "evaluation.calibrate=true", "evaluation.rivals=[]")
+    assert done.exit_code == 0, done.output
+    found = read(run / "report")
+    assert (
+        found.calibration
+        and found.calibration.n_origins == 3
+        and set(found.calibration.after.coverage)
+        == {
+            "50",
+            "80",
+            "90",
+        }
+    )
+    newer = write_candles(tmp_path / "newer.csv", 0, 150)
+    done = evaluate(run, "--data", newer, "evaluation.calibrate=true", "evaluation.rivals=[]")
+    found = read(run / "report-newer")
+    assert done.exit_code == 0 and found.calibration is None and "no earlier origins" in notes(found)
+
+
+def test_one_origin(run: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = evaluate(run, "evaluation.stride=100", "evaluation.calibrate=true")
+    assert done.exit_code == 0, done.output
+    found = read(run / "report")
+    by_error = [each.outcome for each in found.comparisons if each.metric != "direction"]  # of which both may be right
+    assert found.n_origins == 1 and set(by_error) == {"too little data to tell"}
+    assert "Warning" not in done.output and [each.kind for each in found.examples] == ["best"]
+
+
+def test_a_budget(run: Path, tmp_path: Path) -> None:
+    newer = ["--data", write_candles(tmp_path / "newer.csv", 0, 150), "evaluation.stride=1"]
+    few = evaluate(run, *newer, "evaluation.budget_minutes=0.0001")
+    assert few.exit_code == 0, few.output
+    found = read(run / "report-newer")
+    assert found.n_origins == 16 and "Of 35 possible origins 16 were used" in notes(found)
+    assert "在 35 个可用的预测起点中随机选取了 16 个" in notes(found, "zh")
+    again = evaluate(run, *newer, "evaluation.budget_minutes=0.0001")
+    assert again.exit_code == 0 and read(run / "report-newer").examples == found.examples
+    every = evaluate(run, *newer, "evaluation.budget_minutes=0.0001", "--all-origins")
+    assert every.exit_code == 0 and read(run / "report-newer").n_origins == 35 and not read(run / "report-newer").notes
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"rows": 3}', b"\xff\xfe"])
+def test_damaged_files_are_made_anew(trained: tuple[Path, Result], run: Path, damage: bytes) -> None:
+    before = figures(run / "report")
+    forecasts = sorted(stamps(run))
+    for path in (run / "report/metrics.json", *(run / "evaluation").rglob("*.json"), forecasts[0]):
+        path.write_bytes(damage)
+    done = evaluate(run)
+    assert done.exit_code == 0 and figures(run / "report") == before, done.output
+
+
+def test_a_run_that_is_training_is_let_be(run: Path) -> None:
+    with only_run_in(run, rank=0):
+        done = evaluate(run)
+    assert done.exit_code == 1 and "another run is writing here" in done.output
+
+
+def test_a_failure_after_training_says_how_to_go_on(tiny_config: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "runs/tiny"
+    run_dir.mkdir(parents=True)
+    (run_dir / "evaluation").write_text("in the way")
+    done = train(tiny_config)
+    assert done.exit_code == 1 and "Traceback" not in done.output, done.output
+    assert f"The models are trained and saved in {run_dir}; only their evaluation failed" in done.output
+    (run_dir / "evaluation").unlink()
+    assert f"kronos evaluate --run {run_dir} goes on" in done.output and evaluate(run_dir).exit_code == 0
+
+
+def test_not_a_run(tmp_path: Path, run: Path) -> None:
+    done = evaluate(tmp_path)
+    assert done.exit_code == 1 and "there is no run here" in done.output
+    shutil.rmtree(run / "basemodel")
+    done = evaluate(run)
+    assert done.exit_code == 1 and "no base model" in done.output, done.output
+
+
+def test_reading_results_does_not_wait_for_pytorch() -> None:
+    from tests.training.test_distributed import launch
+
+    heavy = "{'torch', 'transformers', 'accelerate', 'pandas', 'scipy', 'matplotlib'}"
+    code = f"import sys, kronos.evaluate.compare_runs, kronos.cli.main; print({heavy} & set(sys.modules))"
+    done = launch(sys.executable, "-c", code)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr
