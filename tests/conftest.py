@@ -60,11 +60,11 @@ model_paths:
   pretrained_predictor: {golden}/predictor
   exp_name: tiny
   base_path: {base_path}
+evaluation:
+  enabled: false
 report:
   n_origins: 2
   n_paths: 2
-evaluation:
-  enabled: false
 """
 
 

@@ -176,8 +176,19 @@ def _totals_table(plan: Plan) -> Table:
     stops = ", less if it stops early" if plan.config.training.early_stopping_patience else ""
     takes = f"about {_say_time(plan.seconds)} for steps and validations, as fast as they went just now{stops}"
     table.add_row("in all", takes if plan.seconds else "nothing would be trained")
+    if plan.config.evaluation.enabled and "basemodel" in plan.stages:
+        table.add_row("verdict", _say_evaluation(plan))
     table.add_row("disk", f"up to {say_bytes(plan.disk_bytes)}; {say_bytes(plan.free_bytes)} are free")
     return table
+
+
+def _say_evaluation(plan: Plan) -> str:
+    """Say on how much evidence the verdict will rest, and how long it takes."""
+    test, minutes = plan.splits.get("test"), plan.config.evaluation.budget_minutes
+    n = test.independent if test else plan.splits["val"].independent // 2
+    where = "the test split" if test else "the later half of validation, as there is no test split"
+    takes = f"forecasts of at most {minutes:g} minutes" if minutes else "as long as all of them take"
+    return f"after training, from about {n:,} independent origin{'s' if n != 1 else ''} in {where}; {takes}"
 
 
 def _advice_table(advice: Sequence[Advice]) -> Table:

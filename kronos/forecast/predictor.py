@@ -166,7 +166,7 @@ class KronosPredictor:
             seed: the same seed, the same forecast, whatever the batch; by default drawn from torch's global generator.
                 (Rounding varies with the batch: a draw on the very edge between two tokens may fall the other way.)
             exchange: a code of exchange_calendars such as XSHG or XNYS (needs the extra `calendars`).
-            verbose: show a progress bar.
+            verbose: show a progress bar, and log what is in the forecasts' notes.
 
         Raises:
             DataError: the candles or the times are malformed. ConfigError: a parameter means nothing.
@@ -236,7 +236,8 @@ class KronosPredictor:
             build_forecast(series, sampled, repair=not self.reference_decode)
             for series, sampled in zip(every_series, paths)
         ]
-        say_notes((forecast.name, forecast.notes) for forecast in forecasts)
+        if verbose:
+            say_notes((forecast.name, forecast.notes) for forecast in forecasts)
         return forecasts
 
     def _build_decoding(self, sampling: Sampling) -> Decoding:

@@ -23,6 +23,7 @@ from kronos.report.scene_texts import say
 
 DIGITS = 7  # that float32 holds
 BASIS_POINTS = 1e4
+MAX_HISTORY_DRAWN = 240  # candles
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +37,10 @@ class ExampleForecast:
 
     @property
     def shown_history(self) -> pd.DataFrame:
-        """The last known candles, of which the forecast's truth takes about a quarter of the room."""
-        return self.history[-max(HISTORY_DRAWN * len(self.forecast.timestamps), MIN_HISTORY_DRAWN) :]
+        """The last known candles: three times the horizon, of a long one fewer, or the page would grow large."""
+        horizon = len(self.forecast.timestamps)
+        n_shown = min(max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN), max(horizon, MAX_HISTORY_DRAWN))
+        return self.history[-n_shown:]
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ tbody th { font-weight: 500; }
 tbody th.group { padding-top: 22px; color: var(--soft); font-weight: 650; }
 .numbers th:not(:first-child), .numbers td { text-align: right; white-space: nowrap; }
 .numbers thead th:not(:first-child) { white-space: normal; }
+.numbers tbody th { min-width: 8.5em; }
 .numbers .run { color: var(--run); }
 .numbers tbody .run { background: #f0f7fb; }
 .panels + .scroll { margin-top: 20px; }
@@ -120,9 +121,15 @@ footer p + p { padding-top: 6px; border: 0; color: var(--faint); }
   .meanings { grid-template-columns: 1fr; gap: 2px; }
   .meanings dd { margin-bottom: 10px; }
 }
+@media (pointer: coarse) { .handling { display: none; } }
 @media print {
   @page { margin: 14mm; }
-  body { font-size: 12px; }
+  html { font-size: 11px; }
+  body { font-size: 1rem; }
+  th, td { padding: 4px 6px; }
+  .rivals .skill { min-width: 130px; }
+  .numbers tbody th { min-width: 6.5em; }
+  .plot { height: 230px; }
   .switch, .handling { display: none; }
   h2 { margin-top: 28px; }
   h2, h3, h4, .how { break-after: avoid; }

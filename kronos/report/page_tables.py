@@ -84,7 +84,7 @@ def _build_rival(found: Comparison, label: Texts, bar: Bar | None) -> RivalRow:
         css=css.get(found.outcome, "unknown"),
         verdict=OUTCOMES[found.outcome],
         skill=_say_skill(found.skill, found.metric, sign=True),
-        interval={language: f"[{low[language]}, {high[language]}]" for language in low} if known else same("[–]"),
+        interval={language: f"[{low[language]}, {high[language]}]" for language in low} if known else same(""),
         p=say_p(found.p_value),
         independent=text("independent", n=say_count(found.n_origins), independent=say_count(found.n_independent)),
         sentence=found.sentence,

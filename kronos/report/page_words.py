@@ -21,7 +21,7 @@ STAGES: dict[str, Texts] = {
 }
 KINDS: dict[str, Texts] = {
     "best": {"en": "Best", "zh": "最好的一次"},
-    "median": {"en": "Median", "zh": "中位的一次"},
+    "median": {"en": "Median", "zh": "居中的一次"},
     "worst": {"en": "Worst", "zh": "最差的一次"},
 }
 SEVERITIES: dict[str, Texts] = {

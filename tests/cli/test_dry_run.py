@@ -35,8 +35,17 @@ def test_the_plan_as_printed(tiny_config: Path, tmp_path: Path) -> None:
     assert row(output, "--skip-existing").count("nothing to go on from") == 2
     for label in ("candles", "audit", "a step", "time", "peak memory", "a checkpoint", "in all", "disk"):
         assert row(output, label)
+    assert not [line for line in output.splitlines() if line.startswith("verdict")]  # it is switched off
     assert "A step takes 16 windows, but only 3" in output and "(large_batch)" in output
     assert "Traceback" not in result.output and "validation loss" not in result.output
+
+
+def test_the_evidence_for_the_verdict_is_said_before(tiny_config: Path) -> None:
+    on = invoke("--config", tiny_config, "--dry-run", "evaluation.enabled=true")
+    assert "from about 1 independent origin in the test split" in " ".join(on.stdout.split())
+    no_test = ["data.val_ratio=0.3", "data.test_ratio=0.0", "evaluation.enabled=true", "evaluation.budget_minutes=null"]
+    without = " ".join(invoke("--config", tiny_config, "--dry-run", *no_test).stdout.split())
+    assert "from about 2 independent origins in the later half of validation" in without
 
 
 def test_an_earlier_run_is_left_alone(tiny_config: Path, tmp_path: Path) -> None:

@@ -65,9 +65,7 @@ def test_of_a_long_history_only_what_fits_the_context_is_looked_at() -> None:
 def test_many_repairs_and_spreads_are_said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     hot = Sampling(temperature=3.0, top_p=1.0)
     monkeypatch.setattr("kronos.forecast.forecast.MANY_REPAIRS", 0.001)
-    made = load_predictor().forecast(
-        INDEXED[:KNOWN] - 60.0, horizon=24, n_paths=40, sampling=hot, seed=0, verbose=False
-    )
+    made = load_predictor().forecast(INDEXED[:KNOWN] - 60.0, horizon=24, n_paths=40, sampling=hot, seed=0, verbose=True)
     assert made.repairs.share > 0.001 and (made.paths[..., :4] < 0).any()
     assert [note.split()[0] for note in made.notes[-2:]] == ["A", "More"]
     assert caplog.messages == [f"series 0: {note}" for note in made.notes]

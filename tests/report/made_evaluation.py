@@ -204,6 +204,7 @@ def make_examples(evaluation: Evaluation, horizon: int = 20, scale: float = 1.0)
 
 def make_run(folder: Path, language: str = "en") -> tuple[Path, Config]:
     """A run's folder with the losses of both stages and the audit, and its configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
     config = load_config(write_tiny_config(folder), [f"report.language={language}"])
     run_dir = config.model_paths.base_save_path
     for stage, loss, kept in (("tokenizer", 0.05, 400), ("basemodel", 5.2, 300)):
