@@ -37,9 +37,8 @@ def report_on(
         return None
     evaluation.write(folder / RESULTS_NAME)
     own = build_own(config, tokenizer, model)
-    write_report(
-        config.model_paths.base_save_path, evaluation, config, _forecast_examples(own, evaluation, held_out.origins)
-    )
+    examples = _forecast_examples(own, evaluation, held_out.origins)
+    write_report(config.model_paths.base_save_path, evaluation, config, examples, folder)
     return evaluation
 
 

@@ -79,8 +79,14 @@ class ChartView:
     panels: tuple[PlotView, ...]
 
 
-def write_report(run_dir: Path, evaluation: Evaluation, config: Config, examples: Sequence[ExampleForecast]) -> Path:
-    """Write {run_dir}/report/index.html, about 5 MB, and what it shows as PNG pictures beside it.
+def write_report(
+    run_dir: Path,
+    evaluation: Evaluation,
+    config: Config,
+    examples: Sequence[ExampleForecast],
+    folder: Path | None = None,
+) -> Path:
+    """Write index.html, about 5 MB, and what it shows as PNG pictures beside it.
 
     Losses and the audit are read from run_dir, as far as they are there.
 
@@ -88,6 +94,7 @@ def write_report(run_dir: Path, evaluation: Evaluation, config: Config, examples
         run_dir: the run's folder, wherever it has been moved to.
         config: the run's; report.language is that of the pictures and of the page when it is opened.
         examples: the forecasts to show.
+        folder: where to; {run_dir}/report if not given.
 
     Returns:
         The page.
@@ -95,7 +102,7 @@ def write_report(run_dir: Path, evaluation: Evaluation, config: Config, examples
     Raises:
         KronosError: a file cannot be written.
     """
-    folder = run_dir / "report"
+    folder = folder or run_dir / "report"
     charts = build_charts(evaluation, read_learning_curves(run_dir, config))
     _write_pictures(folder, charts, evaluation, config, examples)
     path = folder / REPORT_NAME
