@@ -142,5 +142,5 @@ def test_intervals_hold_the_optimum_as_often_as_said(judge: Judge, process: Proc
             f"\n{rival}: {held} of {N_SEEDS} intervals hold {optima[rival]:+.4f}, {least:.0f} must; mean skill {mean:+.4f}; "
             f"{dict(count_outcomes(found))}"
         )
-        assert set(count_outcomes(found)) == {"helped"}
         assert held >= least
+        assert count_outcomes(found)["helped"] >= 0.95 * N_SEEDS and not count_outcomes(found)["hurt"]
