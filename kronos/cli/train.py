@@ -122,12 +122,12 @@ def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> Non
 
 def _evaluate(config: Config, result: RunResult) -> Evaluation | None:
     """Judge the run; where that fails, the models are saved all the same, and it is said how to go on."""
-    from kronos.evaluate.held_out import choose_held_out
+    from kronos.evaluate.held_out import choose_of_training
     from kronos.report.evaluation_report import report_on
 
     run_dir = config.model_paths.base_save_path
     try:
-        held_out = choose_held_out(config, result.candles, result.splits)
+        held_out = choose_of_training(config, result.candles, result.splits)
         return report_on(config, held_out, result.candles, result.splits, run_dir / REPORT, command_line())
     except (KronosError, OSError) as error:
         raise KronosError(

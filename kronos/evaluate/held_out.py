@@ -1,6 +1,6 @@
 """Which origins a run is judged on: of candles that it has not learnt from."""
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,14 +9,17 @@ import numpy as np
 
 from kronos.candles import Array
 from kronos.config import Config
+from kronos.config.training import STAGES
 from kronos.data import CandleSet, Split
 from kronos.data.findings import say_time
 from kronos.data.splits import SplitName, windows_after
 from kronos.errors import DataError
 from kronos.evaluate.results import Texts
 from kronos.evaluate.walk_forward import Origins
-from kronos.training.pipeline import AUDIT_NAME, SEEN_UNTIL
+from kronos.training.pipeline import AUDIT_NAME, read_last_seen
 from kronos.training.record import StageRecord, hash_candles
+
+logger = logging.getLogger(__name__)
 
 ON_VALIDATION: Texts = {
     "en": "There is no test split (data.test_ratio is 0), so the later half of the validation split is used. The best model "
@@ -27,6 +30,9 @@ ON_SEEN: Texts = {
     "en": "Some of these candles are from the time the run was trained or validated on (--since), which flatters the run.",
     "zh": "部分K线处于训练或验证所用的时间段内（--since），结果因此偏乐观。",
 }
+
+# Of data: what decides which candles are of which split.
+SPLIT_KEYS = ("train_ratio", "val_ratio", "test_ratio", "train_end", "val_end", "val_symbols", "test_symbols")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +59,26 @@ def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitNam
 
 
 def is_own(config: Config, candles: CandleSet) -> bool:
-    """Whether these are the candles that a run was trained on, as they were then."""
-    record = StageRecord.read(config.model_paths.stage_dir("basemodel"))
-    return record is not None and record.settings["candles"] == hash_candles(candles)
+    """Whether these are the candles that a run's models were trained on, as they were then and split as they were then."""
+    records = [StageRecord.read(config.model_paths.stage_dir(name)) for name in STAGES]
+    data = config.data.model_dump(mode="json", include=set(SPLIT_KEYS))
+    now = {f"data.{key}": value for key, value in data.items()} | {"candles": hash_candles(candles)}
+    own = [record.settings.get(key, value) == value for record in records if record for key, value in now.items()]
+    return records[-1] is not None and all(own)
+
+
+def choose_of_training(config: Config, candles: CandleSet, splits: Mapping[SplitName, Split]) -> HeldOut:
+    """Choose the origins of the candles that a pipeline was run with, which may have skipped stages trained on others.
+
+    Raises:
+        DataError: stages were skipped that have seen all that there is.
+    """
+    if is_own(config, candles):
+        return choose_held_out(config, candles, splits)
+    logger.warning(
+        "a skipped stage was trained on other candles or splits: only what came after all of them is forecast"
+    )
+    return choose_new(config, candles, None)
 
 
 def find_instant(candles: CandleSet, moment: datetime) -> int:
@@ -90,15 +113,6 @@ def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut
         )
     notes = (ON_SEEN,) if seen is None or after < seen else ()
     return HeldOut("test", origins, origins.take(np.empty(0, np.int64)), notes)
-
-
-def read_last_seen(config: Config) -> int | None:
-    """Return the instant of the last candle that a run was trained or validated on; None where its files do not say."""
-    try:
-        audit = json.loads((config.model_paths.base_save_path / AUDIT_NAME).read_text(encoding="utf-8"))
-        return int(audit[SEEN_UNTIL])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _take_origins(config: Config, candles: CandleSet, split: Split) -> Origins:

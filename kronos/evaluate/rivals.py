@@ -17,13 +17,12 @@ from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
 from kronos.evaluate.baselines import BASELINES
 from kronos.evaluate.evaluated_run import shorten_names
 from kronos.evaluate.forecasters import Forecaster, KronosForecaster, NotApplicable
-from kronos.evaluate.held_out import read_last_seen
 from kronos.evaluate.lstm_forecaster import build_lstm
 from kronos.evaluate.results import LeftOut, Texts
 from kronos.evaluate.walk_forward import Origins
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer
-from kronos.training.pipeline import AUDIT_NAME, build_windows
+from kronos.training.pipeline import AUDIT_NAME, build_windows, read_last_seen
 from kronos.training.saved_run import load_saved_run
 
 logger = logging.getLogger(__name__)

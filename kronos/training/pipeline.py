@@ -1,6 +1,7 @@
 """Both stages, in order: everything is checked before the first step of the first stage."""
 
 import copy
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,10 @@ def run_pipeline(
     for line in (describe_candles(candles), *describe_splits(splits, config.data)):
         logger.info("%s", line)
     if PartialState().is_main_process:
-        audit = audit_to_json(inputs.audited) | {SEEN_UNTIL: find_last_seen(config, candles, splits)}
+        seen = find_last_seen(config, candles, splits)
+        if skip_existing or not (config.experiment.train_tokenizer and config.experiment.train_basemodel):
+            seen = max(seen, read_last_seen(config) or seen)  # a model may stay that was trained on other candles
+        audit = audit_to_json(inputs.audited) | {SEEN_UNTIL: seen}
         write_json(config.model_paths.base_save_path / AUDIT_NAME, audit)
     records: dict[StageName, StageRecord] = {}
     if config.experiment.train_tokenizer:
@@ -135,6 +139,15 @@ def find_last_seen(config: Config, candles: CandleSet, splits: dict[SplitName, S
         (each.first + (each.count - 1) * each.stride)[each.count > 0] for each in seen
     ]  # the latest of each stretch
     return int(candles.instants[np.concatenate(last) + config.data.window - 1].max())
+
+
+def read_last_seen(config: Config) -> int | None:
+    """Return the instant of the last candle that a run was trained or validated on; None where its files do not say."""
+    try:
+        audit = json.loads((config.model_paths.base_save_path / AUDIT_NAME).read_text(encoding="utf-8"))
+        return int(audit[SEEN_UNTIL])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _check_schedules(config: Config, train: WindowDataset) -> None:

@@ -219,6 +219,19 @@ def test_candles_that_have_grown(tiny_config: Path, tmp_path: Path) -> None:
     assert read(tmp_path / "runs/tiny/report").n_origins == 140 - SEEN_BEFORE - 7
 
 
+def test_a_skipped_stage_is_not_judged_on_what_it_was_trained_on(tiny_config: Path, tmp_path: Path) -> None:
+    """The best models were trained with other splits than the ones of now: the new test split is no test."""
+    run_dir = tmp_path / "runs/tiny"
+    assert train(tiny_config, "evaluation.enabled=false").exit_code == 0
+    seen_until = json.loads((run_dir / "data.json").read_text())["seen_until"]
+    other = ["data.train_ratio=0.5", "data.val_ratio=0.2", "data.test_ratio=0.3", "evaluation.stride=1"]
+    done = train(tiny_config, "--skip-existing", *other, "evaluation.rivals=[drift]")
+    assert done.exit_code == 0 and "trained with other settings" in done.output, done.output
+    assert json.loads((run_dir / "data.json").read_text())["seen_until"] == seen_until
+    found = read(run_dir / "report")
+    assert found.n_origins == 120 - SEEN_BEFORE - 7 and found.split == "test"
+
+
 def test_without_a_test_split(tiny_config: Path, tmp_path: Path) -> None:
     done = train(tiny_config, "data.val_ratio=0.3", "data.test_ratio=0.0", "evaluation.calibrate=true")
     assert done.exit_code == 0, done.output
