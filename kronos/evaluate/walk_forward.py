@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -20,6 +21,7 @@ from kronos.data import CandleSet
 from kronos.evaluate.forecasters import Forecaster, Known, NotApplicable
 from kronos.evaluate.results import Texts
 from kronos.files import replacing, write_json
+from kronos.version import __version__
 
 CLOSE = CANDLE_COLUMNS.index("close")
 PRICES = slice(len(PRICE_COLUMNS))  # the first columns
@@ -96,7 +98,9 @@ class ForecastStore:
     """The forecasts of one forecaster on disk, in files of some origins each, found again by all that decides them."""
 
     def __init__(self, folder: Path, forecaster: Forecaster, origins: Origins, n_paths: int, seed: int) -> None:
-        parts = (forecaster.key, origins.candles.content_hash(), origins.lookback, origins.horizon, n_paths, seed)
+        clocks = [(symbol.offset_rows, symbol.offsets) for symbol in origins.candles.symbols]  # the calendar is local
+        candles = origins.candles.content_hash(), clocks
+        parts = (__version__, forecaster.key, candles, origins.lookback, origins.horizon, n_paths, seed)
         name = re.sub(r"[^\w.-]+", "_", forecaster.name)  # of a run it is a part of its path
         self.folder = folder / f"{name}-{_hash(parts)}"
 
@@ -144,7 +148,9 @@ class WalkForward:
     def choose(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> Origins:
         """Return those origins that can be forecast from in a time: all, or else ones chosen at random.
 
-        They are noted in a file, so that the next time they are the same.
+        They are the first of a random order up to the first that could not be: forecasts on disk of other origins, of
+        an evaluation of later candles alone, do not change the odds. They are noted in a file, so that the next time
+        they are the same.
         """
         key = self._store(forecaster, origins).folder.name, origins.content_hash(), seconds
         plan = self.folder / "plans" / f"{_hash(key)}.json"
@@ -153,7 +159,8 @@ class WalkForward:
             self.prepare(forecaster, origins.take(np.flatnonzero(np.isin(origins.rows, rows))))
         else:
             order = np.random.default_rng(self.seed).permutation(len(origins))
-            rows = sorted(self._run(forecaster, origins.take(order), seconds))
+            able = set(self._run(forecaster, origins.take(order), seconds))
+            rows = sorted(takewhile(able.__contains__, origins.rows[order].tolist()))
             if PartialState().is_main_process:
                 write_json(plan, {"key": key, "rows": rows})
         return origins.take(np.flatnonzero(np.isin(origins.rows, rows)))

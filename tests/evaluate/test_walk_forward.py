@@ -1,6 +1,7 @@
 """Which origins are forecast from, what is known there, and that no forecast is made twice or lost."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from accelerate import PartialState
 from kronos import load_config
 from kronos.data import load_candles, split_candles
 from kronos.errors import DataError
+from kronos.evaluate import walk_forward
 from kronos.evaluate.held_out import ON_SEEN, ON_VALIDATION, choose_held_out, choose_new, find_instant, is_own
 from kronos.evaluate.walk_forward import GROUP, Origins, WalkForward
 from kronos.training.pipeline import AUDIT_NAME, SEEN_UNTIL, find_last_seen
@@ -157,3 +159,42 @@ def test_within_a_budget_fewer_origins_are_chosen_and_kept(tiny_config: Path, tm
     assert walk.choose(again, origins, seconds=0.0).rows.tolist() == rows.tolist() and not again.asked
     everything = walk.choose(again, origins, seconds=None)
     assert len(everything) == len(origins) and len(again.asked) == 3 * GROUP
+
+
+def test_forecasts_kept_from_another_choice_do_not_choose_the_origins(tiny_config: Path, tmp_path: Path) -> None:
+    """An earlier evaluation of the latest origins alone: within the budget they are no likelier than the others."""
+    _, candles, _ = load(tiny_config)
+    origins = Origins(candles, np.arange(20, 20 + 4 * GROUP), lookback=16, horizon=8)
+    walk = WalkForward(tmp_path, n_paths=3, seed=0)
+    walk.prepare(Counting(), origins.take(np.arange(3 * GROUP, 4 * GROUP)))
+    chosen = walk.choose(Counting(), origins, seconds=0.0).rows
+    fresh = WalkForward(tmp_path / "fresh", n_paths=3, seed=0).choose(Counting(), origins, seconds=0.0).rows
+    assert set(fresh) <= set(chosen) and len(chosen) < 2 * GROUP
+    assert (chosen >= 20 + 3 * GROUP).mean() < 0.5
+    assert walk.choose(Counting(), origins, seconds=0.0).rows.tolist() == chosen.tolist()
+
+
+def test_forecasts_at_other_clock_times_are_not_mistaken(tiny_config: Path, tmp_path: Path) -> None:
+    """The same instants told in another zone have another calendar, which the models read."""
+    _, candles, _ = load(tiny_config)
+    (symbol,) = candles.symbols
+    moved = replace(candles, symbols=(replace(symbol, offset_rows=(0,), offsets=(3_600_000_000,)),))
+    assert moved.content_hash() == candles.content_hash()
+    walk = WalkForward(tmp_path, n_paths=3, seed=0)
+    walk.prepare(Counting(), Origins(candles, np.arange(20, 30), lookback=16, horizon=8))
+    again = Counting()
+    walk.prepare(again, Origins(moved, np.arange(20, 30), lookback=16, horizon=8))
+    assert len(again.asked) == 10
+
+
+def test_forecasts_of_another_version_are_not_mistaken(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, candles, _ = load(tiny_config)
+    origins = Origins(candles, np.arange(20, 30), lookback=16, horizon=8)
+    walk = WalkForward(tmp_path, n_paths=3, seed=0)
+    walk.prepare(Counting(), origins)
+    monkeypatch.setattr(walk_forward, "__version__", "another")
+    again = Counting()
+    walk.prepare(again, origins)
+    assert len(again.asked) == 10
