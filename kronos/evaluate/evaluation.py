@@ -15,7 +15,7 @@ from kronos.errors import DataError
 from kronos.evaluate.calibration import fit_calibration, measure_calibration, measure_volatility
 from kronos.evaluate.describe import SEED, describe_choice, describe_origins, describe_settings, say_origin
 from kronos.evaluate.forecasters import Forecaster, KronosForecaster, NotApplicable
-from kronos.evaluate.held_out import HeldOut
+from kronos.evaluate.held_out import FLATTERING, HeldOut
 from kronos.evaluate.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut, Texts
 from kronos.evaluate.rivals import Splits, build_own, build_rivals
 from kronos.evaluate.scoring import COMPARED_BY, Scored, score, to_returns
@@ -89,6 +89,7 @@ def evaluate_run(
             left_out,
             held_out.split == "val",
             config.evaluation.confidence,
+            any(note in FLATTERING for note in held_out.notes),
         ),
         forecasters=[each.figures for each in scored],
         comparisons=comparisons,

@@ -16,7 +16,7 @@ from kronos.data.splits import SplitName, windows_after
 from kronos.errors import DataError
 from kronos.evaluate.results import Texts
 from kronos.evaluate.walk_forward import Origins
-from kronos.training.pipeline import AUDIT_NAME, read_last_seen
+from kronos.training.pipeline import AUDIT_NAME, find_last_seen, read_last_seen
 from kronos.training.record import StageRecord, hash_candles
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,14 @@ ON_SEEN: Texts = {
     "en": "Some of these candles are from the time the run was trained or validated on (--since), which flatters the run.",
     "zh": "部分K线处于训练或验证所用的时间段内（--since），结果因此偏乐观。",
 }
+HELD_OUT_SYMBOLS: Texts = {
+    "en": "Some origins are of symbols held out (data.test_symbols), from the time that the run was trained or validated on with "
+    "other symbols. Symbols move together, and the models read day and month: what moved all of them then may have been "
+    "learnt, which flatters the run and the LSTM. Candles that came later (--data) do not have this fault.",
+    "zh": "部分预测起点属于留出的标的（data.test_symbols），而同一时间段内的其他标的曾用于训练或验证。各标的往往同涨同跌，模型又会读取月份和日期，"
+    "可能已学到当时的共同走势，因此本模型和 LSTM 的结果可能偏乐观。用之后的K线（--data）评估则没有这个问题。",
+}
+FLATTERING = (ON_SEEN, HELD_OUT_SYMBOLS)  # of which the headline warns too
 
 # Of data: what decides which candles are of which split.
 SPLIT_KEYS = ("train_ratio", "val_ratio", "test_ratio", "train_end", "val_end", "val_symbols", "test_symbols")
@@ -52,7 +60,9 @@ def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitNam
     """Choose the origins of a run's own candles: every evaluation.stride of the test split, else of validation's later half."""
     val = _take_origins(config, candles, splits["val"])
     if "test" in splits:
-        return HeldOut("test", _take_origins(config, candles, splits["test"]), val)
+        test = _take_origins(config, candles, splits["test"])
+        together = bool((candles.instants[test.rows + 1] <= find_last_seen(config, candles, splits)).any())
+        return HeldOut("test", test, val, (HELD_OUT_SYMBOLS,) if together else ())
     middle = val.starts[np.argsort(val.starts)[len(val) // 2]]
     earlier, later = np.flatnonzero(val.ends <= middle), np.flatnonzero(val.starts >= middle)
     return HeldOut("val", val.take(later), val.take(earlier), (ON_VALIDATION,))

@@ -21,10 +21,11 @@ from kronos.evaluate.uncertainty import (
     count_independent,
     count_overlaps,
 )
-from kronos.evaluate.verdict_texts import Finding, write_headline, write_sentence
+from kronos.evaluate.verdict_texts import ON_SEEN, ON_VALIDATION, Finding, write_headline, write_sentence
 
 MIN_INDEPENDENT = 10  # origins; with fewer neither the test nor the interval can be relied on
 NAIVE_RIVALS = ("last_close", "drift", "seasonal_naive", "volatility")
+RANDOM_WALKS = ("last_close", "volatility")  # which drift, by its noise, and seasonal_naive are often worse than
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,16 +173,18 @@ def build_headline(
     left_out: Sequence[LeftOut] = (),
     on_validation: bool = False,
     confidence: float = 0.95,
+    on_seen: bool = False,
 ) -> Texts:
     """Say in one sentence whether fine-tuning helped, and whether the model has skill.
 
-    It has skill if it is better than every naive rival; otherwise the sentence names the best of those that it is not better
-    than. If there is no comparison with the pretrained model, the sentence says why, as left_out does.
+    It has skill if it is better than every naive rival compared, a random walk among them; otherwise the sentence names the
+    best of those that it is not better than. If there is no comparison with the pretrained model, the sentence says why, as left_out does.
 
     Args:
         comparisons: all by one metric, the verdict's.
         on_validation: the origins are of the validation split, which the sentence then says.
         confidence: of the comparisons' intervals.
+        on_seen: some origins are of candles that the run was trained or validated on, which the sentence then says.
     """
     by_rival = {each.rival: each for each in comparisons}
     naive = [by_rival[name] for name in NAIVE_RIVALS if name in by_rival]
@@ -192,4 +195,6 @@ def build_headline(
         settled or short or naive, key=lambda each: each.skill if each.skill == each.skill else -np.inf, default=None
     )
     reason = next((each.reason for each in left_out if each.rival == "pretrained"), None)
-    return write_headline(by_rival.get("pretrained"), reason, hardest, on_validation, confidence)
+    has_walk = any(name in by_rival for name in RANDOM_WALKS)
+    caveat = ON_VALIDATION if on_validation else ON_SEEN if on_seen else None
+    return write_headline(by_rival.get("pretrained"), reason, hardest, has_walk, caveat, confidence)

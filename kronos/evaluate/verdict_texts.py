@@ -41,8 +41,8 @@ AGAINST: dict[Outcome, Texts] = {
 }
 SKILL: dict[Outcome, Texts] = {
     "helped": {
-        "en": "the model has skill: it is better than every naive rival, the best of which is {} ({})",
-        "zh": "模型有预测能力：优于所有朴素基准，其中最强的是{}（{}）",
+        "en": "the model has skill: it is better than every naive rival compared, the best of which is {} ({})",
+        "zh": "模型有预测能力：优于参与比较的所有朴素基准，其中最强的是{}（{}）",
     },
     "hurt": {"en": "no skill: the model is worse than {} ({})", "zh": "没有预测能力：模型不如{}（{}）"},
     "no difference": {
@@ -54,6 +54,11 @@ SKILL: dict[Outcome, Texts] = {
         "zh": "尚看不出预测能力：数据太少，无法判断模型是否优于{}（{}）",
     },
 }
+NO_WALK: Texts = {  # a rival that is worse than a random walk is beaten by whoever knows nothing
+    "en": "the model is better than {} ({}), but whether it has skill is not known, as no random walk was compared "
+    "(last_close, volatility)",
+    "zh": "模型优于{}（{}），但未与随机游走（last_close、volatility）比较，有无预测能力尚不可知",
+}
 NO_NAIVE: Texts = {
     "en": "whether the model has skill is not known, as no naive rival was compared",
     "zh": "没有与任何朴素基准比较，模型有无预测能力尚不可知",
@@ -62,6 +67,10 @@ NOT_COMPARED: Texts = {"en": "Not compared with a pretrained model ({})", "zh": 
 ON_VALIDATION: Texts = {
     "en": ", all on the validation split, by which the model was chosen",
     "zh": "；以上均在验证集上得出，而模型正是依验证集选出的",
+}
+ON_SEEN: Texts = {
+    "en": ", partly on candles from the time that the run was trained or validated on",
+    "zh": "；其中部分K线处于训练或验证所用的时间段内",
 }
 # Of one form in each language; a key with _1 is for one of them.
 WORDS: dict[Language, dict[str, str]] = {
@@ -176,13 +185,15 @@ def write_headline(
     pretrained: Comparison | None,
     reason: Texts | None,
     hardest: Comparison | None,
-    on_validation: bool,
+    has_walk: bool,
+    caveat: Texts | None,
     confidence: float,
 ) -> Texts:
     """Say in one sentence what came of fine-tuning, and of the comparison with the naive rival hardest to beat.
 
     Args:
         pretrained: the comparison with the pretrained model. reason: why there is none.
+        has_walk: whether a random walk was compared. caveat: what the sentence ends with.
     """
     texts: Texts = {}
     for language in LANGUAGES:
@@ -194,10 +205,11 @@ def write_headline(
         skill = NO_NAIVE[language]
         if hardest:
             name = RIVAL_NAMES[hardest.rival][language]
-            skill = SKILL[hardest.outcome][language].format(name, _describe(hardest, confidence, language))
+            said = NO_WALK if hardest.outcome == "helped" and not has_walk else SKILL[hardest.outcome]
+            skill = said[language].format(name, _describe(hardest, confidence, language))
         sentence = _join(words["semicolon"], fine_tuning, skill)
-        origins = ON_VALIDATION[language] if on_validation else ""
-        texts[language] = sentence[0].upper() + sentence[1:] + origins + words["stop"]
+        end = caveat[language] if caveat else ""
+        texts[language] = sentence[0].upper() + sentence[1:] + end + words["stop"]
     return texts
 
 

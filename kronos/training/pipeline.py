@@ -3,7 +3,7 @@
 import copy
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -132,7 +132,7 @@ def prepare_inputs(config: Config) -> RunInputs:
     return RunInputs(audited, splits, windows, tokenizer, base_model)
 
 
-def find_last_seen(config: Config, candles: CandleSet, splits: dict[SplitName, Split]) -> int:
+def find_last_seen(config: Config, candles: CandleSet, splits: Mapping[SplitName, Split]) -> int:
     """Return the instant of the last candle that a run trains or validates on, microseconds since 1970."""
     seen = [splits[name].starts for name in ("train", "val")]
     last = [

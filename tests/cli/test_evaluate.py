@@ -190,12 +190,14 @@ def test_newer_candles(run: Path, tmp_path: Path) -> None:
     found = read(run / "report-newer")
     assert figures(run / "report") == own  # stays
     assert found.n_origins == 150 - SEEN_BEFORE - 7 and not found.notes and found.split == "test"
+    assert "partly on candles" not in found.headline["en"]
     assert [each.rival for each in found.left_out] == ["lstm"] and "newer.csv" in found.candles
     assert sorted(path.name for path in (run / "report-newer").glob("*.png")), "its pictures are beside it"
     later = evaluate(run, "--data", newer, "--since", found.last_origin.replace(" ", "T"), "evaluation.stride=1")
     assert later.exit_code == 0 and read(run / "report-newer").n_origins == 2, later.output
     seen = evaluate(run, "--data", newer, "--since", "2000-01-01", "evaluation.stride=20")
     assert seen.exit_code == 0 and "which flatters the run" in notes(read(run / "report-newer"))
+    assert "partly on candles from the time that the run was trained" in read(run / "report-newer").headline["en"]
 
 
 def test_nothing_new(run: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from kronos.evaluate import evaluation as evaluation_module
 from kronos.evaluate.describe import SEED
 from kronos.evaluate.evaluation import FOLDER, evaluate_run
 from kronos.evaluate.forecasters import NotApplicable
-from kronos.evaluate.held_out import choose_held_out
+from kronos.evaluate.held_out import HELD_OUT_SYMBOLS, choose_held_out
 from kronos.evaluate.results import Evaluation
 from kronos.evaluate.rivals import build_own
 from kronos.evaluate.scoring import score
@@ -80,6 +80,14 @@ def test_symbols_held_out(tiny_config: Path) -> None:
     held_out = ["data.test_ratio=0.0", "data.val_ratio=0.3", "data.test_symbols=[s1]"]
     found = evaluate(tiny_config, write_symbols(tiny_config, 3), *held_out)
     assert found.n_symbols == 1 and found.split == "test" and {each.symbol for each in found.examples} == {"s1"}
+    # What moved all symbols at a time, the run may have learnt from the others.
+    assert HELD_OUT_SYMBOLS in found.notes and "partly on candles from the time" in found.headline["en"]
+
+
+def test_symbols_of_a_test_split_that_comes_later_need_no_caveat(tiny_config: Path) -> None:
+    ratios = ["data.train_ratio=0.5", "data.val_ratio=0.25", "data.test_ratio=0.25"]
+    found = evaluate(tiny_config, write_symbols(tiny_config, 3), *ratios)
+    assert not found.notes and "partly on" not in found.headline["en"]
 
 
 @pytest.mark.parametrize("metric", ["crps", "mae", "direction"])

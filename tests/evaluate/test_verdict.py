@@ -274,9 +274,9 @@ def test_the_headline_of_skill_is_against_the_best_naive_rival() -> None:
     naive = [make("last_close", "helped", 0.2), make("volatility", "helped", 0.03), make("drift", "helped", 0.1)]
     assert build_headline([HELPED, *naive, make("lstm", "hurt", -0.2)], []) == {
         "en": "Fine-tuning helped (CRPS 4.0 % lower than the pretrained model's, 95 % interval 2.0 to 6.0 %); the model has "
-        "skill: it is better than every naive rival, the best of which is the last close with historical volatility (CRPS 3.0 % "
+        "skill: it is better than every naive rival compared, the best of which is the last close with historical volatility (CRPS 3.0 % "
         "lower, 95 % interval 1.5 to 4.5 %).",
-        "zh": "微调有效（CRPS 比预训练模型低 4.0%，95% 置信区间 2.0% 至 6.0%）；模型有预测能力：优于所有朴素基准，其中最强的是最新收盘价加历史波动率"
+        "zh": "微调有效（CRPS 比预训练模型低 4.0%，95% 置信区间 2.0% 至 6.0%）；模型有预测能力：优于参与比较的所有朴素基准，其中最强的是最新收盘价加历史波动率"
         "（CRPS 低 3.0%，95% 置信区间 1.5% 至 4.5%）。",
     }
 
@@ -290,6 +290,26 @@ def test_better_than_some_naive_rivals_is_no_skill() -> None:
     assert "；没有预测能力：模型并不优于最新收盘价加历史波动率（CRPS 低 0.1%" in found["zh"]
     found = build_headline([HELPED, *naive, make("drift", "hurt", -0.1)], [])
     assert "; no skill: the model is worse than the drift (CRPS 10.0 % higher" in found["en"]
+
+
+@pytest.mark.parametrize("rivals", [["seasonal_naive"], ["drift"], ["drift", "seasonal_naive"]])
+def test_better_than_no_random_walk_is_no_skill(rivals: list[str]) -> None:
+    """Yesterday's price at this time of day is worse than the last one: who knows nothing beats it."""
+    found = build_headline([HELPED, *(make(rival, "helped", 0.2) for rival in rivals)], [])
+    assert (
+        "the model is better than the " in found["en"]
+        and "whether it has skill is not known, as no random" in found["en"]
+    )
+    assert "有无预测能力尚不可知" in found["zh"] and "has skill" not in found["en"].replace("it has skill", "")
+    for walk in ("last_close", "volatility"):
+        rivals_too = [make(rival, "helped", 0.2) for rival in [*rivals, walk]]
+        assert "the model has skill" in build_headline([HELPED, *rivals_too], [])["en"]
+
+
+def test_the_headline_on_candles_that_were_seen_says_so() -> None:
+    found = build_headline([HELPED, make("last_close", "helped", 0.1)], [], on_seen=True)
+    assert found["en"].endswith(", partly on candles from the time that the run was trained or validated on.")
+    assert found["zh"].endswith("；其中部分K线处于训练或验证所用的时间段内。")
 
 
 def test_skill_that_cannot_be_told_is_not_claimed() -> None:
