@@ -7,12 +7,12 @@ import numpy as np
 from kronos.candles import Array
 from kronos.evaluate.figures import compute_price_figures, compute_return_figures
 from kronos.evaluate.forecasters import Forecaster
-from kronos.evaluate.metrics import compute_absolute_error, compute_crps, compute_direction_hits
+from kronos.evaluate.metrics import compute_crps, compute_direction_hits, compute_fair_absolute_error
 from kronos.evaluate.pit import count_pit
 from kronos.evaluate.results import ForecasterResult
 from kronos.evaluate.walk_forward import Origins
 
-COMPARED_BY = {"crps": compute_crps, "mae": compute_absolute_error, "direction": compute_direction_hits}
+COMPARED_BY = {"crps": compute_crps, "mae": compute_fair_absolute_error, "direction": compute_direction_hits}
 
 
 @dataclass(frozen=True, eq=False)

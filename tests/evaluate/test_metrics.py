@@ -16,6 +16,7 @@ from kronos.evaluate.metrics import (
     compute_absolute_error,
     compute_crps,
     compute_direction_hits,
+    compute_fair_absolute_error,
     compute_ic,
     compute_rank_ic,
 )
@@ -146,3 +147,22 @@ def test_the_average_is_over_what_counts() -> None:
 
 def test_hits_and_correlations_are_better_higher() -> None:
     assert {name for name, metric in METRICS.items() if metric.higher_is_better} == {"direction", "ic"}
+
+
+@pytest.mark.parametrize("n_paths", [10, 50])
+@pytest.mark.parametrize("spread", [0.1, 1.0])
+def test_the_fair_absolute_error_is_that_of_the_true_median_however_many_paths(n_paths: int, spread: float) -> None:
+    """Of a random walk nobody knows more than its last value; few paths of a wide forecast miss it, those of a narrow one do not."""
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=(40_000, 1))
+    paths = spread * generator.normal(size=(40_000, n_paths, 1))
+    best = np.abs(truth).mean()
+    assert compute_fair_absolute_error(paths, truth).mean() == pytest.approx(best, rel=0.008)
+    if spread == 1.0:
+        assert compute_absolute_error(paths, truth).mean() > best * (1 + 0.5 / n_paths)
+
+
+def test_the_fair_absolute_error_of_one_sure_path_is_the_error() -> None:
+    truth = np.array([[1.0, -2.0], [0.0, 3.0]])
+    paths = np.zeros((2, 5, 2))
+    np.testing.assert_array_equal(compute_fair_absolute_error(paths, truth), np.abs(truth))
