@@ -19,7 +19,7 @@ from kronos.evaluate.held_out import FLATTERING, HeldOut
 from kronos.evaluate.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut, Texts
 from kronos.evaluate.rivals import Splits, build_own, build_rivals
 from kronos.evaluate.scoring import COMPARED_BY, Scored, score, to_returns
-from kronos.evaluate.verdict import build_headline, compare
+from kronos.evaluate.verdict import build_headline, compare, note_width
 from kronos.evaluate.walk_forward import Origins, WalkForward
 from kronos.model import Kronos, KronosTokenizer
 from kronos.training.tokenizer_record import read_health
@@ -83,20 +83,31 @@ def evaluate_run(
     return Evaluation(
         **describe_origins(origins, held_out),
         **describe_settings(config, origins, command),
-        notes=[*held_out.notes, *describe_choice(config, origins, usable, held_out), *said],
-        headline=build_headline(
-            [each for each in comparisons if each.metric == config.evaluation.metric],
-            left_out,
-            held_out.split == "val",
-            config.evaluation.confidence,
-            any(note in FLATTERING for note in held_out.notes),
-        ),
+        notes=[
+            *held_out.notes,
+            *describe_choice(config, origins, usable, held_out),
+            *note_width(comparisons, config.evaluation.metric),
+            *said,
+        ],
+        headline=_say_headline(config, held_out, comparisons, left_out),
         forecasters=[each.figures for each in scored],
         comparisons=comparisons,
         left_out=left_out,
         calibration=calibrated,
         tokenizer=read_health(config.model_paths.stage_dir("tokenizer")),
         examples=_choose_examples(scored[0], config.evaluation.metric, origins),
+    )
+
+
+def _say_headline(
+    config: Config, held_out: HeldOut, comparisons: Sequence[Comparison], left_out: Sequence[LeftOut]
+) -> Texts:
+    return build_headline(
+        [each for each in comparisons if each.metric == config.evaluation.metric],
+        left_out,
+        on_validation=held_out.split == "val",
+        confidence=config.evaluation.confidence,
+        on_seen=any(note in FLATTERING for note in held_out.notes),
     )
 
 

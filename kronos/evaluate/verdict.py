@@ -21,8 +21,15 @@ from kronos.evaluate.uncertainty import (
     count_independent,
     count_overlaps,
 )
-from kronos.evaluate.verdict_texts import ON_SEEN, ON_VALIDATION, Finding, write_headline, write_sentence
+from kronos.evaluate.verdict_texts import ON_SEEN, ON_VALIDATION, RIVAL_NAMES, Finding, write_headline, write_sentence
 
+IN_THE_WIDTH: Texts = {
+    "en": "By the CRPS the model is better than a random walk, but by the mean absolute error it is not shown to be better than {}: "
+    "what it knows may be how far prices move, not where. Of a random walk too, who knows the volatility better than the "
+    "lookback shows it gets a lower CRPS.",
+    "zh": "按 CRPS 模型优于随机游走，但按平均绝对误差尚看不出优于{}：模型掌握的可能只是波动幅度，而不是涨跌去向。即使价格是随机游走，"
+    "只要对波动率的了解胜过回看窗口所能提供的，也会得到更低的 CRPS。",
+}
 MIN_INDEPENDENT = 10  # origins; with fewer neither the test nor the interval can be relied on
 NAIVE_RIVALS = ("last_close", "drift", "seasonal_naive", "volatility")
 RANDOM_WALKS = ("last_close", "volatility")  # which drift, by its noise, and seasonal_naive are often worse than
@@ -198,3 +205,22 @@ def build_headline(
     has_walk = any(name in by_rival for name in RANDOM_WALKS)
     caveat = ON_VALIDATION if on_validation else ON_SEEN if on_seen else None
     return write_headline(by_rival.get("pretrained"), reason, hardest, has_walk, caveat, confidence)
+
+
+def note_width(comparisons: Sequence[Comparison], metric: str) -> list[Texts]:
+    """Say so where a skill by the CRPS, the verdict's metric, is not shown by the error of the median too.
+
+    Args:
+        comparisons: by all metrics.
+    """
+    by_crps, by_error = (
+        {each.rival: each for each in comparisons if each.metric == name and each.rival in RANDOM_WALKS}
+        for name in ("crps", "mae")
+    )
+    if metric != "crps" or any(each.outcome != "helped" for each in by_crps.values()):
+        return []
+    short = [each for name, each in by_error.items() if name in by_crps and each.outcome != "helped"]
+    if not short:
+        return []
+    rival = min(short, key=lambda each: each.skill if each.skill == each.skill else -np.inf).rival
+    return [{language: text.format(RIVAL_NAMES[rival][language]) for language, text in IN_THE_WIDTH.items()}]

@@ -9,7 +9,7 @@ from kronos.config.evaluation import EvaluationConfig
 from kronos.evaluate import uncertainty
 from kronos.evaluate.metrics import compute_crps
 from kronos.evaluate.results import Comparison, LeftOut, Texts
-from kronos.evaluate.verdict import MIN_INDEPENDENT, build_headline, compare, decide, estimate_missing
+from kronos.evaluate.verdict import MIN_INDEPENDENT, build_headline, compare, decide, estimate_missing, note_width
 from kronos.evaluate.verdict_texts import Finding, write_sentence
 
 Array = np.ndarray
@@ -335,3 +335,20 @@ def test_the_headline_without_a_pretrained_model_or_a_naive_rival() -> None:
     )
     assert build_headline([], [])["en"] == "Whether the model has skill is not known, as no naive rival was compared."
     assert build_headline([HELPED], [])["en"].startswith("Fine-tuning helped (")
+
+
+def test_skill_in_the_width_alone_is_said_to_be_that() -> None:
+    """Of a random walk of fat tails, who knows the volatility beats by the CRPS whoever must measure it in the lookback."""
+
+    def note(metric: str, crps: str, **by_mae: str) -> list[Texts]:
+        found = [make(rival, crps, 0.1) for rival in by_mae] + [HELPED]
+        errors = [make(rival, outcome, 0.01).model_copy(update={"metric": "mae"}) for rival, outcome in by_mae.items()]
+        return note_width([*found, *errors], metric)
+
+    (said,) = note("crps", "helped", last_close="helped", volatility="too little data to tell")
+    assert "not shown to be better than the last close with historical volatility" in said["en"]
+    assert "最新收盘价加历史波动率" in said["zh"]
+    assert not note("crps", "helped", last_close="helped", volatility="helped", drift="no difference")
+    assert not note("crps", "no difference", last_close="no difference")
+    assert not note("mae", "helped", last_close="no difference")
+    assert not note("crps", "helped")
