@@ -37,7 +37,13 @@ HELD_OUT_SYMBOLS: Texts = {
     "zh": "部分预测起点属于留出的标的（data.test_symbols），而同一时间段内的其他标的曾用于训练或验证。各标的往往同涨同跌，模型又会读取月份和日期，"
     "可能已学到当时的共同走势，因此本模型和 LSTM 的结果可能偏乐观。用之后的K线（--data）评估则没有这个问题。",
 }
-FLATTERING = (ON_SEEN, HELD_OUT_SYMBOLS)  # of which the headline warns too
+SEEN_BEFORE: Texts = {
+    "en": "The models that this run began with were trained or validated, in another run, on candles of the time that is judged "
+    "here, which flatters them and this run. Candles that came later (--data) do not have this fault.",
+    "zh": "本次运行所用的初始模型在另一次运行中，曾用此处评估时间段内的K线训练或验证，因此初始模型和本模型的结果都偏乐观。用之后的K线（--data）"
+    "评估则没有这个问题。",
+}
+FLATTERING = (ON_SEEN, HELD_OUT_SYMBOLS, SEEN_BEFORE)  # of which the headline warns too
 
 # Of data: what decides which candles are of which split.
 SPLIT_KEYS = ("train_ratio", "val_ratio", "test_ratio", "train_end", "val_end", "val_symbols", "test_symbols")
@@ -61,8 +67,10 @@ def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitNam
     val = _take_origins(config, candles, splits["val"])
     if "test" in splits:
         test = _take_origins(config, candles, splits["test"])
-        together = bool((candles.instants[test.rows + 1] <= find_last_seen(config, candles, splits)).any())
-        return HeldOut("test", test, val, (HELD_OUT_SYMBOLS,) if together else ())
+        seen, first = find_last_seen(config, candles, splits), candles.instants[test.rows + 1].min()
+        before = read_last_seen(config) or seen
+        notes = [(HELD_OUT_SYMBOLS, first <= seen), (SEEN_BEFORE, before > seen and first <= before)]
+        return HeldOut("test", test, val, tuple(note for note, applies in notes if applies))
     middle = val.starts[np.argsort(val.starts)[len(val) // 2]]
     earlier, later = np.flatnonzero(val.ends <= middle), np.flatnonzero(val.starts >= middle)
     return HeldOut("val", val.take(later), val.take(earlier), (ON_VALIDATION,))

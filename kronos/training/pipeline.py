@@ -88,7 +88,7 @@ def run_pipeline(
     for line in (describe_candles(candles), *describe_splits(splits, config.data)):
         logger.info("%s", line)
     if PartialState().is_main_process:
-        seen = find_last_seen(config, candles, splits)
+        seen = max([find_last_seen(config, candles, splits), *_find_seen_before(config)])
         if skip_existing or not (config.experiment.train_tokenizer and config.experiment.train_basemodel):
             seen = max(seen, read_last_seen(config) or seen)  # a model may stay that was trained on other candles
         audit = audit_to_json(inputs.audited) | {SEEN_UNTIL: seen}
@@ -143,11 +143,29 @@ def find_last_seen(config: Config, candles: CandleSet, splits: Mapping[SplitName
 
 def read_last_seen(config: Config) -> int | None:
     """Return the instant of the last candle that a run was trained or validated on; None where its files do not say."""
+    return _read_last_seen(config.model_paths.base_save_path)
+
+
+def _read_last_seen(run_dir: Path) -> int | None:
     try:
-        audit = json.loads((config.model_paths.base_save_path / AUDIT_NAME).read_text(encoding="utf-8"))
-        return int(audit[SEEN_UNTIL])
+        return int(json.loads((run_dir / AUDIT_NAME).read_text(encoding="utf-8"))[SEEN_UNTIL])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _find_seen_before(config: Config) -> list[int]:
+    """Return until when the pretrained models saw candles, of those that other runs left ({run}/{stage}/best_model)."""
+    on, paths = config.experiment, config.model_paths
+    sources = [
+        Path(source)
+        for source, used in (
+            (paths.pretrained_tokenizer, on.pre_trained_tokenizer),
+            (paths.pretrained_predictor, on.pre_trained_predictor),
+        )
+        if source and used
+    ]
+    found = [_read_last_seen(source.resolve().parent.parent) for source in sources if source.is_dir()]
+    return [seen for seen in found if seen is not None]
 
 
 def _check_schedules(config: Config, train: WindowDataset) -> None:

@@ -234,6 +234,23 @@ def test_a_skipped_stage_is_not_judged_on_what_it_was_trained_on(tiny_config: Pa
     assert found.n_origins == 120 - SEEN_BEFORE - 7 and found.split == "test"
 
 
+def test_what_the_pretrained_models_saw_in_another_run_counts(tiny_config: Path, tmp_path: Path) -> None:
+    words = ["experiment.train_tokenizer=false", "evaluation.enabled=false", "model_paths.exp_name=first"]
+    assert (
+        train(tiny_config, *words, "data.train_ratio=0.5", "data.val_ratio=0.5", "data.test_ratio=0.0").exit_code == 0
+    )
+    began_with = f"model_paths.pretrained_predictor={tmp_path / 'runs/first/basemodel/best_model'}"
+    done = train(tiny_config, "experiment.train_tokenizer=false", began_with, "evaluation.rivals=[drift]")
+    assert done.exit_code == 0, done.output
+    found = read(tmp_path / "runs/tiny/report")
+    assert found.n_origins == 3 and "began with were trained or validated" in notes(found)
+    assert "partly on candles from the time" in found.headline["en"]
+    seen = [
+        json.loads((tmp_path / "runs" / name / "data.json").read_text())["seen_until"] for name in ("first", "tiny")
+    ]
+    assert seen[0] == seen[1]
+
+
 def test_without_a_test_split(tiny_config: Path, tmp_path: Path) -> None:
     done = train(tiny_config, "data.val_ratio=0.3", "data.test_ratio=0.0", "evaluation.calibrate=true")
     assert done.exit_code == 0, done.output
