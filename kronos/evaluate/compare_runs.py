@@ -34,7 +34,7 @@ FACTS: dict[str, Texts] = {
     "stride": {"en": "stride", "zh": "起点间隔"},
     "n_paths": {"en": "paths", "zh": "采样路径数"},
 }
-CLOSES: Texts = {"en": "the closes: error of last_close", "zh": "收盘价本身：last_close 的误差"}
+CLOSES: Texts = {"en": "the closes: how far they moved", "zh": "收盘价本身：波动幅度"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def compare_runs(runs: Sequence[EvaluatedRun], metrics: Sequence[str] = (), ever
 def find_differences(runs: Sequence[EvaluatedRun]) -> list[Difference]:
     """Find what makes the figures of runs incomparable.
 
-    Where all that is written down agrees, the error of the forecast "no change" must too: it depends on the candles alone.
+    Where all that is written down agrees, the moves of the closes must too: they depend on the candles and origins alone.
     """
     evaluations = [run.evaluation for run in runs]
     found = [
@@ -128,9 +128,9 @@ def find_differences(runs: Sequence[EvaluatedRun]) -> list[Difference]:
         for key, label in FACTS.items()
         if differ([getattr(each, key) for each in evaluations])
     ]
-    errors = tuple(_error_of_no_change(each) for each in evaluations)
-    if not found and not _are_same(errors):
-        found.append(Difference("closes", CLOSES, errors))
+    moves = tuple(_measure_moves(each) for each in evaluations)
+    if not found and not _are_same(moves):
+        found.append(Difference("closes", CLOSES, moves))
     return found
 
 
@@ -160,9 +160,11 @@ def _distance(figure: float, goal: Literal["lower", "higher"] | float) -> float:
     return -figure if goal == "higher" else abs(figure - float(goal))
 
 
-def _error_of_no_change(evaluation: Evaluation) -> float:
-    found = [each for each in evaluation.forecasters if each.name == "last_close"]
-    return _read_figure(found[0].log_return, "mae") if found else math.nan
+def _measure_moves(evaluation: Evaluation) -> float:
+    """Return the root mean square of the log returns that came, by r2_os = 1 − Σ error² / Σ return²; NaN where unknown."""
+    own = evaluation.forecasters[0].log_return
+    rmse, share = _read_figure(own, "rmse"), 1 - _read_figure(own, "r2_os")
+    return rmse / math.sqrt(share) if share > 0 else math.nan
 
 
 def _read_figure(figures: dict[str, Any], metric: str) -> float:

@@ -44,16 +44,17 @@ def test_other_settings_of_sampling_do_not_forbid_it() -> None:
     assert compare_runs([make_run(), make_run(temperature=0.5, seed=1, lookback=32)]).comparable
 
 
-def test_the_same_file_with_other_candles_shows_in_the_error_of_no_change() -> None:
-    def run(error: float) -> EvaluatedRun:
-        return make_run(
-            forecasters=[make_forecaster("finetuned", FIGURES), make_forecaster("last_close", {"mae": error})]
-        )
+def test_the_same_file_with_other_candles_shows_in_how_far_closes_moved() -> None:
+    """Which any forecast's errors tell, of whatever lookback: here of moves of 0.002 and, then, of 0.0021."""
 
-    (difference,) = find_differences([run(0.0016), run(0.0017)])
-    assert difference.key == "closes"
-    assert not find_differences([run(0.0016), run(0.0016 * (1 + 1e-9))])
-    assert not find_differences([run(0.0016), make_run(forecasters=[make_forecaster("finetuned", FIGURES)])])
+    def run(rmse: float, moved: float, **changes: Any) -> EvaluatedRun:
+        return make_run(figures={"rmse": rmse, "r2_os": 1 - (rmse / moved) ** 2}, **changes)
+
+    (difference,) = find_differences([run(0.0016, 0.002), run(0.0017, 0.0021)])
+    assert difference.key == "closes" and difference.values == pytest.approx((0.002, 0.0021))
+    other_rival = [make_forecaster("finetuned", FIGURES | {"rmse": 0.0016, "r2_os": 0.36})]
+    assert not find_differences([run(0.0017, 0.002, lookback=32), make_run(forecasters=other_rival)])
+    assert not find_differences([run(0.0016, 0.002), make_run()])
 
 
 @pytest.mark.parametrize(
