@@ -4,15 +4,22 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
 
 from kronos.cli.main import app
 from kronos.config import Config, load_config
+from kronos.evaluate import baselines
+from kronos.evaluate.forecasters import Known
 from tests.conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "README_CN.md"]
-WITH_COMMANDS = [*DOCUMENTS, *(ROOT / "docs" / f"{name}.md" for name in ("forecasting", "data", "tuning"))]
+WITH_COMMANDS = [
+    *DOCUMENTS,
+    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "forecasting", "data", "tuning")),
+]
 COMMAND = re.compile(r"^(?:DIST_BACKEND=\w+ )?(?:python|torchrun) .*\.py .*$", re.MULTILINE)
 SUBCOMMAND = re.compile(r"^python -m kronos ([\w-]+) (.*)$", re.MULTILINE)
 
@@ -58,10 +65,18 @@ def test_subcommands_and_their_options_exist(path: Path) -> None:
             assert option in options, option
 
 
+def sections(path: Path) -> set[str]:
+    """What the headings of a document are linked by."""
+    heads = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
 @pytest.mark.parametrize("path", WITH_COMMANDS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
-        assert target.startswith("http") or (path.parent / target).exists(), target
+        file, _, section = target.partition("#")
+        assert target.startswith("http") or (path.parent / file).exists(), target
+        assert not section or section in sections(path.parent / file if file else path), target
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -83,6 +98,16 @@ def test_readme_s_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     exec(code, names)
     assert len(names["forecast"]) == 24 and names["forecast"].notna().all(axis=None)
     assert names["paths"].paths.shape == (100, 24, 6)
+
+
+def test_the_baseline_of_the_documents_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "evaluation.md").read_text(), re.DOTALL)[1]
+    monkeypatch.setattr(baselines, "BASELINES", {})
+    exec(code, vars(baselines) | {})
+    times = pd.date_range("2024-06-03 09:35", periods=32, freq="5min")
+    known = Known("", pd.DataFrame({"close": 20 + np.arange(24.0)}, index=times[:24]), times[24:])
+    closes = baselines.BASELINES["mean_20"].sample([known], 50, seed=0)
+    assert closes.shape == (1, 50, 8) and 30 < closes.mean() < 37
 
 
 def test_every_key_is_documented() -> None:

@@ -15,8 +15,8 @@ and what people call it. For example the mean of the last 20 closes, moved from 
         drawn = rng.choice(steps - steps.mean(), (n_paths, len(known.future)))
         return to_close(levels[-20:].mean() + drawn.cumsum(axis=1))
 
-`BASELINES["mean_20"]` is then a forecaster, and its name may stand in evaluation.rivals once RIVALS
-(kronos/config/evaluation.py) has it.
+`BASELINES["mean_20"]` is then a forecaster, and evaluation.rivals may name it; RIVALS (kronos/config/evaluation.py) has
+the default ones.
 """
 
 from collections.abc import Callable, Sequence

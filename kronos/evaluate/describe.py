@@ -12,7 +12,6 @@ import transformers
 from accelerate import PartialState
 
 from kronos.config import Config
-from kronos.data.audit import describe_candles
 from kronos.data.inspect import say_interval
 from kronos.evaluate.held_out import HeldOut
 from kronos.evaluate.results import Texts
@@ -34,7 +33,7 @@ def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
     numbers = np.unique(candles.symbol_numbers(origins.rows))
     interval = candles.symbols[int(numbers[0])].interval
     return {
-        "candles": describe_candles(candles),
+        "candles": candles.source,
         "split": held_out.split,
         "interval": say_interval(interval),
         "n_symbols": len(numbers),

@@ -171,9 +171,10 @@ def _render(
 
 def write_both(words: Texts) -> Markup:
     """Write a text in both languages, of which the page shows one; a name that is the same in both only once."""
-    if words["en"] == words["zh"]:
-        return escape(words["en"])
-    return Markup().join(Markup('<span lang="{}">{}</span>').format(TAGS[each], words[each]) for each in LANGUAGES)
+    kept = {each: words[each].replace(" %", "\N{NO-BREAK SPACE}%") for each in LANGUAGES}
+    if kept["en"] == kept["zh"]:
+        return escape(kept["en"])
+    return Markup().join(Markup('<span lang="{}">{}</span>').format(TAGS[each], kept[each]) for each in LANGUAGES)
 
 
 def _all_texts() -> dict[str, Texts]:

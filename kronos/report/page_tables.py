@@ -61,7 +61,6 @@ class RivalRow:
     skill: Texts
     interval: Texts
     p: str
-    independent: Texts
     sentence: Texts
     bar: Bar | None
 
@@ -86,7 +85,6 @@ def _build_rival(found: Comparison, label: Texts, bar: Bar | None) -> RivalRow:
         skill=_say_skill(found.skill, found.metric, sign=True),
         interval={language: f"[{low[language]}, {high[language]}]" for language in low} if known else same(""),
         p=say_p(found.p_value),
-        independent=text("independent", n=say_count(found.n_origins), independent=say_count(found.n_independent)),
         sentence=found.sentence,
         bar=bar,
     )

@@ -29,7 +29,7 @@ TEMPLATE = """\
 <line x1="{{ row.bar.middle }}" x2="{{ row.bar.middle }}" y1="1" y2="9" stroke="#0072b2" stroke-width="3"
  vector-effect="non-scaling-stroke"/></svg>{% endif %}</td>
 <td role="cell" class="p"><span class="label">{{ t.p | both }} </span>{{ row.p }}</td>
-<td role="cell" class="sentence">{{ row.sentence | both }}<span class="small">{{ row.independent | both }}</span></td>
+<td role="cell" class="sentence">{{ row.sentence | both }}</td>
 </tr>
 {% endfor %}
 </tbody></table>

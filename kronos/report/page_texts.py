@@ -3,6 +3,7 @@
 from kronos.evaluate.results import Texts
 
 TEXTS: dict[str, Texts] = {
+    "seconds": {"en": "Seconds to forecast", "zh": "预测耗时（秒）"},
     "page": {"en": "Evaluation of a fine-tuned Kronos", "zh": "Kronos 微调评估报告"},
     "no_script": {
         "en": "The charts need JavaScript. Without it, see the PNG files beside this page.",
@@ -43,10 +44,6 @@ TEXTS: dict[str, Texts] = {
     "skill": {"en": "Skill", "zh": "技能分数"},
     "p": {"en": "p", "zh": "p 值"},
     "in_words": {"en": "In words", "zh": "说明"},
-    "independent": {
-        "en": "{n} origins, worth {independent} independent ones",
-        "zh": "{n} 个起点，约相当于 {independent} 个独立样本",
-    },
     "points": {"en": "{n} points", "zh": "{n} 个百分点"},
     "other_metrics": {"en": "The same by other metrics", "zh": "按其他指标的对比"},
     "left_out": {"en": "Asked for, but left out", "zh": "已指定但未能参与对比"},
@@ -62,7 +59,6 @@ TEXTS: dict[str, Texts] = {
     "metric": {"en": "Metric", "zh": "指标"},
     "log_returns": {"en": "Log returns since the last known close", "zh": "对数收益率（相对最后一个已知收盘价）"},
     "prices": {"en": "Closes, in the candles' units", "zh": "收盘价（K线原始单位）"},
-    "seconds": {"en": "Seconds to forecast", "zh": "预测耗时（秒）"},
     # learning curves
     "learning": {"en": "Learning curves", "zh": "学习曲线"},
     "learning_how": {

@@ -155,6 +155,10 @@ class Oracle:
     def name(self) -> str:
         return f"oracle_that_knows_{self.knows}"
 
+    @property
+    def key(self) -> str:
+        return repr(self.process)
+
     def sample(self, known: Sequence[Known], n_paths: int, seed: int) -> np.ndarray:
         sample = self.process.sample if self.knows == "all" else self.process.sample_blindly
         return np.stack([each.closes[-1] * np.exp(sample(each, n_paths, generator_of(each, seed))) for each in known])
@@ -173,15 +177,3 @@ def load_frames(folder: Path, *frames: pd.DataFrame) -> CandleSet:
     candles, findings = load_candles(DataConfig(data_path=folder), RepairsConfig())
     assert all(finding.severity == "note" for finding in findings), findings
     return candles
-
-
-def build_known(candles: CandleSet, rows: np.ndarray, lookback: int, horizon: int) -> list[Known]:
-    """What is known at rows: lookback candles up to each of them, and the times of the horizon."""
-    return [
-        Known(
-            f"{candles.symbol_at(row).symbol} {row}",
-            candles.frame(row + 1 - lookback, row + 1),
-            candles.timestamps(row + 1, row + 1 + horizon),
-        )
-        for row in rows.tolist()
-    ]

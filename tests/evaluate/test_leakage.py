@@ -6,19 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kronos import Kronos, KronosPredictor, KronosTokenizer
 from kronos.data import CandleSet
-from kronos.evaluate.forecasters import Known, KronosForecaster
+from kronos.evaluate.baselines import BASELINES
+from kronos.evaluate.forecasters import Forecaster, Known, KronosForecaster
 from kronos.evaluate.leakage import find_leaks
+from kronos.evaluate.lstm import LstmForecaster
+from kronos.evaluate.lstm_forecaster import LstmRival
 from kronos.evaluate.results import Texts
+from kronos.evaluate.walk_forward import build_known
 from kronos.forecast import Sampling
 from tests.conftest import GOLDEN
-from tests.evaluate.synthetic import Oracle, autoregression, build_known, load_frames
+from tests.evaluate.synthetic import Oracle, autoregression, load_frames
 
 PROCESS = autoregression(0.002, 0.5)
 ROWS = np.array([60, 61, 150, 300])  # the second's lookback reaches beyond the first; the last is of another symbol
-LOOKBACK, HORIZON, N_PATHS = 16, 3, 2
+LOOKBACK, HORIZON, N_PATHS = 60, 3, 2  # longer than a day, the season of such candles
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +34,14 @@ def candles(tmp_path_factory) -> CandleSet:
 
 def find(build_forecaster, candles: CandleSet, rows: np.ndarray = ROWS, build=build_known) -> list[int]:
     leaks = find_leaks(build_forecaster, candles, rows, LOOKBACK, HORIZON, N_PATHS, 0, build)
-    assert all(leak.name.endswith(f" {leak.row}") for leak in leaks)
+    for leak in leaks:
+        assert leak.name.endswith(f"{candles.timestamps(leak.row, leak.row + 1)[0]:%Y-%m-%d %H:%M}")
     return [leak.row for leak in leaks]
 
 
 @dataclass
 class Peeking:
-    """Moves the last close by what it sees: of the candles it holds, at a row, or of all that is known at all origins."""
+    """Moves the last close by what it sees: of the candles it holds, at a row of ROWS, or of all that is known at all origins."""
 
     see: Callable[[CandleSet, int, Sequence[Known]], float]
     candles: CandleSet
@@ -43,19 +49,39 @@ class Peeking:
     label: Texts = field(default_factory=lambda: {"en": "Peeking", "zh": "偷看"})
 
     def sample(self, known: Sequence[Known], n_paths: int, seed: int) -> np.ndarray:
-        rows = [int(each.name.split()[1]) for each in known]
-        seen = [each.closes[-1] * (1 + 1e-3 * self.see(self.candles, row, known)) for each, row in zip(known, rows)]
+        seen = [
+            each.closes[-1] * (1 + 1e-3 * self.see(self.candles, row, known)) for each, row in zip(known, ROWS.tolist())
+        ]
         return np.tile(np.reshape(seen, (-1, 1, 1)), (1, n_paths, HORIZON))
 
 
-def kronos_forecaster() -> KronosForecaster:
+def build_kronos() -> KronosForecaster:
     models = Kronos.from_pretrained(GOLDEN / "predictor"), KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
-    predictor = KronosPredictor(*models, device="cpu", max_context=24)
+    predictor = KronosPredictor(*models, device="cpu", max_context=LOOKBACK + HORIZON)
     return KronosForecaster("golden", {"en": "Golden", "zh": "范例"}, predictor, Sampling())
 
 
-@pytest.mark.parametrize("forecaster", [Oracle(PROCESS), Oracle(PROCESS, "nothing"), kronos_forecaster()])
-def test_the_honest_pass(candles: CandleSet, forecaster) -> None:
+def build_lstm() -> LstmRival:
+    """Of random weights: as it begins, the network would look at the last close and the volatility alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LstmForecaster(LOOKBACK, 8, n_layers=1, directions=2, attention=True, dropout=0.0, clip=5.0)
+        torch.nn.init.normal_(model.head.weight)
+    return LstmRival(model.eval())
+
+
+HONEST: list[Forecaster] = [
+    *BASELINES.values(),
+    build_kronos(),
+    build_lstm(),
+    Oracle(PROCESS),
+    Oracle(PROCESS, "nothing"),
+]
+each_honest = pytest.mark.parametrize("forecaster", HONEST, ids=lambda forecaster: forecaster.name)
+
+
+@each_honest
+def test_the_honest_pass(candles: CandleSet, forecaster: Forecaster) -> None:
     assert find(lambda _: forecaster, candles) == []
 
 
@@ -78,8 +104,8 @@ def test_who_holds_the_candles_and_looks_back_only_passes(candles: CandleSet) ->
     assert find(lambda held: Peeking(lambda candles, row, _: candles.values[row - 20, 3], held), candles) == []
 
 
-@pytest.mark.parametrize("forecaster", [Oracle(PROCESS), kronos_forecaster()])
-def test_a_lookback_that_ends_one_candle_late_is_found(candles: CandleSet, forecaster) -> None:
+@each_honest
+def test_a_lookback_that_ends_one_candle_late_is_found(candles: CandleSet, forecaster: Forecaster) -> None:
     def build_late(candles: CandleSet, rows: np.ndarray, lookback: int, horizon: int) -> list[Known]:
         known = build_known(candles, rows, lookback, horizon)
         late = build_known(candles, rows + 1, lookback, horizon)

@@ -9,12 +9,12 @@ from scipy.stats import norm
 
 from kronos.data import CandleSet
 from kronos.evaluate.metrics import compute_crps
+from kronos.evaluate.walk_forward import build_known
 from tests.evaluate.synthetic import (
     Law,
     Oracle,
     Process,
     autoregression,
-    build_known,
     daily_season,
     expect_crps,
     load_frames,

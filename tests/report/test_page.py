@@ -74,6 +74,15 @@ def test_a_picture_that_is_no_longer_meant_goes(tmp_path: Path) -> None:
     assert left == kept | {"index.html", "forecast_1.png"}
 
 
+def test_other_candles_leave_the_run_s_own_report_alone(tmp_path: Path) -> None:
+    (run_dir, config), evaluation = make_run(tmp_path), make_evaluation()
+    own = write_report(run_dir, evaluation, config, [])
+    before = {path: path.stat().st_mtime_ns for path in own.parent.iterdir()}
+    other = write_report(run_dir, evaluation, config, [], run_dir / "report-later")
+    assert other == run_dir / "report-later" / "index.html" and other.is_file()
+    assert {path: path.stat().st_mtime_ns for path in own.parent.iterdir()} == before
+
+
 def test_pictures_speak_the_language_of_the_page(tmp_path: Path) -> None:
     pictures = [imread(write(tmp_path / tag, language=tag).parent / "pit.png") for tag in ("en", "zh")]
     if pictures[0].shape == pictures[1].shape:
