@@ -50,13 +50,13 @@ evaluation:
 report:
   n_origins: 0
 """
-SMALLEST = [  # the architectures of the golden models, not their weights: 10 seconds for 60 days
+SMALLEST = [  # the architectures of the golden models, not their weights
     f"model_paths.pretrained_tokenizer={GOLDEN / 'tokenizer'}",
     f"model_paths.pretrained_predictor={GOLDEN / 'predictor'}",
     "training.tokenizer_learning_rate=0.005",
     "training.predictor_learning_rate=0.005",
     "training.tokenizer_epochs=1",
-    "training.basemodel_epochs=1",
+    "training.basemodel_epochs=2",
 ]
 DEMO = [
     "model_paths.pretrained_tokenizer=demo",
@@ -107,29 +107,39 @@ def check_learnt(folder: Path, found: dict[str, Comparison], process: Process, l
     assert least <= min(shares.values()) and max(shares.values()) < 1.05
 
 
+def check_nothing_learnt(found: dict[str, Comparison]) -> None:
+    """It did not help against the two rivals that of a random walk are the best there is, but for measuring its volatility."""
+    print("".join(f"\n{name}: {each.skill:+.3f}, {each.outcome}" for name, each in found.items()))
+    assert "helped" not in (found["volatility"].outcome, found["last_close"].outcome)
+
+
 def test_what_can_be_learnt_is_learnt(tmp_path: Path) -> None:
     """Of steps that turn about, the step before tells four fifths of the variance."""
-    found = train(tmp_path, REVERTING, 0, 60, SMALLEST)
+    found = train(tmp_path, REVERTING, 0, 80, SMALLEST)
     check_learnt(tmp_path, found, REVERTING, least=0.6)
 
 
 def test_of_chance_nothing_is_learnt(tmp_path: Path) -> None:
-    found = train(tmp_path, WALK, 0, 60, SMALLEST)
-    assert "helped" not in (found["volatility"].outcome, found["last_close"].outcome)
+    found = train(tmp_path, WALK, 0, 80, SMALLEST)
+    check_nothing_learnt(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_other_seeds_learn_too(tmp_path: Path, seed: int) -> None:
+    found = train(tmp_path, REVERTING, seed, 80, SMALLEST)
+    check_learnt(tmp_path, found, REVERTING, least=0.5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("process", [REVERTING, SEASON], ids=["reverting", "season"])
-def test_the_demo_s_models_learn(tmp_path: Path, process: Process, seed: int) -> None:
+def test_the_demo_s_models_learn_a_season(tmp_path: Path, seed: int) -> None:
     """At least half of the optimum, whatever the candles and the first weights."""
-    found = train(tmp_path, process, seed, 60, DEMO)
-    check_learnt(tmp_path, found, process, least=0.5)
+    found = train(tmp_path, SEASON, seed, 60, DEMO)
+    check_learnt(tmp_path, found, SEASON, least=0.5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_demo_s_models_learn_nothing_of_chance(tmp_path: Path, seed: int) -> None:
-    found = train(tmp_path, WALK, seed, 60, DEMO)
-    print("".join(f"\n{name}: {each.skill:+.3f}, {each.outcome}" for name, each in found.items()))
-    assert "helped" not in (found["volatility"].outcome, found["last_close"].outcome)
+    check_nothing_learnt(train(tmp_path, WALK, seed, 60, DEMO))

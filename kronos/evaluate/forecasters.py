@@ -1,9 +1,7 @@
 """What is compared: anything that samples closes to come from known candles."""
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -13,7 +11,6 @@ import pandas as pd
 from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.evaluate.results import Texts
 from kronos.forecast import KronosPredictor, Sampling
-from kronos.forecast.inputs import say_notes
 from kronos.model.pretrained import hash_weights
 
 CLOSE = CANDLE_COLUMNS.index("close")
@@ -48,24 +45,6 @@ class Known:
     def origin(self) -> pd.Timestamp:
         """The local time of the last known candle."""
         return pd.Timestamp(self.candles.index[-1])
-
-
-@contextmanager
-def each_note_once(said: set[str]) -> Iterator[None]:
-    """Let pass only notes about series that have not been said: of hundreds of groups of origins all say the same."""
-
-    def is_new(record: logging.LogRecord) -> bool:
-        note = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else record.getMessage()
-        is_known = note in said
-        said.add(note)
-        return not is_known
-
-    notes = logging.getLogger(say_notes.__module__)
-    notes.addFilter(is_new)
-    try:
-        yield
-    finally:
-        notes.removeFilter(is_new)
 
 
 class Forecaster(Protocol):
@@ -103,7 +82,6 @@ class KronosForecaster:
     label: Texts
     predictor: KronosPredictor
     sampling: Sampling
-    said: set[str] = field(default_factory=set, repr=False)  # the notes about its forecasts, so far
 
     @cached_property
     def key(self) -> str:
@@ -112,14 +90,13 @@ class KronosForecaster:
         return repr((*weights, predictor.max_context, predictor.clip, self.sampling))
 
     def sample(self, known: Sequence[Known], n_paths: int, seed: int) -> Array:
-        with each_note_once(self.said):
-            forecasts = self.predictor.forecast_batch(
-                [each.candles for each in known],
-                y_timestamp_list=[each.future for each in known],
-                n_paths=n_paths,
-                sampling=self.sampling,
-                seed=seed,
-                names=[each.name for each in known],
-                verbose=False,
-            )
+        forecasts = self.predictor.forecast_batch(
+            [each.candles for each in known],
+            y_timestamp_list=[each.future for each in known],
+            n_paths=n_paths,
+            sampling=self.sampling,
+            seed=seed,
+            names=[each.name for each in known],
+            verbose=False,
+        )
         return np.stack([forecast.paths[..., CLOSE] for forecast in forecasts])

@@ -32,7 +32,6 @@ FINETUNED: Texts = {"en": "fine-tuned model", "zh": "微调模型"}
 FROM_SCRATCH: Texts = {"en": "trained model", "zh": "训练模型"}
 PRETRAINED: Texts = {"en": "pretrained model", "zh": "预训练模型"}
 
-KNOWN = tuple(dict.fromkeys([*RIVALS, *BASELINES]))
 
 # Of the run's own candles, where they are at hand: what an LSTM is trained on.
 Splits = Mapping[SplitName, Split]
@@ -85,6 +84,11 @@ def build_rivals(
     return rivals, left_out
 
 
+def list_names() -> list[str]:
+    """Return the names of all rivals but other runs; of baselines those registered by now."""
+    return list(dict.fromkeys([*RIVALS, *BASELINES]))
+
+
 def check_rivals(config: Config) -> None:
     """Check the names of rivals, before hours are spent on training.
 
@@ -92,8 +96,8 @@ def check_rivals(config: Config) -> None:
         ConfigError: one is neither known nor a run's folder.
     """
     for name in config.evaluation.rivals:
-        if name not in KNOWN and not Path(name, "config.yaml").is_file():
-            known = ", ".join(KNOWN)
+        if name not in list_names() and not Path(name, "config.yaml").is_file():
+            known = ", ".join(list_names())
             raise ConfigError(
                 f"evaluation.rivals names {name!r}, which is neither one of {known} nor the folder of a run "
                 "({base_path}/{exp_name}, with config.yaml in it)."
@@ -134,11 +138,11 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
 
 def _name_runs(config: Config) -> dict[Path, str]:
     """Return the folders of other runs among evaluation.rivals by names that tell them apart from all else."""
-    folders = [Path(name).resolve() for name in config.evaluation.rivals if name not in KNOWN]
+    folders = [Path(name).resolve() for name in config.evaluation.rivals if name not in list_names()]
     own = config.model_paths.base_save_path.resolve()
     listed = list(dict.fromkeys([own, *folders]))
     names = dict(zip(listed, shorten_names(listed)))
-    return {each: str(each) if names[each] in (OWN, *KNOWN) else names[each] for each in dict.fromkeys(folders)}
+    return {each: str(each) if names[each] in (OWN, *list_names()) else names[each] for each in dict.fromkeys(folders)}
 
 
 def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> Forecaster:

@@ -7,7 +7,7 @@ from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.evaluate.describe import SEED
 from kronos.evaluate.evaluation import evaluate_run
-from kronos.evaluate.forecasters import KronosForecaster, each_note_once
+from kronos.evaluate.forecasters import KronosForecaster
 from kronos.evaluate.held_out import HeldOut
 from kronos.evaluate.results import RESULTS_NAME, Evaluation
 from kronos.evaluate.rivals import Splits, build_own
@@ -48,16 +48,15 @@ def _forecast_examples(own: KronosForecaster, evaluation: Evaluation, origins: O
     candles, horizon = origins.candles, origins.horizon
     rows = [example.row for example in evaluation.examples]
     windows = [candles.frame(row - origins.lookback + 1, row + 1 + horizon) for row in rows]
-    with each_note_once(own.said):
-        forecasts = own.predictor.forecast_batch(
-            [window[:-horizon] for window in windows],
-            y_timestamp_list=[window.index[-horizon:] for window in windows],
-            n_paths=evaluation.n_paths,
-            sampling=own.sampling,
-            seed=SEED,
-            names=[example.origin for example in evaluation.examples],
-            verbose=False,
-        )
+    forecasts = own.predictor.forecast_batch(
+        [window[:-horizon] for window in windows],
+        y_timestamp_list=[window.index[-horizon:] for window in windows],
+        n_paths=evaluation.n_paths,
+        sampling=own.sampling,
+        seed=SEED,
+        names=[example.origin for example in evaluation.examples],
+        verbose=False,
+    )
     return [
         ExampleForecast(example, window[:-horizon], forecast, window[-horizon:])
         for example, window, forecast in zip(evaluation.examples, windows, forecasts)

@@ -111,7 +111,7 @@ def test_two_processes_find_what_one_finds(tiny_config: Path, tmp_path: Path) ->
     assert one.returncode == 0, one.stderr
     assert_same(found, read(run / "report"))
     shutil.rmtree(run / "evaluation")
-    again = launch(*TORCHRUN, "-m", "kronos", "evaluate", "--run", run)
+    again = launch(*TORCHRUN, "-m", "--", "kronos", "evaluate", "--run", run)  # or torchrun takes --run for its own
     assert again.returncode == 0, again.stderr
     assert (again.stdout + again.stderr).count(found.headline["en"]) == 1
     assert_same(found, read(run / "report"))

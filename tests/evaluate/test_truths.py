@@ -143,4 +143,4 @@ def test_intervals_hold_the_optimum_as_often_as_said(judge: Judge, process: Proc
             f"{dict(count_outcomes(found))}"
         )
         assert held >= least
-        assert count_outcomes(found)["helped"] >= 0.95 * N_SEEDS and not count_outcomes(found)["hurt"]
+        assert count_outcomes(found)["helped"] >= 0.9 * N_SEEDS and not count_outcomes(found)["hurt"]
