@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from kronos.config import Config
 from kronos.config.load import dump_config
+from kronos.evaluate.metric_labels import METRIC_LABELS
 from kronos.evaluate.results import LANGUAGES, Evaluation, Language, Texts
 from kronos.files import write_text
 from kronos.report.audit_view import read_audit
@@ -32,8 +33,7 @@ from kronos.report.examples import (
     title_example,
 )
 from kronos.report.learning import read_learning_curves
-from kronos.report.metric_names import label_metric
-from kronos.report.numbers import say_count, say_percent
+from kronos.report.numbers import say_count, say_level
 from kronos.report.page_script import SCRIPT
 from kronos.report.page_style import STYLE
 from kronos.report.page_tables import (
@@ -183,10 +183,10 @@ def _all_texts() -> dict[str, Texts]:
 
 
 def _tables(evaluation: Evaluation) -> dict[str, Any]:
-    confidence = say_percent(evaluation.confidence, 0)
+    confidence = say_level(evaluation.confidence)
     health, calibration = list_health(evaluation), list_calibration(evaluation)
     kept = "kept_after" if evaluation.tokenizer and evaluation.tokenizer.kept == "after" else "kept_before"
-    metric = label_metric(evaluation.metric).label
+    metric = METRIC_LABELS[evaluation.metric].label
     return {
         "facts": _list_facts(evaluation),
         "rivals": list_rivals(evaluation, by_verdict_metric=True),
@@ -218,9 +218,9 @@ def _list_facts(evaluation: Evaluation) -> list[tuple[Texts, Texts]]:
     dates = f"{evaluation.first_origin} – {evaluation.last_origin}"
     rule = text(
         "verdict_rule",
-        metric=label_metric(evaluation.metric).label,
-        confidence=say_percent(evaluation.confidence, 0),
-        margin=say_percent(evaluation.margin, 0),
+        metric=METRIC_LABELS[evaluation.metric].label,
+        confidence=say_level(evaluation.confidence),
+        margin=say_level(evaluation.margin),
     )
     sampled = text(
         "sampled", n=evaluation.n_paths, t=f"{evaluation.temperature:g}", p=f"{evaluation.top_p:g}", s=evaluation.seed

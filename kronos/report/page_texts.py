@@ -147,7 +147,6 @@ TEXTS: dict[str, Texts] = {
     },
     "example_title": {"en": "{kind}: {symbol}, from {origin}", "zh": "{kind}：{symbol}，起点 {origin}"},
     "paths_band": {"en": "{share} % of the paths", "zh": "{share}% 的路径"},
-    "example_figure": {"en": "{metric} {figure}", "zh": "{metric} {figure}"},
     # data
     "data": {"en": "The candles", "zh": "数据检查"},
     "data_sum": {

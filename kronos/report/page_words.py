@@ -2,14 +2,8 @@
 
 import re
 
-from kronos.evaluate.results import Outcome, Texts
+from kronos.evaluate.results import Texts
 
-OUTCOMES: dict[Outcome, Texts] = {
-    "helped": {"en": "helped", "zh": "更好"},
-    "no difference": {"en": "no difference", "zh": "无差异"},
-    "hurt": {"en": "hurt", "zh": "更差"},
-    "too little data to tell": {"en": "too little data", "zh": "数据不足"},
-}
 SPLITS: dict[str, Texts] = {
     "train": {"en": "train split", "zh": "训练集"},
     "val": {"en": "validation split", "zh": "验证集"},
