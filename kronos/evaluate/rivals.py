@@ -29,9 +29,9 @@ from kronos.training.saved_run import load_saved_run
 logger = logging.getLogger(__name__)
 
 OWN = "finetuned"
-FINETUNED: Texts = {"en": "fine-tuned model", "zh": "微调模型"}
-FROM_SCRATCH: Texts = {"en": "trained model", "zh": "训练模型"}
-PRETRAINED: Texts = {"en": "pretrained model", "zh": "预训练模型"}
+FINETUNED: Texts = {"en": "Fine-tuned model", "zh": "微调模型"}
+FROM_SCRATCH: Texts = {"en": "Trained model", "zh": "训练模型"}
+PRETRAINED: Texts = {"en": "Pretrained model", "zh": "预训练模型"}
 
 KNOWN = tuple(dict.fromkeys([*RIVALS, *BASELINES]))
 

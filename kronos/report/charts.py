@@ -141,7 +141,7 @@ def build_coverage_chart(evaluation: Evaluation) -> Chart | None:
         (ideal, *series),
         ticks=tuple(nominal),
         x_range=(nominal[0] - 5, nominal[-1] + 5),
-        y_range=choose_range(series, 0, 100, *nominal),
+        y_range=choose_range(series, 0, 100, nominal[0] - 5, nominal[-1] + 5),
     )
     own = evaluation.forecasters[0]
     bands = tuple(

@@ -72,6 +72,7 @@ TEMPLATE = """\
 {% if chart.panels | length > 1 %}<h4 id="{{ panel.id }}-title">{{ panel.title | both }}</h4>{% endif %}
 <div class="plot" id="{{ panel.id }}" data-chart="{{ name }}" role="img" aria-labelledby="{{ name }}-title\
 {{ ' ' ~ panel.id ~ '-title' if chart.panels | length > 1 }}" aria-describedby="{{ name }}-how"></div>
+{% if panel.legend %}{{ legend(panel.legend, name) }}{% endif %}
 </div>{% endfor %}
 </div>
 {% else %}<p class="none">{{ t.no_figures | both }}</p>{% endif %}
