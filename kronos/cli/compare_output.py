@@ -17,7 +17,7 @@ from kronos.cli.compare_texts import FOOTNOTES, WORDS
 from kronos.evaluate.compare_runs import FACTS, MetricRow, RunsCompared
 from kronos.evaluate.metric_labels import METRIC_LABELS
 from kronos.evaluate.results import Comparison, Language, Outcome
-from kronos.evaluate.verdict_words import name_outcome
+from kronos.evaluate.verdict_words import fill, name_outcome
 from kronos.report.numbers import NO_FIGURE, say_figures, say_level, say_percent
 
 LABEL, RUN = 20, 15  # columns of the screen that the labels and a run take at least, their padding included
@@ -242,7 +242,8 @@ def _footnotes(compared: RunsCompared, language: Language) -> Iterator[str]:
     yield FOOTNOTES["goals"][language] + (f" {FOOTNOTES['best'][language]}" if compared.best_marked else "")
     if compared.rivals:
         levels = {run.evaluation.confidence for run in compared.runs}
-        yield FOOTNOTES["skill"][language].format(f"{say_level(levels.pop())[language]} " if len(levels) == 1 else "")
+        level = f"{say_level(levels.pop())[language]} " if len(levels) == 1 else ""
+        yield fill(FOOTNOTES["skill"][language], level)
     if compared.other_rivals:
         yield FOOTNOTES["rivals"][language].format(", ".join(compared.other_rivals))
     if compared.other_rules:

@@ -19,9 +19,8 @@ WORDS: dict[str, Texts] = {
 }
 FOOTNOTES: dict[str, Texts] = {
     "goals": {
-        "en": "↓ lower is better, ↑ higher is better, → the nearest to this is best (what the bands of a calibrated forecast "
-        "hold, of so many paths); bp: basis points, 0.01 %.",
-        "zh": "↓ 越低越好，↑ 越高越好，→ 越接近该值越好（校准良好的预测在此路径数下应有的覆盖率）；bp：基点，即 0.01%。",
+        "en": "↓ lower is better, ↑ higher is better, → the nearest to this is best; bp: basis points, 0.01 %.",
+        "zh": "↓ 越低越好，↑ 越高越好，→ 越接近该值越好；bp：基点，即 0.01%。",
     },
     "best": {
         "en": "* the best figure of its row, which may be by chance.",

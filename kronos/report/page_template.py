@@ -100,6 +100,7 @@ TEMPLATE = """\
 <h1>{{ evaluation.headline | both }}</h1>
 <dl class="facts">{% for name, value in facts %}<div><dt>{{ name | both }}</dt><dd>{{ value | both }}</dd></div>
 {% endfor %}</dl>
+{% if evaluation.notes %}<ul class="notes">{% for note in evaluation.notes %}<li>{{ note | both }}</li>{% endfor %}</ul>{% endif %}
 <noscript><p>{{ t.no_script | both }}</p></noscript>
 </header>
 <main>
@@ -146,10 +147,6 @@ TEMPLATE = """\
 {% if audit.findings %}{{ words_table([t.severity, t.finding, t.count, t.in_series, t.first_at], audit.findings) }}
 {% else %}<p>{{ t.no_findings | both }}</p>{% endif %}
 {% else %}<p class="none">{{ t.missing | both }}</p>{% endif %}
-</section>
-<section>{{ section('notes') }}
-{% if evaluation.notes %}<ul class="notes">{% for note in evaluation.notes %}<li>{{ note | both }}</li>{% endfor %}</ul>
-{% else %}<p class="none">{{ t.no_notes | both }}</p>{% endif %}
 </section>
 <section>{{ section('reproduce') }}
 <h3>{{ t.command | both }}</h3><pre tabindex="0"><code>{{ evaluation.command }}</code></pre>

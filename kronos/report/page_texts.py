@@ -170,8 +170,6 @@ TEXTS: dict[str, Texts] = {
     "in_series": {"en": "Series", "zh": "涉及序列数"},
     "first_at": {"en": "First at", "zh": "首次出现"},
     # the rest
-    "notes": {"en": "Notes", "zh": "说明与限制"},
-    "no_notes": {"en": "None.", "zh": "无。"},
     "reproduce": {"en": "How to get this again", "zh": "复现方法"},
     "command": {"en": "Command", "zh": "命令"},
     "environment": {"en": "Environment", "zh": "运行环境"},
