@@ -1,14 +1,12 @@
 """`kronos compare`: several evaluated runs beside each other."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,14 +15,14 @@ from kronos.cli.compare_output import WIDE_LABEL, WIDE_RUN, print_comparison, pr
 from kronos.cli.environment import errors_reported, start_logging
 from kronos.config import load_config
 from kronos.errors import CheckpointError, ConfigError
+from kronos.evaluate.compare_runs import compare_runs
+from kronos.evaluate.evaluated_run import EvaluatedRun, flatten_settings, shorten_names
+from kronos.evaluate.results import RESULTS_NAME, Evaluation, Language
 from kronos.files import write_text
-
-if TYPE_CHECKING:
-    from kronos.evaluate.evaluated_run import EvaluatedRun
 
 logger = logging.getLogger(__name__)
 
-RESULTS = Path("report", "metrics.json")
+RESULTS = Path("report", RESULTS_NAME)
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Evaluated runs' folders, {base_path}/{exp_name}.")]
 Metrics = Annotated[
@@ -33,7 +31,7 @@ Metrics = Annotated[
 Everything = Annotated[bool, typer.Option("--all", help="All metrics, of log returns and of prices.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write it as a page too.", show_default=False)]
-LanguageOption = Annotated[Literal["en", "zh"], typer.Option("--language", help="Of headings and outcomes.")]
+LanguageOption = Annotated[Language, typer.Option("--language", help="Of headings and outcomes.")]
 
 
 def compare(
@@ -49,9 +47,6 @@ def compare(
         start_logging()
         folders = find_runs(runs)
         names = [name.strip() for each in metric or [] for name in each.split(",")]
-        # It brings PyTorch with it; imported here, so that --help and a wrong folder answer at once.
-        from kronos.evaluate.compare_runs import compare_runs
-
         compared = compare_runs(_read_runs(folders), names, everything)
         if html:
             page = Console(file=io.StringIO(), record=True, width=WIDE_LABEL + WIDE_RUN * len(folders), highlight=False)
@@ -95,9 +90,6 @@ def _find_fault(path: Path) -> str:
 
 
 def _read_runs(folders: Sequence[Path]) -> list[EvaluatedRun]:
-    from kronos.evaluate.evaluated_run import EvaluatedRun, shorten_names
-    from kronos.evaluate.results import Evaluation
-
     names = shorten_names([Path(os.path.normpath(folder.absolute())) for folder in folders])
     evaluations = [Evaluation.read(folder / RESULTS) for folder in folders]
     for folder, evaluation in zip(folders, evaluations):
@@ -108,8 +100,6 @@ def _read_runs(folders: Sequence[Path]) -> list[EvaluatedRun]:
 
 def _read_settings(folder: Path) -> dict[str, Any] | None:
     """Read a run's configuration; None where it cannot be read, since its figures can be compared without."""
-    from kronos.evaluate.evaluated_run import flatten_settings
-
     try:
         config = load_config(folder / "config.yaml")
     except ConfigError as error:

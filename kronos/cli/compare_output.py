@@ -1,12 +1,10 @@
 """What `kronos compare` prints."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import typer
 from rich.cells import cell_len
@@ -15,15 +13,17 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from kronos.cli.compare_texts import FOOTNOTES, OUTCOMES, WORDS
-
-if TYPE_CHECKING:
-    from kronos.evaluate.compare_runs import MetricRow, RunsCompared
-    from kronos.evaluate.results import Comparison, Language, Outcome
+from kronos.cli.compare_texts import FOOTNOTES, WORDS
+from kronos.evaluate.compare_runs import FACTS, MetricRow, RunsCompared
+from kronos.evaluate.metric_labels import METRIC_LABELS
+from kronos.evaluate.results import Comparison, Language, Outcome
+from kronos.evaluate.verdict_words import fill, name_outcome
+from kronos.report.numbers import NO_FIGURE, say_figures, say_level, say_percent
 
 LABEL, RUN = 20, 15  # columns of the screen that the labels and a run take at least, their padding included
 WIDE_LABEL, WIDE_RUN = 40, 26  # and where there is room
 PADDING = 2
+PERCENT = "\N{NO-BREAK SPACE}%"
 
 STYLES: dict[Outcome, str] = {
     "helped": "green",
@@ -39,8 +39,6 @@ def print_json(compared: RunsCompared) -> None:
 
 def to_json(compared: RunsCompared) -> dict[str, Any]:
     """Return all that is shown as plain values, by the runs' names; what is not known is null."""
-    from kronos.evaluate.compare_runs import FACTS
-
     names = [run.name for run in compared.runs]
     metrics: dict[str, Any] = {}
     for row in compared.metrics:
@@ -111,8 +109,6 @@ def _print_differences(compared: RunsCompared, console: Console, language: Langu
 
 
 def _print_common_facts(compared: RunsCompared, console: Console, language: Language) -> None:
-    from kronos.evaluate.compare_runs import FACTS
-
     different = {each.key for each in compared.differences}
     grid = Table.grid(padding=(0, PADDING))
     grid.add_column(style="cyan", no_wrap=True)
@@ -124,7 +120,7 @@ def _print_common_facts(compared: RunsCompared, console: Console, language: Lang
 
 
 def _labels(compared: RunsCompared, language: Language) -> Iterator[str]:
-    yield from (_label_metric(row) for row in compared.metrics)
+    yield from (_label_metric(row, language) for row in compared.metrics)
     yield from (row.label[language] for row in compared.rivals)
     yield from compared.settings
 
@@ -155,7 +151,9 @@ class _Columns:
         )
         for units in ("log_return", "price"):
             rows = [row for row in self._compared.metrics if row.units == units]
-            self._add_section(WORDS[units][language], ((_label_metric(row), _say_figures(row)) for row in rows))
+            self._add_section(
+                WORDS[units][language], ((_label_metric(row, language), _say_figures(row, language)) for row in rows)
+            )
         self._add_section(
             self._name_verdict(),
             ((row.label[language], self._say_verdicts(row.rival, row.comparisons)) for row in self._compared.rivals),
@@ -188,54 +186,39 @@ class _Columns:
         said = []
         for run, each in zip(self._compared.runs, comparisons):
             left_out = rival in {other.rival for other in run.evaluation.left_out}
-            absent = WORDS["left out"][self._language] if left_out else "–"
+            absent = WORDS["left out"][self._language] if left_out else NO_FIGURE
             said.append(_say_verdict(each, self._language) if each else absent)
         return said
 
 
 def _say_verdict(comparison: Comparison, language: Language) -> str:
-    outcome = OUTCOMES[comparison.outcome][language]
-    skill = f"{_say_share(comparison.skill)}%" if math.isfinite(comparison.skill) else "–"
-    low, high = _say_share(comparison.low), _say_share(comparison.high)
-    return f"[{STYLES[comparison.outcome]}]{outcome}[/]\n{skill}\n[dim]{low} … {high}[/]"
+    outcome = name_outcome(comparison)[language]
+    skill, low, high = (
+        say_percent(share, sign=True)[language] for share in (comparison.skill, comparison.low, comparison.high)
+    )
+    interval = f"{low.rstrip(PERCENT)} … {high.rstrip(PERCENT)}"
+    return f"[{STYLES[comparison.outcome]}]{outcome}[/]\n{skill}\n[dim]{interval}[/]"
 
 
-def _say_share(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−") if math.isfinite(share) else "–"
-
-
-def _label_metric(row: MetricRow) -> str:
+def _label_metric(row: MetricRow, language: Language) -> str:
     goals = {"lower": "↓", "higher": "↑", "None": ""}
-    goal = f"→ {row.goal:.0%}" if isinstance(row.goal, float) else goals[str(row.goal)]
+    goal = f"→ {say_level(row.goal)[language]}" if isinstance(row.goal, float) else goals[str(row.goal)]
     return " ".join(filter(None, (row.metric, _find_unit(row), goal)))
 
 
 def _find_unit(row: MetricRow) -> str:
-    from kronos.evaluate.metric_labels import METRIC_LABELS
-
     label = METRIC_LABELS.get(row.metric)
     return "bp" if label and label.in_units and row.units == "log_return" else ""
 
 
-def _say_figures(row: MetricRow) -> list[str]:
-    say = _choose_format(row)
-    said = [say(figure) if math.isfinite(figure) else "–" for figure in row.figures]
-    return [f"* {text}" if i in row.best else text for i, text in enumerate(said)]
-
-
-def _choose_format(row: MetricRow) -> Callable[[float], str]:
-    from kronos.evaluate.metric_labels import METRIC_LABELS
-
-    if row.metric in METRIC_LABELS and METRIC_LABELS[row.metric].percent:
-        return "{:.1%}".format
-    if _find_unit(row):
-        return lambda figure: f"{figure * 1e4:.4g}"
-    return "{:.4g}".format
+def _say_figures(row: MetricRow, language: Language) -> list[str]:
+    told = say_figures(row.figures, METRIC_LABELS.get(row.metric), row.units == "log_return")
+    return [f"* {each[language]}" if i in row.best else each[language] for i, each in enumerate(told)]
 
 
 def _say_value(value: Any) -> str:
     if value is None:
-        return "–"
+        return NO_FIGURE
     if isinstance(value, list | tuple):
         return ", ".join(map(_say_value, value))
     if isinstance(value, bool):
@@ -259,7 +242,8 @@ def _footnotes(compared: RunsCompared, language: Language) -> Iterator[str]:
     yield FOOTNOTES["goals"][language] + (f" {FOOTNOTES['best'][language]}" if compared.best_marked else "")
     if compared.rivals:
         levels = {run.evaluation.confidence for run in compared.runs}
-        yield FOOTNOTES["skill"][language].format(f"{100 * levels.pop():.6g}% " if len(levels) == 1 else "")
+        level = f"{say_level(levels.pop())[language]} " if len(levels) == 1 else ""
+        yield fill(FOOTNOTES["skill"][language], level)
     if compared.other_rivals:
         yield FOOTNOTES["rivals"][language].format(", ".join(compared.other_rivals))
     if compared.other_rules:

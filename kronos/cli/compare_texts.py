@@ -1,18 +1,7 @@
 """What `kronos compare` says in each language."""
 
-from __future__ import annotations
+from kronos.evaluate.results import Texts
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from kronos.evaluate.results import Outcome, Texts
-
-OUTCOMES: dict[Outcome, Texts] = {
-    "helped": {"en": "helped", "zh": "有提升"},
-    "no difference": {"en": "no difference", "zh": "无明显差别"},
-    "hurt": {"en": "hurt", "zh": "变差"},
-    "too little data to tell": {"en": "too little data", "zh": "数据不足"},
-}
 WORDS: dict[str, Texts] = {
     "not comparable": {"en": "NOT COMPARABLE", "zh": "不可直接比较"},
     "why": {
@@ -30,9 +19,8 @@ WORDS: dict[str, Texts] = {
 }
 FOOTNOTES: dict[str, Texts] = {
     "goals": {
-        "en": "↓ lower is better, ↑ higher is better, → the nearest to this is best (what the bands of a calibrated forecast "
-        "hold, of so many paths); bp: basis points, 0.01%.",
-        "zh": "↓ 越低越好，↑ 越高越好，→ 越接近该值越好（校准良好的预测在此路径数下应有的覆盖率）；bp：基点，即 0.01%。",
+        "en": "↓ lower is better, ↑ higher is better, → the nearest to this is best; bp: basis points, 0.01 %.",
+        "zh": "↓ 越低越好，↑ 越高越好，→ 越接近该值越好；bp：基点，即 0.01%。",
     },
     "best": {
         "en": "* the best figure of its row, which may be by chance.",
@@ -41,7 +29,7 @@ FOOTNOTES: dict[str, Texts] = {
     "skill": {
         "en": "Skill above 0: the run is better than the rival, by this share of its error (direction: by so many points of "
         "hits); below it the {}interval.",
-        "zh": "百分数为相对基准的误差降幅（direction 为命中率之差），大于 0 表示优于基准；其下为{}置信区间。",
+        "zh": "百分数为相对基准的误差降幅（direction 为方向准确率之差），大于 0 表示优于基准；其下为{}置信区间。",
     },
     "rivals": {
         "en": "Not equally good in all runs, so not the same rival: {}. Compare the figures, not the skills against it.",

@@ -89,7 +89,7 @@ def draw_drift(known: Known, n_paths: int, rng: np.random.Generator) -> Array:
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
 
-@baseline("volatility", "Historical volatility", "历史波动率")
+@baseline("volatility", "Historical volatility", "历史波动率法")
 def draw_volatility(known: Known, n_paths: int, rng: np.random.Generator) -> Array:
     """A random walk without drift, its Gaussian steps as wide as the lookback's: after h steps std × sqrt(h)."""
     levels, to_close = compute_levels(known.closes)

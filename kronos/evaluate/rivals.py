@@ -28,9 +28,9 @@ from kronos.training.saved_run import load_saved_run
 logger = logging.getLogger(__name__)
 
 OWN = "finetuned"
-FINETUNED: Texts = {"en": "fine-tuned model", "zh": "微调模型"}
-FROM_SCRATCH: Texts = {"en": "trained model", "zh": "训练模型"}
-PRETRAINED: Texts = {"en": "pretrained model", "zh": "预训练模型"}
+FINETUNED: Texts = {"en": "Fine-tuned model", "zh": "微调模型"}
+FROM_SCRATCH: Texts = {"en": "Trained model", "zh": "训练模型"}
+PRETRAINED: Texts = {"en": "Pretrained model", "zh": "预训练模型"}
 
 
 # Of the run's own candles, where they are at hand: what an LSTM is trained on.
@@ -125,7 +125,7 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
         raise NotApplicable(
             {
                 "en": "it is trained on the run's own candles, which are not at hand",
-                "zh": "它需要用本次运行自己的K线训练，而这些K线不在手边",
+                "zh": "它需要用本次运行自己的K 线训练，而这些K 线不在手边",
             }
         )
     folder = config.model_paths.base_save_path / "evaluation" / "lstm"
@@ -156,7 +156,7 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
         raise NotApplicable(
             {
                 "en": f"it attends to {other.data.max_context} candles, too few for a horizon of {origins.horizon}",
-                "zh": f"它的上下文只有 {other.data.max_context} 根K线，不足以预测 {origins.horizon} 根",
+                "zh": f"它的上下文只有 {other.data.max_context} 根K 线，不足以预测 {origins.horizon} 根",
             }
         )
     seen = read_last_seen(other)
@@ -164,7 +164,7 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
         raise NotApplicable(
             {
                 "en": f"its {AUDIT_NAME} does not say until when it was trained, so that it may have seen these candles",
-                "zh": f"它的 {AUDIT_NAME} 没有记录训练数据截止到何时，可能已见过这些K线",
+                "zh": f"它的 {AUDIT_NAME} 没有记录训练数据截止到何时，可能已见过这些K 线",
             }
         )
     if seen > origins.starts.min():

@@ -21,7 +21,8 @@ from kronos.evaluate.uncertainty import (
     count_independent,
     count_overlaps,
 )
-from kronos.evaluate.verdict_texts import ON_SEEN, ON_VALIDATION, RIVAL_NAMES, Finding, write_headline, write_sentence
+from kronos.evaluate.verdict_texts import Finding, write_headline, write_sentence
+from kronos.evaluate.verdict_words import ON_SEEN, ON_VALIDATION, RIVAL_NAMES
 
 IN_THE_WIDTH: Texts = {
     "en": "By the CRPS the model is better than a random walk, but by the mean absolute error it is not shown to be better than {}: "

@@ -65,7 +65,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """Panels that belong together. name: of its file. columns: panels in a row of the picture, where there is room."""
+    """Panels that belong together.
+
+    name: of its file. columns: panels in a row of the picture, where there is room. legend: of all panels; legends: one a
+    panel, empty unless the panels have no label in common.
+    """
 
     name: str
     title: Texts
@@ -73,11 +77,15 @@ class Chart:
     panels: tuple[Panel, ...]
     columns: int = 2
     legend: tuple[Series, ...] = field(init=False)
+    legends: tuple[tuple[Series, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Collect what the legend names: each label once, and none that is a panel's title."""
-        named = {each.key: each for p in self.panels for each in p.series if each.label != p.title}
-        object.__setattr__(self, "legend", tuple(named.values()) if len(named) > 1 else ())
+        panels = [{each.key: each for each in p.series if each.label != p.title} for p in self.panels]
+        named = {key: each for panel in panels for key, each in panel.items()}
+        apart = len(panels) > 1 and len(named) == sum(map(len, panels)) and all(len(panel) > 1 for panel in panels)
+        object.__setattr__(self, "legend", tuple(named.values()) if len(named) > 1 and not apart else ())
+        object.__setattr__(self, "legends", tuple(tuple(panel.values()) if apart else () for panel in panels))
 
 
 def build_chart(name: str, title: Texts, caption: Texts, panels: Sequence[Panel], columns: int = 2) -> Chart | None:

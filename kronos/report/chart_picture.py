@@ -20,6 +20,7 @@ from kronos.report.fonts import accept_any_weight, choose_fonts
 
 WIDTH, ROW_HEIGHT, HEADROOM = 12.0, 3.4, 0.9  # inches
 LEGEND_COLUMNS = 5
+BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 4}
 LINES: dict[str, Any] = {"line": "-", "dashed": (0, (4, 2.5)), "dotted": (0, (1.2, 1.6)), "star": "", "bars": "-"}
 
 
@@ -50,8 +51,10 @@ def _build_figure(chart: Chart, language: Language) -> Figure:
     height = rows * ROW_HEIGHT + HEADROOM + 0.25 * legend_rows
     figure = Figure(figsize=(WIDTH, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, panel in zip(grid, chart.panels):
+    for axes, panel, legend in zip(grid, chart.panels, chart.legends):
         _draw_panel(axes, panel, language, titled=len(chart.panels) > 1)
+        if legend:
+            axes.legend(handles=[_legend_handle(each, language) for each in legend], frameon=False, **BELOW)
     for axes in grid[len(chart.panels) :]:
         axes.set_axis_off()
     figure.suptitle(_known(chart.title[language]), x=0.012, ha="left", fontsize=13)
@@ -116,7 +119,8 @@ def _legend_handle(series: Series, language: Language) -> Artist:
 
 def _all_texts(chart: Chart, language: Language) -> str:
     panels = [text for panel in chart.panels for text in (panel.title, panel.x_label, panel.y_label)]
-    texts = [chart.title, *panels, *(series.label for series in chart.legend)]
+    legends = [series.label for legend in (chart.legend, *chart.legends) for series in legend]
+    texts = [chart.title, *panels, *legends]
     return "".join(each[language] for each in texts)
 
 

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from kronos.evaluate.metric_labels import METRIC_LABELS
 from kronos.evaluate.results import PIT_BINS, CalibrationResult, Comparison, Evaluation, ForecasterResult, Texts
 from kronos.report.chart import (
     RUN_COLOUR,
@@ -19,13 +20,11 @@ from kronos.report.chart import (
     pad,
 )
 from kronos.report.learning import StageCurves
-from kronos.report.metric_names import label_metric
-from kronos.report.numbers import say_percent
+from kronos.report.numbers import BASIS_POINTS, say_level
 from kronos.report.page_texts import same, text
 from kronos.report.page_words import STAGES
 
 ERRORS = ("crps", "mae")
-BASIS_POINTS = 1e4
 BAND_COLOURS = ("#4598D3", RUN_COLOUR, "#0B2E5C")  # the run's, from light to dark: 50, 80, 90 %
 BEFORE_COLOUR = "#D55E00"
 PER_CENT = (-100.0, 100.0)
@@ -77,7 +76,7 @@ def build_error_chart(evaluation: Evaluation) -> Chart | None:
             for position, forecaster in enumerate(evaluation.forecasters)
             if (found := forecaster.log_return.get(metric))
         )
-        panels.append(_horizon_panel(evaluation, label_metric(metric).label, text("basis_points"), series))
+        panels.append(_horizon_panel(evaluation, METRIC_LABELS[metric].label, text("basis_points"), series))
     return build_chart("error_by_horizon", text("error"), text("error_how"), panels)
 
 
@@ -107,8 +106,8 @@ def build_skill_chart(evaluation: Evaluation) -> Chart | None:
     ]
     caption = text(
         "skill_by_horizon_how",
-        metric=label_metric(evaluation.metric).label,
-        confidence=say_percent(evaluation.confidence, 0),
+        metric=METRIC_LABELS[evaluation.metric].label,
+        confidence=say_level(evaluation.confidence),
     )
     return build_chart("skill_by_horizon", text("skill_by_horizon"), caption, panels, columns=3)
 
@@ -142,7 +141,7 @@ def build_coverage_chart(evaluation: Evaluation) -> Chart | None:
         (ideal, *series),
         ticks=tuple(nominal),
         x_range=(nominal[0] - 5, nominal[-1] + 5),
-        y_range=choose_range(series, 0, 100, *nominal),
+        y_range=choose_range(series, 0, 100, nominal[0] - 5, nominal[-1] + 5),
     )
     own = evaluation.forecasters[0]
     bands = tuple(

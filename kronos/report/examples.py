@@ -8,21 +8,20 @@ from typing import Any
 
 import pandas as pd
 
+from kronos.evaluate.metric_labels import METRIC_LABELS
 from kronos.evaluate.results import LANGUAGES, Evaluation, Example, Language, Texts
 from kronos.forecast import Forecast
 from kronos.report.candle_plot import draw_forecast
 from kronos.report.chart_figure import FONT, INK
 from kronos.report.forecast_files import HISTORY_DRAWN, MIN_HISTORY_DRAWN
 from kronos.report.interactive import build_figure
-from kronos.report.metric_names import label_metric
-from kronos.report.numbers import say_number, say_percent
-from kronos.report.page_texts import same, text
+from kronos.report.numbers import say_figures
+from kronos.report.page_texts import text
 from kronos.report.page_words import KINDS
 from kronos.report.scene import CANDLE_COLOURS, FORECAST_COLOUR, ORIGIN_COLOUR, Rising, build_scene
 from kronos.report.scene_texts import say
 
 DIGITS = 7  # that float32 holds
-BASIS_POINTS = 1e4
 MAX_HISTORY_DRAWN = 240  # candles
 
 
@@ -93,13 +92,10 @@ def title_example(example: Example) -> Texts:
 
 def say_figure(example: Example, metric: str) -> Texts:
     """Say how good an example is by a metric of log returns."""
-    label = label_metric(metric)
-    figure = same(say_number(example.figure))
-    if label.percent:
-        figure = say_percent(example.figure)
-    elif label.in_units:
-        figure = same(f"{say_number(BASIS_POINTS * example.figure)}\N{NO-BREAK SPACE}bp")
-    return text("example_figure", metric=label.label, figure=figure)
+    label = METRIC_LABELS[metric]
+    (figure,) = say_figures([example.figure], label, of_returns=True)
+    unit = "\N{NO-BREAK SPACE}bp" if label.in_units else ""
+    return {language: f"{label.label[language]} {figure[language]}{unit}" for language in LANGUAGES}
 
 
 def draw_examples(

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Sequence
 
+from kronos.evaluate.metric_labels import MetricLabel
 from kronos.evaluate.results import Texts
+from kronos.report.page_texts import same
 
 NO_FIGURE = "–"
 MINUS = "\N{MINUS SIGN}"
 DIGITS = 4
 HUGE = 1e15
 SMALLEST_P = 0.001
+BASIS_POINTS = 1e4
 
 
 def say_numbers(values: Sequence[float], digits: int = DIGITS) -> list[str]:
@@ -31,12 +34,24 @@ def say_number(value: float, decimals: int | None = None) -> str:
     return f"{value:,.{decimals}f}".replace("-", MINUS)
 
 
+def say_figures(values: Sequence[float], label: MetricLabel | None, of_returns: bool) -> list[Texts]:
+    """Write figures of a metric to be compared: shares in per cent, what is in units of returns in basis points."""
+    if label and label.percent:
+        return list(map(_add_percent, say_numbers([100 * value for value in values], digits=3)))
+    factor = BASIS_POINTS if label and label.in_units and of_returns else 1.0
+    return list(map(same, say_numbers([factor * value for value in values])))
+
+
 def say_percent(share: float, decimals: int = 1, sign: bool = False) -> Texts:
     """Write a share in per cent: with a space before the sign in English, without one in Chinese."""
     if not math.isfinite(share):
-        return {"en": NO_FIGURE, "zh": NO_FIGURE}
-    number = f"{100 * share:{'+' if sign else ''},.{decimals}f}".replace("-", MINUS)
-    return {"en": f"{number}\N{NO-BREAK SPACE}%", "zh": f"{number}%"}
+        return same(NO_FIGURE)
+    return _add_percent(f"{100 * share:{'+' if sign else ''},.{decimals}f}".replace("-", MINUS))
+
+
+def say_level(share: float) -> Texts:
+    """Write a share that somebody chose, with as many decimals as were given: 97.5 %."""
+    return _add_percent(f"{100 * share:.6g}")
 
 
 def say_p(p: float) -> str:
@@ -49,6 +64,10 @@ def say_p(p: float) -> str:
 def say_count(n: float) -> str:
     """Write a whole number, or one that stands for a number of things."""
     return f"{n:,.0f}" if math.isfinite(n) else NO_FIGURE
+
+
+def _add_percent(number: str) -> Texts:
+    return same(number) if number == NO_FIGURE else {"en": f"{number}\N{NO-BREAK SPACE}%", "zh": f"{number}%"}
 
 
 def _count_decimals(size: float, digits: int = DIGITS) -> int:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from kronos.config import Config
 from kronos.config.load import dump_config
+from kronos.evaluate.metric_labels import METRIC_LABELS
 from kronos.evaluate.results import LANGUAGES, Evaluation, Language, Texts
 from kronos.files import write_text
 from kronos.report.audit_view import read_audit
@@ -32,8 +34,7 @@ from kronos.report.examples import (
     title_example,
 )
 from kronos.report.learning import read_learning_curves
-from kronos.report.metric_names import label_metric
-from kronos.report.numbers import say_count, say_percent
+from kronos.report.numbers import say_count, say_level
 from kronos.report.page_script import SCRIPT
 from kronos.report.page_style import STYLE
 from kronos.report.page_tables import (
@@ -57,16 +58,15 @@ TAGS: dict[Language, str] = {"en": "en", "zh": "zh-CN"}
 CHARTS = ("learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration")
 KINDS = ("best", "median", "worst")
 
-Figures = dict[str, dict[Language, Any]]
-
 
 @dataclass(frozen=True)
 class PlotView:
-    """A plot of the page: id of its element, title above it. figure: beside the title, of an example."""
+    """A plot of the page: id of its element, title above it. figure: beside the title, of an example. legend: its own."""
 
     id: str
     title: Texts
     figure: Texts | None = None
+    legend: tuple[LegendItem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,13 @@ def _render(
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["both"] = write_both
     rising = config.report.rising
-    figures: Figures = {
-        _panel_id(name, n): {language: build_panel(panel, language) for language in LANGUAGES}
+    figures = {
+        _panel_id(name, n): _merge(build_panel(panel, "en"), build_panel(panel, "zh"))
         for name, chart in charts.items()
         for n, panel in enumerate(chart.panels)
     }
     figures |= {
-        _example_id(each): {language: build_example_figure(each, rising, language) for language in LANGUAGES}
+        _example_id(each): _merge(build_example_figure(each, rising, "en"), build_example_figure(each, rising, "zh"))
         for each in examples
     }
     return environment.from_string(TEMPLATE).render(
@@ -183,10 +183,10 @@ def _all_texts() -> dict[str, Texts]:
 
 
 def _tables(evaluation: Evaluation) -> dict[str, Any]:
-    confidence = say_percent(evaluation.confidence, 0)
+    confidence = say_level(evaluation.confidence)
     health, calibration = list_health(evaluation), list_calibration(evaluation)
     kept = "kept_after" if evaluation.tokenizer and evaluation.tokenizer.kept == "after" else "kept_before"
-    metric = label_metric(evaluation.metric).label
+    metric = METRIC_LABELS[evaluation.metric].label
     return {
         "facts": _list_facts(evaluation),
         "rivals": list_rivals(evaluation, by_verdict_metric=True),
@@ -199,7 +199,7 @@ def _tables(evaluation: Evaluation) -> dict[str, Any]:
         "health": [_ungrouped(*health)] if health else [],
         "tokenizer_how": text("tokenizer_how", kept=text(kept)),
         "examples_how": text("examples_how", n=say_count(evaluation.n_origins), metric=metric),
-        "made_by": text("made_by", version=evaluation.version, created=evaluation.created),
+        "made_by": text("made_by", version=evaluation.version, created=_say_time(evaluation.created)),
     }
 
 
@@ -218,9 +218,9 @@ def _list_facts(evaluation: Evaluation) -> list[tuple[Texts, Texts]]:
     dates = f"{evaluation.first_origin} – {evaluation.last_origin}"
     rule = text(
         "verdict_rule",
-        metric=label_metric(evaluation.metric).label,
-        confidence=say_percent(evaluation.confidence, 0),
-        margin=say_percent(evaluation.margin, 0),
+        metric=METRIC_LABELS[evaluation.metric].label,
+        confidence=say_level(evaluation.confidence),
+        margin=say_level(evaluation.margin),
     )
     sampled = text(
         "sampled", n=evaluation.n_paths, t=f"{evaluation.temperature:g}", p=f"{evaluation.top_p:g}", s=evaluation.seed
@@ -237,10 +237,21 @@ def _list_facts(evaluation: Evaluation) -> list[tuple[Texts, Texts]]:
     ]
 
 
+def _say_time(created: str) -> str:
+    return f"{datetime.fromisoformat(created):%Y-%m-%d %H:%M %Z}".strip()
+
+
 def _view_chart(chart: Chart) -> ChartView:
-    panels = tuple(PlotView(_panel_id(chart.name, n), panel.title) for n, panel in enumerate(chart.panels))
-    legend = tuple(LegendItem(each.label, each.colour, _look(each), each.key) for each in chart.legend)
-    return ChartView(chart.caption, min(chart.columns, len(chart.panels)), legend, panels)
+    legends = [_view_legend(legend) for legend in chart.legends]
+    panels = tuple(
+        PlotView(_panel_id(chart.name, n), panel.title, legend=legend)
+        for n, (panel, legend) in enumerate(zip(chart.panels, legends))
+    )
+    return ChartView(chart.caption, min(chart.columns, len(chart.panels)), _view_legend(chart.legend), panels)
+
+
+def _view_legend(series: Sequence[Series]) -> tuple[LegendItem, ...]:
+    return tuple(LegendItem(each.label, each.colour, _look(each), each.key) for each in series)
 
 
 def _look(series: Series) -> str:
@@ -253,6 +264,17 @@ def _panel_id(name: str, n: int) -> str:
 
 def _example_id(shown: ExampleForecast) -> str:
     return f"example-{shown.example.kind}"
+
+
+def _merge(en: Any, zh: Any) -> Any:
+    """Return plain values with what is the same in both languages once, and the rest as {"en": …, "zh": …}."""
+    if en == zh:
+        return en
+    if isinstance(en, dict) and isinstance(zh, dict) and en.keys() == zh.keys():
+        return {key: _merge(en[key], zh[key]) for key in en}
+    if isinstance(en, list) and isinstance(zh, list) and len(en) == len(zh):
+        return [_merge(*pair) for pair in zip(en, zh)]
+    return {"en": en, "zh": zh}
 
 
 def _to_script(values: Any) -> str:

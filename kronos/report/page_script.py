@@ -9,8 +9,16 @@ const coarse = matchMedia('(pointer: coarse)').matches;
 const config = {displayModeBar: false, displaylogo: false, responsive: true, showTips: false};
 const hidden = {};
 
+// What differs between the languages is {en: …, zh: …}.
+function inLanguage(value) {
+  if (Array.isArray(value)) return value.map(inLanguage);
+  if (value === null || typeof value !== 'object') return value;
+  if ('zh' in value) return inLanguage(value[language()]);
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, inLanguage(each)]));
+}
+
 function draw(plot) {
-  const {data, layout} = structuredClone(charts[plot.id][language()]);
+  const {data, layout} = inLanguage(charts[plot.id]);
   const unseen = hidden[plot.dataset.chart] || new Set();
   for (const trace of data) if (unseen.has(trace.meta)) trace.visible = false;
   if (coarse) layout.dragmode = false;  // a finger on a chart scrolls the page

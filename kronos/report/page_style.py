@@ -23,7 +23,7 @@ header { padding-top: 20px; }
 }
 .switch button[aria-pressed="true"] { background: var(--ink); color: white; }
 button:focus-visible, summary:focus-visible, .scroll:focus-visible { outline: 2px solid var(--run); outline-offset: 2px; }
-h1 { margin: 36px 0 24px; max-width: 30em; font-size: clamp(1.5rem, 1.1rem + 1.9vw, 2.25rem); line-height: 1.28;
+h1 { margin: 32px 0 24px; max-width: 38em; font-size: clamp(1.25rem, 1rem + 1vw, 1.65rem); line-height: 1.35;
   font-weight: 650; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 h2 { margin: 64px 0 6px; font-size: 1.35rem; line-height: 1.3; font-weight: 650; }
 h3 { margin: 28px 0 6px; font-size: 1rem; font-weight: 600; overflow-wrap: anywhere; }

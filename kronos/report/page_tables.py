@@ -4,16 +4,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kronos.evaluate.metric_labels import MetricLabel
+from kronos.evaluate.metric_labels import METRIC_LABELS, MetricLabel
 from kronos.evaluate.results import Comparison, Evaluation, Outcome, Texts
-from kronos.report.charts import BASIS_POINTS, choose_comparisons, name_rival
-from kronos.report.metric_names import label_metric
-from kronos.report.numbers import NO_FIGURE, say_count, say_number, say_numbers, say_p, say_percent
+from kronos.evaluate.verdict_words import name_outcome
+from kronos.report.charts import choose_comparisons, name_rival
+from kronos.report.numbers import BASIS_POINTS, say_count, say_figures, say_numbers, say_p, say_percent
 from kronos.report.page_texts import same, text
-from kronos.report.page_words import OUTCOMES
 
-SHARES = ("s1_used", "s2_used", "clip_rate")
-HEALTH_FIGURES = ("error_bp", "s1_used", "s2_used", "s1_perplexity", "s2_perplexity", "clip_rate")
+HEALTH_FIGURES = {  # whether a share
+    "error_bp": False,
+    "s1_used": True,
+    "s2_used": True,
+    "s1_perplexity": False,
+    "s2_perplexity": False,
+    "clip_rate": True,
+}
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,9 @@ def _build_rival(found: Comparison, label: Texts, bar: Bar | None) -> RivalRow:
     known = math.isfinite(found.low) and math.isfinite(found.high)
     return RivalRow(
         rival=label,
-        metric=label_metric(found.metric).label,
+        metric=METRIC_LABELS[found.metric].label,
         css=css.get(found.outcome, "unknown"),
-        verdict=OUTCOMES[found.outcome],
+        verdict=name_outcome(found),
         skill=_say_skill(found.skill, found.metric, sign=True),
         interval={language: f"[{low[language]}, {high[language]}]" for language in low} if known else same(""),
         p=say_p(found.p_value),
@@ -117,42 +122,34 @@ def list_metrics(evaluation: Evaluation) -> list[Group]:
     of_returns = [forecaster.log_return for forecaster in evaluation.forecasters]
     of_prices = [forecaster.price for forecaster in evaluation.forecasters]
     groups = []
-    for head, found, unit in ((text("log_returns"), of_returns, "bp"), (text("prices"), of_prices, "")):
+    for head, found in ((text("log_returns"), of_returns), (text("prices"), of_prices)):
         names = list(dict.fromkeys(name for figures in found for name in figures))
         values = {name: [f[name].overall if name in f else math.nan for f in found] for name in names}
-        rows = tuple(_build_metric(label_metric(name), figures, unit) for name, figures in values.items())
+        rows = tuple(
+            _build_metric(METRIC_LABELS[name], figures, found is of_returns) for name, figures in values.items()
+        )
         groups.append(Group(head, rows))
     return [group for group in groups if group.rows]
 
 
 def list_seconds(evaluation: Evaluation) -> Row:
     """Return how long each forecaster took."""
-    cells = (Cell(same(say_number(forecaster.seconds, 1))) for forecaster in evaluation.forecasters)
-    return Row(text("seconds"), tuple(cells))
+    told = (f"{each.seconds:,.1f}" if each.seconds >= 0.1 else "< 0.1" for each in evaluation.forecasters)
+    return Row(text("seconds"), tuple(Cell(same(seconds)) for seconds in told))
 
 
 def list_meanings(evaluation: Evaluation) -> list[tuple[Texts, Texts]]:
-    """Return what the metrics are called and how to read them, where that is known."""
+    """Return what the metrics are called and how to read them."""
     names = dict.fromkeys(name for each in evaluation.forecasters for name in (*each.log_return, *each.price))
-    labels = [label_metric(name) for name in names]
-    return [(each.label, each.explanation) for each in labels if each.explanation["en"]]
+    return [(METRIC_LABELS[name].label, METRIC_LABELS[name].explanation) for name in names]
 
 
-def _build_metric(label: MetricLabel, values: Sequence[float], unit: str) -> Row:
+def _build_metric(label: MetricLabel, values: Sequence[float], of_returns: bool) -> Row:
     best = _find_best(values, label.higher_is_better)
-    head = label.label
-    if label.percent:
-        texts = [_per_cent(number) for number in say_numbers([100 * value for value in values], digits=3)]
-    elif label.in_units and unit:
-        texts = [same(number) for number in say_numbers([BASIS_POINTS * value for value in values])]
-        head = {language: f"{words} ({unit})" for language, words in head.items()}
-    else:
-        texts = [same(number) for number in say_numbers(values)]
-    return Row(head, tuple(Cell(each, value == best) for each, value in zip(texts, values)))
-
-
-def _per_cent(number: str) -> Texts:
-    return same(number) if number == NO_FIGURE else {"en": f"{number}\N{NO-BREAK SPACE}%", "zh": f"{number}%"}
+    in_bp = label.in_units and of_returns
+    head: Texts = {language: f"{words} (bp)" if in_bp else words for language, words in label.label.items()}
+    told = say_figures(values, label, of_returns)
+    return Row(head, tuple(Cell(each, value == best) for each, value in zip(told, values)))
 
 
 def _find_best(values: Sequence[float], higher_is_better: bool | None) -> float | None:
@@ -185,11 +182,8 @@ def list_health(evaluation: Evaluation) -> list[Row]:
     columns = (health.before, health.after)
     counts = [each.n_windows if each else math.nan for each in columns]
     rows = [Row(text("n_windows"), tuple(Cell(same(say_count(count))) for count in counts))]
-    for name in HEALTH_FIGURES:
+    for name, percent in HEALTH_FIGURES.items():
         values = [getattr(each, name) if each else math.nan for each in columns]
-        if name in SHARES:
-            texts = [_per_cent(number) for number in say_numbers([100 * value for value in values], digits=3)]
-        else:
-            texts = [same(number) for number in say_numbers(values)]
-        rows.append(Row(text(name), tuple(map(Cell, texts))))
+        label = MetricLabel(text(name), text(name), None, percent)
+        rows.append(Row(label.label, tuple(map(Cell, say_figures(values, label, of_returns=False)))))
     return rows

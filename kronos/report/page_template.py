@@ -72,6 +72,7 @@ TEMPLATE = """\
 {% if chart.panels | length > 1 %}<h4 id="{{ panel.id }}-title">{{ panel.title | both }}</h4>{% endif %}
 <div class="plot" id="{{ panel.id }}" data-chart="{{ name }}" role="img" aria-labelledby="{{ name }}-title\
 {{ ' ' ~ panel.id ~ '-title' if chart.panels | length > 1 }}" aria-describedby="{{ name }}-how"></div>
+{% if panel.legend %}{{ legend(panel.legend, name) }}{% endif %}
 </div>{% endfor %}
 </div>
 {% else %}<p class="none">{{ t.no_figures | both }}</p>{% endif %}
@@ -99,6 +100,7 @@ TEMPLATE = """\
 <h1>{{ evaluation.headline | both }}</h1>
 <dl class="facts">{% for name, value in facts %}<div><dt>{{ name | both }}</dt><dd>{{ value | both }}</dd></div>
 {% endfor %}</dl>
+{% if evaluation.notes %}<ul class="notes">{% for note in evaluation.notes %}<li>{{ note | both }}</li>{% endfor %}</ul>{% endif %}
 <noscript><p>{{ t.no_script | both }}</p></noscript>
 </header>
 <main>
@@ -145,10 +147,6 @@ TEMPLATE = """\
 {% if audit.findings %}{{ words_table([t.severity, t.finding, t.count, t.in_series, t.first_at], audit.findings) }}
 {% else %}<p>{{ t.no_findings | both }}</p>{% endif %}
 {% else %}<p class="none">{{ t.missing | both }}</p>{% endif %}
-</section>
-<section>{{ section('notes') }}
-{% if evaluation.notes %}<ul class="notes">{% for note in evaluation.notes %}<li>{{ note | both }}</li>{% endfor %}</ul>
-{% else %}<p class="none">{{ t.no_notes | both }}</p>{% endif %}
 </section>
 <section>{{ section('reproduce') }}
 <h3>{{ t.command | both }}</h3><pre tabindex="0"><code>{{ evaluation.command }}</code></pre>

@@ -1,6 +1,7 @@
 """Every text of the report's page that is the same for all runs, in English and Chinese."""
 
 from kronos.evaluate.results import Texts
+from kronos.evaluate.verdict_words import fill
 
 TEXTS: dict[str, Texts] = {
     "seconds": {"en": "Seconds to forecast", "zh": "预测耗时（秒）"},
@@ -21,10 +22,10 @@ TEXTS: dict[str, Texts] = {
     "origins": {"en": "Forecast origins", "zh": "预测起点数"},
     "origin_dates": {"en": "From – to", "zh": "起止时间"},
     "task": {"en": "Known → forecast", "zh": "回看 → 预测"},
-    "n_candles": {"en": "{n} candles", "zh": "{n} 根K线"},
+    "n_candles": {"en": "{n} candles", "zh": "{n} 根 K 线"},
     "sampling": {"en": "Sampled paths", "zh": "采样路径数"},
     "sampled": {"en": "{n} (temperature {t}, top-p {p}, seed {s})", "zh": "{n}（温度 {t}，top-p {p}，种子 {s}）"},
-    "every": {"en": "{n}, every {stride} candles", "zh": "{n}，每隔 {stride} 根K线一个"},
+    "every": {"en": "{n}, every {stride} candles", "zh": "{n}，每隔 {stride} 根 K 线一个"},
     "verdict_by": {"en": "Verdict by", "zh": "判定指标"},
     "verdict_rule": {
         "en": "{metric} of log returns, {confidence} confidence, {margin} margin",
@@ -58,7 +59,7 @@ TEXTS: dict[str, Texts] = {
     "meanings": {"en": "What the metrics say", "zh": "各指标的含义"},
     "metric": {"en": "Metric", "zh": "指标"},
     "log_returns": {"en": "Log returns since the last known close", "zh": "对数收益率（相对最后一个已知收盘价）"},
-    "prices": {"en": "Closes, in the candles' units", "zh": "收盘价（K线原始单位）"},
+    "prices": {"en": "Closes, in the candles' units", "zh": "收盘价（K 线原始单位）"},
     # learning curves
     "learning": {"en": "Learning curves", "zh": "学习曲线"},
     "learning_how": {
@@ -77,7 +78,7 @@ TEXTS: dict[str, Texts] = {
         "en": "Of log returns since the last known close, in basis points; lower is better.",
         "zh": "对数收益率（相对最后一个已知收盘价）的误差，单位为基点，越低越好。",
     },
-    "ahead": {"en": "Candles ahead", "zh": "预测步（第几根K线）"},
+    "ahead": {"en": "Candles ahead", "zh": "预测步（第几根 K 线）"},
     "basis_points": {"en": "Basis points", "zh": "基点"},
     "skill_by_horizon": {"en": "Skill by horizon", "zh": "各预测步的技能分数"},
     "skill_by_horizon_how": {
@@ -126,7 +127,7 @@ TEXTS: dict[str, Texts] = {
     "tokenizer_how": {
         "en": "How well the tokenizer reproduces candles of the validation split, and how many of its codes it uses. The base model "
         "reads the {kept}.",
-        "zh": "分词器对验证集K线的重建质量与码本使用情况。基础模型使用的是{kept}分词器。",
+        "zh": "分词器对验证集 K 线的重建质量与码本使用情况。基座模型使用的是{kept}分词器。",
     },
     "kept_before": {"en": "one from before training", "zh": "训练前的"},
     "kept_after": {"en": "trained one", "zh": "训练后的"},
@@ -147,16 +148,15 @@ TEXTS: dict[str, Texts] = {
     },
     "example_title": {"en": "{kind}: {symbol}, from {origin}", "zh": "{kind}：{symbol}，起点 {origin}"},
     "paths_band": {"en": "{share} % of the paths", "zh": "{share}% 的路径"},
-    "example_figure": {"en": "{metric} {figure}", "zh": "{metric} {figure}"},
     # data
     "data": {"en": "The candles", "zh": "数据检查"},
     "data_sum": {
         "en": "{candles} candles in {series} series, as audited before training. Gaps: {gaps}; trading days without candles: {halts}.",
-        "zh": "训练前检查：共 {series} 个序列、{candles} 根K线。交易时段内的缺口：{gaps}；没有K线的交易日：{halts}。",
+        "zh": "训练前检查：共 {series} 个序列、{candles} 根 K 线。交易时段内的缺口：{gaps}；没有 K 线的交易日：{halts}。",
     },
     "symbol": {"en": "Symbol", "zh": "标的"},
     "source": {"en": "File", "zh": "文件"},
-    "n_rows": {"en": "Candles", "zh": "K线数"},
+    "n_rows": {"en": "Candles", "zh": "K 线数"},
     "first": {"en": "First", "zh": "开始"},
     "last": {"en": "Last", "zh": "结束"},
     "interval": {"en": "Interval", "zh": "周期"},
@@ -170,8 +170,6 @@ TEXTS: dict[str, Texts] = {
     "in_series": {"en": "Series", "zh": "涉及序列数"},
     "first_at": {"en": "First at", "zh": "首次出现"},
     # the rest
-    "notes": {"en": "Notes", "zh": "说明与限制"},
-    "no_notes": {"en": "None.", "zh": "无。"},
     "reproduce": {"en": "How to get this again", "zh": "复现方法"},
     "command": {"en": "Command", "zh": "命令"},
     "environment": {"en": "Environment", "zh": "运行环境"},
@@ -183,7 +181,7 @@ TEXTS: dict[str, Texts] = {
     "no_promise": {
         "en": "These are statistics of past candles. Nothing here promises a profit: no costs, no slippage and no risk are accounted "
         "for, and what held in the past may not hold tomorrow.",
-        "zh": "以上均为历史K线上的统计结果，不构成任何盈利承诺：未计入交易成本、滑点和风险，过去成立的规律未来不一定成立。",
+        "zh": "以上均为历史 K 线上的统计结果，不构成任何盈利承诺：未计入交易成本、滑点和风险，过去成立的规律未来不一定成立。",
     },
 }
 
@@ -193,7 +191,7 @@ def text(key: str, **values: object) -> Texts:
     result: Texts = {}
     for language, words in TEXTS[key].items():
         own = {name: value[language] if isinstance(value, dict) else value for name, value in values.items()}
-        result[language] = words.format(**own) if own else words
+        result[language] = fill(words, **own) if own else words
     return result
 
 

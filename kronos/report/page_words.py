@@ -2,14 +2,8 @@
 
 import re
 
-from kronos.evaluate.results import Outcome, Texts
+from kronos.evaluate.results import Texts
 
-OUTCOMES: dict[Outcome, Texts] = {
-    "helped": {"en": "helped", "zh": "更好"},
-    "no difference": {"en": "no difference", "zh": "无差异"},
-    "hurt": {"en": "hurt", "zh": "更差"},
-    "too little data to tell": {"en": "too little data", "zh": "数据不足"},
-}
 SPLITS: dict[str, Texts] = {
     "train": {"en": "train split", "zh": "训练集"},
     "val": {"en": "validation split", "zh": "验证集"},
@@ -17,7 +11,7 @@ SPLITS: dict[str, Texts] = {
 }
 STAGES: dict[str, Texts] = {
     "tokenizer": {"en": "Tokenizer", "zh": "分词器（tokenizer）"},
-    "basemodel": {"en": "Base model", "zh": "基础模型（base model）"},
+    "basemodel": {"en": "Base model", "zh": "基座模型（base model）"},
 }
 KINDS: dict[str, Texts] = {
     "best": {"en": "Best", "zh": "最好的一次"},
@@ -34,24 +28,24 @@ FINDINGS_ZH = {
     "reading": "读取文件时所作的假定",
     "unsorted": "时间顺序错乱的行",
     "duplicates": "重复行",
-    "conflicting": "同一时刻有不同的K线",
+    "conflicting": "同一时刻有不同的 K 线",
     "not_finite": "价格为空或非有限值",
     "blank_volume": "成交量或成交额为空",
     "non_positive": "价格小于或等于 0",
-    "impossible": "不可能存在的K线（如最高价低于最低价）",
-    "unfinished": "末尾尚未走完的K线",
+    "impossible": "不可能存在的 K 线（如最高价低于最低价）",
+    "unfinished": "末尾尚未走完的 K 线",
     "clock_changes": "时间戳中存在时钟前拨或回拨",
     "time_zone": "交易时段移动，疑似时间戳的时区发生变化",
     "intervals": "存在不同周期的区段",
     "irregular": "时间间隔不固定",
-    "gaps": "交易时段内缺失K线",
-    "halts": "整个交易日没有K线",
+    "gaps": "交易时段内缺失 K 线",
+    "halts": "整个交易日没有 K 线",
     "jumps": "疑似拆股或除权的价格跳变",
     "flat": "长时间没有成交",
     "volume": "成交量或成交额缺失或恒定",
     "zones": "带时区与不带时区的时间混用",
-    "copies": "与另一标的的K线完全相同",
-    "short": "K线太少，不足一个窗口",
+    "copies": "与另一标的的 K 线完全相同",
+    "short": "K 线太少，不足一个窗口",
 }
 UNITS_ZH = {
     "day": "天",

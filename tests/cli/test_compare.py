@@ -54,7 +54,7 @@ def test_four_runs_in_eighty_columns(runs: list[Path]) -> None:
     lines = done.stdout.splitlines()
     assert all(cell_len(line) <= 80 for line in lines if "kronos evaluate" not in line)
     assert find_line(done.stdout, "crps bp ↓").split()[3:] == ["12.34", "*", "11.97", "13.57", "12.59"]
-    assert find_line(done.stdout, "coverage_80").split()[1:] == ["→", "80%", *["75.0%"] * 4]
+    assert find_line(done.stdout, "coverage_80").split()[1:] == ["→", "80", "%", *["75.0", "%"] * 4]
     assert find_line(done.stdout, "pretrained").split() == ["pretrained", *["helped"] * 4]
     assert done.stdout.count("−13.4 … +15.4") == 4 and "NOT COMPARABLE" not in done.stdout
     assert re.search(r"x/base +y/base", done.stdout) and "Kronos-small" not in done.stdout
@@ -89,11 +89,11 @@ def test_notes_and_rivals(tmp_path: Path) -> None:
     third = make_run(tmp_path / "c", 0.003, notes=[note], left_out=[{"rival": "lstm", "reason": reason}])
     text = invoke(first, second, third, columns=200).stdout
     assert "all: No test split." in text and "c: lstm: Too few windows." in text
-    assert re.search(r"^lstm +helped +helped +left out$", text, re.M) and re.search(
-        r"^drift +– +helped +–$", text, re.M
+    assert re.search(r"^lstm +better +better +left out$", text, re.M) and re.search(
+        r"^drift +– +better +–$", text, re.M
     )
     assert "not the same rival: lstm." in text and "The verdicts follow different rules" in text
-    assert "below it the interval." in text and "below it the 95% interval." in invoke(first).stdout
+    assert "below it the interval." in text and "below it the 95\N{NO-BREAK SPACE}% interval." in invoke(first).stdout
 
 
 def test_chinese(runs: list[Path], tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_chinese(runs: list[Path], tmp_path: Path) -> None:
     done = invoke(*runs[:3], other, "--language", "zh")
     assert done.exit_code == 0 and all(cell_len(line) <= 80 for line in done.stdout.splitlines())
     assert "• 预测步数: 2 (demo, long-name-of-a-run, base); 24 (other)" in done.stdout
-    assert "有提升" in done.stdout and "数据不足" in done.stdout and "helped" not in done.stdout
+    assert "微调有效" in done.stdout and "数据太少" in done.stdout and "helped" not in done.stdout
 
 
 def test_json(runs: list[Path], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from kronos.evaluate.metrics import compute_crps
 from kronos.evaluate.results import Comparison, LeftOut, Texts
 from kronos.evaluate.verdict import MIN_INDEPENDENT, build_headline, compare, decide, estimate_missing, note_width
 from kronos.evaluate.verdict_texts import Finding, write_sentence
+from kronos.evaluate.verdict_words import fill
 
 Array = np.ndarray
 SETTINGS = EvaluationConfig()
@@ -97,7 +98,7 @@ def test_direction_is_better_higher_in_points() -> None:
     used = np.isfinite(rival)
     assert found.outcome == "helped" and found.skill == pytest.approx(own[used].mean() - rival[used].mean())
     assert f"{100 * found.skill:.1f} percentage points higher" in found.sentence["en"]
-    assert f"方向命中率高 {100 * found.skill:.1f} 个百分点" in found.sentence["zh"]
+    assert f"方向准确率高 {100 * found.skill:.1f} 个百分点" in found.sentence["zh"]
 
 
 def test_symbols_that_move_as_one_tell_no_more_than_one() -> None:
@@ -232,13 +233,13 @@ def test_sentences() -> None:
     assert write_sentence(hurt, None) == {
         "en": "Worse than the last close with historical volatility: CRPS is 4.2 % higher "
         "(95 % interval 1.1 to 7.0 %, p < 0.001; 132 origins, worth about 88 independent ones).",
-        "zh": "不如最新收盘价加历史波动率：CRPS 高 4.2%（95% 置信区间 1.1% 至 7.0%，p < 0.001；132 个起点，约相当于 88 个独立起点）。",
+        "zh": "不如历史波动率法：CRPS 高 4.2%（95% 置信区间 1.1% 至 7.0%，p < 0.001；132 个起点，约相当于 88 个独立起点）。",
     }
     same = replace(FINDING, rival="runs/b", metric="mae", outcome="no difference", skill=-0.004, low=-0.02, high=0.012)
     assert write_sentence(replace(same, p_value=0.61, n_independent=132), None) == {
         "en": "No different from Other run: the mean absolute error is 0.4 % higher "
         "(95 % interval −1.2 to 2.0 %, within the margin of ±5 %, p = 0.61; 132 independent origins).",
-        "zh": "与另一次训练无实质差异：平均绝对误差高 0.4%（95% 置信区间 −1.2% 至 2.0%，未超出 ±5% 的容差，p = 0.61；132 个独立起点）。",
+        "zh": "与另一次训练无实质差异：MAE 高 0.4%（95% 置信区间 −1.2% 至 2.0%，未超出 ±5% 的容差，p = 0.61；132 个独立起点）。",
     }
     assert write_sentence(UNSURE, 60) == {
         "en": "Too little data to tell whether fine-tuning helped: CRPS is 1.0 % higher than the pretrained model's "
@@ -276,7 +277,7 @@ def test_the_headline_of_skill_is_against_the_best_naive_rival() -> None:
         "en": "Fine-tuning helped (CRPS 4.0 % lower than the pretrained model's, 95 % interval 2.0 to 6.0 %); the model has "
         "skill: it is better than every naive rival compared, the best of which is the last close with historical volatility (CRPS 3.0 % "
         "lower, 95 % interval 1.5 to 4.5 %).",
-        "zh": "微调有效（CRPS 比预训练模型低 4.0%，95% 置信区间 2.0% 至 6.0%）；模型有预测能力：优于参与比较的所有朴素基准，其中最强的是最新收盘价加历史波动率"
+        "zh": "微调有效（CRPS 比预训练模型低 4.0%，95% 置信区间 2.0% 至 6.0%）；模型有预测能力：优于参与比较的所有朴素基准，其中最强的是历史波动率法"
         "（CRPS 低 3.0%，95% 置信区间 1.5% 至 4.5%）。",
     }
 
@@ -287,7 +288,7 @@ def test_better_than_some_naive_rivals_is_no_skill() -> None:
     assert (
         "; no skill: the model is no better than the last close with historical volatility (CRPS 0.1 %" in found["en"]
     )
-    assert "；没有预测能力：模型并不优于最新收盘价加历史波动率（CRPS 低 0.1%" in found["zh"]
+    assert "；没有预测能力：模型并不优于历史波动率法（CRPS 低 0.1%" in found["zh"]
     found = build_headline([HELPED, *naive, make("drift", "hurt", -0.1)], [])
     assert "; no skill: the model is worse than the drift (CRPS 10.0 % higher" in found["en"]
 
@@ -330,7 +331,7 @@ def test_the_headline_without_a_pretrained_model_or_a_naive_rival() -> None:
         "(CRPS 10.0 % higher, 90 % interval 5.0 to 15.0 %), all on the validation split, by which the model was chosen."
     )
     assert found["zh"] == (
-        "未与预训练模型比较（从零训练）；没有预测能力：模型不如漂移预测（CRPS 高 10.0%，90% 置信区间 5.0% 至 15.0%）；"
+        "未与预训练模型比较（从零训练）；没有预测能力：模型不如漂移法（CRPS 高 10.0%，90% 置信区间 5.0% 至 15.0%）；"
         "以上均在验证集上得出，而模型正是依验证集选出的。"
     )
     assert build_headline([], [])["en"] == "Whether the model has skill is not known, as no naive rival was compared."
@@ -347,8 +348,16 @@ def test_skill_in_the_width_alone_is_said_to_be_that() -> None:
 
     (said,) = note("crps", "helped", last_close="helped", volatility="too little data to tell")
     assert "not shown to be better than the last close with historical volatility" in said["en"]
-    assert "最新收盘价加历史波动率" in said["zh"]
+    assert "历史波动率法" in said["zh"]
     assert not note("crps", "helped", last_close="helped", volatility="helped", drift="no difference")
     assert not note("crps", "no difference", last_close="no difference")
     assert not note("mae", "helped", last_close="no difference")
     assert not note("crps", "helped")
+
+
+def test_latin_names_stand_apart_in_chinese() -> None:
+    words = {"en": "demo", "zh": "demo"}
+    finding = replace(UNSURE, rival="finetuned/demo", label=words, outcome="no difference")
+    assert write_sentence(finding, None)["zh"].startswith("与 demo 无实质差异：CRPS 高")
+    assert fill("优于{}（{}）", "LSTM", "MAE 低 4%") == "优于 LSTM（MAE 低 4%）"
+    assert fill("与{name}无差异", name="茅台5min") == "与茅台5min 无差异"

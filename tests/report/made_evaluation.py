@@ -82,7 +82,7 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
         "margin": 0.05,
         "headline": {
             "en": "Fine-tuning helped: on candles it never saw, its forecasts are 8.3 % better than the pretrained model's.",
-            "zh": "微调有效：在从未见过的K线上，预测误差比预训练模型低 8.3%。",
+            "zh": "微调有效：在从未见过的 K 线上，预测误差比预训练模型低 8.3%。",
         },
         "forecasters": forecasters,
         "comparisons": [_make_comparison(name, "crps", horizon, n_origins, random) for name in RIVALS],

@@ -157,3 +157,13 @@ def test_texts_have_the_same_places_in_both_languages() -> None:
 )
 def test_units_in_chinese(words: str, chinese: str) -> None:
     assert translate_units(words) == {"en": words, "zh": chinese}
+
+
+def test_panels_of_different_things_have_their_own_legends(tmp_path: Path, figures: list[Figure]) -> None:
+    charts = build_charts(make_evaluation(), STAGES)
+    coverage = charts.pop("coverage")
+    assert not coverage.legend and [len(legend) for legend in coverage.legends] == [7, 3]
+    assert not any(any(chart.legends) for chart in charts.values())
+    draw_chart(coverage, tmp_path / "a.png", "en")
+    told = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figures[-1].axes]
+    assert told[1] == ["50 % band", "80 % band", "90 % band"] and not figures[-1].legends

@@ -2,7 +2,7 @@ from math import inf, nan
 
 import pytest
 
-from kronos.report.numbers import NO_FIGURE, say_count, say_number, say_numbers, say_p, say_percent
+from kronos.report.numbers import NO_FIGURE, say_count, say_level, say_number, say_numbers, say_p, say_percent
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,7 @@ def test_shares_in_both_languages() -> None:
 def test_p_values_and_counts() -> None:
     assert say_p(0.0123) == "0.012" and say_p(1e-9).startswith("<") and say_p(nan) == NO_FIGURE
     assert say_count(12_345.4) == "12,345" and say_count(nan) == NO_FIGURE
+
+
+def test_a_level_is_as_it_was_given() -> None:
+    assert say_level(0.95)["en"] == "95\N{NO-BREAK SPACE}%" and say_level(0.975)["zh"] == "97.5%"

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from kronos.evaluate.results import Evaluation, HorizonFigures
+from kronos.evaluate.results import LANGUAGES, Evaluation, HorizonFigures
+from kronos.report.chart_figure import build_panel
+from kronos.report.charts import build_charts
 from kronos.report.page import write_report
 from kronos.report.page_texts import TEXTS
 from kronos.report.scene_texts import SCENE_TEXTS
@@ -167,7 +169,7 @@ def test_missing_pieces_do_not_break_it(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("scale", [1e-5, 1e5])
 def test_prices_of_any_scale(tmp_path: Path, scale: float) -> None:
     figures = read_figures(write(tmp_path, scale=scale))
-    first = figures["example-best"]["en"]["data"][0]["close"][0]
+    first = figures["example-best"]["data"][0]["close"][0]
     assert first == pytest.approx(20 * scale, rel=0.1)
 
 
@@ -175,10 +177,31 @@ def read_figures(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8").partition('id="charts">')[2].partition("</script>")[0])
 
 
+def speak(value: Any, language: str) -> Any:
+    """Plain values in a language, as the page's script takes them."""
+    if isinstance(value, list):
+        return [speak(each, language) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "zh" in value:
+        return speak(value[language], language)
+    return {key: speak(each, language) for key, each in value.items()}
+
+
+def test_figures_are_told_once_for_both_languages(tmp_path: Path) -> None:
+    figures = read_figures(write(tmp_path))
+    panel = build_charts(make_evaluation(), [])["coverage"].panels[0]
+    for language in LANGUAGES:
+        assert speak(figures["coverage-1"], language) == json.loads(json.dumps(build_panel(panel, language)))
+    assert len(json.dumps(figures)) < 1.3 * len(json.dumps(speak(figures, "en")))
+
+
 def test_figures_speak_both_languages_down_to_what_a_pointer_tells(tmp_path: Path) -> None:
     english = [words["en"] for words in (*TEXTS.values(), *SCENE_TEXTS.values()) if words["en"] != words["zh"]]
     for name, figure in read_figures(write(tmp_path)).items():
-        told = re.findall(r'"(?:name|hovertemplate|text)": "([^"]*)"', json.dumps(figure["zh"], ensure_ascii=False))
+        told = re.findall(
+            r'"(?:name|hovertemplate|text)": "([^"]*)"', json.dumps(speak(figure, "zh"), ensure_ascii=False)
+        )
         assert told and not [words for words in english if words in told], name
         told = " ".join(told)
         assert "Forecast close" not in told and "Known candle" not in told

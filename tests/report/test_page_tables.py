@@ -26,7 +26,18 @@ def test_rivals_in_words() -> None:
     rows = list_rivals(EVALUATION, by_verdict_metric=True)
     assert [row.css for row in rows] == ["good", "good", "same", "unknown", "bad", "unknown"]
     first = rows[0]
-    assert first.rival == {"en": "Pretrained Kronos", "zh": "预训练 Kronos"} and first.verdict["zh"] == "更好"
+    assert first.rival == {"en": "Pretrained Kronos", "zh": "预训练 Kronos"} and first.verdict == {
+        "en": "helped",
+        "zh": "微调有效",
+    }
+    assert [row.verdict["en"] for row in rows[1:]] == [
+        "better",
+        "no difference",
+        "too little data",
+        "worse",
+        "too little data",
+    ]
+    assert rows[1].verdict["zh"] == "优于基准" and rows[4].verdict["zh"] == "不如基准"
     assert (first.skill["zh"], first.interval["zh"], first.p) == ("+8.3%", "[5.3%, 11.3%]", "<\N{NO-BREAK SPACE}0.001")
     assert list_rivals(EVALUATION, by_verdict_metric=False) == []
 
@@ -71,13 +82,6 @@ def test_metrics_of_all_forecasters() -> None:
     assert (
         len(list_meanings(EVALUATION)) == len({row.head["en"] for group in (returns, prices) for row in group.rows}) - 3
     )
-
-
-def test_an_unknown_metric_keeps_its_name() -> None:
-    run = EVALUATION.forecasters[0]
-    run = run.model_copy(update={"price": {"pinball<1>": run.price["mae"]}})
-    _, prices = list_metrics(EVALUATION.model_copy(update={"forecasters": [run]}))
-    assert prices.rows[0].head == {"en": "pinball<1>", "zh": "pinball<1>"} and not prices.rows[0].cells[0].best
 
 
 def test_calibration_and_tokenizer() -> None:

@@ -58,7 +58,7 @@ def test_everything_drawn_is_in_range() -> None:
 def test_labels_in_chinese() -> None:
     scene = build_scene(HISTORY, make_forecast(), TRUTH, "zh")
     assert (scene.median_label, scene.origin_label) == ("预测：30 条路径的中位数", "预测起点（其后为实际走势）")
-    assert build_scene(HISTORY, make_forecast(1), None, "zh").expected_label == "预测：单条路径的K线"
+    assert build_scene(HISTORY, make_forecast(1), None, "zh").expected_label == "预测：单条路径的 K 线"
 
 
 def test_one_path_promises_no_quantiles() -> None:
