@@ -1,5 +1,7 @@
 """What surrounds a command: environment variables, log lines, errors. Nothing below cli looks at these."""
 
+import codecs
+import io
 import logging
 import os
 import signal
@@ -21,6 +23,7 @@ from kronos.errors import ConfigError, KronosError, Terminated
 
 logger = logging.getLogger("kronos")
 
+PLAIN = {"−": "-", "–": "-", "•": "*", "…": "...", "→": "->", "↓": "v", "↑": "^"}  # where the output knows no better
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 ANOTHER_RANK_SPEAKS_SECONDS = 5
 
@@ -40,6 +43,23 @@ def be_a_good_neighbour() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def print_any_text() -> None:
+    """Let no character that stdout's encoding lacks end a command: ASCII becomes UTF-8, others get a plain one or ?.
+
+    Python chooses ASCII where LANG is C, and a Windows code page where the output is piped.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error("plain", _write_plain)
+        ascii_only = codecs.lookup(sys.stdout.encoding).name == "ascii"
+        sys.stdout.reconfigure(encoding="utf-8" if ascii_only else None, errors="plain")
+
+
+def _write_plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAIN.get(each, "?") for each in error.object[error.start : error.end]), error.end
 
 
 def read_process() -> Process:
@@ -209,4 +229,5 @@ def run_command(command: Callable[..., None]) -> None:
     """Run a function as a script's one command."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
+    print_any_text()
     app()

@@ -12,6 +12,7 @@ from kronos.evaluate.pit import count_pit
 from kronos.evaluate.results import ForecasterResult
 from kronos.evaluate.walk_forward import Origins
 
+ROUNDING = float(np.finfo(np.float32).eps)  # what candles cannot tell from no change, being stored in single precision
 COMPARED_BY = {"crps": compute_crps, "mae": compute_fair_absolute_error, "direction": compute_direction_hits}
 
 
@@ -38,7 +39,10 @@ def score(forecaster: Forecaster, paths: Array, origins: Origins, seconds: float
 
 
 def to_returns(closes: Array, origins: Origins) -> Array:
-    """Return closes (N, …, H) as log returns since the last known close."""
+    """Return closes (N, …, H) as log returns since the last known close; those within rounding are 0.
+
+    Where prices stand still, the rounding of a forecast would otherwise be all of its error, and decide who is better.
+    """
     last = origins.closes[:, -1].reshape(-1, *[1] * (closes.ndim - 1))
     returns: Array = np.log(closes / last)
-    return returns
+    return np.where(np.abs(returns) <= ROUNDING, 0.0, returns)

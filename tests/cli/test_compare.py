@@ -1,7 +1,10 @@
 """`kronos compare` as a user types it."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +181,21 @@ def test_a_run_without_settings_is_compared_all_the_same(runs: list[Path]) -> No
     assert done.exit_code == 0 and done.stderr.count("Its settings are not compared.") == 2
     assert len(done.stderr.splitlines()) == 2 and "crps bp ↓" in done.stdout
     assert find_line(done.stdout, "model_paths.").split()[1:] == ["–", "–", "some/base-", "some/base-"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "encoding", "minus"),
+    [
+        ({"PYTHONIOENCODING": "gbk"}, "gbk", "-13.4"),
+        ({"PYTHONIOENCODING": "latin-1"}, "latin-1", "-13.4"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "utf-8", "−13.4"),
+    ],
+)
+def test_output_that_knows_few_characters(
+    runs: list[Path], environment: dict[str, str], encoding: str, minus: str
+) -> None:
+    """As of a pipe on Windows, or where LANG is C."""
+    words = [sys.executable, "-m", "kronos", "compare", *map(str, runs[:2])]
+    done = subprocess.run(words, capture_output=True, env=os.environ | environment, check=False)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
+    assert minus in done.stdout.decode(encoding)

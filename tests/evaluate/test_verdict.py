@@ -310,7 +310,7 @@ def test_better_than_no_random_walk_is_no_skill(rivals: list[str]) -> None:
 def test_the_headline_on_candles_that_were_seen_says_so() -> None:
     found = build_headline([HELPED, make("last_close", "helped", 0.1)], [], on_seen=True)
     assert found["en"].endswith(", partly on candles from the time that the run was trained or validated on.")
-    assert found["zh"].endswith("；其中部分K线处于训练或验证所用的时间段内。")
+    assert found["zh"].endswith("；其中部分 K 线处于训练或验证所用的时间段内。")
 
 
 def test_skill_that_cannot_be_told_is_not_claimed() -> None:
