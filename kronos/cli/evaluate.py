@@ -102,13 +102,16 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     from kronos.report.evaluation_report import report_on
     from kronos.training.arguments import start_process
     from kronos.training.pipeline import load_run_candles
+    from kronos.training.saved_run import check_trained
 
+    check_trained(config)
     check_rivals(config)
     start_process(config, world_size)
     folder = config.model_paths.base_save_path / REPORT
     if data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"data_path": (data,)})})
-        folder = folder.with_name("-".join([REPORT, re.sub(r"[^\w.-]+", "_", data.stem)]))  # a glob has a *
+        # A glob has a *, and "." has no name of its own.
+        folder = folder.with_name("-".join([REPORT, re.sub(r"[^\w.-]+", "_", data.absolute().stem)]))
     candles = load_run_candles(config).candles
     own, splits = None, {}
     if since is None and is_own(config, candles):

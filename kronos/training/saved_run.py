@@ -69,11 +69,21 @@ def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     tokenizer_path = find_tokenizer(config)
     tokenizer = KronosTokenizer.from_pretrained(tokenizer_path)
     record = _check_trained_with(folder, tokenizer, tokenizer_path)
-    if not (folder / "best_model").is_dir():
-        raise CheckpointError(f"{folder}: this run has no base model yet; train it, with --skip-existing to go on.")
+    check_trained(config)
     if record and not record.finished:
         logger.warning("%s: the training has not finished; this is the best model so far", folder)
     return tokenizer, Kronos.from_pretrained(folder / "best_model")
+
+
+def check_trained(config: Config) -> None:
+    """Check that a run has a base model, before anything is said of its candles.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    folder = config.model_paths.stage_dir("basemodel")
+    if not (folder / "best_model").is_dir():
+        raise CheckpointError(f"{folder}: this run has no base model yet; train it, with --skip-existing to go on.")
 
 
 def _check_trained_with(stage_dir: Path, tokenizer: KronosTokenizer, name: str | Path) -> StageRecord | None:

@@ -207,6 +207,15 @@ def test_nothing_new(run: Path, tmp_path: Path) -> None:
     assert evaluate(run, "--since", "2024-01-01").exit_code == 1
 
 
+def test_the_folder_one_is_in(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "newer"
+    folder.mkdir()
+    write_candles(folder / "a.csv", 0, 200)
+    monkeypatch.chdir(folder)
+    done = evaluate(run, "--data", ".", "evaluation.stride=30")
+    assert done.exit_code == 0 and (run / "report-newer" / "index.html").is_file(), done.output
+
+
 def test_since_counts_for_the_runs_own_candles_too(trained: tuple[Path, Result], run: Path) -> None:
     own = trained[0] / "candles.csv"
     done = evaluate(run, "--data", own, "--since", "2000-01-01", "evaluation.stride=30")
@@ -337,6 +346,7 @@ def test_not_a_run(tmp_path: Path, run: Path) -> None:
     shutil.rmtree(run / "basemodel")
     done = evaluate(run)
     assert done.exit_code == 1 and "no base model" in done.output, done.output
+    assert "trained on" not in done.output, "it blames the candles"
 
 
 def test_reading_results_does_not_wait_for_pytorch() -> None:
