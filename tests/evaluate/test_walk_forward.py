@@ -198,3 +198,15 @@ def test_forecasts_of_another_version_are_not_mistaken(
     again = Counting()
     walk.prepare(again, origins)
     assert len(again.asked) == 10
+
+
+def test_windows_left_out_for_a_jump_are_said(tiny_config: Path) -> None:
+    config, candles, splits = load(tiny_config, "data.test_ratio=0.3", "data.train_ratio=0.5")
+    assert choose_held_out(config, candles, splits).notes == ()
+    values = np.array(candles.values)
+    values[110:, :4] *= 2
+    symbol = replace(candles.symbols[0], jump_rows=(110,))
+    candles = replace(candles, values=values, symbols=(symbol,), key="")
+    held_out = choose_held_out(config, candles, split_candles(candles, config.data))
+    (note,) = held_out.notes
+    assert "left out for a jump" in note["en"] and len(held_out.origins) < 4
