@@ -30,6 +30,8 @@ from kronos.evaluate.forecasters import Forecaster, Known, NotApplicable
 from kronos.evaluate.results import Texts
 from kronos.forecast.sampling import number_of
 
+MIN_STEPS = 8  # of a lookback, that its volatility can be measured in
+
 Draw = Callable[[Known, int, np.random.Generator], Array]
 
 
@@ -76,8 +78,7 @@ def compute_levels(closes: Array) -> tuple[Array, Callable[[Array], Array]]:
 def draw_last_close(known: Known, n_paths: int, rng: np.random.Generator) -> Array:
     """The last close, with centred steps of the lookback drawn again (Hyndman & Athanasopoulos, FPP3, sections 5.2, 5.5)."""
     levels, to_close = compute_levels(known.closes)
-    steps = np.diff(levels)
-    drawn = rng.choice(steps - steps.mean(), (n_paths, len(known.future)))
+    drawn = rng.choice(_centre(_find_steps(levels)), (n_paths, len(known.future)))
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
 
@@ -85,15 +86,17 @@ def draw_last_close(known: Known, n_paths: int, rng: np.random.Generator) -> Arr
 def draw_drift(known: Known, n_paths: int, rng: np.random.Generator) -> Array:
     """The lookback's mean step goes on, with its steps drawn again (FPP3, sections 5.2, 5.5)."""
     levels, to_close = compute_levels(known.closes)
-    drawn = rng.choice(np.diff(levels), (n_paths, len(known.future)))
+    steps = _find_steps(levels)
+    drawn = steps.mean() + rng.choice(_centre(steps), (n_paths, len(known.future)))
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
 
 @baseline("volatility", "Historical volatility", "历史波动率法")
 def draw_volatility(known: Known, n_paths: int, rng: np.random.Generator) -> Array:
-    """A random walk without drift, its Gaussian steps as wide as the lookback's: after h steps std × sqrt(h)."""
+    """A random walk without drift, its Gaussian steps as wide as the lookback's: after h steps their root mean square × sqrt(h)."""
     levels, to_close = compute_levels(known.closes)
-    drawn = rng.normal(0.0, np.diff(levels).std(), (n_paths, len(known.future)))
+    width = np.sqrt(np.square(_find_steps(levels)).mean())
+    drawn = rng.normal(0.0, width, (n_paths, len(known.future)))
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
 
@@ -115,8 +118,32 @@ def draw_seasonal_naive(known: Known, n_paths: int, rng: np.random.Generator) ->
     residuals = pd.Series(levels).groupby(phases).diff().dropna().to_numpy()
     if not residuals.size:
         return to_close(np.tile(forecast, (n_paths, 1)))
-    drawn = rng.choice(residuals - residuals.mean(), (n_paths, len(future)))
+    drawn = rng.choice(_centre(residuals), (n_paths, len(future)))
     return to_close(forecast + pd.DataFrame(drawn.T).groupby(future).cumsum().to_numpy().T)
+
+
+def _find_steps(levels: Array) -> Array:
+    """Return the steps (L - 1,) of a lookback.
+
+    Raises:
+        NotApplicable: they are too few to tell how wide steps are; whoever knows nothing else would beat such a rival.
+    """
+    if len(levels) <= MIN_STEPS:
+        raise NotApplicable(
+            {
+                "en": f"a lookback of {len(levels)} candles is too short to measure the volatility in; it takes {MIN_STEPS + 1}",
+                "zh": f"回看窗口只有 {len(levels)} 根 K 线，不足以估计波动率，至少需要 {MIN_STEPS + 1} 根",
+            }
+        )
+    steps: Array = np.diff(levels)
+    return steps
+
+
+def _centre(steps: Array) -> Array:
+    """Take the mean from steps (n,), and widen them by the sqrt(n / (n − 1)) that this narrows them by."""
+    n = len(steps)
+    centred: Array = (steps - steps.mean()) * np.sqrt(n / max(n - 1, 1))
+    return centred
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,10 @@ def evaluate_run(
     rivals, left_out = build_rivals(config, usable, own_candles, splits)
     walk = WalkForward(config.model_paths.base_save_path / FOLDER, config.evaluation.n_paths, SEED)
     origins = walk.choose(own, usable, _share_of_budget(config, rivals))
-    logger.info("evaluation: %d origins in the %s split, %d paths each", len(origins), held_out.split, walk.n_paths)
+    plural = "s" if len(origins) > 1 else ""
+    logger.info(
+        "evaluation: %d origin%s in the %s split, %d paths each", len(origins), plural, held_out.split, walk.n_paths
+    )
     rivals = _prepare_all(walk, rivals, origins, left_out)
     calibration = _choose_calibration(config, held_out, len(origins))
     walk.prepare(own, calibration)

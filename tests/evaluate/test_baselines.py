@@ -177,3 +177,20 @@ def test_adding_one_as_the_docstring_says(monkeypatch) -> None:
     closes = walk(100, 0)
     paths = baselines.BASELINES["mean_20"].sample([make_known(closes)], 2000, 0)[0]
     assert np.median(paths[:, 0]) == pytest.approx(closes[-20:].mean(), rel=STEP)
+
+
+@pytest.mark.parametrize("name", ["last_close", "volatility", "drift"])
+def test_a_short_lookback_does_not_narrow_the_steps(name: str) -> None:
+    """Over many lookbacks of ten candles, the variance of the first step is on average that of the walk."""
+    known = [make_known(walk(10, seed)) for seed in range(600)]
+    paths = BASELINES[name].sample(known, 200, 0)
+    last = np.stack([each.closes[-1:] for each in known])
+    variance = np.log(paths[:, :, 0] / last).var(axis=1).mean()
+    assert variance == pytest.approx(STEP**2, rel=0.08)
+
+
+@pytest.mark.parametrize("name", ["last_close", "volatility", "drift"])
+def test_a_lookback_too_short_for_volatility_is_refused(name: str) -> None:
+    with pytest.raises(NotApplicable, match="a lookback of 8 candles is too short"):
+        BASELINES[name].sample([make_known(walk(8, 0))], 5, 0)
+    assert np.ptp(BASELINES[name].sample([make_known(walk(9, 0))], 5, 0)) > 0
