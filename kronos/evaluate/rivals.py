@@ -10,6 +10,7 @@ from accelerate import PartialState
 
 from kronos.config import Config
 from kronos.config.evaluation import RIVALS
+from kronos.config.training import StageName
 from kronos.data import CandleSet
 from kronos.data.findings import say_time
 from kronos.data.splits import Split, SplitName
@@ -22,7 +23,9 @@ from kronos.evaluate.results import LeftOut, Texts
 from kronos.evaluate.walk_forward import Origins
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer
+from kronos.model.pretrained import hash_weights
 from kronos.training.pipeline import AUDIT_NAME, build_windows, read_last_seen
+from kronos.training.record import StageRecord
 from kronos.training.saved_run import load_saved_run
 
 logger = logging.getLogger(__name__)
@@ -117,7 +120,25 @@ def _build_pretrained(config: Config) -> Forecaster:
         model = Kronos.from_pretrained(config.model_paths.pretrained_predictor)
     except KronosError as error:
         raise NotApplicable({"en": f"it cannot be loaded: {error}", "zh": f"无法加载：{error}"}) from None
+    _check_untouched(config, {"tokenizer": tokenizer, "basemodel": model})
     return _build_kronos("pretrained", PRETRAINED, tokenizer, model, config, config)
+
+
+def _check_untouched(config: Config, models: Mapping[StageName, KronosTokenizer | Kronos]) -> None:
+    """Check that what pretrained_* names now is what the run began with, as far as its records tell.
+
+    Raises:
+        NotApplicable: it is not.
+    """
+    for name, model in models.items():
+        record = StageRecord.read(config.model_paths.stage_dir(name))
+        if record and record.start_hash not in (None, hash_weights(model)):
+            raise NotApplicable(
+                {
+                    "en": f"what model_paths.pretrained_* names is not the {name} that the run began with any more",
+                    "zh": f"model_paths.pretrained_* 所指的模型已不是本次运行开始时的 {name}",
+                }
+            )
 
 
 def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Forecaster:

@@ -216,6 +216,7 @@ def build_stage(
         stage=name,
         settings=collect_settings(config, name, inputs.audited.candles),
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
+        start_hash=None if config.training.lora else hash_weights(model),
         n_processes=PartialState().num_processes,
         n_parts=config.training.accumulation_steps,
         best_by=criterion.name,

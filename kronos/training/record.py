@@ -36,6 +36,7 @@ class StageRecord(BaseModel):
     start_score: float | None = None
     best_score: float | None = None
     tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
+    start_hash: str | None = None  # of the untouched model; none with low-rank additions
     n_processes: int = Field(1, ge=1)  # that the stage was started on
     n_parts: int = Field(1, ge=1)  # that each computed its share of a batch in
     settings: dict[str, Any]  # everything that changes the result, by its YAML name

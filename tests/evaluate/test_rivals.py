@@ -4,14 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate import PartialState
 
-from kronos import load_config
+from kronos import Kronos, load_config
 from kronos.data import load_candles, split_candles
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.evaluate import rivals
 from kronos.evaluate.held_out import choose_held_out
 from kronos.evaluate.rivals import build_rivals, check_rivals
+from tests.conftest import GOLDEN
 from tests.training.runs import run
 
 
@@ -75,3 +77,18 @@ def test_unknown_rivals(tiny_config: Path, tmp_path: Path) -> None:
     for name in ("lstmm", str(tmp_path)):
         with pytest.raises(ConfigError, match=r"neither one of pretrained, .* nor the folder of a run"):
             check_rivals(load_config(tiny_config, [f"evaluation.rivals=[{name}]"]))
+
+
+def test_a_pretrained_folder_that_has_changed_since_is_not_the_rival(tiny_config: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer", "predictor"):
+        shutil.copytree(GOLDEN / name, tmp_path / name)
+    sources = [f"model_paths.pretrained_{name}={tmp_path / name}" for name in ("tokenizer", "predictor")]
+    run(tiny_config, "training.epochs=1", "training.max_steps=1", "model_paths.exp_name=evaluated", *sources)
+    found, left_out = build(tiny_config, "evaluation.rivals=[pretrained]", *sources)
+    assert [each.name for each in found] == ["pretrained"] and not left_out
+    model = Kronos.from_pretrained(tmp_path / "predictor")
+    with torch.no_grad():
+        model.norm.weight += 0.1
+    model.save_pretrained(tmp_path / "predictor")
+    found, left_out = build(tiny_config, "evaluation.rivals=[pretrained]", *sources)
+    assert not found and "not the basemodel that the run began with" in left_out[0].reason["en"]
