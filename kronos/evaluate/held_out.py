@@ -28,19 +28,19 @@ ON_VALIDATION: Texts = {
 }
 ON_SEEN: Texts = {
     "en": "Some of these candles are from the time the run was trained or validated on (--since), which flatters the run.",
-    "zh": "部分K 线处于训练或验证所用的时间段内（--since），结果因此偏乐观。",
+    "zh": "部分 K 线处于训练或验证所用的时间段内（--since），结果因此偏乐观。",
 }
 HELD_OUT_SYMBOLS: Texts = {
     "en": "Some origins are of symbols held out (data.test_symbols), from the time that the run was trained or validated on with "
     "other symbols. Symbols move together, and the models read day and month: what moved all of them then may have been "
     "learnt, which flatters the run and the LSTM. Candles that came later (--data) do not have this fault.",
     "zh": "部分预测起点属于留出的标的（data.test_symbols），而同一时间段内的其他标的曾用于训练或验证。各标的往往同涨同跌，模型又会读取月份和日期，"
-    "可能已学到当时的共同走势，因此本模型和 LSTM 的结果可能偏乐观。用之后的K 线（--data）评估则没有这个问题。",
+    "可能已学到当时的共同走势，因此本模型和 LSTM 的结果可能偏乐观。用之后的 K 线（--data）评估则没有这个问题。",
 }
 SEEN_BEFORE: Texts = {
     "en": "The models that this run began with were trained or validated, in another run, on candles of the time that is judged "
     "here, which flatters them and this run. Candles that came later (--data) do not have this fault.",
-    "zh": "本次运行所用的初始模型在另一次运行中，曾用此处评估时间段内的K 线训练或验证，因此初始模型和本模型的结果都偏乐观。用之后的K 线（--data）"
+    "zh": "本次运行所用的初始模型在另一次运行中，曾用此处评估时间段内的 K 线训练或验证，因此初始模型和本模型的结果都偏乐观。用之后的 K 线（--data）"
     "评估则没有这个问题。",
 }
 FLATTERING = (ON_SEEN, HELD_OUT_SYMBOLS, SEEN_BEFORE)  # of which the headline warns too

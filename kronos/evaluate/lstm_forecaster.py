@@ -25,6 +25,7 @@ from kronos.forecast.sampling import draw_uniforms
 from kronos.model.pretrained import hash_weights
 from kronos.training.agreement import check_same_record
 from kronos.training.record import GLOBAL_BATCH, StageRecord
+from kronos.training.resume import BEST_MODEL_NAME
 from kronos.training.stage import Stage, count_windows_a_step, run_stage
 from kronos.training.trainer import Batch
 
@@ -102,7 +103,17 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
         "lstm", folder, _build_model(config), _prepare_batch, windows["train"], _thin_out(windows["val"]), wanted
     )
     run_stage(_derive_config(config, folder), stage, skip_existing=goes_on)
-    return LstmRival(LstmForecaster.from_pretrained(stage.best_model).to(PartialState().device))
+    return _load(stage.best_model)
+
+
+def find_lstm(folder: Path) -> Forecaster | None:
+    """Load the LSTM that was trained in a folder before, whatever its settings; None where none was finished."""
+    record = StageRecord.read(folder)
+    return _load(folder / BEST_MODEL_NAME) if record and record.finished else None
+
+
+def _load(model: Path) -> Forecaster:
+    return LstmRival(LstmForecaster.from_pretrained(model).to(PartialState().device))
 
 
 def _build_model(config: Config) -> LstmForecaster:

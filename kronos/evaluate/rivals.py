@@ -18,7 +18,7 @@ from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
 from kronos.evaluate.baselines import BASELINES
 from kronos.evaluate.evaluated_run import shorten_names
 from kronos.evaluate.forecasters import Forecaster, KronosForecaster, NotApplicable
-from kronos.evaluate.lstm_forecaster import build_lstm
+from kronos.evaluate.lstm_forecaster import build_lstm, find_lstm
 from kronos.evaluate.results import LeftOut, Texts
 from kronos.evaluate.walk_forward import Origins
 from kronos.forecast import KronosPredictor, Sampling
@@ -142,14 +142,16 @@ def _check_untouched(config: Config, models: Mapping[StageName, KronosTokenizer 
 
 
 def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Forecaster:
+    folder = config.model_paths.base_save_path / "evaluation" / "lstm"
     if candles is None:
+        if found := find_lstm(folder):
+            return found
         raise NotApplicable(
             {
-                "en": "it is trained on the run's own candles, which are not at hand",
-                "zh": "它需要用本次运行自己的K 线训练，而这些K 线不在手边",
+                "en": "it is trained on the run's own candles, which are not at hand, and has not been before",
+                "zh": "它需要用本次运行自己的 K 线训练，而这些 K 线不在手边，此前也没有训练过",
             }
         )
-    folder = config.model_paths.base_save_path / "evaluation" / "lstm"
     logger.info("evaluation: the rival LSTM, trained on the run's own windows; its lines begin with lstm")
     try:
         return build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
@@ -177,7 +179,7 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
         raise NotApplicable(
             {
                 "en": f"it attends to {other.data.max_context} candles, too few for a horizon of {origins.horizon}",
-                "zh": f"它的上下文只有 {other.data.max_context} 根K 线，不足以预测 {origins.horizon} 根",
+                "zh": f"它的上下文只有 {other.data.max_context} 根 K 线，不足以预测 {origins.horizon} 根",
             }
         )
     seen = read_last_seen(other)
@@ -185,7 +187,7 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
         raise NotApplicable(
             {
                 "en": f"its {AUDIT_NAME} does not say until when it was trained, so that it may have seen these candles",
-                "zh": f"它的 {AUDIT_NAME} 没有记录训练数据截止到何时，可能已见过这些K 线",
+                "zh": f"它的 {AUDIT_NAME} 没有记录训练数据截止到何时，可能已见过这些 K 线",
             }
         )
     if seen > origins.starts.min():

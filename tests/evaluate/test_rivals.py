@@ -92,3 +92,16 @@ def test_a_pretrained_folder_that_has_changed_since_is_not_the_rival(tiny_config
     model.save_pretrained(tmp_path / "predictor")
     found, left_out = build(tiny_config, "evaluation.rivals=[pretrained]", *sources)
     assert not found and "not the basemodel that the run began with" in left_out[0].reason["en"]
+
+
+def test_an_lstm_that_was_trained_forecasts_other_candles_too(tiny_config: Path) -> None:
+    settings = ["evaluation.rivals=[lstm]", "evaluation.lstm.max_steps=2", "evaluation.lstm.hidden_size=4"]
+    config = load_config(tiny_config, settings)
+    candles, _ = load_candles(config.data, config.repairs)
+    splits = split_candles(candles, config.data)
+    origins = choose_held_out(config, candles, splits).origins
+    _, left_out = build_rivals(config, origins, None, {})
+    assert "has not been before" in left_out[0].reason["en"]
+    (trained,), _ = build_rivals(config, origins, candles, splits)
+    (found,), left_out = build_rivals(config, origins, None, {})
+    assert found.key == trained.key and not left_out
