@@ -78,6 +78,7 @@ def test_stopped_by_sigterm(command: tuple[Path, list[object]]) -> None:
     assert "stopped by SIGTERM; the same command again goes on: the forecasts made so far are kept" in said
 
 
+@pytest.mark.slow
 def test_a_full_disk(trained: Path, small_disk: Path) -> None:  # noqa: F811
     subprocess.run(["mount", "-o", "remount,size=2m", small_disk], check=True)
     run = small_disk / "run"
@@ -128,6 +129,7 @@ def assert_same(one: Evaluation, other: Evaluation) -> None:
         assert first.outcome == second.outcome and first.skill == pytest.approx(second.skill, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_progress_bar_is_for_terminals(command: tuple[Path, list[object]]) -> None:
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
