@@ -1,5 +1,4 @@
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -8,27 +7,14 @@ import pandas as pd
 
 from kronos.report.interactive import write_page
 from tests.report.made_forecast import HISTORY, TRUTH, make_forecast
+from tests.report.parsed_page import Page
 
 TITLE = "贵州茅台 $5_x$ <b>&amp; \"bold\" 'x' \udcff"
 SHOWN = TITLE.replace("\udcff", "?")
 
 
-class Page(HTMLParser):
-    """The tags of a page, with their attributes and texts."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: dict[str, list[str]] = {}
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.tags:
-            self.texts.setdefault(self.tags[-1][0], []).append(data)
+class PlotPage(Page):
+    """A page with one plot."""
 
     def figure(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """The traces and the layout handed to plotly."""
@@ -44,9 +30,11 @@ class Page(HTMLParser):
         return traces, layout
 
 
-def write(path: Path, truth: pd.DataFrame | None = None, n_paths: int = 30, history: pd.DataFrame = HISTORY) -> Page:
+def write(
+    path: Path, truth: pd.DataFrame | None = None, n_paths: int = 30, history: pd.DataFrame = HISTORY
+) -> PlotPage:
     write_page(history, make_forecast(n_paths), truth, path, TITLE, "red")
-    return Page(path)
+    return PlotPage(path)
 
 
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:

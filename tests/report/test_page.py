@@ -2,7 +2,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,13 @@ from kronos.report.page import write_report
 from kronos.report.page_texts import TEXTS
 from kronos.report.scene_texts import SCENE_TEXTS
 from tests.report.made_evaluation import make_evaluation, make_examples, make_run
+from tests.report.parsed_page import Page
 
 CHARTS = ["learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration"]
 PICTURES = {f"{name}.png" for name in (*CHARTS, "example_best", "example_median", "example_worst")}
 MAX_BYTES = 6_000_000
 NASTY = "a<b>&amp;</script><script>alert(1)</script>"
 ENGLISH = re.compile(r"[A-Za-z]{2,}(?:[ ,:;]+[A-Za-z]{2,}){2,}")  # three words in a row
-
-
-class Page(HTMLParser):
-    """The tags of a page, with their attributes, and its text."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: dict[str, list[str]] = {}
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.setdefault(self.tags[-1][0] if self.tags else "", []).append(data)
 
 
 def write(folder: Path, evaluation: Evaluation | None = None, language: str = "en", **kwargs: Any) -> Path:
