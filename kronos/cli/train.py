@@ -53,7 +53,7 @@ def train(
     skip_basemodel: Annotated[bool, typer.Option("--skip-basemodel", help="Do not train the base model.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Fine-tune the tokenizer, then the base model, then draw forecasts on held-out candles."""
+    """Fine-tune the tokenizer, then the base model, then say on held-out candles whether it helped."""
     off = [
         f"experiment.train_{name}=false"
         for name, skip in (("tokenizer", skip_tokenizer), ("basemodel", skip_basemodel))
@@ -79,7 +79,7 @@ def train_base_model(
 
 
 def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: bool) -> None:
-    """Load the configuration, train the stages, draw the forecasts, say where everything is; or only say what would be."""
+    """Load the configuration, train the stages, judge the result, say where everything is; or only say what would be."""
     with errors_reported("the same command with --skip-existing goes on from the last checkpoint, if any"):
         be_a_good_neighbour()
         start_logging()
