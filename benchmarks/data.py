@@ -36,9 +36,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config.data import DataConfig, RepairsConfig
-from kronos.data import CandleSet, WindowDataset, load, load_candles, split_candles
-from kronos.data.cache import CACHE_FROM_BYTES
-from kronos.data.windows import keep_batch
+from kronos.data import CandleSet, WindowDataset, load_candles, split_candles
+from kronos.data.windows.candle_cache import CACHE_FROM_BYTES
+from kronos.data.windows.dataset import keep_batch, load
 
 MEBIBYTE = 2**20
 BATCH_SIZE = 32

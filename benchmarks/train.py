@@ -38,7 +38,8 @@ from kronos.config.training import TrainingConfig
 from kronos.data import load_candles
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.training import run_pipeline
-from kronos.training.arguments import StageName, choose_precision, start_process
+from kronos.training.arguments import StageName, start_process
+from kronos.training.fit.precision import choose_precision
 
 WINDOW, HORIZON, STRIDE = 512, 64, 16
 WARM_UP = 2

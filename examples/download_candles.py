@@ -36,7 +36,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
-from kronos.cli.environment import errors_reported, run_command, start_logging
+from kronos.cli.environment import run_command, start_logging, translate_errors
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.files import replacing
 
@@ -259,7 +259,7 @@ def download(
     """Download candles, one CSV a symbol."""
     start_logging()
     n_failed = 0
-    with errors_reported("the files written so far are whole"):
+    with translate_errors("the files written so far are whole"):
         if adjust in ("qfq", "hfq") and source != "akshare":
             raise ConfigError("qfq and hfq are akshare's; elsewhere --adjust is auto or none.")
         if not re.fullmatch(r"[1-9]\d*[mhdw]", interval):

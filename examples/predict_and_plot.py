@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kronos import KronosError, KronosPredictor
 from kronos.data import read_candles
-from kronos.forecast.origin import cut_at_origin
-from kronos.report.candle_plot import draw_forecast
-from kronos.training.saved_run import load_saved_run
+from kronos.forecast.origin import build_forecast_task
+from kronos.report.forecast.candle_plot import draw_forecast
+from kronos.training.saved.saved_run import load_saved_run
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
 
     horizon = config.data.predict_window
     frame = read_candles(options.data or config.data.data_path[0])
-    cut = cut_at_origin(frame, options.origin or str(frame.index[-horizon - 1 :][0]), horizon)
+    cut = build_forecast_task(frame, options.origin or str(frame.index[-horizon - 1 :][0]), horizon)
     forecast = predictor.forecast(
         cut.history[-config.data.lookback_window :], y_timestamp=cut.future, n_paths=options.paths, seed=options.seed
     )

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -45,3 +45,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def shorten_names(folders: Sequence[Path]) -> list[str]:
+    """Return for each folder the fewest last parts of its path that no other one ends in."""
+    names = []
+    for folder in folders:
+        others = [other.parts for other in folders if other != folder]
+        n = next(
+            (n for n in range(1, len(folder.parts)) if all(other[-n:] != folder.parts[-n:] for other in others)),
+            len(folder.parts),
+        )
+        names.append(str(Path(*folder.parts[-n:])))
+    return names

@@ -1,6 +1,7 @@
 """The import order of the house, its public names, and the size of its rooms."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,56 +9,71 @@ import pytest
 import kronos
 from tests.conftest import ROOT
 
-FILES = sorted((ROOT / "kronos").rglob("*.py"))
-# A room may import from its own level's earlier rooms and from any lower level.
-LEVELS = [
+PACKAGE = ROOT / "kronos"
+FILES = sorted(PACKAGE.rglob("*.py"))
+# A room imports from lower lines only; rooms on one line do not know each other. Folders of a room are listed in the
+# same way; files directly in a room may use all of its folders, and what such a folder may use of them is named.
+ORDER = [
     ["errors", "version"],
     ["candles", "files"],
+    ["run_folder"],
     ["config", "model"],
     ["data"],
     ["training", "forecast"],
-    ["evaluate"],
+    ["planning", "tuning", "evaluation"],
     ["report"],
+    ["run"],
     ["cli"],
     ["__main__"],
 ]
-SEPARATE = [("training", "forecast"), ("forecast", "training"), ("model", "config"), ("config", "model")]
+FOLDER_ORDER = {
+    "data": [["files"], ["quality"], ["windows"], ["audit", "leakage"]],
+    "evaluation": [["results"], ["scores", "forecasters.base"], ["forecasters", "origins"], ["runs"]],
+    "report": [["words"], ["fonts"], ["forecast"], ["charts"], ["verdict"]],
+}
 
 
-def room(path: Path) -> str:
-    return path.relative_to(ROOT / "kronos").parts[0].removesuffix(".py")
-
-
-def level(name: str) -> int:
-    return next(i for i, rooms in enumerate(LEVELS) if name in rooms)
-
-
-def imported_rooms(path: Path) -> set[str]:
+def imported_modules(path: Path) -> set[str]:
     nodes = list(ast.walk(ast.parse(path.read_text())))
     froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
     assert not [node for node in froms if node.level], f"{path}: relative import"
-    modules = [node.module for node in froms if node.module != "kronos"]
-    modules += [f"kronos.{alias.name}" for node in froms if node.module == "kronos" for alias in node.names]
-    modules += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    return {module.split(".")[1] for module in modules if module.startswith("kronos.")} - {room(path)}
+    modules = {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
+    modules |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {module.removeprefix("kronos.") for module in modules if module.startswith("kronos.")}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def level(order: list[list[str]], module: str) -> int | None:
+    """The line of a module, by the longest name that fits."""
+    fits = [(len(name), i) for i, names in enumerate(order) for name in names if f"{module}.".startswith(f"{name}.")]
+    return max(fits)[1] if fits else None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_downward(path: Path) -> None:
-    if path.parent.name == "kronos" and path.name == "__init__.py":
+    module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+    if module == "__init__":
         return
-    for other in imported_rooms(path):
-        assert level(other) <= level(room(path)), f"{room(path)} must not import {other}"
-        assert (room(path), other) not in SEPARATE, f"{room(path)} must not import {other}"
+    room, _, inside = module.partition(".")
+    here, here_inside = level(ORDER, module), level(FOLDER_ORDER.get(room, []), inside)
+    assert here is not None, f"{module} is no room of the house"
+    for other in imported_modules(path):
+        other_room, _, other_inside = other.partition(".")
+        there = level(ORDER, other)
+        if other_room != room and there is not None:
+            assert there < here, f"{module} must not import {other}"
+        there_inside = level(FOLDER_ORDER.get(room, []), other_inside)
+        if other_room == room and here_inside is not None and there_inside is not None:
+            same = inside.split(".")[0] == other_inside.split(".")[0]
+            assert same or there_inside < here_inside, f"{module} must not import {other}"
 
 
 def test_model_knows_tensors_only() -> None:
-    for path in (ROOT / "kronos" / "model").glob("*.py"):
-        assert imported_rooms(path) <= {"errors"}
+    for path in (PACKAGE / "model").glob("*.py"):
+        assert {module.split(".")[0] for module in imported_modules(path)} <= {"model", "errors"}
         assert "pandas" not in path.read_text()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text()
     assert text.count("\n") <= 300
@@ -66,9 +82,14 @@ def test_files_and_functions_stay_short(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno <= 65, node.name  # with a full docstring
 
 
+def test_folders_hold_a_dozen_files() -> None:
+    crowd = Counter(path.parent for path in FILES if path.name != "__init__.py")
+    assert not {str(folder): n for folder, n in crowd.items() if n > 14}
+
+
 def test_only_cli_prints_and_reads_the_environment() -> None:
     for path in FILES:
-        if room(path) != "cli":
+        if "cli" not in path.relative_to(PACKAGE).parts:
             calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
             assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"], path
             assert "os.environ" not in path.read_text(), path

@@ -11,8 +11,8 @@ import typer
 
 from kronos.cli.main import app
 from kronos.config import Config, load_config
-from kronos.evaluate import baselines
-from kronos.evaluate.forecasters import Known
+from kronos.evaluation.forecasters import naive
+from kronos.evaluation.forecasters.base import ForecastInput
 from tests.conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "README_CN.md"]
@@ -102,11 +102,11 @@ def test_readme_s_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_baseline_of_the_documents_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "evaluation.md").read_text(), re.DOTALL)[1]
-    monkeypatch.setattr(baselines, "BASELINES", {})
-    exec(code, vars(baselines) | {})
+    monkeypatch.setattr(naive, "NAIVE_FORECASTERS", {})
+    exec(code, vars(naive) | {})
     times = pd.date_range("2024-06-03 09:35", periods=32, freq="5min")
-    known = Known("", pd.DataFrame({"close": 20 + np.arange(24.0)}, index=times[:24]), times[24:])
-    closes = baselines.BASELINES["mean_20"].sample([known], 50, seed=0)
+    known = ForecastInput("", pd.DataFrame({"close": 20 + np.arange(24.0)}, index=times[:24]), times[24:])
+    closes = naive.NAIVE_FORECASTERS["mean_20"].sample([known], 50, seed=0)
     assert closes.shape == (1, 50, 8) and 30 < closes.mean() < 37
 
 

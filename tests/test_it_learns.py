@@ -9,14 +9,14 @@ from accelerate import PartialState
 
 from kronos import load_config
 from kronos.data import load_candles, split_candles
-from kronos.evaluate.baselines import BASELINES
-from kronos.evaluate.held_out import choose_held_out
-from kronos.evaluate.results import Comparison, Evaluation
-from kronos.evaluate.scoring import score
-from kronos.evaluate.verdict import NAIVE_RIVALS, compare
-from kronos.evaluate.walk_forward import WalkForward
+from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
+from kronos.evaluation.origins.held_out import choose_held_out
+from kronos.evaluation.origins.walk_forward import WalkForward
+from kronos.evaluation.results import Comparison, Evaluation
+from kronos.evaluation.scoring import score
+from kronos.evaluation.verdict import NAIVE_RIVALS, compare
 from tests.conftest import GOLDEN, ROOT
-from tests.evaluate.synthetic import Oracle, Process, autoregression, daily_season, random_walk
+from tests.evaluation.synthetic import Oracle, Process, autoregression, daily_season, random_walk
 
 SIGMA = 0.002  # 20 basis points: what no forecast can know of one step
 # The signal is far above what the tokenizer loses, 10 to 30 basis points of a price: steps of ± 46 that turn about, and
@@ -88,7 +88,7 @@ def judge_oracle(folder: Path, process: Process) -> dict[str, float]:
     candles, _ = load_candles(config.data, config.repairs)
     origins = choose_held_out(config, candles, split_candles(candles, config.data)).origins
     walk = WalkForward(folder / "oracle", config.evaluation.n_paths, seed=0)
-    forecasters = [Oracle(process), *(BASELINES[name] for name in NAIVE_RIVALS)]
+    forecasters = [Oracle(process), *(NAIVE_FORECASTERS[name] for name in NAIVE_RIVALS)]
     for each in forecasters:
         walk.prepare(each, origins)
     own, *rivals = (score(each, walk.forecast(each, origins), origins).losses["crps"] for each in forecasters)

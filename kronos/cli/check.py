@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kronos.cli.environment import errors_reported, start_logging
+from kronos.cli.environment import start_logging, translate_errors
 from kronos.config import Config, load_config
 from kronos.config.load import build_config
 from kronos.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from kronos.data.findings import Finding
     from kronos.data.leakage import Leaks
+    from kronos.data.quality.findings import Finding
 
 MAX_ROWS = 200  # lines of the table; --json lists all
 STYLES = {"error": "bold red", "repair": "yellow", "note": "cyan"}
@@ -49,14 +49,14 @@ def check(
     arguments: Arguments = None, config: ConfigOption = None, as_json: AsJson = False, leakage: Leakage = False
 ) -> None:
     """Audit candles: what is an error, what is repaired, what is worth knowing. Exit status 1 where there are errors."""
-    with errors_reported("nothing was changed"):
+    with translate_errors("nothing was changed"):
         start_logging()
         settings = _configure(arguments or [], config)
         # They bring PyTorch with them; imported here, so that --help answers at once.
         from kronos.data import load_candles, split_candles
         from kronos.data.audit import audit_to_json, describe_candles, describe_splits, splits_to_json
         from kronos.data.leakage import find_leaks
-        from kronos.data.load import Audited
+        from kronos.data.windows.load import Audited
 
         audited = load_candles(settings.data, settings.repairs)
         candles, findings = audited
@@ -107,7 +107,7 @@ def _print_findings(findings: Sequence[Finding]) -> None:
     if not findings:
         typer.echo("nothing found")
         return
-    from kronos.data.findings import SEVERITIES
+    from kronos.data.quality.findings import SEVERITIES
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("finding", no_wrap=True)

@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 
 from kronos.cli.compare_output import WIDE_LABEL, WIDE_RUN, print_comparison, print_json
-from kronos.cli.environment import errors_reported, start_logging
+from kronos.cli.environment import start_logging, translate_errors
 from kronos.config import load_config
 from kronos.errors import CheckpointError, ConfigError
-from kronos.evaluate.compare_runs import compare_runs
-from kronos.evaluate.evaluated_run import EvaluatedRun, flatten_settings, shorten_names
-from kronos.evaluate.results import RESULTS_NAME, Evaluation, Language
-from kronos.files import write_text
+from kronos.evaluation.results import RESULTS_NAME, Evaluation, Language
+from kronos.evaluation.runs.compare import compare_runs
+from kronos.evaluation.runs.evaluated_run import EvaluatedRun, flatten_settings
+from kronos.files import shorten_names, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def compare(
     language: LanguageOption = "en",
 ) -> None:
     """Lay evaluated runs beside each other: what helped, by how much, and whether they can be compared at all."""
-    with errors_reported("nothing was written"):
+    with translate_errors("nothing was written"):
         start_logging()
         folders = find_runs(runs)
         names = [name.strip() for each in metric or [] for name in each.split(",")]

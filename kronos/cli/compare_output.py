@@ -14,18 +14,18 @@ from rich.panel import Panel
 from rich.table import Table
 
 from kronos.cli.compare_texts import FOOTNOTES, WORDS
-from kronos.evaluate.compare_runs import FACTS, MetricRow, RunsCompared
-from kronos.evaluate.metric_labels import METRIC_LABELS
-from kronos.evaluate.results import Comparison, Language, Outcome
-from kronos.evaluate.verdict_words import fill, name_outcome
-from kronos.report.numbers import NO_FIGURE, say_figures, say_level, say_percent
+from kronos.evaluation.metric_labels import METRIC_LABELS
+from kronos.evaluation.results import Comparison, Language, Verdict
+from kronos.evaluation.runs.compare import FACTS, MetricRow, RunsCompared
+from kronos.evaluation.verdict_words import fill, name_outcome
+from kronos.report.words.numbers import NO_FIGURE, format_figures, format_level, format_percent
 
 LABEL, RUN = 20, 15  # columns of the screen that the labels and a run take at least, their padding included
 WIDE_LABEL, WIDE_RUN = 40, 26  # and where there is room
 PADDING = 2
 PERCENT = "\N{NO-BREAK SPACE}%"
 
-STYLES: dict[Outcome, str] = {
+STYLES: dict[Verdict, str] = {
     "helped": "green",
     "no difference": "yellow",
     "hurt": "red",
@@ -101,7 +101,7 @@ def _print_differences(compared: RunsCompared, console: Console, language: Langu
     for each in compared.differences:
         groups: dict[str, list[str]] = {}
         for run, value in zip(compared.runs, each.values):
-            groups.setdefault(_say_value(value), []).append(run.name)
+            groups.setdefault(_format_value(value), []).append(run.name)
         said = "; ".join(f"{value} ({', '.join(names)})" for value, names in groups.items())
         lines.append(f"• {each.label[language]}: {said}")
     title = f"[bold]{WORDS['not comparable'][language]}[/]"
@@ -115,7 +115,7 @@ def _print_common_facts(compared: RunsCompared, console: Console, language: Lang
     grid.add_column(overflow="fold")
     for key, label in FACTS.items():
         if key not in different:
-            grid.add_row(label[language], escape(_say_value(getattr(compared.runs[0].evaluation, key))))
+            grid.add_row(label[language], escape(_format_value(getattr(compared.runs[0].evaluation, key))))
     console.print(grid)
 
 
@@ -144,7 +144,7 @@ class _Columns:
         self._add_section(
             WORDS["facts"][language],
             (
-                (each.label[language], [_say_value(value) for value in each.values])
+                (each.label[language], [_format_value(value) for value in each.values])
                 for each in self._compared.differences
             ),
             style="red",
@@ -152,16 +152,16 @@ class _Columns:
         for units in ("log_return", "price"):
             rows = [row for row in self._compared.metrics if row.units == units]
             self._add_section(
-                WORDS[units][language], ((_label_metric(row, language), _say_figures(row, language)) for row in rows)
+                WORDS[units][language], ((_label_metric(row, language), _format_figures(row, language)) for row in rows)
             )
         self._add_section(
             self._name_verdict(),
-            ((row.label[language], self._say_verdicts(row.rival, row.comparisons)) for row in self._compared.rivals),
+            ((row.label[language], self._format_verdicts(row.rival, row.comparisons)) for row in self._compared.rivals),
             markup=True,
         )
         settings = self._compared.settings.items()
         self._add_section(
-            WORDS["settings"][language], ((key, [_say_value(value) for value in values]) for key, values in settings)
+            WORDS["settings"][language], ((key, [_format_value(value) for value in values]) for key, values in settings)
         )
         return self._table
 
@@ -182,19 +182,19 @@ class _Columns:
             return WORDS["verdicts"][self._language]
         return WORDS["verdict"][self._language].format(metrics.pop())
 
-    def _say_verdicts(self, rival: str, comparisons: Sequence[Comparison | None]) -> list[str]:
+    def _format_verdicts(self, rival: str, comparisons: Sequence[Comparison | None]) -> list[str]:
         said = []
         for run, each in zip(self._compared.runs, comparisons):
             left_out = rival in {other.rival for other in run.evaluation.left_out}
             absent = WORDS["left out"][self._language] if left_out else NO_FIGURE
-            said.append(_say_verdict(each, self._language) if each else absent)
+            said.append(_format_verdict(each, self._language) if each else absent)
         return said
 
 
-def _say_verdict(comparison: Comparison, language: Language) -> str:
+def _format_verdict(comparison: Comparison, language: Language) -> str:
     outcome = name_outcome(comparison)[language]
     skill, low, high = (
-        say_percent(share, sign=True)[language] for share in (comparison.skill, comparison.low, comparison.high)
+        format_percent(share, sign=True)[language] for share in (comparison.skill, comparison.low, comparison.high)
     )
     interval = f"{low.rstrip(PERCENT)} … {high.rstrip(PERCENT)}"
     return f"[{STYLES[comparison.outcome]}]{outcome}[/]\n{skill}\n[dim]{interval}[/]"
@@ -202,7 +202,7 @@ def _say_verdict(comparison: Comparison, language: Language) -> str:
 
 def _label_metric(row: MetricRow, language: Language) -> str:
     goals = {"lower": "↓", "higher": "↑", "None": ""}
-    goal = f"→ {say_level(row.goal)[language]}" if isinstance(row.goal, float) else goals[str(row.goal)]
+    goal = f"→ {format_level(row.goal)[language]}" if isinstance(row.goal, float) else goals[str(row.goal)]
     return " ".join(filter(None, (row.metric, _find_unit(row), goal)))
 
 
@@ -211,16 +211,16 @@ def _find_unit(row: MetricRow) -> str:
     return "bp" if label and label.in_units and row.units == "log_return" else ""
 
 
-def _say_figures(row: MetricRow, language: Language) -> list[str]:
-    told = say_figures(row.figures, METRIC_LABELS.get(row.metric), row.units == "log_return")
+def _format_figures(row: MetricRow, language: Language) -> list[str]:
+    told = format_figures(row.figures, METRIC_LABELS.get(row.metric), row.units == "log_return")
     return [f"* {each[language]}" if i in row.best else each[language] for i, each in enumerate(told)]
 
 
-def _say_value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return NO_FIGURE
     if isinstance(value, list | tuple):
-        return ", ".join(map(_say_value, value))
+        return ", ".join(map(_format_value, value))
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -242,7 +242,7 @@ def _footnotes(compared: RunsCompared, language: Language) -> Iterator[str]:
     yield FOOTNOTES["goals"][language] + (f" {FOOTNOTES['best'][language]}" if compared.best_marked else "")
     if compared.rivals:
         levels = {run.evaluation.confidence for run in compared.runs}
-        level = f"{say_level(levels.pop())[language]} " if len(levels) == 1 else ""
+        level = f"{format_level(levels.pop())[language]} " if len(levels) == 1 else ""
         yield fill(FOOTNOTES["skill"][language], level)
     if compared.other_rivals:
         yield FOOTNOTES["rivals"][language].format(", ".join(compared.other_rivals))

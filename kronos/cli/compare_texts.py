@@ -1,6 +1,6 @@
 """What `kronos compare` says in each language."""
 
-from kronos.evaluate.results import Texts
+from kronos.evaluation.results import Texts
 
 WORDS: dict[str, Texts] = {
     "not comparable": {"en": "NOT COMPARABLE", "zh": "不可直接比较"},

@@ -16,21 +16,21 @@ from rich.table import Table
 from kronos.config import Config
 
 if TYPE_CHECKING:
-    from kronos.training.advice import Advice
-    from kronos.training.dry_run import Plan, StagePlan
+    from kronos.planning.advice import Advice
+    from kronos.planning.plan import RunPlan, StagePlan
 
 LABELS = {"tokenizer": "tokenizer", "basemodel": "base model"}
 LABEL_WIDTH = 16  # of the longest label and its padding
 
 
 def show_plan(config: Config, rank: int, world_size: int, skip_existing: bool) -> None:
-    """Plan a run on all ranks and print the plan on rank 0; nothing is written to the run's folder."""
+    """RunPlan a run on all ranks and print the plan on rank 0; nothing is written to the run's folder."""
     # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
     from accelerate import PartialState
 
-    from kronos.training.advice import advise
+    from kronos.planning.advice import advise
+    from kronos.planning.plan import plan_run
     from kronos.training.arguments import start_process
-    from kronos.training.dry_run import plan_run
 
     start_process(config, world_size)
     waiting = Console(stderr=True, quiet=rank > 0).status(
@@ -55,7 +55,7 @@ def _warnings_only() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def print_plan(plan: Plan, advice: Sequence[Advice], console: Console) -> None:
+def print_plan(plan: RunPlan, advice: Sequence[Advice], console: Console) -> None:
     """Print a plan and the warnings about it."""
     folder = plan.config.model_paths.base_save_path
     console.print(f"[bold]Dry run[/]: nothing is kept, nothing is written to {escape(str(folder))}\n", highlight=False)
@@ -86,9 +86,9 @@ def _grid(*ratios: int | None) -> Table:
     return table
 
 
-def _candles_table(plan: Plan) -> Table:
+def _candles_table(plan: RunPlan) -> Table:
     from kronos.data.audit import summarise
-    from kronos.data.findings import SEVERITIES
+    from kronos.data.quality.findings import SEVERITIES
 
     table = _grid(1)
     table.add_row("candles", escape(plan.candles))
@@ -102,7 +102,7 @@ def _candles_table(plan: Plan) -> Table:
     return table
 
 
-def _splits_table(plan: Plan) -> Table:
+def _splits_table(plan: RunPlan) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="cyan")
     table.add_column("\nsplit", min_width=LABEL_WIDTH, style="cyan")
     for heading in ("candles", "windows", "independent"):
@@ -112,7 +112,7 @@ def _splits_table(plan: Plan) -> Table:
     return table
 
 
-def _stages_table(plan: Plan) -> Table:
+def _stages_table(plan: RunPlan) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("", min_width=LABEL_WIDTH, style="cyan", no_wrap=True)
     for name in plan.stages:
@@ -124,9 +124,9 @@ def _stages_table(plan: Plan) -> Table:
     return table
 
 
-def _describe_stage(plan: Plan, stage: StagePlan) -> dict[str, str]:
+def _describe_stage(plan: RunPlan, stage: StagePlan) -> dict[str, str]:
     """Describe a stage by row; a row that is empty for all stages is left out."""
-    from kronos.training.advice import say_bytes
+    from kronos.planning.advice import format_bytes
 
     share = stage.windows_a_step // stage.n_ranks
     ranks = f" ({stage.n_ranks} ranks × {share})" if stage.n_ranks > 1 else ""
@@ -143,19 +143,19 @@ def _describe_stage(plan: Plan, stage: StagePlan) -> dict[str, str]:
     measured = dict.fromkeys(("a step", "training", "validation", "time", "peak memory", "a checkpoint", "on disk"), "")
     if m := stage.measurement:
         measured = {
-            "a step": f"{_say_short(m.step_seconds)} (median of {m.n_steps}), {stage.tokens_a_second:,.0f} tokens/s",
-            "training": _say_time(stage.train_seconds),
-            "validation": f"{_say_time(stage.validation_seconds)} ({stage.validations} × "
-            f"{_say_short(stage.validation_seconds / max(stage.validations, 1))})",
-            "time": f"about {_say_time(stage.seconds)}",
-            "peak memory": f"{say_bytes(m.memory_mb * 2**20)}, {say_bytes(m.growth_mb * 2**20)} of it for the steps",
-            "a checkpoint": say_bytes(m.checkpoint_bytes),
-            "on disk": f"up to {say_bytes(stage.disk_bytes)}",
+            "a step": f"{_format_short(m.step_seconds)} (median of {m.n_steps}), {stage.tokens_a_second:,.0f} tokens/s",
+            "training": _format_time(stage.train_seconds),
+            "validation": f"{_format_time(stage.validation_seconds)} ({stage.validations} × "
+            f"{_format_short(stage.validation_seconds / max(stage.validations, 1))})",
+            "time": f"about {_format_time(stage.seconds)}",
+            "peak memory": f"{format_bytes(m.memory_mb * 2**20)}, {format_bytes(m.growth_mb * 2**20)} of it for the steps",
+            "a checkpoint": format_bytes(m.checkpoint_bytes),
+            "on disk": f"up to {format_bytes(stage.disk_bytes)}",
         }
-    return rows | measured | _say_outlook(plan, stage)
+    return rows | measured | _describe_outlook(plan, stage)
 
 
-def _say_outlook(plan: Plan, stage: StagePlan) -> dict[str, str]:
+def _describe_outlook(plan: RunPlan, stage: StagePlan) -> dict[str, str]:
     """Say what becomes of what is in the stage's folder, and what --skip-existing makes of it."""
     anew = not plan.skip_existing or stage.outlook.action in ("nothing", "start")
     aside = "set aside, not lost" if stage.occupied else ""
@@ -169,20 +169,20 @@ def _say_outlook(plan: Plan, stage: StagePlan) -> dict[str, str]:
     return {"what is there": aside if anew else "", "--skip-existing": said}
 
 
-def _totals_table(plan: Plan) -> Table:
-    from kronos.training.advice import say_bytes
+def _totals_table(plan: RunPlan) -> Table:
+    from kronos.planning.advice import format_bytes
 
     table = _grid(1)
     stops = ", less if it stops early" if plan.config.training.early_stopping_patience else ""
-    takes = f"about {_say_time(plan.seconds)} for steps and validations, as fast as they went just now{stops}"
+    takes = f"about {_format_time(plan.seconds)} for steps and validations, as fast as they went just now{stops}"
     table.add_row("in all", takes if plan.seconds else "nothing would be trained")
     if plan.config.evaluation.enabled and "basemodel" in plan.stages:
-        table.add_row("verdict", _say_evaluation(plan))
-    table.add_row("disk", f"up to {say_bytes(plan.disk_bytes)}; {say_bytes(plan.free_bytes)} are free")
+        table.add_row("verdict", _describe_evaluation(plan))
+    table.add_row("disk", f"up to {format_bytes(plan.disk_bytes)}; {format_bytes(plan.free_bytes)} are free")
     return table
 
 
-def _say_evaluation(plan: Plan) -> str:
+def _describe_evaluation(plan: RunPlan) -> str:
     """Say on how much evidence the verdict will rest, and how long it takes."""
     test, minutes = plan.splits.get("test"), plan.config.evaluation.budget_minutes
     n = test.independent if test else plan.splits["val"].independent // 2
@@ -200,9 +200,9 @@ def _advice_table(advice: Sequence[Advice]) -> Table:
     return table
 
 
-def _say_short(seconds: float) -> str:
+def _format_short(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
-def _say_time(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds))) if seconds >= 1 else _say_short(seconds)
+def _format_time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds))) if seconds >= 1 else _format_short(seconds)

@@ -23,7 +23,15 @@ from kronos.errors import ConfigError, KronosError, Terminated
 
 logger = logging.getLogger("kronos")
 
-PLAIN = {"−": "-", "–": "-", "•": "*", "…": "...", "→": "->", "↓": "v", "↑": "^"}  # where the output knows no better
+ASCII_FALLBACK = {
+    "−": "-",
+    "–": "-",
+    "•": "*",
+    "…": "...",
+    "→": "->",
+    "↓": "v",
+    "↑": "^",
+}  # where the output knows no better
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 ANOTHER_RANK_SPEAKS_SECONDS = 5
 
@@ -35,7 +43,7 @@ class Process(NamedTuple):
     world_size: int
 
 
-def be_a_good_neighbour() -> None:
+def limit_thread_spinning() -> None:
     """Let PyTorch's CPU threads soon sleep while they wait for each other; to be called before PyTorch is imported.
 
     By default they spin for milliseconds, and one other busy program makes small models crawl
@@ -45,7 +53,7 @@ def be_a_good_neighbour() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-def print_any_text() -> None:
+def make_stdout_unicode_safe() -> None:
     """Let no character that stdout's encoding lacks end a command: ASCII becomes UTF-8, others get a plain one or ?.
 
     Python chooses ASCII where LANG is C, and a Windows code page where the output is piped.
@@ -59,7 +67,7 @@ def print_any_text() -> None:
 def _write_plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(PLAIN.get(each, "?") for each in error.object[error.start : error.end]), error.end
+    return "".join(ASCII_FALLBACK.get(each, "?") for each in error.object[error.start : error.end]), error.end
 
 
 def read_process() -> Process:
@@ -157,7 +165,7 @@ def log_to_file(folder: Path, rank: int) -> None:
 
 
 @contextmanager
-def only_run_in(folder: Path, rank: int) -> Iterator[None]:
+def lock_run_folder(folder: Path, rank: int) -> Iterator[None]:
     """Keep a second run out of a folder that one is writing to; the lock goes with the process, however it ends.
 
     Raises:
@@ -194,7 +202,7 @@ def _leave(status: int) -> NoReturn:
 
 
 @contextmanager
-def errors_reported(on_interrupt: str) -> Iterator[None]:
+def translate_errors(on_interrupt: str) -> Iterator[None]:
     """Turn a KronosError into its message on stderr and exit status 1; anything else is a bug and keeps its traceback."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # the training puts its own handler over this one
@@ -229,5 +237,5 @@ def run_command(command: Callable[..., None]) -> None:
     """Run a function as a script's one command."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
-    print_any_text()
+    make_stdout_unicode_safe()
     app()

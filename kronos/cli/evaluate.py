@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kronos.cli.environment import (
-    be_a_good_neighbour,
-    errors_reported,
-    only_run_in,
+    limit_thread_spinning,
+    lock_run_folder,
     read_backend_override,
     read_process,
     select_cuda_device,
     start_logging,
+    translate_errors,
 )
 from kronos.errors import ConfigError
 
 if TYPE_CHECKING:
     from kronos.config import Config
-    from kronos.evaluate.results import Evaluation, Language
+    from kronos.evaluation.results import Evaluation, Language
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ def evaluate(
     all_origins: AllOption = False,
 ) -> None:
     """Say whether a run helped: against the pretrained model, naive forecasts, an LSTM or other runs."""
-    with errors_reported(GOES_ON):
-        be_a_good_neighbour()
+    with translate_errors(GOES_ON):
+        limit_thread_spinning()
         start_logging()
         process = read_process()
         start_logging(process.rank)
@@ -75,11 +75,11 @@ def evaluate(
         given = [*read_backend_override(), *_check(overrides or [])]
         given += [f"evaluation.rivals=[{', '.join(map(repr, rivals))}]"] if rivals else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []
-        from kronos.training.saved_run import load_run_config
+        from kronos.training.saved.saved_run import load_run_config
 
         config = load_run_config(run, given)
         select_cuda_device(config.device.device_id, process)
-        with only_run_in(config.model_paths.base_save_path, process.rank):
+        with lock_run_folder(config.model_paths.base_save_path, process.rank):
             _evaluate(config, process.world_size, data, since)
 
 
@@ -97,12 +97,12 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     from accelerate import PartialState
 
     from kronos.data import split_candles
-    from kronos.evaluate.held_out import choose_held_out, choose_new, find_instant, is_own
-    from kronos.evaluate.rivals import check_rivals
-    from kronos.report.evaluation_report import report_on
+    from kronos.evaluation.baselines import check_rivals
+    from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, is_own
+    from kronos.report.verdict.evaluation_report import report_on
     from kronos.training.arguments import start_process
     from kronos.training.pipeline import load_run_candles
-    from kronos.training.saved_run import check_trained
+    from kronos.training.saved.saved_run import check_trained
 
     check_trained(config)
     check_rivals(config)
@@ -124,10 +124,10 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     evaluation = report_on(config, held_out, own, splits, folder, command_line())
     PartialState().destroy_process_group()
     if evaluation:
-        say_verdict(evaluation, folder, config.report.language)
+        print_verdict(evaluation, folder, config.report.language)
 
 
-def say_verdict(evaluation: Evaluation, folder: Path, language: Language) -> None:
+def print_verdict(evaluation: Evaluation, folder: Path, language: Language) -> None:
     """Print the sentence, the comparisons, and where the page is."""
     lines = [evaluation.headline[language], ""]
     lines += [f"  {each.sentence[language]}" for each in evaluation.comparisons if each.metric == evaluation.metric]

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kronos.cli.environment import (
-    be_a_good_neighbour,
-    errors_reported,
+    limit_thread_spinning,
     read_process,
     select_cuda_device,
     start_logging,
+    translate_errors,
 )
 from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
@@ -23,7 +23,7 @@ from kronos.errors import ConfigError
 from kronos.files import write_json
 
 if TYPE_CHECKING:
-    from kronos.training.lr_range import LrRange
+    from kronos.tuning.lr_range import LrRange
 
 ENOUGH = 1.5  # times: rates closer than this are the same for what the test can tell
 
@@ -42,8 +42,8 @@ def lr_range(
     steps: StepsOption = 100,
 ) -> None:
     """Let the learning rate grow until the loss explodes, and suggest one; trains nothing that is kept."""
-    with errors_reported("nothing was written"):
-        be_a_good_neighbour()
+    with translate_errors("nothing was written"):
+        limit_thread_spinning()
         start_logging()
         process = read_process()
         if process.world_size > 1:
@@ -60,7 +60,7 @@ def lr_range(
 def _measure(config: Config, stage: Any, low: float, high: float, n_steps: int) -> LrRange:
     # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
     from kronos.training.arguments import start_process
-    from kronos.training.lr_range import measure_lr_range
+    from kronos.tuning.lr_range import measure_lr_range
 
     start_process(config, 1)
     console = Console(stderr=True, highlight=False)
@@ -77,7 +77,7 @@ def _measure(config: Config, stage: Any, low: float, high: float, n_steps: int) 
 
 
 def _write(config: Config, found: LrRange) -> tuple[Path, Path]:
-    from kronos.report.lr_range_plot import draw_lr_range
+    from kronos.report.charts.lr_range_plot import draw_lr_range
 
     folder = config.model_paths.base_save_path / "report"
     picture, figures = folder / f"lr_range_{found.stage}.png", folder / f"lr_range_{found.stage}.json"

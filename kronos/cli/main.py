@@ -4,7 +4,7 @@ import typer
 
 from kronos.cli.check import check
 from kronos.cli.compare import compare
-from kronos.cli.environment import print_any_text
+from kronos.cli.environment import make_stdout_unicode_safe
 from kronos.cli.evaluate import evaluate
 from kronos.cli.lr_range import lr_range
 from kronos.cli.predict import predict
@@ -33,5 +33,5 @@ def _main() -> None:
 
 
 def main() -> None:
-    print_any_text()
+    make_stdout_unicode_safe()
     app()

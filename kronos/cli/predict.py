@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 from tqdm import tqdm
 
-from kronos.cli.environment import be_a_good_neighbour, errors_reported, start_logging
+from kronos.cli.environment import limit_thread_spinning, start_logging, translate_errors
 from kronos.cli.predict_options import (
     DEFAULT_CONTEXT,
     DEFAULT_HORIZON,
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from kronos.config.data import RepairsConfig
     from kronos.forecast import Forecast, KronosPredictor, Sampling
     from kronos.forecast.generate import ContextPolicy
-    from kronos.forecast.origin import Cut
+    from kronos.forecast.origin import ForecastTask
     from kronos.model import Kronos, KronosTokenizer
-    from kronos.report.scene import Rising
+    from kronos.report.forecast.scene import Rising
 
 logger = logging.getLogger(__name__)
 
@@ -109,11 +109,11 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
-    with errors_reported("what has been forecast so far is in --out, in whole files"):
-        be_a_good_neighbour()
+    with translate_errors("what has been forecast so far is in --out, in whole files"):
+        limit_thread_spinning()
         start_logging()
         from kronos.forecast import Sampling
-        from kronos.report.forecast_files import save_forecast
+        from kronos.report.forecast.files import save_forecast
 
         levels = _read_quantiles(quantiles)
         given = {
@@ -126,7 +126,7 @@ def predict(
         source = _load(run, tokenizer, model, **given, temperature=temperature, top_p=top_p)
         sampling = Sampling(source.temperature, top_k, source.top_p)
         predictor = _build_predictor(source, device, context_policy, dtype, compile)
-        cuts, faults = _cut_all(source, out, origin, exchange)
+        cuts, faults = _build_tasks(source, out, origin, exchange)
         out.mkdir(parents=True, exist_ok=True)
         forecasts: list[Forecast] = []
         saved: list[dict[str, Path]] = []
@@ -149,13 +149,13 @@ def predict(
             raise typer.Exit(1)
 
 
-def _group(cuts: dict[str, Cut]) -> Iterator[list[str]]:
+def _group(cuts: dict[str, ForecastTask]) -> Iterator[list[str]]:
     names = list(cuts)
     return (names[first : first + GROUP] for first in range(0, len(names), GROUP))
 
 
 def _forecast(
-    predictor: KronosPredictor, cuts: dict[str, Cut], n_known: int, n_paths: int, sampling: Sampling, seed: int
+    predictor: KronosPredictor, cuts: dict[str, ForecastTask], n_known: int, n_paths: int, sampling: Sampling, seed: int
 ) -> list[Forecast]:
     forecasts = predictor.forecast_batch(
         [cut.history[-n_known:] for cut in cuts.values()],
@@ -183,7 +183,7 @@ def _load(run: Path | None, tokenizer: str | None, model: str | None, **given: A
     if (run is None) == (tokenizer is None or model is None) or (run is not None and (tokenizer or model)):
         raise ConfigError("give either --run, or both --tokenizer and --model; see --help.")
     from kronos.model import Kronos, KronosTokenizer
-    from kronos.training.saved_run import find_run_of, load_saved_run
+    from kronos.training.saved.saved_run import find_run_of, load_saved_run
 
     if run is not None:
         config, own_tokenizer, own_model = load_saved_run(run)
@@ -238,26 +238,28 @@ def _build_predictor(
     return predictor
 
 
-def _cut_all(source: Source, out: Path, origin: str, exchange: str | None) -> tuple[dict[str, Cut], list[str]]:
+def _build_tasks(
+    source: Source, out: Path, origin: str, exchange: str | None
+) -> tuple[dict[str, ForecastTask], list[str]]:
     """Read and cut every file; say what is assumed."""
-    from kronos.forecast.inputs import say_notes
-    from kronos.forecast.origin import cut_files
+    from kronos.forecast.inputs import log_notes
+    from kronos.forecast.origin import build_forecast_tasks
 
     files, known = _find_files(source.data, out), source.n_known
     read_as = (source.columns, source.repairs, source.max_gap)
-    cuts, faults = cut_files(files, origin, known, source.horizon, exchange, *read_as)
+    cuts, faults = build_forecast_tasks(files, origin, known, source.horizon, exchange, *read_as)
     if not cuts:
         _report_faults(faults, n_done=0)
-    say_notes((name, cut.notes) for name, cut in cuts.items())
+    log_notes((name, cut.notes) for name, cut in cuts.items())
     short = {name: len(cut.history) for name, cut in cuts.items() if len(cut.history) < (source.lookback or 0)}
-    say_notes(
+    log_notes(
         (name, [f"{n} candles up to the origin, fewer than the lookback of {known}"]) for name, n in short.items()
     )
     return cuts, faults
 
 
 def _find_files(data: Sequence[Path], out: Path) -> list[Path]:
-    from kronos.data.sources import find_files
+    from kronos.data.files.sources import find_files
 
     if not data:
         raise ConfigError("give --data: a file of candles, a folder of them or a glob.")

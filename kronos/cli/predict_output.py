@@ -15,24 +15,24 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from kronos.forecast import Forecast
-    from kronos.forecast.origin import Cut
+    from kronos.forecast.origin import ForecastTask
 
 
 def print_json(
     forecasts: Sequence[Forecast],
-    cuts: dict[str, Cut],
+    cuts: dict[str, ForecastTask],
     saved: Sequence[dict[str, Path]],
     levels: Sequence[float],
     faults: Sequence[str],
 ) -> None:
-    from kronos.report.forecast_files import to_json
+    from kronos.report.forecast.files import to_json
 
     listed = [to_json(each, cuts[each.name], levels, files) for each, files in zip(forecasts, saved)]
     typer.echo(json.dumps({"forecasts": listed, "errors": list(faults)}, allow_nan=False))
 
 
 def print_summary(
-    forecasts: Sequence[Forecast], cuts: dict[str, Cut], saved: Sequence[dict[str, Path]], out: Path
+    forecasts: Sequence[Forecast], cuts: dict[str, ForecastTask], saved: Sequence[dict[str, Path]], out: Path
 ) -> None:
     """Print where each series may stand at the end of the horizon."""
     from kronos.forecast.coherence import Repairs

@@ -12,24 +12,24 @@ import typer
 
 from kronos.cli.dry_run import show_plan
 from kronos.cli.environment import (
-    be_a_good_neighbour,
-    errors_reported,
+    limit_thread_spinning,
+    lock_run_folder,
     log_to_file,
-    only_run_in,
     read_backend_override,
     read_process,
     select_cuda_device,
     start_logging,
+    translate_errors,
 )
-from kronos.cli.evaluate import REPORT, command_line, say_verdict
+from kronos.cli.evaluate import REPORT, command_line, print_verdict
 from kronos.config import Config, load_config
 from kronos.errors import KronosError
 
 if TYPE_CHECKING:
     from kronos.config.training import StageName
-    from kronos.evaluate.results import Evaluation
+    from kronos.evaluation.results import Evaluation
     from kronos.training.pipeline import RunResult
-    from kronos.training.record import StageRecord
+    from kronos.training.saved.stage_record import StageRecord
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The YAML file; see configs/.", show_default=False)]
 SkipExisting = Annotated[
@@ -80,8 +80,8 @@ def train_base_model(
 
 def run_training(config_path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: bool) -> None:
     """Load the configuration, train the stages, judge the result, say where everything is; or only say what would be."""
-    with errors_reported("the same command with --skip-existing goes on from the last checkpoint, if any"):
-        be_a_good_neighbour()
+    with translate_errors("the same command with --skip-existing goes on from the last checkpoint, if any"):
+        limit_thread_spinning()
         start_logging()
         process = read_process()
         start_logging(process.rank)
@@ -92,7 +92,7 @@ def run_training(config_path: Path, overrides: Sequence[str], skip_existing: boo
             show_plan(config, process.rank, process.world_size, skip_existing)
             return
         log_to_file(config.model_paths.base_save_path / "logs", process.rank)
-        with only_run_in(config.model_paths.base_save_path, process.rank):
+        with lock_run_folder(config.model_paths.base_save_path, process.rank):
             _run(config, process.rank, process.world_size, skip_existing)
 
 
@@ -100,9 +100,9 @@ def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> Non
     # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
     from accelerate import PartialState
 
-    from kronos.evaluate import ValidationScore
-    from kronos.evaluate.rivals import check_rivals
-    from kronos.report.run_report import draw_held_out_forecasts
+    from kronos.evaluation import ValidationScore
+    from kronos.evaluation.baselines import check_rivals
+    from kronos.report.forecast.held_out import draw_held_out_forecasts
     from kronos.training.arguments import start_process
     from kronos.training.pipeline import run_pipeline
 
@@ -115,15 +115,15 @@ def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> Non
     PartialState().destroy_process_group()  # the other ranks are done
     if rank == 0:
         pictures = draw_held_out_forecasts(config, result) if config.experiment.train_basemodel else []
-        _say_where(config, result.records, pictures)
+        _print_locations(config, result.records, pictures)
         if evaluation:
-            say_verdict(evaluation, config.model_paths.base_save_path / REPORT, config.report.language)
+            print_verdict(evaluation, config.model_paths.base_save_path / REPORT, config.report.language)
 
 
 def _evaluate(config: Config, result: RunResult) -> Evaluation | None:
     """Judge the run; where that fails, the models are saved all the same, and it is said how to go on."""
-    from kronos.evaluate.held_out import choose_of_training
-    from kronos.report.evaluation_report import report_on
+    from kronos.evaluation.origins.held_out import choose_of_training
+    from kronos.report.verdict.evaluation_report import report_on
 
     run_dir = config.model_paths.base_save_path
     try:
@@ -136,7 +136,7 @@ def _evaluate(config: Config, result: RunResult) -> Evaluation | None:
         ) from None
 
 
-def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: Sequence[Path]) -> None:
+def _print_locations(config: Config, records: dict[StageName, StageRecord], pictures: Sequence[Path]) -> None:
     """End with where everything is."""
     model_paths = config.model_paths
     run_dir = model_paths.base_save_path
@@ -153,8 +153,8 @@ def _say_where(config: Config, records: dict[StageName, StageRecord], pictures: 
 
 
 def _compare(record: StageRecord, folder: Path) -> str:
-    from kronos.training.tokenizer_health import describe_error
-    from kronos.training.tokenizer_record import read_health
+    from kronos.training.saved.tokenizer_record import read_health
+    from kronos.training.tokenizer_gate import describe_error
 
     health = read_health(folder) if record.stage == "tokenizer" else None
     if health and health.kept == "before":

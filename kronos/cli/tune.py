@@ -20,21 +20,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from kronos.cli.environment import (
-    be_a_good_neighbour,
-    errors_reported,
+    limit_thread_spinning,
     log_to_file,
     read_process,
     select_cuda_device,
     start_logging,
+    translate_errors,
 )
 from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
-from kronos.config.space import Searched, Space, read_space
 from kronos.errors import ConfigError
+from kronos.tuning.space import Searched, Space, read_space
 
 if TYPE_CHECKING:
-    from kronos.training.search import SearchResult
-    from kronos.training.search_plan import Build, Outcome
+    from kronos.tuning.plan import Build, TrialResult
+    from kronos.tuning.search import SearchResult
 
 logger = logging.getLogger("kronos")
 
@@ -61,10 +61,10 @@ def tune(
     stage: StageOption = "basemodel",
 ) -> None:
     """Search for settings with a lower validation loss; the same command goes on with an interrupted search."""
-    with errors_reported("the same command goes on with the search"):
-        be_a_good_neighbour()
+    with translate_errors("the same command goes on with the search"):
+        limit_thread_spinning()
         start_logging()
-        _check_means()
+        check_requirements()
         settings = load_config(config, overrides or [])
 
         def build(more: Sequence[str]) -> Config:
@@ -75,7 +75,7 @@ def tune(
         _search(build, parameters, stage, trials, timeout_minutes)
 
 
-def _check_means() -> None:
+def check_requirements() -> None:
     if read_process().world_size > 1:
         raise ConfigError(
             "kronos tune runs each trial in one process, and torchrun launched several. To search in parallel, start the "
@@ -88,16 +88,16 @@ def _check_means() -> None:
 def _search(build: Build, space: Space, stage: Searched, n_trials: int, timeout_minutes: float | None) -> None:
     # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
     from kronos.training.arguments import start_process
-    from kronos.training.search import search
-    from kronos.training.search_plan import Plan
+    from kronos.tuning.plan import SearchPlan
+    from kronos.tuning.search import search
 
     seconds = None if timeout_minutes is None else timeout_minutes * 60
-    plan = Plan(build, space, stage, n_trials, seconds)
+    plan = SearchPlan(build, space, stage, n_trials, seconds)
     start_process(plan.config, 1)
     log_to_file(plan.folder / "logs", 0)
     result = search(plan, _Screen(n_trials, seconds))
     _print_table(result, space, plan.config)
-    _say_what_next(result, n_trials, plan.config.model_paths.stage_dir(plan.stages[-1]).name)
+    _print_next_steps(result, n_trials, plan.config.model_paths.stage_dir(plan.stages[-1]).name)
 
 
 class _Screen:
@@ -126,7 +126,7 @@ class _Screen:
         self._seconds = seconds
         self._started = time.monotonic()
         self._done = 0.0  # trials in this call, the running one by its share
-        self._best: Outcome | None = None
+        self._best: TrialResult | None = None
 
     def starts(self, number: int, n_ended: int) -> None:
         self._number, self._n_ended, self._share = number, n_ended, 0.0
@@ -138,7 +138,7 @@ class _Screen:
         self._share = share
         self._show()
 
-    def ends(self, outcome: Outcome, best: Outcome | None) -> None:
+    def ends(self, outcome: TrialResult, best: TrialResult | None) -> None:
         self.goes_on(1.0)
         self._best = best
         self._bar.stop()  # while log lines may come
@@ -173,7 +173,7 @@ class _Screen:
             logger.handlers[:] = handlers
 
 
-def _one_line(outcome: Outcome, best: Outcome | None) -> str:
+def _one_line(outcome: TrialResult, best: TrialResult | None) -> str:
     loss = f"failed: {outcome.fault}" if outcome.ending == "failed" else f"{outcome.ending:<6}  loss {outcome.loss:.5f}"
     values = "  ".join(f"{_short(key)}={_write(value)}" for key, value in outcome.values.items())
     so_far = f"best {best.loss:.5f} (trial {best.number})" if best else "none succeeded yet"
@@ -212,7 +212,7 @@ def _print_table(result: SearchResult, space: Space, config: Config) -> None:
         typer.echo(f"what decides whether a trial is among the better half: {shares}")
 
 
-def _say_what_next(result: SearchResult, n_trials: int, stage_name: str) -> None:
+def _print_next_steps(result: SearchResult, n_trials: int, stage_name: str) -> None:
     if result.n_running:
         typer.echo(
             f"{result.n_running} trials are still running in other processes; the last one to end has the last word"

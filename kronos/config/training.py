@@ -10,6 +10,7 @@ StageName = Literal["tokenizer", "basemodel"]
 ModelName = Literal["tokenizer", "basemodel", "lstm"]  # all that is trained: the stages' models, and a rival
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
 RATE_KEYS: dict[StageName, str] = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}
+LOSS_NAME = "loss"  # of training.best_by: the validation loss
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Scheduler = Literal[
     "cosine",

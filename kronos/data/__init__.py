@@ -1,10 +1,10 @@
 """From files of candles to batches of normalised windows."""
 
-from kronos.data.candle_set import CandleSet
-from kronos.data.load import load_candles, read_candles, read_frames
-from kronos.data.normalize import Statistics
-from kronos.data.splits import Split, split_candles
-from kronos.data.windows import WindowDataset
+from kronos.data.windows.candle_set import CandleSet
+from kronos.data.windows.dataset import WindowDataset
+from kronos.data.windows.load import load_candles, read_candles, read_frames
+from kronos.data.windows.normalize import Statistics
+from kronos.data.windows.splits import Split, split_candles
 
 __all__ = [
     "CandleSet",

@@ -9,11 +9,11 @@ from typing import Any
 
 from kronos.config import Config
 from kronos.config.data import DataConfig
-from kronos.data.candle_set import CandleSet, SymbolRows
-from kronos.data.findings import FINDINGS, SEVERITIES, Finding, Severity, refuse_errors, say_time
-from kronos.data.inspect import say_interval
-from kronos.data.load import Audited, load_candles
-from kronos.data.splits import Split, SplitName
+from kronos.data.quality.findings import FINDINGS, SEVERITIES, Finding, Severity, format_time, refuse_errors
+from kronos.data.quality.series import format_interval
+from kronos.data.windows.candle_set import CandleSet, SymbolRows
+from kronos.data.windows.load import Audited, load_candles
+from kronos.data.windows.splits import Split, SplitName
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +60,14 @@ def audit_to_json(audited: Audited) -> dict[str, Any]:
 
 
 def _symbol_to_json(candles: CandleSet, symbol: SymbolRows) -> dict[str, Any]:
-    first, last = (say_time(candles.local(symbol, row, row + 1)[0]) for row in (symbol.start, symbol.stop - 1))
+    first, last = (format_time(candles.local(symbol, row, row + 1)[0]) for row in (symbol.start, symbol.stop - 1))
     return {
         "symbol": symbol.symbol,
         "source": symbol.source,
         "candles": len(symbol),
         "first": first,
         "last": last,
-        "interval": say_interval(symbol.interval),
+        "interval": format_interval(symbol.interval),
     }
 
 
@@ -77,10 +77,10 @@ def describe_candles(candles: CandleSet) -> str:
         return "no candles"
     first = min(int(candles.local(symbol, symbol.start, symbol.start + 1)[0]) for symbol in candles.symbols)
     last = max(int(candles.local(symbol, symbol.stop - 1, symbol.stop)[0]) for symbol in candles.symbols)
-    intervals = Counter(say_interval(symbol.interval) for symbol in candles.symbols)
+    intervals = Counter(format_interval(symbol.interval) for symbol in candles.symbols)
     shown = " and ".join(interval for interval, _ in intervals.most_common(2)) + (" …" if len(intervals) > 2 else "")
     symbols = f" of {len(candles.symbols):,} symbols" if len(candles.symbols) > 1 else ""
-    return f"{candles.source}: {len(candles):,} candles{symbols}, {shown}, {say_time(first)} to {say_time(last)}"
+    return f"{candles.source}: {len(candles):,} candles{symbols}, {shown}, {format_time(first)} to {format_time(last)}"
 
 
 def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig) -> list[str]:

@@ -17,15 +17,15 @@ from tqdm import tqdm
 
 from kronos.candles import Array
 from kronos.config.data import DataConfig, RepairsConfig
-from kronos.data.candle_set import CandleSet, join_series
-from kronos.data.clock import follow_clock
-from kronos.data.findings import say_time
-from kronos.data.inspect import inspect_series
-from kronos.data.load import load_candles, read_all
-from kronos.data.read import RawSeries
-from kronos.data.sources import find_files
-from kronos.data.splits import Split, SplitName, WindowStarts, find_moments, split_candles
-from kronos.data.windows import WindowDataset
+from kronos.data.files.read import RawSeries
+from kronos.data.files.sources import find_files
+from kronos.data.quality.daylight_saving import follow_clock
+from kronos.data.quality.findings import format_time
+from kronos.data.quality.series import inspect_series
+from kronos.data.windows.candle_set import CandleSet, join_series
+from kronos.data.windows.dataset import WindowDataset
+from kronos.data.windows.load import load_candles, read_all
+from kronos.data.windows.splits import Split, SplitName, WindowStarts, find_moments, split_candles
 from kronos.errors import DataError
 
 N_SYMBOLS = 20  # looked at; of more, those with the most windows
@@ -77,7 +77,7 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     for cut, over in tqdm(cuts, desc="cuts", leave=False, delay=2, disable=None):
         after = _prepare([_change_after(raw, cut) for raw in raws], data, repairs, moments)
         if np.array_equal(before.candles.values, after.candles.values):
-            raise DataError(f"nothing comes after the cut {say_time(cut)}, so that nothing can be tested there.")
+            raise DataError(f"nothing comes after the cut {format_time(cut)}, so that nothing can be tested there.")
         leaks, n = _compare(before, after, cut, over, data)
         found += leaks
         n_windows += n
@@ -157,7 +157,7 @@ def _compare(
     before: _Prepared, after: _Prepared, cut: int, over: SplitName | None, data: DataConfig
 ) -> tuple[list[Leak], int]:
     """Compare what must not depend on candles after the cut; also how many windows were compared."""
-    found, n_compared, time = [], 0, say_time(cut)
+    found, n_compared, time = [], 0, format_time(cut)
     instants = before.candles.instants
     known = instants <= cut
     if not np.array_equal(before.candles.values[known], after.candles.values[known]):

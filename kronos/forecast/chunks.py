@@ -61,7 +61,7 @@ def measure_budget(device: torch.device) -> int:
 
 
 @contextmanager
-def lack_of_memory_said() -> Iterator[None]:
+def translate_forecast_out_of_memory() -> Iterator[None]:
     """Turn a GPU's lack of memory into a ConfigError."""
     try:
         yield

@@ -196,7 +196,7 @@ def _observe_week(times: Array, step: int) -> _Week:
     weekdays = (active + FIRST_WEEKDAY) % 7
     n_spanned, n_seen = (np.stack([m[weekdays == d].sum(0) for d in range(7)]) for m in (in_span, candles))
     never_seen = np.isin(slots, (unseen - day_start) % DAY)
-    open_, assumptions = _judge_slots(n_spanned, n_seen, _find_rest_days(active), all_day and step < DAY)
+    open_, assumptions = _classify_slots(n_spanned, n_seen, _find_rest_days(active), all_day and step < DAY)
     first, last = _to_index(recent[[0, -1]]).strftime("%H:%M")
     hours = (
         open_ & never_seen,
@@ -242,7 +242,7 @@ def _find_rest_days(active: Array) -> Array:
     return rest
 
 
-def _judge_slots(
+def _classify_slots(
     n_spanned: Array, n_seen: Array, rest: Array, never_closes: bool
 ) -> tuple[Array, tuple[tuple[Array, str], ...]]:
     """Decide which slots are open, and which of these or of the closed ones were never observed.

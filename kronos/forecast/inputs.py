@@ -60,7 +60,7 @@ def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
     return len(given)
 
 
-def say_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
+def log_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
     """Log the notes of many series, (name, notes) each; what holds for several is said once."""
     names: dict[str, list[str]] = {}
     for name, of_series in notes:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kronos.config.data import RepairsConfig
 from kronos.data import read_frames
-from kronos.data.findings import Finding, refuse_errors
+from kronos.data.quality.findings import Finding, refuse_errors
 from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
 from kronos.forecast.inputs import MIN_ROWS, YEAR_FIRST, build_series
@@ -18,7 +18,7 @@ LAST = "last"
 ROWS_THAT_SHOW_THE_PATTERN = 5000
 
 
-class Cut(NamedTuple):
+class ForecastTask(NamedTuple):
     """A series at an origin.
 
     history: the candles up to the origin. truth: those of the horizon that are known already, perhaps none.
@@ -31,7 +31,7 @@ class Cut(NamedTuple):
     notes: tuple[str, ...]
 
 
-def cut_at_origin(frame: pd.DataFrame, origin: str, horizon: int, exchange: str | None = None) -> Cut:
+def build_forecast_task(frame: pd.DataFrame, origin: str, horizon: int, exchange: str | None = None) -> ForecastTask:
     """Cut candles at the last one that is not later than the origin.
 
     The times to come are the frame's own as far as it reaches, beyond its end those that follow its pattern or the
@@ -47,13 +47,13 @@ def cut_at_origin(frame: pd.DataFrame, origin: str, horizon: int, exchange: str 
     end = len(frame) if origin == LAST else _find(frame.index, origin)
     history, truth = frame[:end], frame[end : end + horizon]
     if len(truth) == horizon:
-        return Cut(history, truth, pd.DatetimeIndex(truth.index), ())
+        return ForecastTask(history, truth, pd.DatetimeIndex(truth.index), ())
     known = pd.DatetimeIndex(frame.index[-ROWS_THAT_SHOW_THE_PATTERN:])
     made, notes = make_future_timestamps(known, horizon - len(truth), exchange)
-    return Cut(history, truth, pd.DatetimeIndex(truth.index.append(made)), notes)
+    return ForecastTask(history, truth, pd.DatetimeIndex(truth.index.append(made)), notes)
 
 
-def cut_files(
+def build_forecast_tasks(
     paths: Sequence[Path],
     origin: str,
     lookback: int,
@@ -62,14 +62,14 @@ def cut_files(
     columns: Mapping[str, str] | None = None,
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
-) -> tuple[dict[str, Cut], list[str]]:
+) -> tuple[dict[str, ForecastTask], list[str]]:
     """Read files and cut each of their symbols at the origin; max_gap: as in data.max_gap.
 
     Returns:
         The cuts by symbol (without a symbol column, the file's name), and what is wrong with those that cannot be forecast
         from their lookback.
     """
-    cuts: dict[str, Cut] = {}
+    cuts: dict[str, ForecastTask] = {}
     frames, unreadable = read_frames(paths, columns, repairs, max_gap)
     faults = [str(finding) for finding in unreadable]
     for symbol, source, frame, findings, breaks in frames:
@@ -78,7 +78,7 @@ def cut_files(
             if frame.empty:
                 refuse_errors(findings)
             try:
-                cut = _begin_after_break(cut_at_origin(frame, origin, horizon, exchange), breaks, lookback)
+                cut = _begin_after_break(build_forecast_task(frame, origin, horizon, exchange), breaks, lookback)
             except DataError as error:
                 raise DataError(f"{name}: {error}") from None
             _refuse_errors_within(findings, cut.history.index[-lookback:][0], cut.future[-1])
@@ -89,7 +89,7 @@ def cut_files(
     return cuts, faults
 
 
-def _begin_after_break(cut: Cut, breaks: Sequence[pd.Timestamp], lookback: int) -> Cut:
+def _begin_after_break(cut: ForecastTask, breaks: Sequence[pd.Timestamp], lookback: int) -> ForecastTask:
     """Leave out the history before the last jump or long gap, which no training window crosses either."""
     rows = [int(np.flatnonzero(cut.history.index == time)[-1]) for time in breaks if time in cut.history.index]
     start = max(rows, default=0)

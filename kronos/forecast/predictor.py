@@ -9,15 +9,15 @@ import torch
 from tqdm import tqdm
 
 from kronos.candles import CANDLE_COLUMNS, Array, compute_calendar
-from kronos.data.normalize import Statistics
+from kronos.data.windows.normalize import Statistics
 from kronos.errors import ConfigError
 from kronos.forecast.chunks import (
     Chunk,
     check_room,
     estimate_footprint,
-    lack_of_memory_said,
     measure_budget,
     plan_chunks,
+    translate_forecast_out_of_memory,
 )
 from kronos.forecast.devices import eval_mode, place_models
 from kronos.forecast.forecast import Forecast, build_forecast
@@ -29,7 +29,7 @@ from kronos.forecast.inputs import (
     check_count,
     count_times,
     list_frames,
-    say_notes,
+    log_notes,
 )
 from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, draw_uniforms, is_number
 from kronos.model import Kronos, KronosTokenizer
@@ -215,7 +215,7 @@ class KronosPredictor:
         paths = np.empty((len(every_series), n_paths, horizon, len(CANDLE_COLUMNS)))
         chunks = list(self._plan(every_series, n_paths, horizon))
         with (
-            lack_of_memory_said(),
+            translate_forecast_out_of_memory(),
             eval_mode(self.model, self.tokenizer),
             tqdm(
                 total=len(chunks) * horizon,
@@ -237,7 +237,7 @@ class KronosPredictor:
             for series, sampled in zip(every_series, paths)
         ]
         if verbose:
-            say_notes((forecast.name, forecast.notes) for forecast in forecasts)
+            log_notes((forecast.name, forecast.notes) for forecast in forecasts)
         return forecasts
 
     def _build_decoding(self, sampling: Sampling) -> Decoding:

@@ -3,7 +3,6 @@
 import math
 import os
 from pathlib import Path
-from typing import Literal
 
 import torch
 from accelerate import PartialState
@@ -12,6 +11,7 @@ from transformers import TrainingArguments, get_scheduler
 from kronos.config import Config
 from kronos.config.training import ModelName, StageName, TrainingConfig
 from kronos.errors import ConfigError
+from kronos.training.fit.precision import choose_precision, runs_on_cpu
 from kronos.training.sharding import check_sharding, prepare_sharding, sharding_arguments
 from kronos.training.trackers import check_trackers
 
@@ -62,7 +62,7 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         label_names=[],
         ddp_find_unused_parameters=False,
         ddp_backend=PartialState().backend,
-        use_cpu=_on_cpu(config),
+        use_cpu=runs_on_cpu(config),
         disable_tqdm=True,  # our own progress bar and lines
         log_level="error",
         **sharding_arguments(config),
@@ -95,21 +95,7 @@ def check_schedule(training: TrainingConfig, stage: StageName, n_steps: int) -> 
         )
 
 
-def choose_precision(config: Config) -> Literal["fp32", "bf16", "fp16"]:
-    """Return the precision to compute in; weights and optimizer are float32 in any case."""
-    if config.training.precision != "auto":
-        return config.training.precision
-    return "bf16" if _multiplies_bf16(on_cpu=_on_cpu(config)) else "fp32"
-
-
-def _multiplies_bf16(on_cpu: bool) -> bool:
-    """Whether the processor multiplies bfloat16 natively; emulated, it is slower than float32."""
-    if not on_cpu:
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _check_means(config: Config) -> None:
+def check_requirements(config: Config) -> None:
     """Check that the device and the trackers asked for are there.
 
     Raises:
@@ -132,9 +118,9 @@ def start_process(config: Config, world_size: int) -> None:
     Raises:
         ConfigError: CUDA or a tracker is asked for and absent, or several processes were launched with distributed.use_ddp false.
     """
-    _check_means(config)
+    check_requirements(config)
     check_sharding(config, world_size)
-    on_cpu = _on_cpu(config)
+    on_cpu = runs_on_cpu(config)
     if world_size == 1:
         PartialState(cpu=on_cpu)
         return
@@ -145,13 +131,6 @@ def start_process(config: Config, world_size: int) -> None:
         )
     # nccl needs GPUs, so that on CPUs it is gloo whatever the file says.
     PartialState(cpu=on_cpu, backend="gloo" if on_cpu else config.distributed.backend or "nccl")
-
-
-def _on_cpu(config: Config) -> bool:
-    """Whether to compute on the CPU. Accelerate must be told: left to itself it would not average CPU gradients."""
-    if config.device.use_cuda is not None:
-        return not config.device.use_cuda
-    return not (torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
 def _num_workers(config: Config) -> int:

@@ -13,12 +13,13 @@ import torch
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from kronos.config.training import LOSS_NAME
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
-from kronos.training.adapters import merge
-from kronos.training.checkpoints import writing
-from kronos.training.criterion import BY_LOSS, LOSS_NAME, Criterion
-from kronos.training.record import StageRecord
+from kronos.training.criterion import BY_LOSS, Criterion
+from kronos.training.fit.lora_and_freezing import merge
+from kronos.training.saved.checkpoints import writing
+from kronos.training.saved.stage_record import StageRecord
 from kronos.training.sharding import gather_model
 
 logger = logging.getLogger(__name__)

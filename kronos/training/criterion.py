@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from kronos.config import Config
+from kronos.config.training import LOSS_NAME
 from kronos.data import CandleSet, Split
 from kronos.errors import KronosError
 from kronos.model import KronosTokenizer
-
-LOSS_NAME = "loss"
 
 
 class Score(Protocol):

@@ -15,24 +15,24 @@ from transformers import TrainerCallback
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
-from kronos.config.training import STAGES, StageName
+from kronos.config.training import LOSS_NAME, STAGES, StageName
 from kronos.data import CandleSet, Split, WindowDataset, split_candles
 from kronos.data.audit import audit_candles, audit_to_json, describe_candles, describe_splits
-from kronos.data.load import Audited
-from kronos.data.splits import SplitName
+from kronos.data.windows.load import Audited
+from kronos.data.windows.splits import SplitName
 from kronos.errors import ConfigError
 from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
-from kronos.training.adapters import adapt_model
-from kronos.training.agreement import check_same_record, check_shared_folder
 from kronos.training.arguments import check_schedule
-from kronos.training.criterion import BY_LOSS, LOSS_NAME, BuildScore, Criterion, Score, bind_score
-from kronos.training.record import StageRecord, collect_settings
-from kronos.training.saved_run import find_tokenizer
+from kronos.training.criterion import BY_LOSS, BuildScore, Criterion, Score, bind_score
+from kronos.training.fit.lora_and_freezing import adapt_model
+from kronos.training.inputs.tokens import TokenInputs
+from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
+from kronos.training.saved.saved_run import find_tokenizer
+from kronos.training.saved.stage_record import StageRecord, collect_settings
 from kronos.training.stage import Stage, candle_inputs, count_steps, rank_0_first, run_stage
-from kronos.training.tokenizer_health import apply_gate
-from kronos.training.tokens import TokenInputs
+from kronos.training.tokenizer_gate import apply_gate
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def run_pipeline(
         config: the resolved configuration.
         skip_existing: skip finished stages and resume interrupted ones.
         callbacks: further callbacks for the Trainer of each stage.
-        build_score: builds what rates the base model where training.best_by is not loss: `kronos.evaluate.ValidationScore`.
+        build_score: builds what rates the base model where training.best_by is not loss: `kronos.evaluation.ValidationScore`.
 
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
@@ -234,7 +234,7 @@ def _build_score(config: Config, candles: CandleSet, val: Split, build_score: Bu
     if build_score is None:
         raise ConfigError(
             f"training.best_by is {best_by}, but run_pipeline was not told how to compute it: pass "
-            "build_score=kronos.evaluate.ValidationScore, or set training.best_by=loss."
+            "build_score=kronos.evaluation.ValidationScore, or set training.best_by=loss."
         )
     return build_score(config, candles, val)
 

@@ -16,31 +16,31 @@ from kronos.config.load import dump_config
 from kronos.config.schema import find_rate_key
 from kronos.config.training import ModelName
 from kronos.data import WindowDataset
-from kronos.data.windows import describe_windows, keep_batch
+from kronos.data.windows.dataset import Batch, PrepareBatch, describe_windows, keep_batch
 from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model.pretrained import PretrainedModel
-from kronos.training.adapters import describe_parameters
 from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
-from kronos.training.checkpoints import remove_after, step_of
 from kronos.training.criterion import BY_LOSS, Criterion
-from kronos.training.health import HealthCheck
-from kronos.training.memory import fit_batch, memory_explained
-from kronos.training.record import GLOBAL_BATCH, StageRecord
-from kronos.training.resume import (
+from kronos.training.fit.lora_and_freezing import describe_parameters
+from kronos.training.inputs.sampler import count_windows
+from kronos.training.inputs.tokens import TokenInputs, tokenise_splits
+from kronos.training.safety.divergence import HealthCheck
+from kronos.training.safety.out_of_memory import find_micro_batch, translate_out_of_memory
+from kronos.training.safety.stopping import StopRequest, stop_on_sigterm, translate_lost_peers
+from kronos.training.saved.checkpoints import remove_after, step_of
+from kronos.training.saved.resume import (
     BEST_MODEL_NAME,
     find_continuation,
     keep_global_batch,
     set_aside,
     was_validated,
 )
-from kronos.training.sampler import count_windows
+from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.sharding import check_resumable
-from kronos.training.signals import StopRequest, lost_peers_explained, stop_on_sigterm
-from kronos.training.tokens import TokenInputs, tokenise_splits
 from kronos.training.trackers import TrackersCallback
-from kronos.training.trainer import Batch, KronosTrainer, PrepareBatch
+from kronos.training.trainer import KronosTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -107,10 +107,10 @@ def run_stage(
             stage.record.write(stage.folder)
         elif is_rank_0 and checkpoint:
             remove_after(checkpoint.parent, step_of(checkpoint))
-    with memory_explained(config, stage.name), lost_peers_explained():
+    with translate_out_of_memory(config, stage.name), translate_lost_peers():
         stage = _with_tokens(config, stage)
         if config.training.auto_find_batch_size:
-            config = fit_batch(config, stage.name, stage.model, stage.train, stage.prepare_batch)
+            config = find_micro_batch(config, stage.name, stage.model, stage.train, stage.prepare_batch)
         with stop_on_sigterm() as stop:
             return _train(config, stage, checkpoint, stop, callbacks)
 

@@ -23,19 +23,16 @@ from transformers.trainer_utils import EvalLoopOutput
 from kronos.candles import Array
 from kronos.config.data import DataConfig
 from kronos.data import WindowDataset
+from kronos.data.windows.dataset import Batch, PrepareBatch
 from kronos.errors import KronosError, Terminated
 from kronos.files import write_json
 from kronos.model import KronosTokenizer
-from kronos.training.checkpoints import remove_checkpoints, seal, writing
 from kronos.training.criterion import BY_LOSS, Criterion
-from kronos.training.health import HealthCheck
-from kronos.training.sampler import WindowSampler
+from kronos.training.inputs.sampler import WindowSampler
+from kronos.training.safety.divergence import HealthCheck
+from kronos.training.safety.stopping import StopRequest
+from kronos.training.saved.checkpoints import remove_checkpoints, seal, writing
 from kronos.training.sharding import compute_in_bf16
-from kronos.training.signals import StopRequest
-
-Batch = dict[str, Any]  # tensors; the rows at which the windows begin, "window", an array that stays on the CPU
-# From a batch of windows to the model's inputs; the step is None in validation.
-PrepareBatch = Callable[[Batch, int | None], Batch]
 
 PROGRESS_NAME = "progress.json"
 WORKER_SECONDS = 30  # that a loader process lives on after SIGTERM
@@ -68,7 +65,7 @@ class KronosTrainer(Trainer):
         super().__init__(**kwargs)
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:
-        batch = super()._prepare_inputs(inputs)
+        batch: Batch = super()._prepare_inputs(inputs)
         return self._prepare_batch(batch, self.state.global_step if self.model.training else None)
 
     def get_batch_samples(

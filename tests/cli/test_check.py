@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kronos.cli.main import app
-from kronos.data import windows
+from kronos.data.windows import dataset
 from tests.conftest import ROOT
 from tests.data.planted import make_frame, plant
 
@@ -117,13 +117,13 @@ def test_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = invoke(*arguments)
     assert sound.exit_code == 0 and re.search(r"no leak: .* \(14 cuts, [\d,]+ windows", sound.output)
     assert json.loads(invoke(*arguments, "--json").stdout)["leaks"] == []
-    build = windows.WindowDataset.__init__
+    build = dataset.WindowDataset.__init__
 
     def leaky(self, candles, starts, config, *rest):
         build(self, candles, starts, config, *rest)
         self.config = config.model_copy(update={"lookback_window": config.window, "predict_window": 0})
 
-    monkeypatch.setattr(windows.WindowDataset, "__init__", leaky)
+    monkeypatch.setattr(dataset.WindowDataset, "__init__", leaky)
     planted = invoke(*arguments)
     assert planted.exit_code == 1 and "LEAK: statistics at the cut" in planted.output
     assert json.loads(invoke(*arguments, "--json").stdout)["leaks"][0]["what"] == "statistics"

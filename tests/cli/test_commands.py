@@ -11,10 +11,10 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
-from kronos.cli.environment import only_run_in
+from kronos.cli.environment import lock_run_folder
 from kronos.cli.main import app
 from kronos.cli.train import train_base_model, train_tokenizer
-from kronos.training.record import StageRecord
+from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 
 
@@ -222,7 +222,7 @@ def test_leftovers_of_a_launcher_do_not_disturb_a_process_alone(tiny_config: Pat
 def test_a_second_run_in_the_same_folder_is_kept_out(tiny_config: Path, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "tiny"
     (folder / "logs").mkdir(parents=True)
-    with only_run_in(folder, rank=0):
+    with lock_run_folder(folder, rank=0):
         result = invoke("--config", tiny_config)
     assert result.exit_code == 1 and "another run is writing here" in result.stderr
     assert invoke("--config", tiny_config, "--skip-basemodel").exit_code == 0

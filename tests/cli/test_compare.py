@@ -13,14 +13,14 @@ from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from kronos.cli.main import app
-from tests.evaluate.made_evaluation import FIGURES, make_comparison, make_forecaster, write_evaluated_run
+from tests.evaluation.made_evaluation import FIGURES, make_comparison, make_forecaster, write_evaluated_run
 
 CONFIG = """
 data: {{data_path: made.csv, lookback_window: 16, predict_window: 2}}
 model_paths: {{exp_name: {name}, pretrained_tokenizer: some/tokenizer, pretrained_predictor: some/base-model-{size}}}
 training: {{predictor_learning_rate: {rate}}}
 """
-FULL = FIGURES | {"rmse": 0.002, "ic": 0.04, "rank_ic": 0.03, "coverage_50": 0.45, "coverage_90": 0.88}
+FULL_THRESHOLD = FIGURES | {"rmse": 0.002, "ic": 0.04, "rank_ic": 0.03, "coverage_50": 0.45, "coverage_90": 0.88}
 
 
 def invoke(*arguments: object, columns: int = 80) -> Result:
@@ -32,7 +32,7 @@ def make_run(folder: Path, crps: float, size: str = "small", rate: float = 4e-5,
         make_comparison("pretrained"),
         make_comparison("last_close", outcome="too little data to tell", low=-0.134),
     ]
-    run = write_evaluated_run(folder, FULL | {"crps": crps}, **({"comparisons": rivals} | changes))
+    run = write_evaluated_run(folder, FULL_THRESHOLD | {"crps": crps}, **({"comparisons": rivals} | changes))
     (run / "config.yaml").write_text(CONFIG.format(name=folder.name, size=size, rate=rate))
     return run
 
@@ -108,7 +108,7 @@ def test_chinese(runs: list[Path], tmp_path: Path) -> None:
 
 
 def test_json(runs: list[Path], tmp_path: Path) -> None:
-    unknown = make_forecaster("finetuned", FULL | {"crps": 0.1, "ic": float("nan")})
+    unknown = make_forecaster("finetuned", FULL_THRESHOLD | {"crps": 0.1, "ic": float("nan")})
     runs.append(
         make_run(tmp_path / "nan", 0.1, forecasters=[unknown], comparisons=[make_comparison("drift", p_value=None)])
     )

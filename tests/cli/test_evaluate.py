@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from kronos.cli.environment import only_run_in
+from kronos.cli.environment import lock_run_folder
 from kronos.cli.main import app
-from kronos.evaluate.results import Evaluation
+from kronos.evaluation.results import Evaluation
 from tests.conftest import GOLDEN, ROOT, write_tiny_config
 
 RIVALS = "evaluation.rivals=[pretrained, last_close, drift]"
@@ -324,7 +324,7 @@ def test_damaged_files_are_made_anew(trained: tuple[Path, Result], run: Path, da
 
 
 def test_a_run_that_is_training_is_let_be(run: Path) -> None:
-    with only_run_in(run, rank=0):
+    with lock_run_folder(run, rank=0):
         done = evaluate(run)
     assert done.exit_code == 1 and "another run is writing here" in done.output
 
@@ -353,6 +353,6 @@ def test_reading_results_does_not_wait_for_pytorch() -> None:
     from tests.training.test_distributed import launch
 
     heavy = "{'torch', 'transformers', 'accelerate', 'pandas', 'scipy', 'matplotlib'}"
-    code = f"import sys, kronos.evaluate.compare_runs, kronos.cli.main; print({heavy} & set(sys.modules))"
+    code = f"import sys, kronos.evaluation.runs.compare, kronos.cli.main; print({heavy} & set(sys.modules))"
     done = launch(sys.executable, "-c", code)
     assert done.stdout.strip() == "set()", done.stdout + done.stderr

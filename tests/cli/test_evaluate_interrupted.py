@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from kronos.evaluate.results import Evaluation
+from kronos.evaluation.results import Evaluation
 from tests.cli.test_evaluate import FAST, figures, read, stamps, train, write_candles
 from tests.conftest import ROOT, write_tiny_config
-from tests.training.test_checkpoints import small_disk  # noqa: F401
+from tests.training.saved.test_checkpoints import small_disk  # noqa: F401
 from tests.training.test_distributed import TORCHRUN, launch
 from tests.training.test_survival import start
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from kronos.cli.lr_range import _sentence
 from kronos.cli.main import app
-from kronos.training.lr_range import LrRange
+from kronos.tuning.lr_range import LrRange
 
 
 @pytest.fixture(autouse=True)

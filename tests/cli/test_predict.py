@@ -13,9 +13,9 @@ from kronos.cli.main import app
 from kronos.data import read_candles
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
-from kronos.training.record import StageRecord
+from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT
-from tests.data.test_check import crypto
+from tests.data.quality.test_repair import crypto
 
 SYNTHETIC = ROOT / "data" / "synthetic_5min.csv"
 MODELS = ("--tokenizer", GOLDEN / "tokenizer", "--model", GOLDEN / "predictor")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from kronos.config.data import DataConfig, RepairsConfig
-from kronos.data import leakage, splits, windows
+from kronos.data import leakage
 from kronos.data.leakage import find_leaks
+from kronos.data.windows import dataset, splits
 from kronos.errors import DataError
 from tests.data.planted import make_frame
-from tests.data.test_check import crypto
+from tests.data.quality.test_repair import crypto
 
 WINDOWS = {"lookback_window": 40, "predict_window": 8, "train_ratio": 0.6, "val_ratio": 0.2, "test_ratio": 0.2}
 
@@ -51,13 +52,13 @@ def kinds(data: DataConfig) -> set[str]:
 
 def test_statistics_of_the_whole_window_are_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """What upstream does."""
-    build = windows.WindowDataset.__init__
+    build = dataset.WindowDataset.__init__
 
     def leaky(self, candles, starts, config, *rest):
         build(self, candles, starts, config, *rest)
         self.config = config.model_copy(update={"lookback_window": config.window, "predict_window": 0})
 
-    monkeypatch.setattr(windows.WindowDataset, "__init__", leaky)
+    monkeypatch.setattr(dataset.WindowDataset, "__init__", leaky)
     assert kinds(data) == {"statistics"}
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from kronos.errors import DataError
-from kronos.forecast.inputs import build_series, say_notes
+from kronos.forecast.inputs import build_series, log_notes
 
 TIMES = pd.date_range("2024-04-01 09:35", periods=12, freq="5min")
 FUTURE = pd.date_range(TIMES[-1], periods=4, freq="5min")[1:]
@@ -103,7 +103,7 @@ def test_times_to_come_are_made_and_assumptions_noted() -> None:
 
 
 def test_notes_are_said_once_for_all_series(caplog: pytest.LogCaptureFixture) -> None:
-    say_notes([("a", ["Closed."]), ("b", ["Closed.", "Short."]), ("c", ["Closed."]), ("d", ["Short."]), ("e", [])])
+    log_notes([("a", ["Closed."]), ("b", ["Closed.", "Short."]), ("c", ["Closed."]), ("d", ["Short."]), ("e", [])])
     assert caplog.messages == ["a and 2 more series: Closed.", "b and d: Short."]
 
 

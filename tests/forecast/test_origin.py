@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from kronos.errors import DataError
-from kronos.forecast.origin import cut_at_origin
+from kronos.forecast.origin import build_forecast_task
 
 TIMES = pd.date_range("2024-04-01", periods=72, freq="h")
 FRAME = pd.DataFrame({"close": range(72)}, index=TIMES)
@@ -13,7 +13,7 @@ FRAME = pd.DataFrame({"close": range(72)}, index=TIMES)
     [("last", 72, 0), ("2024-04-02 00:00", 25, 8), ("2024-04-02 00:59", 25, 8), ("2024-04-03 20:00", 69, 3)],
 )
 def test_what_is_known_and_what_came(origin: str, n_history: int, n_truth: int) -> None:
-    cut = cut_at_origin(FRAME, origin, 8)
+    cut = build_forecast_task(FRAME, origin, 8)
     assert (len(cut.history), len(cut.truth)) == (n_history, n_truth)
     assert cut.truth.index.equals(TIMES[n_history : n_history + n_truth])
     # Beyond the file's end the times are made.
@@ -34,4 +34,4 @@ def test_what_is_known_and_what_came(origin: str, n_history: int, n_truth: int) 
 )
 def test_an_origin_outside_the_candles(origin: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        cut_at_origin(FRAME, origin, 8)
+        build_forecast_task(FRAME, origin, 8)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.config import Config, load_config
-from kronos.evaluate.results import (
+from kronos.evaluation.results import (
     PIT_BINS,
     BandFigures,
     CalibrationResult,
@@ -19,16 +19,16 @@ from kronos.evaluate.results import (
     ForecasterResult,
     HorizonFigures,
     LeftOut,
-    Outcome,
     Texts,
+    Verdict,
 )
-from kronos.report.page import ExampleForecast
-from kronos.training.tokenizer_health import TokenizerFigures, TokenizerHealth
+from kronos.report.verdict.page import ExampleForecast
+from kronos.training.tokenizer_gate import TokenizerFigures, TokenizerHealth
 from tests.conftest import ROOT, write_tiny_config
-from tests.report.made_forecast import make_forecast
+from tests.report.forecast.made_forecast import make_forecast
 
 CANDLES = pd.read_csv(ROOT / "data" / "synthetic_5min.csv", parse_dates=["timestamps"], index_col="timestamps")[:400]
-RIVALS: dict[str, tuple[Texts, float, Outcome]] = {
+RIVALS: dict[str, tuple[Texts, float, Verdict]] = {
     "pretrained": ({"en": "Pretrained Kronos", "zh": "预训练 Kronos"}, 1.09, "helped"),
     "last_close": ({"en": "Last close", "zh": "最新收盘价"}, 1.42, "helped"),
     "drift": ({"en": "Drift", "zh": "漂移模型"}, 1.01, "no difference"),
@@ -36,7 +36,7 @@ RIVALS: dict[str, tuple[Texts, float, Outcome]] = {
     "volatility": ({"en": "Volatility model (GARCH)", "zh": "波动率模型（GARCH）"}, 0.93, "hurt"),
     "lstm": ({"en": "LSTM", "zh": "LSTM"}, 1.04, "too little data to tell"),
 }
-SENTENCES: dict[Outcome, Texts] = {
+SENTENCES: dict[Verdict, Texts] = {
     "helped": {"en": "The run forecasts better than {en}.", "zh": "本次运行的预测优于{zh}。"},
     "no difference": {"en": "The run and {en} forecast equally well.", "zh": "本次运行与{zh}的预测没有差别。"},
     "hurt": {"en": "The run forecasts worse than {en}.", "zh": "本次运行的预测不如{zh}。"},

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 
 from kronos import load_config
 from kronos.errors import ConfigError, KronosError
-from kronos.evaluate import ValidationScore
+from kronos.evaluation import ValidationScore
 from kronos.training import RunResult, run_pipeline
 from kronos.training import stage as stage_module
 from kronos.training.criterion import Criterion
-from kronos.training.record import StageRecord
+from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 from tests.training.test_distributed import TORCHRUN, launch
 

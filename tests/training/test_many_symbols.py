@@ -56,7 +56,7 @@ def test_mapped_candles_train_the_same_model(
 ) -> None:
     only = "experiment.train_basemodel=false"
     plain = run(config_path, tmp_path, only).records["tokenizer"]
-    monkeypatch.setattr("kronos.data.load.CACHE_FROM_BYTES", 1)
+    monkeypatch.setattr("kronos.data.windows.load.CACHE_FROM_BYTES", 1)
     cached = [f"data.cache_dir={tmp_path}/cache", only]
     mapped = [run(config_path, tmp_path, *cached).records["tokenizer"] for _ in range(2)]
     assert plain.best_loss == mapped[0].best_loss == mapped[1].best_loss

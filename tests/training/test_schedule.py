@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from kronos.errors import CheckpointError, ConfigError
 from kronos.forecast import KronosPredictor
 from kronos.model import Kronos, KronosTokenizer
-from kronos.training.checkpoints import list_checkpoints, newest_checkpoint, seal
+from kronos.training.saved.checkpoints import list_checkpoints, newest_checkpoint, seal
 from kronos.training.trainer import KronosTrainer
 from tests.conftest import GOLDEN
 from tests.training.runs import Killed, equal, interrupt_at, read_figures, read_metrics, run, weights

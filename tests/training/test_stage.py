@@ -16,8 +16,8 @@ from kronos.data import WindowDataset
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.model.pretrained import hash_weights
 from kronos.training import stage as stage_module
-from kronos.training.record import StageRecord
-from kronos.training.tokens import draw_uniforms
+from kronos.training.inputs.tokens import draw_uniforms
+from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN
 from tests.training.runs import BOTH, Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
 

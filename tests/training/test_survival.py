@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.training.runs import equal, read_figures, weights
-from tests.training.test_checkpoints import small_disk  # noqa: F401
+from tests.training.saved.test_checkpoints import small_disk  # noqa: F401
 from tests.training.test_distributed import ENVIRONMENT, TORCHRUN, launch
 
 TRAIN = [sys.executable, ROOT / "train_sequential.py"]

@@ -1,0 +1,203 @@
+"""Read files of candles as they stand, symbol by symbol; `check` says what is wrong with them and mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, stack_columns
+from kronos.data.files.columns import SYMBOL, TIME, match_columns
+from kronos.data.files.sources import symbol_of
+from kronos.data.files.tables import ROWS_AT_A_TIME, Table, open_table
+from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_time
+from kronos.errors import DataError
+
+LINES_A_PART = 1 << 40
+
+
+@dataclass(frozen=True)
+class RawSeries:
+    """One symbol's rows in the order of the file, nothing mended yet.
+
+    values: (N, 6) float32 as in the file, NaN where it is blank. local, instants: (N,) int64 microseconds since 1970,
+    the exchange's clock and the true time; the same array where the file has no zones. lines: (N,) where each row
+    stands, counted in unit; in a series of several files its line plus LINES_A_PART times the number of its file.
+    zoned: whether instants are true. notes: what was assumed in reading. modified: when the file was written, seconds
+    since 1970. named: whether a column tells the symbol. parts: the files of a series of several.
+    """
+
+    symbol: str
+    source: str
+    values: Float32Array
+    local: Array
+    instants: Array
+    lines: Array
+    unit: str
+    zoned: bool
+    notes: tuple[str, ...]
+    modified: float
+    named: bool = False
+    parts: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: Array) -> RawSeries:
+        """Return the rows that a mask or an index selects."""
+        local = self.local[rows]
+        instants = local if self.instants is self.local else self.instants[rows]
+        return replace(self, values=self.values[rows], local=local, instants=instants, lines=self.lines[rows])
+
+
+class _Rows:
+    """Arrays that grow row by row without being copied as a whole."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+        self._n = 0
+
+    def append(self, **pieces: Array) -> None:
+        stop = self._n + len(pieces["lines"])
+        for name, piece in pieces.items():
+            array = self._arrays.setdefault(name, np.empty((0, *piece.shape[1:]), piece.dtype))
+            if stop > len(array):
+                array.resize((stop + stop // 8, *array.shape[1:]), refcheck=False)
+            array[self._n : stop] = piece
+        self._n = stop
+
+    def finish(self) -> dict[str, Array]:
+        for array in self._arrays.values():
+            array.resize((self._n, *array.shape[1:]), refcheck=False)
+        return self._arrays
+
+
+def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawSeries]:
+    """Read one file: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
+
+    Args:
+        path: a file with a column of times, open, high, low, close and, where there are, volume, amount and symbol.
+        columns: our name of a column to the file's, where it is not recognised.
+
+    Returns:
+        A series for each symbol, in order of appearance.
+
+    Raises:
+        DataError: naming the file and, where it is one, the line.
+    """
+    table = open_table(path)
+    matched = match_columns(table.names, columns or {}, path)
+    found, notes = matched.found, (*table.notes, *matched.notes)
+    texts = [found[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in found]
+    rows, clock, symbols = _Rows(), None, _Symbols()
+    for piece in table.read(list(found.values()), texts):
+        frame = piece[list(found.values())].set_axis(list(found), axis=1)
+        blank = frame.isna().all(axis=1)
+        frame = frame[~blank] if blank.any() else frame
+        if frame.empty:
+            continue
+        lines = frame.index.to_numpy(np.int64) + table.first
+        times = _times_of(frame)
+        clock = clock or _recognise(times, table, int(lines[0]))
+        local, instants = clock.parse(times)
+        if (wrong := (local == NOT_A_TIME) | (instants == NOT_A_TIME)).any():
+            row = int(wrong.argmax())
+            is_last = row == len(lines) - 1 and len(piece) < ROWS_AT_A_TIME
+            hint = " It is the last one: if it is no candle, delete it." if is_last and lines[row] > table.first else ""
+            raise DataError(f"{path}, {table.unit} {lines[row]}: {clock.fault(times, row)}{hint}")
+        pieces: dict[str, Array] = {"values": _to_candles(frame, table, lines), "lines": lines, "local": local}
+        if clock.zoned:
+            pieces["instants"] = instants
+        if SYMBOL in found:
+            pieces["symbol"] = symbols.encode(frame[SYMBOL], table, lines)
+        rows.append(**pieces)
+    if clock is None:
+        raise DataError(f"{path}: the file has a header but no candles.")
+    notes = (*notes, said) if (said := clock.describe()) else notes
+    return _split_by_symbol(path, table, rows.finish(), symbols, clock, notes)
+
+
+def _times_of(frame: pd.DataFrame) -> Any:
+    return join_date_and_time(frame[TIMESTAMP_COLUMN], frame[TIME]) if TIME in frame else frame[TIMESTAMP_COLUMN]
+
+
+def _recognise(times: Any, table: Table, line: int) -> TimestampFormat:
+    try:
+        return TimestampFormat.recognise(times)
+    except DataError as error:
+        raise DataError(f"{table.path}, {table.unit} {line}: {error}") from None
+
+
+def _to_candles(frame: pd.DataFrame, table: Table, lines: Array) -> Float32Array:
+    """Return the six columns (N, 6); NaN for what is blank, infinity for what no float32 holds."""
+    numbers = {name: _to_numbers(frame[name], table, lines) for name in CANDLE_COLUMNS if name in frame}
+    blank = {name: np.isnan(numbers[name]) for name in ("volume", "amount") if {name, "volume"} <= numbers.keys()}
+    with np.errstate(over="ignore", invalid="ignore"):
+        if "volume" in numbers and "amount" not in numbers:
+            # What is made up of a blank volume is not blank.
+            prices = np.mean([numbers[name] for name in PRICE_COLUMNS], axis=0)
+            numbers["amount"] = np.where(blank["volume"], 0, numbers["volume"]) * prices
+        values = stack_columns(numbers).astype(np.float32)
+    for name, mask in blank.items():
+        values[mask, 4 if name == "volume" else 5] = np.nan
+    return values
+
+
+def _to_numbers(column: Any, table: Table, lines: Array) -> Array:
+    if column.dtype.kind in "iuf":
+        numbers: Array = column.to_numpy(np.float64, na_value=np.nan)
+        return numbers
+    text = column.astype("str")  # of an integer of hundreds of digits pandas makes no number
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = np.isnan(numbers) & column.notna().to_numpy()
+    if table.decimal == ",":
+        wrong |= text.str.contains(".", regex=False).to_numpy(bool, na_value=False)  # 1.000 is a thousand then
+    if wrong.any():
+        row = int(wrong.argmax())
+        more = f" ({wrong.sum() - 1:,} more such rows)" if wrong.sum() > 1 else ""
+        value = str(column.iloc[row])
+        raise DataError(
+            f"{table.path}, {table.unit} {lines[row]}: {column.name} is {value[:40]!r}, not a number{more}; write it with "
+            "digits and a decimal point, without thousands separators."
+        )
+    return numbers
+
+
+class _Symbols:
+    """The symbols met, numbered in order of appearance."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+
+    def encode(self, column: Any, table: Table, lines: Array) -> Array:
+        codes, found = pd.factorize(column.astype("str").str.strip())
+        if (codes < 0).any():
+            line = lines[int((codes < 0).argmax())]
+            raise DataError(f"{table.path}, {table.unit} {line}: the symbol is blank; every row must name its own.")
+        numbers = [self.names.setdefault(str(name), len(self.names)) for name in found]
+        return np.asarray(numbers, np.int32)[codes]
+
+
+def _split_by_symbol(
+    path: Path,
+    table: Table,
+    arrays: dict[str, Array],
+    symbols: _Symbols,
+    clock: TimestampFormat,
+    notes: tuple[str, ...],
+) -> list[RawSeries]:
+    names = list(symbols.names) or [symbol_of(path)]
+    instants = arrays.get("instants", arrays["local"])
+    series = RawSeries(
+        *(names[0], str(path), arrays["values"], arrays["local"], instants, arrays["lines"], table.unit, clock.zoned),
+        *(notes, path.stat().st_mtime, bool(symbols.names)),
+    )
+    if len(names) == 1:
+        return [series]
+    order = np.argsort(arrays["symbol"], kind="stable")
+    ends = np.cumsum(np.bincount(arrays["symbol"]))
+    return [replace(series.take(rows), symbol=name) for name, rows in zip(names, np.split(order, ends[:-1]))]

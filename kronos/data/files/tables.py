@@ -1,0 +1,257 @@
+"""Tables on disk, of any format, as frames of many rows at a time."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.data.files.columns import is_known
+from kronos.errors import DataError
+
+ROWS_AT_A_TIME = 50_000
+HEAD_BYTES = 1 << 16
+MAX_TITLES = 5  # lines that may stand above the names of the columns
+DELIMITERS = ",;\t|"
+BLANKS = (
+    *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
+    *("NULL", "null", "None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
+FOREIGN = {  # what a file begins with that is no table; MetaTrader's begin with <DATE> or <TICKER>
+    b"pk\x03\x04": "an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    **dict.fromkeys((b"<!", b"<?", b"<html", b"<head", b"<table", b"<div", b"<meta"), "a web page or XML"),
+    b"{": "JSON",
+    b"[": "JSON",
+    b"\x89hdf": "HDF5",
+    b"sqlite format 3": "a database",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's columns and how to read it.
+
+    unit: what the rows are counted in, "line" or "row". first: the number of the first row.
+    """
+
+    path: Path
+    names: list[str]
+    unit: str
+    first: int
+    notes: tuple[str, ...]
+    encoding: str = ""
+    delimiter: str = ""
+    decimal: str = "."
+    titles: int = 0  # lines above the names of the columns
+
+    def read(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Read columns in pieces of many rows, indexed by the number of the row from 0; those in texts stay as text.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        with _translate_damage(self.path):
+            yield from self._read_text(texts) if self.encoding else self._read_arrow(columns)
+
+    def _read_text(self, texts: Sequence[str]) -> Iterator[pd.DataFrame]:
+        with _open(self.path) as file:
+            pieces = pd.read_csv(
+                file,
+                sep=self.delimiter,
+                names=self.names,
+                header=0,
+                skiprows=self.titles,
+                dtype=dict.fromkeys(texts, "str"),
+                encoding=self.encoding,
+                decimal=self.decimal,
+                keep_default_na=False,
+                na_values={name: [""] if name in texts else BLANKS for name in self.names},  # NA is a symbol too
+                skipinitialspace=True,
+                skip_blank_lines=False,  # so that rows keep their line numbers
+                chunksize=ROWS_AT_A_TIME,
+                low_memory=False,
+            )
+            for piece in pieces:
+                if not isinstance(piece.index, pd.RangeIndex):
+                    raise DataError(
+                        f"{self.path}: the rows have more values than the header has columns; is there a delimiter too many "
+                        "at their ends?"
+                    )
+                yield piece
+
+    def _read_arrow(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        first = 0
+        with _open(self.path) as file:
+            for batch in _arrow_batches(file, list(columns)):
+                frame = batch.to_pandas(ignore_metadata=True)  # which would make the times an index
+                frame.index = pd.RangeIndex(first, first + len(frame))
+                first += len(frame)
+                yield frame
+
+
+def open_table(path: Path) -> Table:
+    """Look at a file: what it is, by its content, and which columns it has.
+
+    Raises:
+        DataError: it is empty, damaged or no table.
+    """
+    with _translate_damage(path):
+        with _open(path) as file:
+            head = file.read(HEAD_BYTES)
+        if not head.strip():
+            raise DataError(f"{path}: the file is empty.")
+        if head.startswith((b"PAR1", b"ARROW1", b"FEA1")):
+            with _open(path) as file:
+                names = _arrow_schema(file)
+            _check_names(names, path)
+            return Table(path, names, "row", 1, ())
+        for beginning, what in FOREIGN.items():
+            if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(beginning):
+                raise DataError(f"{path}: this is {what}, not a table of candles; save it as CSV (UTF-8).")
+        return _look_at_text(path, head)
+
+
+def _look_at_text(path: Path, head: bytes) -> Table:
+    encoding = _detect_encoding(path, head)
+    lines = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").lstrip("\ufeff"))
+    titles = _count_titles(lines)
+    header, *lines = lines[titles:]
+    delimiter = max(DELIMITERS, key=header.count)
+    if not header.strip():
+        raise DataError(f"{path}: the first line is blank; it must hold the names of the columns.")
+    if "\0" in header:
+        raise DataError(
+            f"{path}: the first line has NUL bytes, which text has not; save it as CSV with UTF-8 encoding."
+        )
+    names = [name.strip() for name in next(_split([header], delimiter))]
+    if sum(bool(re.fullmatch(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*", name)) for name in names) > len(names) / 2:
+        raise DataError(
+            f"{path}: the first line holds numbers; put the names of the columns above it, as in "
+            f"{','.join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))}."
+        )
+    names = [name or f"column {i}" for i, name in enumerate(names, start=1)]
+    _check_names(names, path)
+    comma = delimiter != "," and _has_decimal_comma(lines, delimiter, path)
+    notes = [f"read as {encoding.upper()}"] if not encoding.startswith("utf-8") else []
+    notes += [f"columns separated by {delimiter!r}"] if delimiter != "," else []
+    notes += ["numbers with a decimal comma"] if comma else []
+    notes += [f"{titles} line{'s' if titles > 1 else ''} above the names of the columns passed over"] if titles else []
+    return Table(path, names, "line", 2 + titles, tuple(notes), encoding, delimiter, "," if comma else ".", titles)
+
+
+def _count_titles(lines: Sequence[str]) -> int:
+    """Return how many lines stand above the names of the columns, as exports of Chinese brokers have them."""
+    for n, line in enumerate(lines[:MAX_TITLES]):
+        names = next(_split([line], max(DELIMITERS, key=line.count)), [])
+        if sum(is_known(name.strip()) for name in names) >= len(PRICE_COLUMNS):
+            return n
+    return 0
+
+
+def _split(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+
+
+def _has_decimal_comma(lines: Sequence[str], delimiter: str, path: Path) -> bool:
+    """Tell 1,5 from 1,000, which is one with a decimal comma and a thousand without; the last line may be cut off."""
+    cells = [cell.strip() for line in lines[:-1] or lines for cell in line.replace('"', "").split(delimiter)]
+    commas = [cell for cell in cells if "," in cell and DECIMAL.fullmatch(cell)]
+    unclear = [cell for cell in commas if THOUSANDS.fullmatch(cell)]
+    points = any("." in cell and DECIMAL.fullmatch(cell) for cell in cells)
+    if commas and len(unclear) == len(commas) and not points:
+        raise DataError(
+            f"{path}: {unclear[0]!r} may be a thousand and more or a number with a decimal comma; write numbers without "
+            "thousands separators, and with a decimal point."
+        )
+    return len(commas) > len(unclear) and not points
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}: column {', '.join(twice)} stands more than once; keep one.")
+
+
+def _detect_encoding(path: Path, head: bytes) -> str:
+    """Return UTF-8, or what a byte order mark says, or GB18030 where the bytes are not UTF-8."""
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if head.startswith(mark) and len(head) > len(mark):
+            return encoding
+    for encoding in ("utf-8", "gb18030"):
+        decoder = codecs.getincrementaldecoder(encoding)()
+        try:
+            with _open(path) as file:
+                while piece := file.read(1 << 20):
+                    decoder.decode(piece)
+                decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    raise DataError(f"{path}: neither UTF-8 nor GB18030 text; save it as CSV with UTF-8 encoding.")
+
+
+def _open(path: Path) -> Any:
+    """Open a file for reading bytes, decompressed as its content says; an archive, where its name says that it is one."""
+    with path.open("rb") as file:
+        head = file.read(6)
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            if len(names := [name for name in archive.namelist() if not name.endswith("/")]) != 1:
+                raise DataError(f"{path}: there are {len(names):,} files in this archive; unpack it into a folder.")
+        return fsspec.open(str(path.absolute()), "rb", compression="zip").open()
+    if head.startswith(b"\x28\xb5\x2f\xfd"):  # fsspec's reader takes a file that was cut off for a whole one
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    compression = next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None)
+    return fsspec.open(str(path.absolute()), "rb", compression=compression).open()
+
+
+def _arrow_schema(file: IO[bytes]) -> list[str]:
+    if _is_parquet(file):
+        return [str(name) for name in pyarrow.parquet.ParquetFile(file).schema_arrow.names]
+    return [str(name) for name in pyarrow.feather.read_table(file, memory_map=False).column_names]
+
+
+def _arrow_batches(file: IO[bytes], columns: list[str]) -> Iterator[Any]:
+    if _is_parquet(file):
+        yield from pyarrow.parquet.ParquetFile(file).iter_batches(ROWS_AT_A_TIME, columns=columns)
+    else:
+        yield from pyarrow.feather.read_table(file, columns=columns).to_batches(ROWS_AT_A_TIME)
+
+
+def _is_parquet(file: IO[bytes]) -> bool:
+    magic = file.read(4)
+    file.seek(0)
+    return magic == b"PAR1"
+
+
+@contextmanager
+def _translate_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except pd.errors.ParserError as error:
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise DataError(f"{path}: not a well-formed CSV file: {reason}.") from None
+    except ImportError as error:
+        raise DataError(f"{path}: {error}") from None
+    except (pa.ArrowException, Exception) as error:  # what decompressors raise has no common ancestor
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        raise DataError(f"{path}: cannot be read: {reason}.") from None

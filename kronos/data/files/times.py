@@ -1,0 +1,162 @@
+"""Timestamps as written in files: the exchange's wall clock and, where the file tells it, the true time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pandas.tseries.api import guess_datetime_format
+
+from kronos.candles import Array
+from kronos.errors import DataError
+
+Text = pd.Series  # of str
+ACCEPTED = "2024-06-18 11:15:00, 2024/6/18 11:15, or as seconds or milliseconds since 1970"
+# Plain digits: how many stand for what. Seconds, milliseconds, … since 1970 in UTC, or a date written without separators.
+EPOCH_UNITS: dict[int, Literal["s", "ms", "us", "ns"]] = {
+    9: "s",
+    10: "s",
+    12: "ms",
+    13: "ms",
+    15: "us",
+    16: "us",
+    18: "ns",
+    19: "ns",
+}
+UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+DATE_FORMATS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
+COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2}|\d{4}|\d{6}|\d{9})?")
+# Year first only: 05/06/2024 is May in one country and June in the next. And nothing behind the time but AM or PM: of
+# UTC+8 pandas makes 8 hours west.
+YEAR_FIRST = r"\d{4}(?:([-/. ])(?:\d{1,2}|[A-Za-z]{3,9})\1\d{1,2}(?:[T\s][\d:.,\s]*(?:[AaPp][Mm])?)?|[-/]\d{1,2})$"
+DIGITS = r"\d+(?:\.0*)?"
+ZONED = r".*:.*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+ZONE_SUFFIX = r"\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+FIRST_YEAR, LAST_YEAR = -62_135_596_800, 253_402_300_799  # seconds; Python's dates know the years 1 to 9999
+NOT_A_TIME = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class TimestampFormat:
+    """How a file writes its times, told by its first row; all rows must be written so."""
+
+    kind: Literal["digits", "date", "zoned", "local", "native"]
+    zoned: bool  # whether the file tells true times
+    unit: Literal["s", "ms", "us", "ns"] | None = None
+    format: str | None = None
+
+    @classmethod
+    def recognise(cls, times: Text) -> TimestampFormat:
+        """Recognise how times are written.
+
+        Raises:
+            DataError: without a place; the first row's time is none of the kinds.
+        """
+        if isinstance(times.dtype, pd.DatetimeTZDtype) or times.dtype.kind == "M":
+            return cls("native", isinstance(times.dtype, pd.DatetimeTZDtype))
+        first = _to_text(times.iloc[:1]).iloc[0]
+        if re.fullmatch(DIGITS, first):
+            digits = first.partition(".")[0]
+            if COMPACT_DATE.fullmatch(digits):
+                return cls("date", False, format=DATE_FORMATS[len(digits)])
+            if len(digits) not in EPOCH_UNITS:
+                raise DataError(f"timestamp {first!r} is neither seconds nor milliseconds since 1970, nor a date.")
+            return cls("digits", True, EPOCH_UNITS[len(digits)])
+        if re.match(ZONED, first):
+            return cls("zoned", True)
+        return cls("local", False, format=guess_datetime_format(first) if re.match(YEAR_FIRST, first) else None)
+
+    def describe(self) -> str | None:
+        """Say what is assumed, if anything is."""
+        return f"timestamps read as {UNIT_NAMES[self.unit]} since 1970, in UTC" if self.unit else None
+
+    def parse(self, times: Text) -> tuple[Array, Array]:
+        """Return local and true times as (N,) int64 microseconds since 1970, NOT_A_TIME where a row is not written so.
+
+        Without zones the two are the same array.
+        """
+        if self.kind == "native":
+            local = _to_micros(times.dt.tz_localize(None))
+            return local, _to_micros(times) if self.zoned else local
+        text = _to_text(times)
+        if self.kind == "zoned":
+            text = text.where(text.str.match(ZONED))
+            # The clock on the wall, as written, is what the calendar features and the sessions follow.
+            return _parse(text.str.replace(ZONE_SUFFIX, "", regex=True)), _to_micros(_to_datetime(text, utc=True))
+        if self.kind == "digits":
+            local = self._parse_digits(text)
+        elif self.kind == "date":
+            digits = text.where(text.str.fullmatch(DIGITS)).str.partition(".")[0]  # pandas knows "now", too
+            local = _to_micros(pd.to_datetime(digits, format=self.format, errors="coerce"))
+        else:
+            local = self._parse_local(text)
+        return local, local
+
+    def _parse_local(self, text: Text) -> Array:
+        if self.format is None:
+            return _parse(text.mask(text.str.match(ZONED)))
+        # What is written just like the first row needs no closer look, which takes long. But pandas knows "now", too.
+        dates = text.where(text.str.match(r"\d"))
+        local = _to_micros(pd.to_datetime(dates, format=self.format, errors="coerce"))
+        if len(left := np.flatnonzero(local == NOT_A_TIME)):
+            rest = text.iloc[left]
+            local[left] = _parse(rest.mask(rest.str.match(ZONED)))
+        return local
+
+    def _parse_digits(self, text: Text) -> Array:
+        digits = text.str.replace(r"\.0*$", "", regex=True)
+        same_unit = digits.str.fullmatch(r"\d+") & (digits.str.len().map(EPOCH_UNITS) == self.unit)
+        numbers = pd.to_numeric(digits.where(same_unit), errors="coerce")
+        return _to_micros(pd.to_datetime(numbers, unit=self.unit, errors="coerce"))
+
+    def fault(self, times: Text, row: int) -> str:
+        """Say why a row's time was not accepted."""
+        text = _to_text(times).iloc[row]
+        has_zone = bool(re.match(ZONED, text))
+        text = text[:40]
+        if self.kind in ("zoned", "local") and ":" in text and has_zone != self.zoned:
+            has = "has a" if has_zone else "has no"
+            return f"timestamp {text!r} {has} time zone, unlike the first row's; write all the same way."
+        if re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}", text):
+            return f"timestamp {text!r} may be read day first or month first; write the year first, like {ACCEPTED}."
+        return f"timestamp {text!r} cannot be read; write it like {ACCEPTED}."
+
+
+def join_date_and_time(date: Text, time: Text) -> Text:
+    """Join a column of dates and one of times of day, either with or without separators, or that hold the date too."""
+    day, clock = _to_text(date), _to_text(time)
+    if clock.str.match(r"\d{4}[-/.]|\d{12}").all():
+        return clock
+    if day.str.fullmatch(r"\d{8}").all():
+        day = day.str.slice(0, 4) + "-" + day.str.slice(4, 6) + "-" + day.str.slice(6)
+    if clock.str.fullmatch(r"\d{1,6}").all() and (longest := clock.str.len().max()) > 2:
+        clock = clock.str.zfill(6) if longest > 4 else clock.str.zfill(4) + "00"
+        clock = clock.str.slice(0, 2) + ":" + clock.str.slice(2, 4) + ":" + clock.str.slice(4)
+    return day.str.replace(r"[ T]00:00(:00)?$", "", regex=True) + " " + clock
+
+
+def _to_text(times: Text) -> Text:
+    text = times.astype("str").fillna("").str.strip()
+    if len(text) and "年" in text.iloc[0]:
+        for written, plain in ((r"[年月]", "-"), (r"日\s*", " "), (r"时|分(?=\d)", ":"), (r"[分秒]", "")):
+            text = text.str.replace(written, plain, regex=True)
+        text = text.str.strip()
+    return text
+
+
+def _parse(text: Text) -> Array:
+    return _to_micros(_to_datetime(text.where(text.str.match(YEAR_FIRST))))
+
+
+def _to_datetime(text: Text, utc: bool = False) -> Any:
+    return pd.to_datetime(text, format="mixed", errors="coerce", utc=utc)
+
+
+def _to_micros(times: Any) -> Array:
+    index = pd.DatetimeIndex(times)
+    seconds = index.asi8 // (pd.Timedelta(1, "s") // pd.Timedelta(1, index.unit))
+    known = pd.DatetimeIndex(index.where((seconds >= FIRST_YEAR) & (seconds <= LAST_YEAR)))
+    return known.as_unit("us").asi8.copy()

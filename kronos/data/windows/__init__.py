@@ -1,0 +1,1 @@
+"""From candles to batches of windows."""

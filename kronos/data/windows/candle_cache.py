@@ -1,0 +1,111 @@
+"""Large sets of candles on disk, as read, named by the content of their files: every rank and later run maps one copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from kronos.candles import CANDLE_COLUMNS, Array
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.files.sources import name_files
+from kronos.data.quality.findings import Finding
+from kronos.data.quality.series import InspectedSeries
+from kronos.data.windows.candle_set import CandleSet, SymbolRows, compute_small_calendar, place_series
+from kronos.errors import DataError
+from kronos.files import write_json
+
+CACHE_FROM_BYTES = 64 << 20  # about a million candles of text
+ARRAYS = {"values": (np.float32, len(CANDLE_COLUMNS)), "instants": (np.int64, 1), "calendar": (np.uint8, 5)}
+INDEX = "index.json"  # written last: a folder that has it is whole
+
+Loaded = tuple[CandleSet, list[Finding]]
+
+
+@dataclass(frozen=True)
+class CandleCache:
+    """One entry, the folder {cache_dir}/{key}."""
+
+    folder: Path
+
+    @classmethod
+    def find(cls, data: DataConfig, repairs: RepairsConfig, files: Sequence[Path]) -> CandleCache:
+        """Name the entry of these files, read with these settings."""
+        digest = hashlib.sha256(repr((data.columns, repairs.model_dump())).encode())
+        for source in sorted(Path(__file__).parents[1].rglob("*.py")):  # what another version of ours read may differ
+            digest.update(source.read_bytes())
+        for file, name in zip(files, name_files(files)):
+            with file.open("rb") as content:
+                digest.update(name.encode())
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+        return cls(data.cache_dir / digest.hexdigest()[:32])
+
+    def load(self) -> Loaded | None:
+        """Map the entry; None where there is none, or it is not whole."""
+        try:
+            index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
+            arrays = {name: self._map(name, index["rows"]) for name in ARRAYS}
+            symbols = tuple(SymbolRows.from_json(values) for values in index["symbols"])
+            findings = [Finding.from_json(values) for values in index["findings"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return CandleSet(**arrays, symbols=symbols, key=self.folder.name), findings
+
+    def _map(self, name: str, rows: int) -> Array:
+        dtype, width = ARRAYS[name]
+        shape = (rows, width) if width > 1 else (rows,)
+        path = self.folder / name
+        if path.stat().st_size != rows * width * np.dtype(dtype).itemsize:
+            raise ValueError(f"{path}: not whole")
+        if rows == 0:
+            return np.empty(shape, dtype)  # nothing to map
+        return np.memmap(path, dtype, "r", shape=shape)
+
+    def build(self, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> Loaded:
+        """Write the entry series by series, then map it. One process writes; others that come meanwhile wait for it."""
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.folder}.lock"):
+                return self.load() or self._write(inspect)
+        except OSError as error:
+            raise DataError(
+                f"{error.filename or self.folder}: the cache of candles cannot be written: {error.strerror or error}; choose another "
+                "place with data.cache_dir."
+            ) from None
+
+    def _write(self, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> Loaded:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        findings: list[Finding] = []
+        symbols: list[SymbolRows] = []
+        rows = 0
+        files = {name: (self.folder / name).open("wb") for name in ARRAYS}
+        try:
+            for each in inspect(findings):
+                raw = each.raw
+                arrays = {"values": raw.values, "instants": raw.instants, "calendar": compute_small_calendar(raw.local)}
+                for name, array in arrays.items():
+                    np.ascontiguousarray(array).tofile(files[name])
+                symbols.append(place_series(each).shift(rows))
+                rows += len(raw)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)  # a full disk needs the room
+            raise
+        finally:
+            for file in files.values():
+                file.close()
+        index = {
+            "rows": rows,
+            "symbols": [symbol.to_json() for symbol in symbols],
+            "findings": [finding.to_json() for finding in findings],
+        }
+        write_json(self.folder / INDEX, index)
+        loaded = self.load()
+        assert loaded is not None
+        return loaded

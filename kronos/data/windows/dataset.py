@@ -1,0 +1,92 @@
+"""Windows gathered in batches from one array of candles."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch.utils.data import Dataset
+
+from kronos.candles import Array
+from kronos.config.data import DataConfig
+from kronos.data.windows.candle_set import CandleSet
+from kronos.data.windows.normalize import Statistics
+from kronos.data.windows.splits import WindowStarts
+
+Batch = dict[str, Any]  # tensors; the rows at which the windows begin, "window", an array that stays on the CPU
+# From a batch of windows to the model's inputs; the step is None in validation.
+PrepareBatch = Callable[[Batch, int | None], Batch]
+
+N_DESCRIBED = 5
+
+
+class WindowDataset(Dataset[dict[str, Any]]):
+    """The windows of a split. A batch is one gather, normalised by each window's own lookback.
+
+    A batch of B windows is a dict of
+        candles (B, T, 6) float32, in standard deviations of the lookback;
+        stamp (B, T, 5) float32, the calendar rows;
+        window (B,) int64, the row of the candles at which each begins; an array, so that it stays on the CPU.
+
+    symbol_bounds: (S + 1,) the windows of the symbols lie between; by default they are of one symbol.
+    """
+
+    def __init__(
+        self, candles: CandleSet, starts: WindowStarts, config: DataConfig, symbol_bounds: Array | None = None
+    ) -> None:
+        self.candles = candles
+        self.starts = starts
+        self.config = config
+        self.symbol_bounds = np.array([0, len(starts)]) if symbol_bounds is None else symbol_bounds
+        # Views, nothing is copied until a batch is gathered; (windows, features, T).
+        self._values = sliding_window_view(candles.values, config.window, axis=0)
+        self._calendar = sliding_window_view(candles.calendar, config.window, axis=0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle, for processes that are not forked, what the views are made of; they would be written out in full."""
+        return WindowDataset, (self.candles, self.starts, self.config, self.symbol_bounds)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {key: value[0] for key, value in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+        """Return a whole batch; torch's DataLoader calls this where a dataset has it."""
+        starts = self.starts.take(np.asarray(indices))
+        candles = np.ascontiguousarray(self._values[starts]).transpose(0, 2, 1)  # so that sums run along memory
+        statistics = Statistics.compute(candles[:, : self.config.lookback_window])
+        normalised = np.ascontiguousarray(statistics.normalise(candles, self.config.clip))
+        return {"candles": torch.from_numpy(normalised), **self._gather_places(starts)}
+
+    def _gather_places(self, starts: Array) -> dict[str, Any]:
+        """Return what a batch says of its windows' times: stamp and window."""
+        stamp = np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1), np.float32)
+        return {"stamp": torch.from_numpy(stamp), "window": starts}
+
+    def content_hash(self) -> str:
+        """Return a SHA-256 of all that decides the normalised candles: the same windows, the same hash."""
+        config, starts = self.config, self.starts
+        sizes = (config.lookback_window, config.predict_window, config.clip, starts.stride)
+        digest = hashlib.sha256(repr((self.candles.content_hash(), *sizes)).encode())
+        for rows in (starts.first, starts.count):
+            digest.update(np.ascontiguousarray(rows, np.int64).data)
+        return digest.hexdigest()
+
+
+def describe_windows(candles: CandleSet, rows: Array) -> str:
+    """Say of which candles the windows are that begin at rows (B,)."""
+    parts = []
+    for row in rows[:N_DESCRIBED].tolist():
+        symbol = candles.symbol_at(row)
+        parts.append(f"{symbol.symbol} from {candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}")
+    more = len(rows) - N_DESCRIBED
+    return ", ".join(parts) + (f" and {more} more" if more > 0 else "")
+
+
+def keep_batch(batch: dict[str, Any]) -> dict[str, Any]:
+    """The collate function for a dataset that returns whole batches."""
+    return batch

@@ -1,0 +1,217 @@
+"""From `data_path` to one set of candles, audited; large sets are kept on disk as read and mapped into memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.files.read import LINES_A_PART, RawSeries, read_file
+from kronos.data.files.sources import find_files, name_files
+from kronos.data.quality.findings import FINDINGS, Finding, refuse_errors
+from kronos.data.quality.series import InspectedSeries, inspect_series
+from kronos.data.windows.candle_cache import CACHE_FROM_BYTES, CandleCache
+from kronos.data.windows.candle_set import CandleSet, join_series
+from kronos.data.windows.gaps import classify_gaps
+from kronos.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+ROWS_COMPARED = 256  # by which copies are known
+
+
+class Audited(NamedTuple):
+    """Candles and all that was found in them; with errors among the findings the candles are not to be used."""
+
+    candles: CandleSet
+    findings: tuple[Finding, ...]
+
+
+def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
+    """Read, mend and audit all files that data.data_path names.
+
+    Sets of more than about a million candles are memory-mapped from data.cache_dir, where they are found again by the
+    content of their files and the settings of their reading.
+
+    Raises:
+        DataError: there is no such file. What is wrong within files is among the findings.
+    """
+    files = find_files(data.data_path)
+    if sum(file.stat().st_size for file in files) < CACHE_FROM_BYTES:
+        findings: list[Finding] = []
+        candles = join_series(list(_inspect_all(files, data, repairs, findings)))
+    else:
+        cache = CandleCache.find(data, repairs, files)
+        candles, findings = cache.load() or cache.build(lambda found: _inspect_all(files, data, repairs, found))
+        logger.info("large: kept as read and mapped into memory from %s", cache.folder)
+    findings += classify_gaps(candles, data.max_gap)
+    findings += [*_find_copies(candles), *_check_clocks(candles)]
+    findings += _find_short(candles, data.window)
+    return Audited(candles, tuple(findings))
+
+
+def read_all(files: Sequence[Path], columns: Mapping[str, str], findings: list[Finding]) -> Iterator[RawSeries]:
+    """Read files, one after the other; what cannot be read becomes a finding.
+
+    Rows of one symbol in several files, told by a symbol column, are joined. Files of one name are told apart by their
+    folders.
+    """
+    parts: dict[str, list[RawSeries]] = {}
+    for file, name in tqdm(
+        zip(files, name_files(files)), total=len(files), desc="reading", unit="file", leave=False, delay=2, disable=None
+    ):
+        try:
+            series = read_file(file, columns)
+        except DataError as error:
+            said = str(error).removeprefix(str(file)).lstrip(":, ")
+            findings.append(Finding("unreadable", "error", str(file), "", 1, (), said))
+            continue
+        if not series[0].named:
+            yield replace(series[0], symbol=name)
+        elif len(files) == 1:
+            yield from series
+        else:
+            for each in series:
+                parts.setdefault(each.symbol, []).append(each)
+    for symbol, of_symbol in parts.items():
+        clocks = {part.zoned: part.source for part in of_symbol}
+        if len(clocks) > 1:
+            said = f"the times of {clocks[True]} have zones, those of {clocks[False]} have none; write all the same way"
+            findings.append(Finding("unreadable", "error", of_symbol[0].source, symbol, 1, (), said))
+        else:
+            yield of_symbol[0] if len(of_symbol) == 1 else _join_parts(of_symbol)
+
+
+def _join_parts(parts: Sequence[RawSeries]) -> RawSeries:
+    """Join the rows of a symbol from several files."""
+    local = np.concatenate([part.local for part in parts])
+    return replace(
+        parts[0],
+        source=f"{parts[0].source} and {len(parts) - 1} more",
+        values=np.concatenate([part.values for part in parts]),
+        local=local,
+        instants=np.concatenate([part.instants for part in parts]) if parts[0].zoned else local,
+        lines=np.concatenate([n * LINES_A_PART + part.lines for n, part in enumerate(parts)]),
+        parts=tuple(Path(part.source).name for part in parts),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        modified=max(part.modified for part in parts),
+    )
+
+
+def _inspect_all(
+    files: Sequence[Path], data: DataConfig, repairs: RepairsConfig, findings: list[Finding]
+) -> Iterator[InspectedSeries]:
+    for raw in read_all(files, data.columns, findings):
+        inspected = inspect_series(raw, repairs)
+        findings += inspected.findings
+        if len(inspected.raw):
+            yield inspected
+
+
+def _find_copies(candles: CandleSet) -> list[Finding]:
+    """Find symbols that begin or end with the candles of an earlier one: they would count twice, or be no test."""
+    seen: dict[tuple[str, int, bytes], str] = {}
+    findings = []
+    for symbol in candles.symbols:
+        n = min(len(symbol), ROWS_COMPARED)
+        ends = {"first": slice(symbol.start, symbol.start + n), "last": slice(symbol.stop - n, symbol.stop)}
+        keys = [(end, int(candles.instants[rows][0]), candles.values[rows].tobytes()) for end, rows in ends.items()]
+        twin = next((seen[key] for key in keys if key in seen), None)
+        if twin:
+            message = f"{FINDINGS['copies']}, {twin}: leave one out"
+            findings.append(Finding("copies", "note", symbol.source, symbol.symbol, len(symbol), (), message))
+        for key in keys:
+            seen.setdefault(key, symbol.symbol)
+    return findings
+
+
+def _check_clocks(candles: CandleSet) -> list[Finding]:
+    """Find that some files tell true times and others the exchange's alone, which cannot be laid side by side."""
+    with_zones, without = ([s for s in candles.symbols if s.zoned is zoned] for zoned in (True, False))
+    if not (with_zones and without):
+        return []
+    few, other = sorted((with_zones, without), key=len)
+    said = "have a time zone" if few[0].zoned else "have none"
+    message = f"{FINDINGS['zones']}: those of {len(few):,} of {len(few) + len(other):,} symbols {said}"
+    remedy = "write all times the same way, or train on the two apart"
+    return [Finding("zones", "error", few[0].source, few[0].symbol, len(few), (), message, remedy)]
+
+
+def _find_short(candles: CandleSet, window: int) -> list[Finding]:
+    return [
+        Finding(
+            *("short", "note", symbol.source, symbol.symbol, len(symbol), ()),
+            f"{len(symbol):,} candles, fewer than a window of {window:,} (lookback_window + predict_window): not used",
+        )
+        for symbol in candles.symbols
+        if len(symbol) < window and len(candles.symbols) > 1
+    ]
+
+
+class SymbolFrame(NamedTuple):
+    """One symbol's candles, indexed by local time, and what was found in them.
+
+    breaks: local times of the candles before which something breaks off: a jump, or a gap longer than a window may cross.
+    """
+
+    symbol: str
+    source: str
+    frame: pd.DataFrame
+    findings: tuple[Finding, ...]
+    breaks: tuple[pd.Timestamp, ...]
+
+
+def read_frames(
+    files: Sequence[Path],
+    columns: Mapping[str, str] | None = None,
+    repairs: RepairsConfig | None = None,
+    max_gap: int | None = None,
+) -> tuple[list[SymbolFrame], list[Finding]]:
+    """Read files, a frame for each symbol in them; repairs are said, rows with errors are left out and listed.
+
+    Returns:
+        The frames, and what could not be read.
+    """
+    frames, unreadable = [], list[Finding]()
+    for raw in read_all(files, columns or {}, unreadable):
+        inspected = inspect_series(raw, repairs or RepairsConfig())
+        for finding in inspected.findings:
+            if finding.severity == "repair" or finding.code == "reading":
+                logger.info("%s", finding)
+        candles = join_series([inspected])
+        frame, breaks = candles.frame(), candles.symbols[0].breaks(max_gap)
+        times = tuple(frame.index[breaks])
+        wrong = [finding.at for finding in inspected.findings if finding.severity == "error"]
+        if wrong:
+            frame = frame[~np.isin(pd.DatetimeIndex(frame.index).as_unit("us").asi8, np.concatenate(wrong))]
+        frames.append(SymbolFrame(raw.symbol, raw.source, frame, inspected.findings, times))
+    return frames, unreadable
+
+
+def read_candles(
+    path: Path, columns: Mapping[str, str] | None = None, repairs: RepairsConfig | None = None
+) -> pd.DataFrame:
+    """Read the candles of one symbol from a file: open, high, low, close, volume, amount, indexed by local time.
+
+    Args:
+        path: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
+        columns: our name of a column to the file's, where it is not recognised.
+        repairs: what to do about defects; by default as the configuration's defaults.
+
+    Raises:
+        DataError: naming the file, the line and the remedy; or there are several symbols.
+    """
+    frames, unreadable = read_frames(find_files([Path(path)]), columns, repairs)
+    refuse_errors(unreadable)
+    if len(frames) > 1:
+        shown = ", ".join(each.symbol for each in frames[:5])
+        raise DataError(f"{path}: there are {len(frames):,} symbols in this file ({shown}, …); read_frames reads them.")
+    refuse_errors(frames[0].findings)
+    return frames[0].frame

@@ -1,0 +1,15 @@
+"""How good forecasts are: figures of sampled paths against what came."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kronos.evaluation.validation_score import ValidationScore
+
+__all__ = ["ValidationScore"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:  # whoever only reads results does not wait for PyTorch
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("kronos.evaluation.validation_score"), name)

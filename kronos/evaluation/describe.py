@@ -1,0 +1,105 @@
+"""What a reader of an evaluation's figures has to know: of which candles they are, how and with what they were made."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+
+import numpy as np
+import psutil
+import torch
+import transformers
+from accelerate import PartialState
+
+from kronos.config import Config
+from kronos.data.quality.series import format_interval
+from kronos.evaluation.origins.held_out import HeldOut
+from kronos.evaluation.origins.walk_forward import Origins
+from kronos.evaluation.results import Texts
+from kronos.version import __version__
+
+SEED = 0  # not training.seed: the draws are the same in any run
+
+
+def format_origin(origins: Origins, place: int) -> str:
+    """Return the local time of an origin."""
+    row = int(origins.rows[place])
+    return f"{origins.candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}"
+
+
+def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
+    """Return the fields of an `Evaluation` that say which candles and origins it is of."""
+    candles, in_time = origins.candles, origins.starts.argsort(kind="stable")
+    numbers = np.unique(candles.symbol_numbers(origins.rows))
+    interval = candles.symbols[int(numbers[0])].interval
+    return {
+        "candles": candles.source,
+        "split": held_out.split,
+        "interval": format_interval(interval),
+        "n_symbols": len(numbers),
+        "first_origin": format_origin(origins, int(in_time[0])),
+        "last_origin": format_origin(origins, int(in_time[-1])),
+        "lookback": origins.lookback,
+        "horizon": origins.horizon,
+        "n_origins": len(origins),
+    }
+
+
+def describe_settings(config: Config, origins: Origins, command: str) -> dict[str, object]:
+    """Return the fields of an `Evaluation` that say how it was made."""
+    settings = config.evaluation
+    return {
+        "run": config.model_paths.exp_name,
+        "version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "stride": settings.stride or origins.horizon,
+        "n_paths": settings.n_paths,
+        "temperature": config.report.temperature,
+        "top_p": config.report.top_p,
+        "seed": SEED,
+        "metric": settings.metric,
+        "confidence": settings.confidence,
+        "margin": settings.margin,
+        "environment": describe_environment(),
+        "command": command,
+    }
+
+
+def describe_environment() -> dict[str, str]:
+    """Return what the figures were computed with."""
+    device = PartialState().device
+    return {
+        "kronos-finetune": __version__,
+        "Python": platform.python_version(),
+        "PyTorch": torch.__version__,
+        "transformers": transformers.__version__,
+        "NumPy": np.__version__,
+        "system": platform.platform(),
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type}, {psutil.cpu_count()} cores",
+        "processes": str(PartialState().num_processes),
+    }
+
+
+def describe_choice(config: Config, origins: Origins, usable: Origins, held_out: HeldOut) -> list[Texts]:
+    """Say which of the possible origins were not used."""
+    notes: list[Texts] = []
+    if n_lost := len(held_out.origins) - len(usable):
+        notes.append(
+            {
+                "en": f"{n_lost:,} origins are left out: around them a price is at or below 0, which has no log return.",
+                "zh": f"排除了 {n_lost:,} 个预测起点：其前后存在小于或等于 0 的价格，无法计算对数收益率。",
+            }
+        )
+    if len(origins) < len(usable):
+        minutes = config.evaluation.budget_minutes
+        notes.append(
+            {
+                "en": f"Of {len(usable):,} possible origins {len(origins):,} were used, chosen at random: as many as fitted "
+                f"into {minutes:g} minutes (evaluation.budget_minutes).",
+                "zh": f"在 {len(usable):,} 个可用的预测起点中随机选取了 {len(origins):,} 个：这是 {minutes:g} 分钟内"
+                "所能完成的数量（evaluation.budget_minutes）。",
+            }
+        )
+    return notes

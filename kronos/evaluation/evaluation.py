@@ -1,0 +1,207 @@
+"""The evaluation of a run: forecasts from held-out origins, its own and its rivals', and what they say."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from accelerate import PartialState
+
+from kronos.config import Config
+from kronos.data import CandleSet
+from kronos.errors import DataError
+from kronos.evaluation.baselines import Splits, build_own, build_rivals
+from kronos.evaluation.describe import SEED, describe_choice, describe_origins, describe_settings, format_origin
+from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
+from kronos.evaluation.origins.held_out import FLATTERING, HeldOut
+from kronos.evaluation.origins.walk_forward import Origins, WalkForward
+from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut, Texts
+from kronos.evaluation.scores.calibration import fit_calibration, measure_calibration, measure_volatility
+from kronos.evaluation.scoring import COMPARED_BY, Scored, score, to_returns
+from kronos.evaluation.verdict import build_headline, compare, note_width
+from kronos.model import Kronos, KronosTokenizer
+from kronos.training.saved.tokenizer_record import read_health
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "evaluation"
+
+NO_CALIBRATION: Texts = {
+    "en": "The bands are not calibrated (evaluation.calibrate): there are no earlier origins that this could be done on.",
+    "zh": "未对区间做校准（evaluation.calibrate）：没有更早的预测起点可用于校准。",
+}
+
+
+def evaluate_run(
+    config: Config,
+    tokenizer: KronosTokenizer,
+    model: Kronos,
+    held_out: HeldOut,
+    own_candles: CandleSet | None,
+    splits: Splits,
+    command: str,
+) -> Evaluation | None:
+    """Forecast from the held-out origins with a run's models and with its rivals, and compare.
+
+    All ranks share the forecasts, which are kept in {run}/evaluation and not made again.
+
+    Args:
+        own_candles, splits: the run's own, for rivals that are trained; None and empty where they are not at hand.
+        command: how it was launched, for the report.
+
+    Returns:
+        What was found; None on other ranks than the first.
+
+    Raises:
+        KronosError: a rival's name is unknown, the disk is full, or no price is positive.
+    """
+    usable = held_out.origins.select_positive()
+    if not len(usable):
+        raise DataError(
+            f"{held_out.origins.candles.source}: no evaluation, as around each of the {len(held_out.origins):,} origins a price "
+            "is at or below 0, which has no log return. Give candles of positive prices."
+        )
+    own = build_own(config, tokenizer, model)
+    rivals, left_out = build_rivals(config, usable, own_candles, splits)
+    walk = WalkForward(config.model_paths.base_save_path / FOLDER, config.evaluation.n_paths, SEED)
+    origins = walk.choose(own, usable, _share_of_budget(config, rivals))
+    plural = "s" if len(origins) > 1 else ""
+    logger.info(
+        "evaluation: %d origin%s in the %s split, %d paths each", len(origins), plural, held_out.split, walk.n_paths
+    )
+    rivals = _prepare_all(walk, rivals, origins, left_out)
+    calibration = _choose_calibration(config, held_out, len(origins))
+    walk.prepare(own, calibration)
+    if not PartialState().is_main_process:
+        return None
+    scored = _score_all(walk, [own, *rivals], origins, left_out)
+    calibrated, said = _calibrate(walk, own, calibration, origins)
+    if config.evaluation.calibrate and calibrated is None:
+        said = [NO_CALIBRATION]
+    for each in left_out:
+        logger.warning("not compared with %s: %s", each.rival, each.reason["en"])
+    comparisons = _compare_all(config, scored, origins)
+    return Evaluation(
+        **describe_origins(origins, held_out),
+        **describe_settings(config, origins, command),
+        notes=[
+            *held_out.notes,
+            *describe_choice(config, origins, usable, held_out),
+            *note_width(comparisons, config.evaluation.metric),
+            *said,
+        ],
+        headline=_log_headline(config, held_out, comparisons, left_out),
+        forecasters=[each.figures for each in scored],
+        comparisons=comparisons,
+        left_out=left_out,
+        calibration=calibrated,
+        tokenizer=read_health(config.model_paths.stage_dir("tokenizer")),
+        examples=_choose_examples(scored[0], config.evaluation.metric, origins),
+    )
+
+
+def _log_headline(
+    config: Config, held_out: HeldOut, comparisons: Sequence[Comparison], left_out: Sequence[LeftOut]
+) -> Texts:
+    return build_headline(
+        [each for each in comparisons if each.metric == config.evaluation.metric],
+        left_out,
+        on_validation=held_out.split == "val",
+        confidence=config.evaluation.confidence,
+        on_seen=any(note in FLATTERING for note in held_out.notes),
+    )
+
+
+def _share_of_budget(config: Config, rivals: Sequence[Forecaster]) -> float | None:
+    """Return the seconds that the run's own forecasts may take, so that its slow rivals can take as many."""
+    minutes = config.evaluation.budget_minutes
+    n_slow = 1 + sum(isinstance(rival, KronosForecaster) for rival in rivals) + config.evaluation.calibrate
+    return None if minutes is None else 60 * minutes / n_slow
+
+
+def _prepare_all(
+    walk: WalkForward, rivals: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
+) -> list[Forecaster]:
+    """Make the rivals' forecasts; return those that can, and note the others among the left out."""
+    able = []
+    for rival in rivals:
+        try:
+            walk.prepare(rival, origins)
+            able.append(rival)
+        except NotApplicable as error:
+            left_out.append(LeftOut(rival=rival.name, reason=error.reason))
+    return able
+
+
+def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
+    """Return up to n earlier origins that bands are calibrated on; none unless that is asked for."""
+    usable = held_out.calibration.select_positive()
+    chosen = np.random.default_rng(SEED).permutation(len(usable))[: n if config.evaluation.calibrate else 0]
+    return usable.take(np.sort(chosen))
+
+
+def _calibrate(
+    walk: WalkForward, own: Forecaster, earlier: Origins, origins: Origins
+) -> tuple[CalibrationResult | None, list[Texts]]:
+    """Return what calibration on earlier origins is worth, and what has to be known of it."""
+    if not len(earlier):
+        return None, []
+    known, came = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.truth))
+    fitted = fit_calibration(known, came, measure_volatility(earlier.closes))
+    paths, truth = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.truth))
+    return measure_calibration(fitted, paths, truth, measure_volatility(origins.closes)), fitted.notes()
+
+
+def _score_all(
+    walk: WalkForward, forecasters: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
+) -> list[Scored]:
+    """Score forecasters, the run's own first; those that turn out not to be applicable are noted among the left out."""
+    scored = []
+    for each in forecasters:
+        try:
+            started = time.monotonic()
+            paths = walk.forecast(each, origins)
+            seconds = time.monotonic() - started if each.key is None else walk.measure_seconds(each, origins)
+            scored.append(score(each, paths, origins, seconds))
+        except NotApplicable as error:
+            left_out.append(LeftOut(rival=each.name, reason=error.reason))
+    return scored
+
+
+def _compare_all(config: Config, scored: Sequence[Scored], origins: Origins) -> list[Comparison]:
+    """Compare the first with all others: by evaluation.metric, then by the other metrics."""
+    own, *rivals = scored
+    times = origins.starts, origins.ends
+    return [
+        compare(
+            metric,
+            rival.figures.name,
+            rival.figures.label,
+            own.losses[metric],
+            rival.losses[metric],
+            *times,
+            config.evaluation,
+        )
+        for metric in dict.fromkeys([config.evaluation.metric, *COMPARED_BY])
+        for rival in rivals
+    ]
+
+
+def _choose_examples(own: Scored, metric: str, origins: Origins) -> list[Example]:
+    """Choose the origins of the best, the median and the worst forecast by an error: of direction by the CRPS."""
+    figures = own.losses["crps" if metric == "direction" else metric].mean(axis=1)
+    order = figures.argsort(kind="stable")
+    places = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    chosen = {int(place): kind for kind, place in reversed(places.items())}  # of fewer than three origins, each once
+    return [
+        Example(
+            kind=kind,
+            symbol=origins.candles.symbol_at(int(origins.rows[place])).symbol,
+            origin=format_origin(origins, place),
+            row=int(origins.rows[place]),
+            figure=float(figures[place]),
+        )
+        for place, kind in reversed(chosen.items())
+    ]

@@ -1,0 +1,189 @@
+"""Trains the LSTM rival on the run's own windows, by the stages' own engine, and forecasts with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar
+from kronos.config import Config
+from kronos.data import CandleSet, WindowDataset
+from kronos.data.windows.dataset import Batch
+from kronos.data.windows.normalize import Statistics
+from kronos.data.windows.splits import SplitName, WindowStarts, spread_evenly
+from kronos.evaluation.forecasters.base import CLOSE, Forecaster, ForecastInput
+from kronos.evaluation.forecasters.lstm_network import LstmForecaster
+from kronos.evaluation.results import Texts
+from kronos.forecast.coherence import find_price_floor
+from kronos.forecast.devices import eval_mode
+from kronos.forecast.sampling import draw_uniforms
+from kronos.model.pretrained import hash_weights
+from kronos.training.saved.resume import BEST_MODEL_NAME
+from kronos.training.saved.same_on_all_ranks import check_same_record
+from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord
+from kronos.training.stage import Stage, count_windows_a_step, run_stage
+
+N_VALIDATIONS = 20  # in a whole training
+PATIENCE = 5  # validations without improvement, where training.early_stopping_patience says nothing
+N_CHECKPOINTS = 4
+MAX_VAL_WINDOWS = 512  # spread over the validation split
+ROWS_AT_A_TIME = 8192  # paths that are drawn together
+
+
+@dataclass(frozen=True, eq=False)
+class LstmRival:
+    """A trained LSTM, on the device where it forecasts."""
+
+    model: LstmForecaster
+    name: str = "lstm"
+    label: Texts = field(default_factory=lambda: {"en": "LSTM", "zh": "LSTM"})
+
+    @cached_property
+    def key(self) -> str:
+        return hash_weights(self.model)
+
+    def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
+        """Sample closes (N, n_paths, H), drawn as `KronosPredictor`'s are from seed, origin and path.
+
+        The same but for rounding whatever the other origins. Where all known prices are positive, closes are at least what
+        `find_price_floor` says.
+        """
+        together = max(ROWS_AT_A_TIME // n_paths, 1)
+        pieces = [known[i : i + together] for i in range(0, len(known), together)]
+        with eval_mode(self.model):
+            return np.concatenate([self._sample(piece, n_paths, seed) for piece in pieces])
+
+    def _sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
+        candles = np.stack([each.candles[list(CANDLE_COLUMNS)].to_numpy(np.float64) for each in known])  # (N, L, 6)
+        statistics = Statistics.compute(candles.copy())
+        times, future = (
+            np.stack([compute_calendar(index) for index in indices])
+            for indices in ([each.candles.index for each in known], [each.future for each in known])
+        )
+        uniforms = torch.stack([draw_uniforms(seed, each.origin, slice(0, n_paths), future.shape[1]) for each in known])
+        inputs = (torch.from_numpy(part) for part in (statistics.normalise(candles, self.model.clip), times, future))
+        device = next(self.model.parameters()).device
+        drawn = self.model.sample_closes(*(part.to(device) for part in (*inputs, uniforms)))
+        of_close = Statistics(statistics.mean[..., CLOSE, None], statistics.scale[..., CLOSE, None])  # (N, 1, 1)
+        closes = of_close.denormalise(drawn.cpu().double().numpy())
+        floors = [find_price_floor(prices) for prices in candles[..., : len(PRICE_COLUMNS)]]
+        lowest = np.array([-np.inf if floor is None else floor for floor in floors])
+        raised: Array = np.maximum(closes, lowest[:, None, None])
+        return raised
+
+
+def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles: CandleSet, folder: Path) -> Forecaster:
+    """Train the LSTM in a folder, go on where that was interrupted, or load it; all ranks must call this.
+
+    A folder of other settings is set aside, and training starts anew.
+
+    Args:
+        windows: the run's, train and val of them. candles: what they are of.
+
+    Raises:
+        DataError: fewer train windows than one batch needs. KronosError: training fails, or the disk does.
+    """
+    wanted = StageRecord(
+        stage="lstm",
+        settings=_collect_settings(config, candles),
+        n_processes=int(PartialState().num_processes),
+    )
+    found = StageRecord.read(folder)
+    check_same_record(wanted)  # and until all have looked
+    goes_on = found is not None and _is_same(found, wanted)
+    if found and goes_on and found.finished:  # on however many processes
+        wanted = wanted.model_copy(update={"settings": found.settings})
+    stage = Stage(
+        "lstm", folder, _build_model(config), _prepare_batch, windows["train"], _thin_out(windows["val"]), wanted
+    )
+    run_stage(_derive_config(config, folder), stage, skip_existing=goes_on)
+    return _load(stage.best_model)
+
+
+def find_lstm(folder: Path) -> Forecaster | None:
+    """Load the LSTM that was trained in a folder before, whatever its settings; None where none was finished."""
+    record = StageRecord.read(folder)
+    return _load(folder / BEST_MODEL_NAME) if record and record.finished else None
+
+
+def _load(model: Path) -> Forecaster:
+    return LstmRival(LstmForecaster.from_pretrained(model).to(PartialState().device))
+
+
+def _build_model(config: Config) -> LstmForecaster:
+    lstm = config.evaluation.lstm
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        return LstmForecaster(
+            lookback=config.data.lookback_window,
+            hidden_size=lstm.hidden_size,
+            n_layers=lstm.n_layers,
+            directions=lstm.directions,
+            attention=lstm.attention,
+            dropout=lstm.dropout,
+            clip=config.data.clip,
+        )
+
+
+def _derive_config(config: Config, folder: Path) -> Config:
+    """Return the run's configuration with what is the LSTM's own.
+
+    Its batches, seed and optimizer are the run's. It keeps to itself: no trackers, and no config.yaml beside its own.
+    """
+    training, n_steps = config.training, config.evaluation.lstm.max_steps
+    every = max(n_steps // N_VALIDATIONS, 1)
+    changes: dict[str, dict[str, Any]] = {
+        "training": {
+            "max_steps": n_steps,
+            "eval_steps": every,
+            "log_interval": every,
+            "save_steps": max(n_steps // N_CHECKPOINTS, 1),
+            "save_total_limit": 1,
+            "early_stopping_patience": training.early_stopping_patience or PATIENCE,
+            "lr_scheduler": "cosine",
+            "lr_scheduler_kwargs": {},
+            "precision": "fp32",
+            "torch_compile": False,
+            "accumulation_steps": 1,
+            "auto_find_batch_size": False,
+            "best_by": "loss",
+        },
+        "experiment": {"trackers": (), "use_comet": False},
+        "distributed": {"strategy": "ddp"},
+        "model_paths": {"base_save_path": folder},
+    }
+    sections = {name: getattr(config, name).model_copy(update=update) for name, update in changes.items()}
+    return config.model_copy(update=sections)
+
+
+def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
+    """Collect what determines the LSTM's weights, by YAML name."""
+    data = config.data.model_dump(mode="json", exclude={"data_path", "columns", "max_context", "cache_dir"})
+    shared = ("seed", "batch_size", "warmup_ratio", "adam_beta1", "adam_beta2", "adam_weight_decay")
+    return {
+        **{f"data.{key}": value for key, value in data.items()},
+        **{f"training.{key}": getattr(config.training, key) for key in (*shared, "early_stopping_patience")},
+        **{f"evaluation.lstm.{key}": value for key, value in config.evaluation.lstm.model_dump(mode="json").items()},
+        "candles": candles.content_hash()[:12],
+        GLOBAL_BATCH: count_windows_a_step(config),
+    }
+
+
+def _is_same(found: StageRecord, wanted: StageRecord) -> bool:
+    """Whether what is there was made with these settings; on how many processes does not matter."""
+    return found.settings | {GLOBAL_BATCH: None} == wanted.settings | {GLOBAL_BATCH: None}
+
+
+def _thin_out(val: WindowDataset) -> WindowDataset:
+    """Take at most MAX_VAL_WINDOWS validation windows: the LSTM is validated often."""
+    chosen = val.starts.take(spread_evenly(len(val), MAX_VAL_WINDOWS, seed=0))
+    return WindowDataset(val.candles, WindowStarts(chosen, np.ones_like(chosen)), val.config)
+
+
+def _prepare_batch(batch: Batch, step: int | None) -> Batch:
+    return {"candles": batch["candles"], "stamp": batch["stamp"]}

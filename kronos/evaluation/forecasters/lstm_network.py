@@ -1,0 +1,231 @@
+"""An autoregressive recurrent network that forecasts a distribution, after DeepAR (Salinas et al. 2020, arXiv 1704.04110).
+
+An encoder LSTM reads the normalised candles of the lookback with their times; a decoder LSTM goes on from its state and
+says how the next close is distributed, given the close before it, which in training is the true one and in a forecast
+the one just drawn. Only the close is modelled over the horizon: the decoder reads closes and times, not whole candles.
+
+The close moves in units s of a window's own steps, the root mean square of its lookback's changes (DeepAR's scaling,
+section 3.3): (y_t − y_{t−1}) / s ~ Student-t(location, scale, degrees of freedom). The head begins at zero, so that the untrained
+network is a random walk as wide as the lookback's steps.
+
+Shapes: B windows, T = L + H candles, L lookback, H horizon, D hidden size, P paths.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import StudentT
+from transformers.utils.generic import ModelOutput
+
+from kronos.candles import CANDLE_COLUMNS
+from kronos.evaluation.forecasters.base import CLOSE
+from kronos.model.pretrained import PretrainedModel
+
+SMALLEST_UNIT = 1e-3  # standard deviations of the lookback: the unit of a close that stands still
+SMALLEST_SCALE = 1e-3  # units
+LEAST_FREEDOM = 2.0  # above it the variance is finite
+USUAL_FREEDOM = 5.0  # of the untrained network
+LARGEST_CHANGE = 10.0  # units; what the network reads is bounded, what it is asked to forecast is not
+
+# Of the calendar's columns: how long a period is, and its harmonics that are read. Day of the month and month are left
+# out: training sees few of each, so that they would name a stretch of it, not a season, and the test split's are new.
+HARMONICS = {
+    "minute": (60.0, (1, 2)),
+    "hour": (24.0, (1, 2, 4, 8)),  # trading takes a few hours of the day, which the first alone would barely tell apart
+    "weekday": (7.0, (1, 2, 3)),
+}
+N_CALENDAR = 2 * sum(len(harmonics) for _, harmonics in HARMONICS.values())
+States = tuple[Tensor, Tensor]  # of an LSTM: hidden and cell, (n_layers, B, D) each
+
+
+@dataclass
+class LstmOutput(ModelOutput):
+    """What a training pass gives: loss, scalar, the mean of window_loss (B,), nats a step of the horizon."""
+
+    loss: Tensor | None = None
+    window_loss: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the decoder knows of lookbacks: states to go on from, all that was read (B, L, D), the unit (B, 1) of changes.
+
+    close, change: (B, 1), the last close, in standard deviations, and how it came there, in units.
+    """
+
+    states: States
+    memory: Tensor
+    unit: Tensor
+    close: Tensor
+    change: Tensor
+
+
+class LstmForecaster(PretrainedModel):
+    """The encoder, the decoder and the head that gives location, scale and degrees of freedom of the next change."""
+
+    def __init__(
+        self,
+        lookback: int,
+        hidden_size: int,
+        n_layers: int,
+        directions: int,
+        attention: bool,
+        dropout: float,
+        clip: float,
+    ) -> None:
+        """Args: lookback, candles of a window in training; clip, standard deviations at which candles are cut off."""
+        super().__init__()
+        self.lookback, self.n_layers, self.directions, self.clip = lookback, n_layers, directions, clip
+        between_layers = dropout if n_layers > 1 else 0.0
+        self.encoder = nn.LSTM(
+            len(CANDLE_COLUMNS) + 1 + N_CALENDAR,
+            hidden_size,
+            n_layers,
+            batch_first=True,
+            dropout=between_layers,
+            bidirectional=directions == 2,
+        )
+        self.decoder = nn.LSTM(2 + N_CALENDAR, hidden_size, n_layers, batch_first=True, dropout=between_layers)
+        read = directions * hidden_size
+        self.bridge = nn.Linear(read, hidden_size) if directions == 2 else nn.Identity()
+        self.attention = DecoderAttention(hidden_size, read) if attention else None
+        self.head = nn.Linear(hidden_size, 3)
+        nn.init.zeros_(self.head.weight)
+        start = [0.0, _invert_softplus(1 - SMALLEST_SCALE), _invert_softplus(USUAL_FREEDOM - LEAST_FREEDOM)]
+        self.head.bias.data.copy_(torch.tensor(start))
+
+    def forward(self, candles: Tensor, stamp: Tensor) -> LstmOutput:
+        """Compute the loss of windows, candles (B, T, 6) with calendar rows (B, T, 5).
+
+        It is the horizon's mean negative log-likelihood, of the steps between closes that are not cut off: the change of
+        one that is, is not what it was.
+        """
+        distribution, changes = self.predict_steps(candles, stamp)
+        uncut = candles[:, self.lookback - 1 :, CLOSE].abs() < self.clip
+        counts = (uncut[:, 1:] & uncut[:, :-1]).float()
+        likelihood: Tensor = distribution.log_prob(changes)  # type: ignore[no-untyped-call]
+        window_loss = -(likelihood * counts).sum(1) / counts.sum(1).clamp_min(1)
+        return LstmOutput(window_loss.mean(), window_loss.detach())
+
+    def predict_steps(self, candles: Tensor, stamp: Tensor) -> tuple[StudentT, Tensor]:
+        """Return how each change of the horizon (B, H), in units, is distributed given the true closes before, and what came.
+
+        Args:
+            candles: windows (B, T, 6), with calendar rows stamp (B, T, 5).
+        """
+        encoded = self.encode(candles[:, : self.lookback], stamp[:, : self.lookback])
+        closes = candles[:, self.lookback - 1 :, CLOSE]  # (B, 1 + H)
+        changes = closes.diff() / encoded.unit  # (B, H)
+        before = torch.cat([encoded.change, changes[:, :-1]], dim=1)
+        distribution, _ = self.decode(closes[:, :-1], before, stamp[:, self.lookback :], encoded, encoded.states)
+        return distribution, changes
+
+    def encode(self, candles: Tensor, stamp: Tensor) -> Encoded:
+        """Read lookbacks, candles (B, L, 6) with calendar rows (B, L, 5)."""
+        closes = candles[..., CLOSE]
+        changes = closes.diff()
+        unit = changes.square().mean(1, keepdim=True).sqrt().clamp_min(SMALLEST_UNIT)
+        changes = F.pad(changes / unit, (1, 0))
+        read = torch.cat([candles, _bound(changes).unsqueeze(-1), embed_calendar(stamp)], dim=-1)
+        memory, states = self.encoder(read)
+        hidden, cell = (self.bridge(_join_directions(state, self.n_layers)).contiguous() for state in states)
+        return Encoded((hidden, cell), memory, unit, closes[:, -1:], changes[:, -1:])
+
+    def decode(
+        self, closes: Tensor, changes: Tensor, stamp: Tensor, encoded: Encoded, states: States
+    ) -> tuple[StudentT, States]:
+        """Go on from states over K steps.
+
+        Args:
+            closes: the close before each step (B, K), standard deviations. changes: how it came there (B, K), units.
+            stamp: the calendar rows of the times to forecast (B, K, 5).
+            encoded: the lookbacks (B' of them); B is B' × P where each has P paths, one after the other.
+
+        Returns:
+            How the changes (B, K) in units are distributed, and the states after.
+        """
+        read = torch.stack([closes.clamp(-self.clip, self.clip), _bound(changes)], dim=-1)
+        hidden, states = self.decoder(torch.cat([read, embed_calendar(stamp)], dim=-1), states)
+        if self.attention is not None:
+            hidden = self.attention(hidden, encoded.memory)
+        location, scale, freedom = self.head(hidden).unbind(-1)
+        scale, freedom = F.softplus(scale) + SMALLEST_SCALE, F.softplus(freedom) + LEAST_FREEDOM
+        return StudentT(freedom, location, scale, validate_args=False), states
+
+    @torch.no_grad()
+    def sample_closes(self, candles: Tensor, stamp: Tensor, future: Tensor, uniforms: Tensor) -> Tensor:
+        """Sample closes (B, P, H), standard deviations of the lookback, not cut off.
+
+        Args:
+            candles: (B, L, 6), with calendar rows stamp (B, L, 5). future: the times to come (B, H, 5).
+            uniforms: in [0, 1), (B, P, H, 2): what each step of each path is drawn with.
+        """
+        n_paths = uniforms.shape[1]
+        encoded = self.encode(candles, stamp)
+        unit, close, change = (_repeat(part, n_paths) for part in (encoded.unit, encoded.close, encoded.change))
+        hidden, cell = (state.repeat_interleave(n_paths, dim=1) for state in encoded.states)
+        times, drawn = _repeat(future, n_paths), uniforms.flatten(0, 1)  # (B·P, H, 5), (B·P, H, 2)
+        closes = []
+        for step in range(future.shape[1]):
+            here = slice(step, step + 1)
+            given, (hidden, cell) = self.decode(close, change, times[:, here], encoded, (hidden, cell))
+            change = given.loc + given.scale * draw_student(given.df, drawn[:, here])
+            close = close + change * unit
+            closes.append(close)
+        return torch.cat(closes, dim=1).view(-1, n_paths, len(closes))
+
+
+class DecoderAttention(nn.Module):
+    """Lets each step of the decoder look at the whole lookback (Luong et al. 2015, arXiv 1508.04025, eqs. 5 to 8)."""
+
+    def __init__(self, hidden_size: int, read: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(hidden_size, read, bias=False)
+        self.merge = nn.Linear(hidden_size + read, hidden_size, bias=False)
+
+    def forward(self, hidden: Tensor, memory: Tensor) -> Tensor:
+        """Mix what the decoder holds (B·P, K, D) with what it finds in memory (B, L, read)."""
+        asked = self.score(hidden).view(len(memory), -1, memory.shape[-1])  # (B, P·K, read)
+        found = (asked @ memory.transpose(1, 2)).softmax(-1) @ memory
+        found = found.reshape(*hidden.shape[:2], -1)
+        return torch.tanh(self.merge(torch.cat([hidden, found], dim=-1)))
+
+
+def embed_calendar(stamp: Tensor) -> Tensor:
+    """Turn calendar rows (..., 5) into Fourier terms (..., N_CALENDAR) (FPP3, section 7.4); the hour counts its minutes."""
+    minute, hour, weekday = stamp[..., : len(HARMONICS)].unbind(-1)
+    columns = zip((minute, hour + minute / 60, weekday), HARMONICS.values())
+    turns = [column * n / period for column, (period, harmonics) in columns for n in harmonics]
+    angles = 2 * math.pi * torch.stack(turns, dim=-1)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def draw_student(freedom: Tensor, uniforms: Tensor) -> Tensor:
+    """Draw from Student's t of degrees of freedom (...) with uniforms (..., 2) in [0, 1).
+
+    sqrt(f (u^(−2/f) − 1)) cos(2πv) is exactly so distributed (Bailey 1994, doi 10.2307/2153537).
+    """
+    u, v = (1 - uniforms).unbind(-1)  # u above 0
+    radius = (freedom * torch.expm1(-2 / freedom * u.log())).sqrt()
+    return radius * torch.cos(2 * math.pi * v)
+
+
+def _bound(changes: Tensor) -> Tensor:
+    return changes.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)
+
+
+def _repeat(part: Tensor, n_paths: int) -> Tensor:
+    """Repeat (B, …) to (B·P, …), the paths of a window one after the other."""
+    return part.repeat_interleave(n_paths, dim=0)
+
+
+def _join_directions(state: Tensor, n_layers: int) -> Tensor:
+    """Put the directions (n_layers · directions, B, D) side by side: (n_layers, B, directions · D)."""
+    return state.view(n_layers, -1, *state.shape[1:]).transpose(1, 2).flatten(2)
+
+
+def _invert_softplus(value: float) -> float:
+    return math.log(math.expm1(value))

@@ -1,0 +1,1 @@
+"""Which origins are forecast, and the forecasts themselves."""

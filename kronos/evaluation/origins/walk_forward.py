@@ -1,0 +1,245 @@
+"""Forecasts from one origin after another, as they would have been made at the time; kept on disk as they come."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm import tqdm
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
+from kronos.data import CandleSet
+from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
+from kronos.evaluation.results import Texts
+from kronos.files import replacing, write_json
+from kronos.version import __version__
+
+CLOSE = CANDLE_COLUMNS.index("close")
+PRICES = slice(len(PRICE_COLUMNS))  # the first columns
+GROUP = 16  # origins forecast, then written, together
+SUFFIX = ".npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Origins:
+    """Where forecasts are made from. rows: (N,) the last known candles, counted over all symbols."""
+
+    candles: CandleSet
+    rows: Array
+    lookback: int
+    horizon: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def closes(self) -> Array:
+        """The known closes (N, L), float64."""
+        return self._gather(np.arange(1 - self.lookback, 1))
+
+    @cached_property
+    def truth(self) -> Array:
+        """The closes that came (N, H), float64."""
+        return self._gather(np.arange(1, self.horizon + 1))
+
+    @property
+    def starts(self) -> Array:
+        """The instants (N,) of the last known candles, microseconds since 1970."""
+        return np.asarray(self.candles.instants[self.rows])
+
+    @property
+    def ends(self) -> Array:
+        """The instants (N,) of the last candles forecast."""
+        return np.asarray(self.candles.instants[self.rows + self.horizon])
+
+    def take(self, indices: Array) -> "Origins":
+        """Return some of them."""
+        return Origins(self.candles, self.rows[indices], self.lookback, self.horizon)
+
+    def select_positive(self) -> "Origins":
+        """Return those around which all prices, known and to come, are above 0, so that they have log returns."""
+        faults = np.append(0, np.cumsum((self.candles.values[:, PRICES] <= 0).any(axis=1)))
+        n_faults = faults[self.rows + self.horizon + 1] - faults[self.rows + 1 - self.lookback]
+        return self.take(np.flatnonzero(n_faults == 0))
+
+    def known(self) -> list[ForecastInput]:
+        return build_forecast_input(self.candles, self.rows, self.lookback, self.horizon)
+
+    def content_hash(self) -> str:
+        """Return a SHA-256 of where they are: the same rows, the same hash."""
+        return hashlib.sha256(np.ascontiguousarray(self.rows, np.int64).data).hexdigest()[:12]
+
+    def _gather(self, offsets: Array) -> Array:
+        closes: Array = self.candles.values[self.rows[:, np.newaxis] + offsets, CLOSE].astype(np.float64)
+        return closes
+
+
+def build_forecast_input(candles: CandleSet, rows: Array, lookback: int, horizon: int) -> list[ForecastInput]:
+    """Return what is known at each origin: the lookback up to and with its row, and the times, not the candles, to come."""
+    built, many = [], len(candles.symbols) > 1
+    for row in rows.tolist():
+        symbol = f"{candles.symbol_at(row).symbol} " if many else ""
+        history = candles.frame(row - lookback + 1, row + 1)
+        future = candles.timestamps(row + 1, row + 1 + horizon)
+        built.append(ForecastInput(f"{symbol}{history.index[-1]:%Y-%m-%d %H:%M}", history, future))
+    return built
+
+
+class ForecastStore:
+    """The forecasts of one forecaster on disk, in files of some origins each, found again by all that decides them."""
+
+    def __init__(self, folder: Path, forecaster: Forecaster, origins: Origins, n_paths: int, seed: int) -> None:
+        clocks = [(symbol.offset_rows, symbol.offsets) for symbol in origins.candles.symbols]  # the calendar is local
+        candles = origins.candles.content_hash(), clocks
+        parts = (__version__, forecaster.key, candles, origins.lookback, origins.horizon, n_paths, seed)
+        name = re.sub(r"[^\w.-]+", "_", forecaster.name)  # of a run it is a part of its path
+        self.folder = folder / f"{name}-{_hash(parts)}"
+
+    def load(self) -> dict[int, Array]:
+        """Return the paths (P, H) that are there, by the origin's row; a damaged file counts as none."""
+        found: dict[int, Array] = {}
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    rows, paths, _ = (file[name] for name in ("rows", "paths", "seconds"))
+                    found |= dict(zip(rows.tolist(), paths))
+            except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+                path.unlink(missing_ok=True)
+        return found
+
+    def load_seconds(self, rows: Array) -> float:
+        """Return how long the forecasts from some origins took, which are all there."""
+        total = 0.0
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            with np.load(path, allow_pickle=False) as file:
+                total += float(file["seconds"] * np.isin(file["rows"], rows).mean())
+        return total
+
+    def save(self, rows: Array, paths: Array, seconds: float) -> None:
+        """Write the paths (N, P, H) of some origins, and how long they took.
+
+        Raises:
+            KronosError: the disk is full, or the folder cannot be written to.
+        """
+        with (
+            replacing(self.folder / f"{rows[0]}-{len(rows)}-{rows[-1]}{SUFFIX}") as temporary,
+            temporary.open("wb") as file,
+        ):
+            np.savez(file, rows=rows, paths=paths, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class WalkForward:
+    """How forecasts are made. folder: where they are kept."""
+
+    folder: Path
+    n_paths: int
+    seed: int
+
+    def choose(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> Origins:
+        """Return those origins that can be forecast from in a time: all, or else ones chosen at random.
+
+        They are the first of a random order up to the first that could not be: forecasts on disk of other origins, of
+        an evaluation of later candles alone, do not change the odds. They are noted in a file, so that the next time
+        they are the same.
+        """
+        key = self._store(forecaster, origins).folder.name, origins.content_hash(), seconds
+        plan = self.folder / "plans" / f"{_hash(key)}.json"
+        rows = _read_plan(plan, origins)
+        if rows:
+            self.prepare(forecaster, origins.take(np.flatnonzero(np.isin(origins.rows, rows))))
+        else:
+            order = np.random.default_rng(self.seed).permutation(len(origins))
+            able = set(self._run(forecaster, origins.take(order), seconds))
+            rows = sorted(takewhile(able.__contains__, origins.rows[order].tolist()))
+            if PartialState().is_main_process:
+                write_json(plan, {"key": key, "rows": rows})
+        return origins.take(np.flatnonzero(np.isin(origins.rows, rows)))
+
+    def prepare(self, forecaster: Forecaster, origins: Origins) -> None:
+        """Make the forecasts that are worth keeping and not on disk; all ranks share the work.
+
+        Raises:
+            NotApplicable: it cannot forecast such candles; on all ranks.
+        """
+        if forecaster.key is not None:
+            self._run(forecaster, origins, None)
+
+    def forecast(self, forecaster: Forecaster, origins: Origins) -> Array:
+        """Return closes (N, n_paths, H) in the candles' units, from the disk where they are kept."""
+        if forecaster.key is None:
+            return forecaster.sample(origins.known(), self.n_paths, self.seed)
+        found = self._store(forecaster, origins).load()
+        return np.stack([found[row] for row in origins.rows.tolist()]).astype(np.float64)
+
+    def measure_seconds(self, forecaster: Forecaster, origins: Origins) -> float:
+        """Return how long the forecasts took that are kept on disk, all processes together."""
+        return self._store(forecaster, origins).load_seconds(origins.rows) if forecaster.key is not None else 0.0
+
+    def _run(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> list[int]:
+        """Make this rank's share of the forecasts; return the rows that all ranks have."""
+        store, state = self._store(forecaster, origins), PartialState()
+        done = set(store.load()) & set(origins.rows.tolist())
+        state.wait_for_everyone()  # until all have looked, so that all share out the same rest
+        missing = origins.take(np.flatnonzero(~np.isin(origins.rows, list(done))))
+        made, reason = self._forecast_share(forecaster, missing, store, seconds)
+        if reasons := [each for each in gather_object([reason]) if each]:
+            raise NotApplicable(reasons[0])
+        return [*done, *gather_object(made)]
+
+    def _forecast_share(
+        self, forecaster: Forecaster, missing: Origins, store: ForecastStore, seconds: float | None
+    ) -> tuple[list[int], Texts | None]:
+        """Forecast from this rank's groups; return their rows and, if such candles cannot be forecast, why."""
+        state, started = PartialState(), time.monotonic()
+        made: list[int] = []
+        with tqdm(  # silent where there is no terminal
+            desc=f"forecasts of {forecaster.label['en']}",
+            total=len(missing) if seconds is None else None,
+            unit="origin",
+            disable=None if state.is_main_process and len(missing) else True,
+            leave=False,
+        ) as progress:
+            for group in _groups(missing, state.process_index, state.num_processes):
+                since = time.monotonic()
+                try:
+                    paths = forecaster.sample(group.known(), self.n_paths, self.seed)
+                except NotApplicable as error:
+                    return made, error.reason
+                store.save(group.rows, paths.astype(np.float32), time.monotonic() - since)
+                made += group.rows.tolist()
+                progress.update(len(group) * state.num_processes)
+                if seconds is not None and time.monotonic() > started + seconds:
+                    break
+        return made, None
+
+    def _store(self, forecaster: Forecaster, origins: Origins) -> ForecastStore:
+        return ForecastStore(self.folder / "forecasts", forecaster, origins, self.n_paths, self.seed)
+
+
+def _read_plan(path: Path, origins: Origins) -> list[int]:
+    """Return the rows that are noted; none where there is no plan, or a damaged one."""
+    try:
+        rows = [int(row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return rows if set(rows) <= set(origins.rows.tolist()) else []
+
+
+def _hash(parts: Sequence[object]) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _groups(origins: Origins, rank: int, n_ranks: int) -> Iterator[Origins]:
+    size = min(GROUP, -(-len(origins) // n_ranks)) or 1
+    firsts: Sequence[int] = range(0, len(origins), size)[rank::n_ranks]
+    return (origins.take(np.arange(first, min(first + size, len(origins)))) for first in firsts)

@@ -1,0 +1,1 @@
+"""Compare evaluated runs."""

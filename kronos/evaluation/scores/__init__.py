@@ -1,0 +1,1 @@
+"""Figures of forecasts, and how certain they are."""

@@ -1,0 +1,168 @@
+"""Bands as wide as validation shows that they have to be: split-conformal prediction on top of the sampled paths.
+
+It is conformalised quantile regression (Romano, Patterson & Candès 2019, arXiv 1905.03222, eqs. 6 to 8). The central band of
+the paths, from lo to hi, misses the truth y by the score E = max(lo − y, y − hi) / u, which is below 0 where y lies inside;
+u = volatility of the lookback × √h at step h of the horizon, known at the origin, makes scores of calm and wild times and
+of different symbols alike. With Q the ⌈(n + 1)(1 − α)⌉-th smallest of the scores of n origins of validation, the band is
+[lo − Q u, hi + Q u]: wider where the paths lie too close together, narrower where they lie too far apart (Q < 0).
+
+What is guaranteed: were the scores of validation and of the new origin exchangeable, the band would hold the truth with a
+probability of at least 1 − α at each step of the horizon on its own, whatever the model. That is an average over origins
+and symbols: not for each symbol, not for calm and wild times apart, not for all steps at once, and not for the one set
+of validation origins at hand: with n of them the share that comes out scatters by about √(α(1 − α) / n).
+
+Candles are not exchangeable, so that none of this is more than a hope until it is measured. Test comes after validation,
+and volatility drifts. Origins closer together than the horizon share what came, so that n of them tell less than n. And
+the checkpoint was chosen on validation, so that it fits better there than later: bands come out somewhat too narrow. For
+how much coverage such drifts cost see Barber et al. 2023 (arXiv 2202.13415). What the bands are worth is the coverage
+that `measure_calibration` finds on candles after validation.
+
+Throughout, paths are (N, P, H) and truth is (N, H), log returns since the last known close; scale (N,) is what
+`measure_volatility` returns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from kronos.candles import Array
+from kronos.evaluation.results import LEVELS, BandFigures, CalibrationResult, Texts
+from kronos.evaluation.scores.figures import Bands, average, compute_bands
+
+SMALLEST_VOLATILITY = 1e-5  # a tenth of a basis point a candle, for prices that stood still
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """By how much to widen, or narrow, the bands of sampled paths.
+
+    n_origins: of validation, that it was found on. corrections: Q for each of LEVELS and each of H steps of the horizon.
+    n_pooled: for each of LEVELS, how many neighbouring steps each Q was found on.
+    """
+
+    n_origins: int
+    corrections: tuple[tuple[float, ...], ...]
+    n_pooled: tuple[int, ...]
+
+    def apply(self, paths: Array, scale: Array) -> Bands:
+        """Return the calibrated bands, each within the next wider one.
+
+        Where the correction leaves nothing of a band it is the middle of the paths' own; where it would leave a wider
+        band inside a narrower one it reaches as far as that. Both add to what is held, so that no guarantee is lost.
+
+        Raises:
+            ValueError: the horizon is not the calibration's, or see `compute_bands`.
+        """
+        n_steps = len(self.corrections[0])
+        if paths.shape[-1] != n_steps:
+            raise ValueError(f"calibrated for a horizon of {n_steps}, got paths of {paths.shape[-1]}")
+        unit, bands, inner = _measure_unit(scale, paths), Bands(), None
+        for (level, (low, high)), correction in zip(compute_bands(paths).items(), self.corrections):
+            middle, by = (low + high) / 2, np.asarray(correction) * unit
+            low, high = np.minimum(low - by, middle), np.maximum(high + by, middle)
+            if inner:
+                low, high = np.minimum(low, inner[0]), np.maximum(high, inner[1])
+            bands[level] = inner = low, high
+        return bands
+
+    def notes(self) -> list[Texts]:
+        """Say for which bands there were too few origins, so that neighbouring steps had to be taken together."""
+        return [
+            {
+                "en": f"Only {self.n_origins} origins of validation to calibrate on: the {level}% band at each time of the "
+                f"horizon is set by the errors at {n} neighbouring times together, which are not independent, so that "
+                "its coverage is a guess.",
+                "zh": f"验证集上可用于校准的起点只有 {self.n_origins} 个：{level}% 区间在每个时点合用了相邻 {n} 个时点的误差，"
+                "这些误差并不独立，其覆盖率仅供参考。",
+            }
+            for level, n in zip(LEVELS, self.n_pooled)
+            if n > 1
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Calibration:
+        corrections = tuple(tuple(of_level) for of_level in values["corrections"])
+        return cls(values["n_origins"], corrections, tuple(values["n_pooled"]))
+
+
+def fit_calibration(paths: Array, truth: Array, scale: Array) -> Calibration:
+    """Find the corrections from forecasts of validation and what came.
+
+    A level needs n ≥ (1 − α) / α origins (9 for the 90 % band), below which Q were infinite. With fewer, the scores at
+    as many neighbouring steps as suffice are taken together, for which √h makes them alike; this has no guarantee, as
+    scores of one origin are not independent. With too few even so, Q is the largest score there is.
+
+    Raises:
+        ValueError: no origins, or see `compute_bands`.
+    """
+    if not len(paths):
+        raise ValueError("no origins to calibrate on")
+    _check_truth(paths, truth)
+    unit = _measure_unit(scale, paths)
+    found = [
+        _find_corrections(np.maximum(low - truth, truth - high) / unit, level)
+        for level, (low, high) in compute_bands(paths).items()
+    ]
+    return Calibration(len(paths), tuple(found_at[0] for found_at in found), tuple(found_at[1] for found_at in found))
+
+
+def measure_calibration(calibration: Calibration, paths: Array, truth: Array, scale: Array) -> CalibrationResult:
+    """Measure the bands as sampled and as calibrated, on origins after those that the calibration was found on.
+
+    Raises:
+        ValueError: see `Calibration.apply`.
+    """
+    _check_truth(paths, truth)
+    return CalibrationResult(
+        n_origins=calibration.n_origins,
+        before=_measure_bands(compute_bands(paths), truth),
+        after=_measure_bands(calibration.apply(paths, scale), truth),
+    )
+
+
+def measure_volatility(closes: Array) -> Array:
+    """Return the volatility (N,) of known closes (N, L): the root mean square of their log returns, a candle.
+
+    At least SMALLEST_VOLATILITY, as it is divided by.
+    """
+    volatility: Array = np.sqrt(np.square(np.diff(np.log(closes))).mean(axis=-1))
+    return np.maximum(volatility, SMALLEST_VOLATILITY)
+
+
+def _measure_unit(scale: Array, paths: Array) -> Array:
+    """Return the unit of scores (N, H): of a random walk, the deviation after each step."""
+    if scale.shape != paths.shape[:1] or not (np.isfinite(scale) & (scale > 0)).all():
+        raise ValueError(f"scale must be finite, above 0 and {paths.shape[:1]}, got {scale.shape}")
+    unit: Array = scale[:, np.newaxis] * np.sqrt(1 + np.arange(paths.shape[-1]))
+    return unit
+
+
+def _find_corrections(scores: Array, level: int) -> tuple[tuple[float, ...], int]:
+    """Return Q at each step of scores (N, H), and how many steps were taken together."""
+    n, n_steps = scores.shape
+    n_needed = -(-level // (100 - level))  # in integers: in floats 0.9 / (1 - 0.9) is above 9
+    n_pooled = min(-(-n_needed // n), n_steps)
+    first = np.clip(np.arange(n_steps) - n_pooled // 2, 0, n_steps - n_pooled)
+    n_scores = n * n_pooled
+    last = min(-(-(n_scores + 1) * level // 100), n_scores) - 1
+    pools = (scores[:, start : start + n_pooled] for start in first.tolist())
+    return tuple(float(np.partition(pool, last, axis=None)[last]) for pool in pools), n_pooled
+
+
+def _measure_bands(bands: Bands, truth: Array) -> BandFigures:
+    return BandFigures(
+        coverage={str(level): average((low <= truth) & (truth <= high)) for level, (low, high) in bands.items()},
+        width={str(level): average(high - low) for level, (low, high) in bands.items()},
+    )
+
+
+def _check_truth(paths: Array, truth: Array) -> None:
+    expected = (*paths.shape[:1], *paths.shape[-1:])
+    if truth.shape != expected or not np.isfinite(truth).all():
+        raise ValueError(f"truth must be finite and {expected}, got {truth.shape}")

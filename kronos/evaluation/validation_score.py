@@ -1,0 +1,133 @@
+"""Rates a base model in training by its forecasts from the validation split (`training.best_by`)."""
+
+import logging
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from torch import nn
+
+from kronos.candles import CANDLE_COLUMNS, Array
+from kronos.config import Config
+from kronos.data import CandleSet, Split
+from kronos.data.windows.splits import spread_evenly
+from kronos.errors import DataError
+from kronos.evaluation.scores.metrics import FEWEST_ORIGINS, METRICS
+from kronos.forecast import KronosPredictor
+from kronos.model import Kronos, KronosTokenizer
+
+logger = logging.getLogger(__name__)
+
+N_ORIGINS = 32  # a validation forecasts N_ORIGINS × N_PATHS × horizon candles
+N_PATHS = 20
+SEED = 0  # not training.seed: the same weights have the same score in any run
+SMALLEST_SCALE = 1e-4  # of the price: one basis point
+
+CLOSE = CANDLE_COLUMNS.index("close")
+
+
+class ValidationScore:
+    """A figure of training.best_by on forecasts of the close from up to N_ORIGINS origins, the same ones each time.
+
+    N_PATHS paths from each, sampled as `KronosPredictor` does by default, with the same draws each time. Closes are moves
+    from the origin's last close in units of `measure_scale`; the figure is `Metric.average`. The origins are shared among the ranks, and every rank computes the figure from all their forecasts.
+    """
+
+    def __init__(self, config: Config, candles: CandleSet, split: Split) -> None:
+        """Choose the origins among the windows of the validation split.
+
+        Raises:
+            DataError: the moves of the close have no such figure, whatever the forecast.
+        """
+        best_by = config.training.best_by
+        self._metric = METRICS[best_by]
+        self._config = config.data
+        lookback = config.data.lookback_window
+        starts = split.starts.take(spread_evenly(len(split), N_ORIGINS, SEED))
+        windows = [candles.frame(start, start + config.data.window) for start in starts.tolist()]
+        self._histories = [window[:lookback] for window in windows]
+        self._futures = [window.index[lookback:] for window in windows]
+        self._names = [
+            f"{candles.symbol_at(start).symbol} {history.index[-1]:%Y-%m-%d %H:%M}"
+            for start, history in zip(starts.tolist(), self._histories)
+        ]
+        closes = np.stack([window["close"].to_numpy(np.float64) for window in windows])
+        self._last_close = closes[:, lookback - 1 : lookback]  # (N, 1)
+        self._scale = measure_scale(closes[:, :lookback])
+        self._truth = (closes[:, lookback:] - self._last_close) / self._scale  # (N, H)
+        check_moves(best_by, self._truth)
+        logger.info(
+            "validation of the base model forecasts from %d origins, %d paths each (training.best_by=%s)",
+            *(len(windows), N_PATHS, best_by),
+        )
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self._metric.higher_is_better
+
+    def __call__(self, model: nn.Module, tokenizer: KronosTokenizer) -> float:
+        """Forecast with the model as it is and return the figure; NaN where a forecast is not finite."""
+        state = PartialState()
+        own = range(len(self._histories))[state.process_index :: state.num_processes]
+        gathered = gather_object(list(zip(own, self._forecast(cast(Kronos, model), tokenizer, own))))
+        moves = np.stack([of_origin for _, of_origin in sorted(gathered, key=lambda pair: pair[0])])  # (N, P, H)
+        if not np.isfinite(moves).all():
+            return float("nan")
+        return self._metric.average(moves, self._truth)
+
+    def _forecast(self, model: Kronos, tokenizer: KronosTokenizer, origins: Sequence[int]) -> list[Array]:
+        """Sample the moves of the close (P, H) from each of some origins."""
+        if not origins:
+            return []
+        predictor = KronosPredictor(
+            model,
+            tokenizer,
+            device=next(model.parameters()).device,
+            max_context=self._config.max_context,
+            clip=self._config.clip,
+        )
+        forecasts = predictor.forecast_batch(
+            [self._histories[i] for i in origins],
+            y_timestamp_list=[self._futures[i] for i in origins],
+            n_paths=N_PATHS,
+            seed=SEED,
+            names=[self._names[i] for i in origins],
+            verbose=PartialState().is_main_process,
+        )
+        return [
+            (forecast.paths[..., CLOSE] - self._last_close[i]) / self._scale[i]
+            for i, forecast in zip(origins, forecasts)
+        ]
+
+
+def check_moves(best_by: str, truth: Array) -> None:
+    """Check that a forecast of the moves truth (N, H) can have the figure of training.best_by.
+
+    Raises:
+        DataError: the close never moves, so that it has no direction; or it moves alike after all origins, or there are
+            too few, so that nothing can correlate with it.
+    """
+    where = f"{len(truth)} origin{'s' * (len(truth) != 1)} of the validation split"
+    remedy = "choose another training.best_by, or give other candles."
+    if best_by == "direction" and not truth.any():
+        raise DataError(f"training.best_by is direction, but after none of {where} does the close move: {remedy}")
+    if best_by == "ic" and len(truth) < FEWEST_ORIGINS:
+        raise DataError(
+            f"training.best_by is ic, which takes {FEWEST_ORIGINS} origins, but there are {where}: {remedy}"
+        )
+    if best_by == "ic" and (truth == truth[0]).all():
+        raise DataError(f"training.best_by is ic, but after all {where} the close moves alike: {remedy}")
+
+
+def measure_scale(closes: Array) -> Array:
+    """Return the unit (..., 1) in which errors after lookbacks (..., T) of closes are measured.
+
+    It is the standard deviation of the lookback's close, which is what the model sees prices in, so that symbols of any
+    price and volatility count alike; at least one basis point of the mean, so that a price that stood still does
+    not outweigh all others.
+    """
+    smallest = SMALLEST_SCALE * np.abs(closes.mean(axis=-1, keepdims=True))
+    scale = np.maximum(closes.std(axis=-1, keepdims=True), smallest)
+    return np.where(scale > 0, scale, 1.0)

@@ -1,0 +1,88 @@
+"""The losses that the stages of a run left in metrics.jsonl."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kronos.config import Config
+from kronos.config.training import STAGES, StageName
+from kronos.errors import CheckpointError
+from kronos.training.saved.stage_record import StageRecord
+
+METRICS_NAME = "metrics.jsonl"
+MAX_POINTS = 1000  # of a curve; beyond it means of neighbours are drawn
+
+Point = tuple[float, float]  # step, loss
+
+
+@dataclass(frozen=True)
+class StageCurves:
+    """The losses of one stage by step. kept: those of the best model, one or none."""
+
+    name: StageName
+    train: tuple[Point, ...]
+    validation: tuple[Point, ...]
+    kept: tuple[Point, ...]
+
+
+def read_learning_curves(run_dir: Path, config: Config) -> list[StageCurves]:
+    """Read the curves of the stages that a run has; what is missing or damaged is left out."""
+    curves = []
+    for name in STAGES:
+        folder = run_dir / config.model_paths.stage_dir(name).name
+        lines = _read_lines(folder / METRICS_NAME)
+        train, validation = (_pick(lines, key) for key in ("loss", "val_loss"))
+        if train or validation:
+            curves.append(StageCurves(name, _thin(train), _thin(validation), _find_kept(folder, validation)))
+    return curves
+
+
+def _find_kept(folder: Path, validation: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the point of the best model: as the stage's record says, else where the loss is least."""
+    try:
+        record = StageRecord.read(folder)
+    except CheckpointError:
+        record = None
+    best_step = record.best_step if record else None
+    kept = [point for point in validation if point[0] == best_step]
+    if not kept and best_step is None and validation:
+        kept = [min(validation, key=lambda point: point[1])]
+    return tuple(kept[-1:])
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # a run may be moved without it
+        return []
+    return [line for line in map(_parse, text.splitlines()) if line]
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        figures = json.loads(line)
+    except ValueError:  # half a line, of a run that was killed
+        return None
+    return figures if isinstance(figures, dict) else None
+
+
+def _pick(lines: Sequence[dict[str, Any]], key: str) -> list[Point]:
+    """Return (step, figure) where both are numbers; of a step that was validated twice the last."""
+    points = {
+        float(line["step"]): float(line[key])
+        for line in lines
+        if isinstance(line.get("step"), int) and isinstance(line.get(key), int | float)
+    }
+    return [(step, figure) for step, figure in sorted(points.items()) if np.isfinite(figure)]
+
+
+def _thin(points: Sequence[Point]) -> tuple[Point, ...]:
+    if len(points) <= MAX_POINTS:
+        return tuple(points)
+    return tuple(
+        (float(part[-1, 0]), float(part[:, 1].mean())) for part in np.array_split(np.array(points), MAX_POINTS)
+    )

@@ -1,0 +1,184 @@
+"""Candles, the fan of a forecast and volume as a PNG picture (matplotlib)."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import ScalarFormatter
+
+from kronos.evaluation.results import Language
+from kronos.files import replacing
+from kronos.forecast import Forecast
+from kronos.report.fonts import accept_any_weight, choose_fonts
+from kronos.report.forecast.scene import (
+    CANDLE_COLOURS,
+    FORECAST_COLOUR,
+    FORECAST_COLOURS,
+    ORIGIN_COLOUR,
+    Rising,
+    Scene,
+    band_label,
+    build_scene,
+    rises,
+)
+from kronos.report.words.scene_texts import say
+
+N_TIME_LABELS = 8
+TITLE_WIDTH = 1000  # pixels, of 1200
+MANY_CANDLES = 200  # from here on thinner lines, or hollow candles would fill up
+
+
+def draw_forecast(
+    history: pd.DataFrame,
+    forecast: Forecast,
+    truth: pd.DataFrame | None,
+    path: Path,
+    title: str,
+    rising: Rising = "hollow",
+    language: Language = "en",
+) -> None:
+    """Draw the known candles and the fan of the forecast, with volume below.
+
+    Args:
+        history: open, high, low, close, volume up to the origin, indexed by timestamp.
+        forecast: what was forecast from there.
+        truth: the candles of the forecast's first timestamps, drawn over the fan. Where it ends or is None, the mean
+            forecast candles are drawn instead.
+        path: the PNG to write, 1200 × 700 pixels.
+        title: what is drawn; in Chinese, too, where a font for it is installed.
+        rising: how rising candles are coloured.
+        language: of the legend and the axes; Chinese needs a font, see `kronos.report.fonts`.
+
+    Raises:
+        KronosError: path cannot be written.
+    """
+    scene = build_scene(history, forecast, truth, language)
+    with replacing(path) as temporary, accept_any_weight():
+        _build_figure(scene, title, rising).savefig(temporary, format="png", dpi=100)
+
+
+def _build_figure(scene: Scene, title: str, rising: Rising) -> Figure:
+    figure = Figure(figsize=(12, 7), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
+    prices, volumes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    _draw_fans(prices, volumes, scene)
+    _draw_candles(prices, scene.known, 0, CANDLE_COLOURS[rising])
+    _draw_candles(prices, scene.expected, len(scene.known), FORECAST_COLOURS)
+    _draw_volume(volumes, scene.known, 0, CANDLE_COLOURS[rising])
+    if not scene.bands:
+        _draw_volume(volumes, scene.expected, len(scene.known), FORECAST_COLOURS)
+    _set_axes(prices, volumes, scene)
+    _write_title(prices, title)
+    handles = _legend_handles(scene, rising)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles),
+        columnspacing=1.2,
+        handlelength=1.8,
+        frameon=False,
+        prop=_legend_font(handles),
+    )
+    return figure
+
+
+def _draw_fans(prices: Axes, volumes: Axes, scene: Scene) -> None:
+    """Draw the quantiles: of the close as an opening fan, of the volume as steps, as each candle has its own."""
+    x = scene.fan_positions
+    opened, opened_x = scene.opened_fan, np.append(x[0] - 1, x)
+    for low, high, opacity in scene.bands:
+        style: dict[str, Any] = {"color": FORECAST_COLOUR, "alpha": opacity, "linewidth": 0}
+        prices.fill_between(opened_x, opened[low], opened[high], **style)
+        volumes.bar(x, scene.volume[high] - scene.volume[low], 1.0, scene.volume[low], **style)
+    prices.plot(opened_x, opened[0.5], color=FORECAST_COLOUR, linewidth=1.8)
+    volumes.hlines(scene.volume[0.5], x - 0.5, x + 0.5, color=FORECAST_COLOUR, linewidth=1.8, zorder=3)
+
+
+def _draw_candles(prices: Axes, candles: pd.DataFrame, first: int, colours: tuple[str, str]) -> None:
+    """Draw candles from position first on, in the colours of rising and falling ones."""
+    x = first + np.arange(len(candles))
+    opened, high, low, closed = (candles[name].to_numpy() for name in ("open", "high", "low", "close"))
+    top, bottom = np.maximum(opened, closed), np.minimum(opened, closed)
+    up = rises(candles)
+    colour = np.where(up, *colours)
+    linewidth = 0.9 if first + len(candles) < MANY_CANDLES else 0.6
+    prices.vlines(x, low, bottom, color=colour, linewidth=linewidth, zorder=2)
+    prices.vlines(x, top, high, color=colour, linewidth=linewidth, zorder=2)
+    fill = np.where(up, "white", colour)
+    prices.bar(x, top - bottom, 0.7, bottom, color=fill, edgecolor=colour, linewidth=linewidth, zorder=2.5)
+
+
+def _draw_volume(volumes: Axes, candles: pd.DataFrame, first: int, colours: tuple[str, str]) -> None:
+    x = first + np.arange(len(candles))
+    colour = np.where(rises(candles), *colours)
+    volumes.bar(x, candles["volume"], 0.7, color=colour, alpha=0.75, snap=False)  # snapped, thin bars differ in width
+
+
+def _set_axes(prices: Axes, volumes: Axes, scene: Scene) -> None:
+    prices.set_ylim(*scene.price_range())
+    volumes.set_ylim(0, scene.volume_top() or 1)
+    plain = ScalarFormatter(useOffset=False)
+    plain.set_scientific(False)
+    prices.yaxis.set_major_formatter(plain)
+    volumes.yaxis.set_major_formatter(_shorten)
+    for axes, key in ((prices, "Price"), (volumes, "Volume")):
+        text, families = choose_fonts(say(key, scene.language))
+        axes.set_ylabel(text, fontfamily=families)
+    prices.figure.align_ylabels()
+    if not scene.volume_top():
+        volumes.set_yticks([0])
+    for axes in (prices, volumes):
+        axes.axvline(scene.n_history - 0.5, color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2)
+        axes.grid(axis="y", alpha=0.25)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    n = len(scene.labels)
+    ticks = np.unique(np.linspace(0, n - 1, N_TIME_LABELS).round().astype(int))
+    volumes.set_xticks(ticks, [scene.labels[tick] for tick in ticks])
+    volumes.set_xlim(-0.5 - 0.01 * n, n - 0.5 + 0.01 * n)
+
+
+def _shorten(value: float, position: float = 0) -> str:
+    """Write 1500000 as 1.5M."""
+    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{letter}"
+    return f"{value:g}"
+
+
+def _write_title(axes: Axes, title: str) -> None:
+    """Write the title in one line or two; what does not fit is cut off."""
+    text, families = choose_fonts(" ".join(title.split()))
+    drawn = axes.set_title(text, loc="left", fontfamily=families, parse_math=False)  # a file name may contain $
+    width = drawn.get_window_extent().width
+    if width > TITLE_WIDTH:
+        lines = textwrap.wrap(text, int(len(text) * TITLE_WIDTH / width))
+        drawn.set_text("\n".join(lines[:2]) + (" …" if len(lines) > 2 else ""))
+
+
+def _legend_handles(scene: Scene, rising: Rising) -> list[Artist]:
+    up, down = CANDLE_COLOURS[rising]
+    handles: list[Artist] = [
+        Patch(facecolor="white", edgecolor=up, label=say("rising", scene.language)),
+        Patch(facecolor=down, edgecolor=down, label=say("falling", scene.language)),
+        Line2D([], [], color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2, label=scene.origin_label),
+        Line2D([], [], color=FORECAST_COLOUR, linewidth=1.8, label=scene.median_label),
+    ]
+    for low, high, opacity in reversed(scene.bands):
+        handles.append(Patch(facecolor=FORECAST_COLOUR, alpha=opacity + 0.1, label=band_label(low, high)))
+    if len(scene.expected):
+        handles.append(Patch(facecolor="white", edgecolor=FORECAST_COLOUR, label=scene.expected_label))
+    return handles
+
+
+def _legend_font(handles: list[Artist]) -> FontProperties:
+    _, families = choose_fonts("".join(str(handle.get_label()) for handle in handles))
+    return FontProperties(family=families, size=9)

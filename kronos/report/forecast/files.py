@@ -1,0 +1,95 @@
+"""What a forecast leaves on disk: tables of it, a picture and a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from kronos.candles import TIMESTAMP_COLUMN
+from kronos.files import replacing
+from kronos.forecast import Forecast
+from kronos.forecast.origin import ForecastTask
+from kronos.report.forecast.candle_plot import draw_forecast
+from kronos.report.forecast.interactive import write_page
+from kronos.report.forecast.scene import Rising
+
+TableFormat = Literal["csv", "parquet"]
+HISTORY_DRAWN = 3  # times the horizon
+MIN_HISTORY_DRAWN = 60  # candles
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame as CSV or Parquet, by the path's ending, whole or not at all."""
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            frame.to_parquet(temporary)
+        else:
+            frame.to_csv(temporary, float_format="%.7g")
+
+
+def save_forecast(
+    forecast: Forecast,
+    cut: ForecastTask,
+    folder: Path,
+    quantiles: Sequence[float],
+    table_format: TableFormat = "csv",
+    with_paths: bool = False,
+    with_pictures: bool = True,
+    rising: Rising = "hollow",
+) -> dict[str, Path]:
+    """Write {name}_forecast.csv and, as asked for, {name}_paths.csv, {name}_forecast.png and {name}_forecast.html.
+
+    Returns:
+        The files, by kind: table, paths, picture, page.
+    """
+    name = re.sub(r'[\\/:*?"<>|]', "-", forecast.name)  # BTC/USDT is no folder
+    files = {"table": folder / f"{name}_forecast.{table_format}"}
+    write_table(forecast.to_frame(quantiles).rename_axis(TIMESTAMP_COLUMN), files["table"])
+    if with_paths:
+        files["paths"] = folder / f"{name}_paths.{table_format}"
+        write_table(forecast.paths_to_frame(), files["paths"])
+    if with_pictures:
+        files |= {
+            "picture": folder / f"{name}_forecast.png",
+            "page": folder / f"{name}_forecast.html",
+        }
+        horizon = len(forecast.timestamps)
+        history = cut.history[-max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN) :]
+        truth = cut.truth if len(cut.truth) else None
+        title = f"{forecast.name} · {horizon} candle{'s' if horizon > 1 else ''} from {forecast.origin:%Y-%m-%d %H:%M}"
+        draw_forecast(history, forecast, truth, files["picture"], title, rising)
+        write_page(history, forecast, truth, files["page"], title, rising)
+    return files
+
+
+def to_json(
+    forecast: Forecast, cut: ForecastTask, quantiles: Sequence[float], files: dict[str, Path]
+) -> dict[str, Any]:
+    """Return a forecast as plain values: one list per feature, as long as the horizon; truth only as far as it is known."""
+    return {
+        "name": forecast.name,
+        "origin": forecast.origin.isoformat(),
+        "last_close": _shorten(forecast.last_close),
+        "timestamps": [time.isoformat() for time in forecast.timestamps],
+        "mean": _to_lists(forecast.mean),
+        "quantiles": {f"{q:.10g}": _to_lists(forecast.quantile(q)) for q in quantiles},
+        "probability_up": forecast.probability_up().tolist(),
+        "truth": _to_lists(cut.truth),
+        "n_paths": len(forecast.paths),
+        "repairs": None if forecast.repairs is None else vars(forecast.repairs),
+        "notes": list(forecast.notes),
+        "files": {kind: str(path) for kind, path in files.items()},
+    }
+
+
+def _to_lists(frame: pd.DataFrame) -> dict[str, list[float]]:
+    return {str(name): [_shorten(value) for value in column] for name, column in frame.items()}
+
+
+def _shorten(value: float) -> float:
+    """Round to the seven digits that float32 holds: 21.43, not 21.43000030517578."""
+    return float(f"{value:.7g}")

@@ -1,0 +1,74 @@
+"""The pictures at the end of a run: forecasts from held-out origins, spread evenly, not chosen."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from accelerate import PartialState
+
+from kronos.config import Config
+from kronos.data.windows.splits import WindowStarts
+from kronos.forecast import KronosPredictor, Sampling
+from kronos.forecast.coherence import Repairs
+from kronos.report.forecast.candle_plot import draw_forecast
+from kronos.training.pipeline import RunResult
+from kronos.training.saved.saved_run import load_models
+
+logger = logging.getLogger(__name__)
+
+HISTORY_DRAWN = 3  # times the horizon
+
+
+def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
+    """Forecast from report.n_origins origins of the test split (without one: of validation) and draw each.
+
+    Returns:
+        The PNG files written, report/forecast_1.png and so on, in the run's folder.
+    """
+    if not config.report.n_origins:
+        return []
+    split = result.splits.get("test") or result.splits["val"]
+    origins = choose_origins(split.starts, config.data.lookback_window, config.report.n_origins)
+    tokenizer, model = load_models(config)
+    predictor = KronosPredictor(
+        model,
+        tokenizer,
+        device=PartialState().device,
+        max_context=config.data.max_context,
+        clip=config.data.clip,
+    )
+    logger.info(
+        "forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, config.report.n_paths
+    )
+    lookback, horizon = config.data.lookback_window, config.data.predict_window
+    windows = [result.candles.frame(origin - lookback + 1, origin + 1 + horizon) for origin in origins]
+    many = len(result.candles.symbols) > 1
+    symbols = [f"{result.candles.symbol_at(origin).symbol} · " if many else "" for origin in origins]
+    histories, truths = [window[:lookback] for window in windows], [window[lookback:] for window in windows]
+    forecasts = predictor.forecast_batch(
+        histories,
+        y_timestamp_list=[truth.index for truth in truths],
+        n_paths=config.report.n_paths,
+        sampling=Sampling(config.report.temperature, top_p=config.report.top_p),
+        seed=config.training.seed,
+        names=[f"{symbol}{history.index[-1]:%Y-%m-%d %H:%M}" for symbol, history in zip(symbols, histories)],
+    )
+    logger.info("%s", Repairs.total(forecast.repairs for forecast in forecasts if forecast.repairs))
+    folder = config.model_paths.base_save_path / "report"
+    for earlier in folder.glob("forecast_*.png"):
+        earlier.unlink()
+    paths = []
+    for n, (history, truth, forecast, symbol) in enumerate(zip(histories, truths, forecasts, symbols), start=1):
+        paths.append(folder / f"forecast_{n}.png")
+        title = (
+            f"{config.model_paths.exp_name} · {symbol}{horizon} candles from {history.index[-1]:%Y-%m-%d %H:%M} "
+            f"({split.name} split)"
+        )
+        draw_forecast(history[-HISTORY_DRAWN * horizon :], forecast, truth, paths[-1], title, config.report.rising)
+    return paths
+
+
+def choose_origins(starts: WindowStarts, lookback: int, n_origins: int) -> list[int]:
+    """Return up to n_origins rows, spread evenly over a split, from which its windows forecast."""
+    chosen = np.unique(np.linspace(0, len(starts) - 1, n_origins).round().astype(int))
+    return [starts[i] + lookback - 1 for i in chosen]

@@ -1,0 +1,1 @@
+"""The words of the reports, in English and Chinese."""

@@ -1,0 +1,1 @@
+"""What the models read: the order of windows, and their tokens."""

@@ -1,0 +1,124 @@
+"""The tokens of a split's windows on disk: one file, named by what they were computed from, whole or not there."""
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from kronos.candles import Array
+
+SUFFIX = ".tokens"
+DIGEST_BYTES = hashlib.sha256().digest_size
+CHUNK_BYTES = 1 << 24
+MAX_TOTAL_BYTES = 20 * 10**9
+MAX_AGE_SECONDS = 30 * 86_400
+MAX_LEFTOVER_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """Subtokens (N, 2, T) int16, each window's s1 and s2, and after them their SHA-256."""
+
+    path: Path
+    n_windows: int
+    window: int
+
+    @property
+    def window_bytes(self) -> int:
+        return 2 * self.window * np.dtype(np.int16).itemsize
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the tokens: 4 for each candle of each window."""
+        return self.n_windows * self.window_bytes
+
+    def is_whole(self, verify: bool) -> bool:
+        """Whether the file is there and has its size; with verify, also whether its checksum is right."""
+        try:
+            if self.path.stat().st_size != self.n_bytes + DIGEST_BYTES:
+                return False
+            return not verify or self._compute_digest(self.path) == self._read_digest()
+        except OSError:
+            return False
+
+    def _compute_digest(self, path: Path) -> bytes:
+        digest = hashlib.sha256()
+        with path.open("rb") as content:
+            for start in range(0, self.n_bytes, CHUNK_BYTES):
+                digest.update(content.read(min(CHUNK_BYTES, self.n_bytes - start)))
+        return digest.digest()
+
+    def _read_digest(self) -> bytes:
+        with self.path.open("rb") as content:
+            content.seek(self.n_bytes)
+            return content.read()
+
+    def map(self) -> Array:
+        return np.memmap(self.path, np.int16, "r", shape=(self.n_windows, 2, self.window))
+
+    def touch(self) -> None:
+        """Note that the file is in use; the least recently used are deleted first."""
+        with suppress(OSError):
+            os.utime(self.path)
+
+    def describe_unfit(self) -> str:
+        """Say why the file would take too much of the disk or the memory; nothing where it would not."""
+        size = f"{self.n_bytes / 1e9:,.1f} GB"
+        folder = next(parent for parent in self.path.parents if parent.exists())
+        if self.n_bytes > shutil.disk_usage(folder).free // 4:
+            return f"{size} would be more than a quarter of the free disk at {folder}"
+        if self.n_bytes > psutil.virtual_memory().available:
+            return f"{size} would be more than the free memory"
+        return ""
+
+    def create(self, temporary: Path) -> None:
+        """Create an empty temporary file beside the one to be.
+
+        Raises:
+            OSError: the folder cannot be written to, or the disk is too full.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(self.path.parent).free < self.n_bytes + DIGEST_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path.parent))
+        temporary.open("xb").close()
+
+    def finish(self, temporary: Path) -> None:
+        """Add the checksum to the filled temporary file and give it its name.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        digest = self._compute_digest(temporary)
+        with temporary.open("ab") as content:
+            content.write(digest)
+        temporary.replace(self.path)
+
+
+def prune_tokens(folder: Path, in_use: Collection[Path]) -> None:
+    """Delete what no run has used for 30 days and, least recently used first, what is beyond 20 GB in all.
+
+    Files in use stay, and count. A run that has a deleted file mapped can still read it.
+    """
+    found = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        with suppress(OSError):  # another run may have just deleted it
+            status = path.stat()
+            found.append((path in in_use, status.st_mtime, status.st_size, path))
+    total = 0
+    for used, modified, size, path in sorted(found, reverse=True):
+        is_temporary = path.name.startswith(".")  # left by a run that was killed, or being written
+        too_old = time.time() - modified > (MAX_LEFTOVER_SECONDS if is_temporary else MAX_AGE_SECONDS)
+        too_much = total + size > MAX_TOTAL_BYTES and not is_temporary
+        if used or not (too_old or too_much):
+            total += size
+            continue
+        with suppress(OSError):
+            path.unlink()

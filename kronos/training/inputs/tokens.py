@@ -1,0 +1,238 @@
+"""The base model's inputs: windows as subtokens of a frozen tokenizer, computed batch by batch or once, kept on disk."""
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor
+from tqdm import tqdm
+
+from kronos.candles import Array
+from kronos.config import Config
+from kronos.data import WindowDataset
+from kronos.data.windows.dataset import Batch
+from kronos.model import KronosTokenizer
+from kronos.model.pretrained import hash_weights
+from kronos.training.inputs.sampler import count_windows
+from kronos.training.inputs.token_cache import SUFFIX, TokenFile, prune_tokens
+
+logger = logging.getLogger(__name__)
+
+MAX_BITS = 15  # of a subtoken that int16 holds
+
+
+class TokenInputs:
+    """The base model's inputs: subtokens, encoded here where a batch has none, and in training noise to sample s1 with."""
+
+    def __init__(self, tokenizer: KronosTokenizer, seed: int) -> None:
+        self.tokenizer = tokenizer.eval()
+        self._seed = seed
+
+    def __call__(self, batch: Batch, step: int | None) -> Batch:
+        """Turn a batch of `WindowDataset` or `TokenDataset` into inputs.
+
+        Args:
+            batch: on the model's device, but for "window": read back from a GPU it would hold up the training.
+            step: None in validation, which needs no noise.
+        """
+        if "s1_ids" in batch:
+            s1_ids, s2_ids = batch["s1_ids"], batch["s2_ids"]
+        else:
+            s1_ids, s2_ids = encode_candles(self.tokenizer, batch["candles"])
+        inputs = {"s1_ids": s1_ids, "s2_ids": s2_ids, "stamp": batch["stamp"]}
+        if step is not None:
+            noise = draw_uniforms(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
+            on_gpu = s1_ids.device.type == "cuda"
+            noise = noise.pin_memory() if on_gpu else noise
+            inputs["s1_uniforms"] = noise.to(s1_ids.device, non_blocking=on_gpu)
+        return inputs
+
+
+def encode_candles(tokenizer: KronosTokenizer, candles: Tensor) -> tuple[Tensor, Tensor]:
+    """Encode normalised candles (B, T, 6) as s1, s2 (B, T) in float32, as a forecast does, whatever training computes in."""
+    with torch.no_grad(), torch.autocast(candles.device.type, enabled=False):
+        return tokenizer.to(candles.device).encode(candles, half=True)
+
+
+def draw_uniforms(seed: int, step: int, windows: Array, n_positions: int) -> Tensor:
+    """Draw noise (B, T) in [0, 1) that belongs to a window at a step: the same on any rank, in any batch."""
+    rows = [
+        np.random.Generator(np.random.Philox(key=[seed, window], counter=step)).random(n_positions, dtype=np.float32)
+        for window in windows.tolist()
+    ]
+    return torch.from_numpy(np.stack(rows))
+
+
+class TokenDataset(WindowDataset):
+    """The windows of a split as subtokens, mapped from a file.
+
+    A batch of B windows is a dict of
+        s1_ids, s2_ids (B, T) int64;
+        stamp and window, as in `WindowDataset`.
+    """
+
+    def __init__(self, windows: WindowDataset, file: TokenFile) -> None:
+        super().__init__(windows.candles, windows.starts, windows.config, windows.symbol_bounds)
+        self.file = file
+        self._tokens = file.map()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        _, arguments = super().__reduce__()
+        return TokenDataset, (WindowDataset(*arguments), self.file)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        rows = np.asarray(indices)
+        tokens: Array = np.ascontiguousarray(self._tokens[rows].transpose(1, 0, 2), np.int64)
+        s1_ids, s2_ids = torch.from_numpy(tokens)
+        return {"s1_ids": s1_ids, "s2_ids": s2_ids, **self._gather_places(self.starts.take(rows))}
+
+
+def tokenise_splits(
+    config: Config, tokenizer: KronosTokenizer, train: WindowDataset, val: WindowDataset
+) -> tuple[WindowDataset, WindowDataset]:
+    """Return the train and validation windows as tokens where training.token_cache has it so; else as they are.
+
+    Left to itself it takes the tokens that fit, those of train only if training draws as many windows as there are.
+    """
+    training, folder = config.training, config.data.cache_dir / "tokens"
+    if training.token_cache is False:
+        return train, val
+    if max(tokenizer.s1_bits, tokenizer.s2_bits) > MAX_BITS:
+        logger.warning("basemodel  tokenises in every epoch: subtokens of more than %d bits are not kept", MAX_BITS)
+        return train, val
+    must_fit = training.token_cache is None
+    datasets = [train, val]
+    if not must_fit or _count_drawn(config, train) >= len(train):
+        part = training.batch_size // training.accumulation_steps
+        datasets[0] = cache_tokens(train, tokenizer, folder, part, "train", must_fit) or train
+    datasets[1] = cache_tokens(val, tokenizer, folder, training.batch_size, "validation", must_fit) or val
+    if PartialState().is_local_main_process:
+        prune_tokens(folder, [each.file.path for each in datasets if isinstance(each, TokenDataset)])
+    return datasets[0], datasets[1]
+
+
+def _count_drawn(config: Config, train: WindowDataset) -> int:
+    """Return how many windows training draws in all."""
+    training = config.training
+    if training.max_steps:
+        return training.max_steps * training.batch_size * int(PartialState().num_processes)
+    return training.basemodel_epochs * count_windows(train, config.data)
+
+
+def cache_tokens(
+    windows: WindowDataset, tokenizer: KronosTokenizer, folder: Path, batch_size: int, name: str, must_fit: bool = False
+) -> TokenDataset | None:
+    """Return windows as tokens, found in a folder or computed and left there; None, said in the log, where neither can be.
+
+    Under torchrun each rank computes a part. All ranks return tokens, or none does: one that cannot see the file (nodes
+    without a common disk) keeps the others from it.
+
+    Args:
+        windows: the windows of a split.
+        tokenizer: in eval mode.
+        folder: where token files are kept.
+        batch_size: windows encoded at once; that of training, since a GPU rounds batches of other sizes otherwise.
+        name: the split, for the log.
+        must_fit: whether to go without a file that takes much of the disk or the memory.
+    """
+    file = locate_tokens(windows, tokenizer, folder)
+    is_local_main = PartialState().is_local_main_process
+    if not _first_of_all_ranks("" if file.is_whole(verify=is_local_main) else "not there"):
+        logger.info(
+            "basemodel  the tokens of %s %s windows are from the cache, %s", f"{len(windows):,}", name, file.path
+        )
+    elif must_fit and (reason := _first_of_all_ranks(file.describe_unfit())):
+        logger.info("basemodel  tokenises the %s windows in every epoch: kept, %s", name, reason)
+        return None
+    elif reason := _build(file, windows, tokenizer, batch_size):
+        logger.warning(
+            "basemodel  tokenises the %s windows in every epoch, since tokens cannot be kept in %s (data.cache_dir): %s",
+            *(name, folder, reason),
+        )
+        return None
+    else:
+        logger.info("basemodel  tokenised %s %s windows once, kept in %s", f"{len(windows):,}", name, file.path)
+    if is_local_main:
+        file.touch()
+    return TokenDataset(windows, file)
+
+
+def locate_tokens(windows: WindowDataset, tokenizer: KronosTokenizer, folder: Path) -> TokenFile:
+    """Name the file by all that decides its tokens: tokenizer, windows, kind of processor, and our code."""
+    package = Path(__file__).parents[2]
+    key = hashlib.sha256(
+        " ".join([hash_weights(tokenizer), windows.content_hash(), PartialState().device.type]).encode()
+    )
+    sources = [
+        *(package / "model").glob("*.py"),
+        package / "data" / "windows" / "dataset.py",
+        package / "data" / "windows" / "normalize.py",
+    ]
+    for source in sorted([*sources, Path(__file__)]):
+        key.update(source.read_bytes())
+    return TokenFile(folder / f"{key.hexdigest()[:32]}{SUFFIX}", len(windows), windows.config.window)
+
+
+def _build(file: TokenFile, windows: WindowDataset, tokenizer: KronosTokenizer, batch_size: int) -> str:
+    """Compute a file's tokens, each rank a part; say why that failed, on whichever rank, or nothing."""
+    [unique] = broadcast_object_list([uuid.uuid4().hex])
+    temporary = file.path.with_name(f".{unique}{SUFFIX}")
+    is_main = PartialState().is_main_process
+    try:
+        return (
+            _attempt(lambda: file.create(temporary) if is_main else None)
+            or _attempt(lambda: temporary.open("r+b").close())  # before the long work: do all ranks see it?
+            or _attempt(lambda: _write_part(temporary, file, windows, tokenizer, batch_size))
+            or _attempt(lambda: file.finish(temporary) if is_main else None)
+            or _attempt(lambda: file.path.open("rb").close())
+        )
+    finally:
+        if is_main:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _write_part(
+    temporary: Path, file: TokenFile, windows: WindowDataset, tokenizer: KronosTokenizer, batch_size: int
+) -> None:
+    state = PartialState()
+    batches = range(0, len(windows), batch_size)
+    first, stop = (
+        len(batches) * rank // state.num_processes for rank in (state.process_index, state.process_index + 1)
+    )
+    bar = tqdm(
+        batches[first:stop],
+        desc="tokenising",
+        unit="batch",
+        leave=False,
+        disable=None if state.is_main_process else True,
+    )
+    with temporary.open("r+b") as content:
+        content.seek(first * batch_size * file.window_bytes)
+        for start in bar:
+            batch = windows.__getitems__(range(start, min(start + batch_size, len(windows))))
+            tokens = torch.stack(encode_candles(tokenizer, batch["candles"].to(state.device)), 1)  # (B, 2, T)
+            content.write(tokens.to("cpu", torch.int16).numpy().data)
+
+
+def _attempt(work: Callable[[], None]) -> str:
+    """Do a rank's work and wait for the others; say why it failed on one of them, or nothing."""
+    try:
+        work()
+    except OSError as error:
+        return _first_of_all_ranks(error.strerror or str(error))
+    except torch.OutOfMemoryError:
+        return _first_of_all_ranks("the GPU's memory is full")
+    return _first_of_all_ranks("")
+
+
+def _first_of_all_ranks(reason: str) -> str:
+    """Return the first reason that a rank gives, the same on all ranks."""
+    return next(filter(None, gather_object([reason])), "")

@@ -1,0 +1,1 @@
+"""Diverging, running out of memory and being stopped."""

@@ -1,0 +1,137 @@
+"""Running out of memory: said with what to lower, or avoided by computing a batch in more parts."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import PartialState
+
+from kronos.config import Config
+from kronos.data import WindowDataset
+from kronos.data.windows.dataset import Batch, PrepareBatch
+from kronos.errors import KronosError
+from kronos.model import KronosTokenizer
+from kronos.model.pretrained import PretrainedModel
+from kronos.training.fit.precision import choose_precision
+
+logger = logging.getLogger(__name__)
+
+LOST_WORKER = re.compile(r"DataLoader worker .*(killed|exited unexpectedly)")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the GPU's or the machine's memory does not suffice."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "out of memory" in str(error))
+    )
+
+
+@contextmanager
+def translate_out_of_memory(config: Config, stage: str) -> Iterator[None]:
+    """Turn running out of memory into what to lower.
+
+    Raises:
+        KronosError: the body ran out of memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if LOST_WORKER.search(str(error)):
+            raise KronosError(
+                f"{stage}: a process that loads windows was killed (out of memory?): lower training.num_workers. The last "
+                f"checkpoint, if any, is kept. ({str(error).splitlines()[0]})"
+            ) from error
+        if not is_out_of_memory(error):
+            raise
+        raise KronosError(
+            f"{stage}: out of memory. {'; '.join(_remedies(config))}. The last checkpoint, if any, is kept: the same command "
+            f"with --skip-existing goes on from it. ({str(error).strip().splitlines()[0] if str(error) else 'MemoryError'})"
+        ) from error
+
+
+def _remedies(config: Config) -> list[str]:
+    training = config.training
+    remedies = []
+    if training.accumulation_steps < training.batch_size:
+        finer = next_accumulation(config)
+        remedies.append(
+            f"Set training.accumulation_steps={finer} (or training.auto_find_batch_size=true): batches of "
+            f"{training.batch_size} in smaller parts, with the same result"
+        )
+    if not training.gradient_checkpointing:
+        remedies.append("set training.gradient_checkpointing=true (the same result, more time)")
+    if training.precision == "fp32":
+        remedies.append("set training.precision=auto")
+    remedies.append("lower training.batch_size or data.lookback_window, or take a smaller model")
+    return remedies
+
+
+def next_accumulation(config: Config) -> int:
+    """Return the next larger number of equal parts that a batch can be computed in."""
+    training = config.training
+    larger = range(training.accumulation_steps + 1, training.batch_size + 1)
+    return next(
+        (n for n in larger if training.batch_size % n == 0 and n >= 2 * training.accumulation_steps),
+        training.batch_size,
+    )
+
+
+def find_micro_batch(
+    config: Config, stage: str, model: PretrainedModel, windows: WindowDataset, prepare_batch: PrepareBatch
+) -> Config:
+    """Raise accumulation_steps until a part of a batch fits into memory on every process.
+
+    Raises:
+        KronosError: not even one window fits.
+    """
+    precision = PRECISIONS[choose_precision(config)]
+
+    def try_part() -> None:
+        part = config.training.batch_size // config.training.accumulation_steps
+        _compute_part(model, windows.__getitems__(range(part)), prepare_batch, precision)
+
+    while not _fits_everywhere(try_part):
+        if config.training.accumulation_steps == config.training.batch_size:
+            with translate_out_of_memory(config, stage):
+                raise MemoryError("a part of one window does not fit")
+        finer = config.training.model_copy(update={"accumulation_steps": next_accumulation(config)})
+        config = config.model_copy(update={"training": finer})
+        logger.info("%s  out of memory: tries training.accumulation_steps=%d", stage, finer.accumulation_steps)
+    return config
+
+
+def _compute_part(model: PretrainedModel, batch: Batch, prepare_batch: PrepareBatch, precision: torch.dtype) -> None:
+    """Compute forward and backward of a batch, beside as much memory as the optimizer will need."""
+    device = PartialState().device
+    model.to(device).train()
+    batch = {key: value.to(device) if torch.is_tensor(value) else value for key, value in batch.items()}
+    try:
+        moments = [torch.empty_like(p) for p in model.parameters() if p.requires_grad for _ in range(2)]
+        with torch.random.fork_rng(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            if isinstance(model, KronosTokenizer):  # so that no process waits for one that fails
+                batch["whole"] = model.measure_batch(batch["candles"]).detach()
+            model(**prepare_batch(batch, 0)).loss.backward()
+        del moments
+    finally:
+        model.zero_grad(set_to_none=True)
+
+
+def _fits_everywhere(try_part: Callable[[], None]) -> bool:
+    state = PartialState()
+    fits = True
+    try:
+        try_part()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fits = False
+    if state.num_processes > 1:
+        vote = torch.tensor(float(fits), device=state.device)
+        torch.distributed.all_reduce(vote, torch.distributed.ReduceOp.MIN)
+        fits = bool(vote.item())
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return fits

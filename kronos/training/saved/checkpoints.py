@@ -1,0 +1,109 @@
+"""Checkpoints for resuming: whole or not at all."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from kronos.errors import KronosError
+from kronos.files import sync, write_json
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_NAME = "complete.json"  # written last: the size and SHA-256 of every other file
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what PyTorch and safetensors raise on a full or broken disk into one error.
+
+    Raises:
+        KronosError: the body could not write.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if (
+            isinstance(error, RuntimeError)
+            and "PytorchStreamWriter" not in str(error)
+            and "inline_container" not in str(error)
+        ):
+            raise
+        raise KronosError(
+            f"{path}: cannot be written ({_first_line(error)}); {_describe_free_space(path)}. What was saved before is kept: once this "
+            "is put right, the same command with --skip-existing goes on from the last checkpoint, if any."
+        ) from error
+
+
+def _describe_free_space(path: Path) -> str:
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    return f"{shutil.disk_usage(there).free / 2**20:,.0f} MB are free there"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def seal(checkpoint: Path) -> None:
+    """Declare a checkpoint whole: note the size and hash of every file in it."""
+    files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MANIFEST_NAME]
+    for path in files:
+        sync(path)
+    write_json(checkpoint / MANIFEST_NAME, {path.relative_to(checkpoint).as_posix(): _identify(path) for path in files})
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file of a checkpoint is there as it was written."""
+    try:
+        manifest: dict[str, Any] = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
+        return bool(manifest) and all(
+            (checkpoint / name).stat().st_size == identity["bytes"] and _identify(checkpoint / name) == identity
+            for name, identity in manifest.items()
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
+def _identify(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoint-N folders, the newest first, whole or not."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return N of checkpoint-N."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of a folder, None where there is none; says which damaged ones it passes over."""
+    for checkpoint in list_checkpoints(folder):
+        if is_whole(checkpoint):
+            return checkpoint
+        logger.warning("%s is damaged or half written, passed over", checkpoint)
+    return None
+
+
+def remove_checkpoints(folder: Path, keep: int) -> None:
+    """Remove all but the newest checkpoints."""
+    for checkpoint in list_checkpoints(folder)[keep:]:
+        (checkpoint / MANIFEST_NAME).unlink(missing_ok=True)  # so that a half-removed one does not look whole
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def remove_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints after a step, which a resumed run is about to write anew."""
+    for checkpoint in list_checkpoints(folder):
+        if step_of(checkpoint) > step:
+            shutil.rmtree(checkpoint, ignore_errors=True)

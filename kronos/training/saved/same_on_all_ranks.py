@@ -1,0 +1,71 @@
+"""Whether processes on several machines were given the same command, the same files and the same folder to write to."""
+
+import platform
+import time
+import uuid
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+
+from kronos.errors import ConfigError, KronosError
+from kronos.training.saved.stage_record import StageRecord, describe_differences
+
+APPEARS_WITHIN_SECONDS = 10.0  # network file systems show a new file late
+
+
+def check_shared_folder(folder: Path) -> None:
+    """Check that all ranks see what rank 0 writes into a folder; all ranks must call this.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    state = PartialState()
+    if state.num_processes == 1:
+        return
+    [name] = broadcast_object_list([f".seen-by-all-{uuid.uuid4().hex}"])
+    probe = folder / name
+    if state.is_main_process:
+        _touch(probe)
+    state.wait_for_everyone()
+    blind = gather_object([] if _appears(probe) else [f"rank {state.process_index} on {platform.node()}"])
+    if state.is_main_process:
+        probe.unlink(missing_ok=True)
+    if blind:
+        raise ConfigError(
+            f"{folder.absolute()}: {', '.join(blind)} does not see what rank 0 writes there. Several machines must share the "
+            "disk of model_paths.base_path, under the same path (docs/scaling.md)."
+        )
+
+
+def _touch(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise KronosError(f"{path.parent}: cannot be written to: {error.strerror}.") from None
+
+
+def _appears(path: Path) -> bool:
+    deadline = time.monotonic() + APPEARS_WITHIN_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def check_same_record(record: StageRecord) -> None:
+    """Check that all ranks are about to train the same: settings, candles, tokenizer; all ranks must call this.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    own = record.settings | {"tokenizer": record.tokenizer_hash}
+    first, *others = gather_object([own])
+    for rank, other in enumerate(others, start=1):
+        if differences := describe_differences(first, other):
+            raise ConfigError(
+                f"rank {rank} would train the {record.stage} with other settings than rank 0 ({differences}): launch every "
+                "machine with the same command, on the same files (docs/scaling.md)."
+            )

@@ -1,0 +1,121 @@
+"""The models that a run left."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kronos.config import Config, load_config
+from kronos.errors import CheckpointError, ConfigError
+from kronos.model import Kronos, KronosTokenizer
+from kronos.model.pretrained import hash_weights
+from kronos.training.saved.stage_record import StageRecord
+
+logger = logging.getLogger(__name__)
+
+
+class SavedRun(NamedTuple):
+    """A run's configuration and its best models."""
+
+    config: Config
+    tokenizer: KronosTokenizer
+    model: Kronos
+
+
+def load_saved_run(folder: Path) -> SavedRun:
+    """Load a run from its folder, {base_path}/{exp_name}, wherever it has been moved to.
+
+    Raises:
+        ConfigError: it has no config.yaml. CheckpointError: a model is missing, or the two do not belong together.
+    """
+    config = load_run_config(folder)
+    return SavedRun(config, *load_models(config))
+
+
+def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """Load a run's configuration from its folder, wherever it has been moved to.
+
+    Raises:
+        ConfigError: it has no config.yaml, or an override is wrong.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"{folder}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}, with config.yaml and basemodel/ in it."
+        )
+    moved_to = f"model_paths.base_save_path={folder.absolute()}"
+    return load_config(folder / "config.yaml", [moved_to, *overrides])
+
+
+def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None:
+    """Return the configuration of the run that left a base model, {run}/basemodel/best_model; None for other folders.
+
+    Raises:
+        CheckpointError: the tokenizer is not the one the base model was trained with.
+    """
+    stage_dir = model_folder.resolve().parent
+    if StageRecord.read(stage_dir) is None or not (stage_dir.parent / "config.yaml").is_file():
+        return None
+    _check_trained_with(stage_dir, tokenizer, "the one given")
+    return load_run_config(stage_dir.parent)
+
+
+def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
+    """Load the best base model of a run and the tokenizer it was trained with.
+
+    Raises:
+        CheckpointError: a model is missing, or the tokenizer is not the one the base model was trained with.
+    """
+    folder = config.model_paths.stage_dir("basemodel")
+    tokenizer_path = find_tokenizer(config)
+    tokenizer = KronosTokenizer.from_pretrained(tokenizer_path)
+    record = _check_trained_with(folder, tokenizer, tokenizer_path)
+    check_trained(config)
+    if record and not record.finished:
+        logger.warning("%s: the training has not finished; this is the best model so far", folder)
+    return tokenizer, Kronos.from_pretrained(folder / "best_model")
+
+
+def check_trained(config: Config) -> None:
+    """Check that a run has a base model, before anything is said of its candles.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    folder = config.model_paths.stage_dir("basemodel")
+    if not (folder / "best_model").is_dir():
+        raise CheckpointError(f"{folder}: this run has no base model yet; train it, with --skip-existing to go on.")
+
+
+def _check_trained_with(stage_dir: Path, tokenizer: KronosTokenizer, name: str | Path) -> StageRecord | None:
+    """Return a base model's record, having checked that it was trained with this tokenizer."""
+    record = StageRecord.read(stage_dir)
+    if record and record.tokenizer_hash != hash_weights(tokenizer):
+        raise CheckpointError(
+            f"{stage_dir}: this base model was trained with another tokenizer than {name}, so that it would misread its "
+            "tokens: give that one, or train the base model anew (finetune_base_model.py)."
+        )
+    return record
+
+
+def find_tokenizer(config: Config) -> str | Path:
+    """Return the tokenizer of a run's base model: what the tokenizer stage left, else the pretrained one.
+
+    Raises:
+        ConfigError: the tokenizer stage is unfinished, or there is no trained tokenizer at all.
+    """
+    model_paths = config.model_paths
+    finetuned, own = model_paths.finetuned_tokenizer, model_paths.stage_dir("tokenizer") / "best_model"
+    if finetuned != own or own.is_dir():
+        record = StageRecord.read(finetuned.parent)
+        if record and not record.finished:
+            raise ConfigError(
+                f"{finetuned.parent}: the tokenizer stage was interrupted; finish it with --skip-existing (and without "
+                "--skip-tokenizer) before the base model."
+            )
+        return finetuned
+    if not (config.experiment.pre_trained_tokenizer and model_paths.pretrained_tokenizer):
+        raise ConfigError(
+            f"the base model needs a trained tokenizer: {own} is not there, and no pretrained one is given "
+            "(model_paths.pretrained_tokenizer, experiment.pre_trained_tokenizer). Run the tokenizer stage first, or name a trained tokenizer in model_paths.finetuned_tokenizer."
+        )
+    return model_paths.pretrained_tokenizer

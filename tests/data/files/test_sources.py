@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import pytest
+
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data import load_candles
+from kronos.data.files.sources import find_files, name_files, symbol_of
+from kronos.errors import DataError
+
+CANDLES = "timestamps,open,high,low,close\n2024-06-18,2,4,1,3\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of files of candles and of other things."""
+    for name in (
+        *("b.csv", "a.csv.gz", "C.TSV", "d.parquet", "e.feather", "sub/a.csv", "sub/deep/f.csv", ".hidden.csv"),
+        *("._a.csv", "notes.md", "README", "sub/.g.csv", "old.csv/inside.csv"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(CANDLES)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def found(*paths: str | Path) -> list[str]:
+    return [str(path) for path in find_files([Path(path) for path in paths])]
+
+
+def test_files_in_the_order_given_each_once(folder: Path) -> None:
+    assert found("b.csv", "a.csv.gz") == ["b.csv", "a.csv.gz"]
+    assert found("b.csv", "a.csv.gz", "sub/../b.csv", folder / "b.csv", "b.csv") == ["b.csv", "a.csv.gz"]
+
+
+def test_a_link_to_a_file_is_that_file(folder: Path) -> None:
+    (folder / "again.csv").symlink_to(folder / "b.csv")
+    assert found("b.csv", "again.csv") == ["b.csv"]
+
+
+def test_a_folder_holds_tables_in_order_of_name(folder: Path) -> None:
+    assert found(".") == ["C.TSV", "a.csv.gz", "b.csv", "d.parquet", "e.feather"]
+    assert found("sub") == ["sub/a.csv"]
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.csv", ["b.csv"]),
+        ("?.csv*", ["a.csv.gz", "b.csv"]),
+        ("[ab].csv*", ["a.csv.gz", "b.csv"]),
+        ("**/*.csv", ["b.csv", "old.csv/inside.csv", "sub/a.csv", "sub/deep/f.csv"]),
+        ("*/a.csv", ["sub/a.csv"]),
+        (".h*.csv", [".hidden.csv"]),
+    ],
+)
+def test_globs(folder: Path, pattern: str, names: list[str], absolute: bool) -> None:
+    assert found(folder / pattern if absolute else pattern) == [
+        str(folder / name) if absolute else name for name in names
+    ]
+
+
+def test_a_file_named_like_a_glob(folder: Path) -> None:
+    (folder / "BTC[1].csv").write_text(CANDLES)
+    assert found("BTC[1].csv") == ["BTC[1].csv"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("none.csv", r"none.csv: no such file \(looked in .*\); name a file"),
+        ("none/*.csv", r"none/\*.csv: no file matches \(looked in .*\)"),
+        ("*.md/*", "no file matches"),
+        ("sub/*", None),
+        ("sub**.csv", r"data/\*\*/\*.csv finds files at any depth"),
+        ("empty", "empty: there is no file of candles in this folder"),
+        ("/dev/zero", "/dev/zero: this is no file that can be read more than once"),
+    ],
+)
+def test_nothing_there(folder: Path, path: str, words: str | None) -> None:
+    (folder / "empty").mkdir()
+    (folder / "empty" / ".hidden.csv").write_text(CANDLES)
+    if words is None:
+        assert found(path) == ["sub/a.csv"]
+        return
+    with pytest.raises(DataError, match=words) as caught:
+        find_files([Path("b.csv"), Path(path)])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("600977.csv", "600977"),
+        ("BRK.B.csv", "BRK.B"),
+        ("BTC-USD.CSV.GZ", "BTC-USD"),
+        ("a.parquet", "a"),
+        ("BTCUSDT-1m.zip", "BTCUSDT-1m"),
+        ("sh.600000.txt", "sh.600000"),
+        (".csv", ".csv"),
+    ],
+)
+def test_symbol_of(name: str, symbol: str) -> None:
+    assert symbol_of(Path("folder.csv") / name) == symbol
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in ("one/a.csv", "two/a.csv", "two/b.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(CANDLES)
+    candles, findings = load_candles(DataConfig(data_path=(tmp_path / "one", tmp_path / "two")), RepairsConfig())
+    assert sorted(symbol.symbol for symbol in candles.symbols) == ["b", "one/a", "two/a"]
+    assert not any(finding.severity == "error" for finding in findings)
+
+
+def test_a_symbol_in_several_files_is_joined(tmp_path: Path) -> None:
+    for i, name in enumerate(("january.csv", "february.csv")):
+        (tmp_path / name).write_text(
+            "date,symbol,open,high,low,close\n"
+            + "".join(f"2024-0{2 - i}-{day},{symbol},2,4,1,3\n" for day in (10, 11) for symbol in ("000001", "NA"))
+        )
+    candles, _ = load_candles(DataConfig(data_path=(tmp_path,)), RepairsConfig())
+    assert [(symbol.symbol, len(symbol)) for symbol in candles.symbols] == [("000001", 4), ("NA", 4)]
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["a.csv", "b.csv.gz"], ["a", "b"]),
+        (["2023/AAPL.csv", "2024/AAPL.csv", "b.csv"], ["2023/AAPL", "2024/AAPL", "b"]),
+        (["a/x/600.csv", "b/x/600.csv"], ["a/x/600", "b/x/600"]),
+        (["/d/BTC.csv", "/d/BTC.parquet"], ["BTC.csv", "BTC.parquet"]),
+        ([], []),
+    ],
+)
+def test_symbols_are_told_apart(files: list[str], names: list[str]) -> None:
+    assert name_files([Path(file) for file in files]) == names

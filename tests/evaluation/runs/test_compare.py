@@ -1,0 +1,133 @@
+"""Which runs may be compared, and which is best at what."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kronos.errors import ConfigError
+from kronos.evaluation.runs.compare import FACTS, compare_runs, find_best, find_differences, find_goal
+from kronos.evaluation.runs.evaluated_run import EvaluatedRun, flatten_settings
+from tests.evaluation.made_evaluation import FIGURES, make_comparison, make_evaluation, make_forecaster
+
+
+def make_run(name: str = "a", settings: dict[str, Any] | None = None, **changes: Any) -> EvaluatedRun:
+    return EvaluatedRun(name, Path(name), make_evaluation(**changes), settings)
+
+
+OTHER: dict[str, Any] = {
+    "candles": "data/other.csv",
+    "split": "val",
+    "interval": "1 day",
+    "horizon": 4,
+    "n_symbols": 2,
+    "n_origins": 41,
+    "first_origin": "2024-03-29 15:00",
+    "last_origin": "2024-04-08 15:00",
+    "stride": 3,
+    "n_paths": 51,
+}
+
+
+@pytest.mark.parametrize("key", FACTS)
+def test_other_conditions_forbid_a_best(key: str) -> None:
+    worse, better = make_run(figures={"crps": 0.002}), make_run(**{key: OTHER[key]})
+    (difference,) = find_differences([worse, worse, better])
+    assert (difference.key, difference.values[2]) == (key, OTHER[key])
+    compared = compare_runs([worse, better])
+    assert not compared.comparable and not compared.best_marked
+    assert compare_runs([worse, make_run()]).best_marked
+
+
+def test_other_settings_of_sampling_do_not_forbid_it() -> None:
+    assert compare_runs([make_run(), make_run(temperature=0.5, seed=1, lookback=32)]).comparable
+
+
+def test_the_same_file_with_other_candles_shows_in_how_far_closes_moved() -> None:
+    """Which any forecast's errors tell, of whatever lookback: here of moves of 0.002 and, then, of 0.0021."""
+
+    def run(rmse: float, moved: float, **changes: Any) -> EvaluatedRun:
+        return make_run(figures={"rmse": rmse, "r2_os": 1 - (rmse / moved) ** 2}, **changes)
+
+    (difference,) = find_differences([run(0.0016, 0.002), run(0.0017, 0.0021)])
+    assert difference.key == "closes" and difference.values == pytest.approx((0.002, 0.0021))
+    other_rival = [make_forecaster("finetuned", FIGURES | {"rmse": 0.0016, "r2_os": 0.36})]
+    assert not find_differences([run(0.0017, 0.002, lookback=32), make_run(forecasters=other_rival)])
+    assert not find_differences([run(0.0016, 0.002), make_run()])
+
+
+@pytest.mark.parametrize(
+    ("figures", "goal", "best"),
+    [
+        ((0.3, 0.1, 0.2), "lower", {1}),
+        ((0.3, 0.1, 0.2), "higher", {0}),
+        ((0.7, 0.85, 0.95), 0.8, {1}),
+        ((0.1, 0.1, 0.2), "lower", {0, 1}),
+        ((0.1, 0.1), "lower", set()),
+        ((0.1,), "lower", set()),
+        ((0.1, math.nan), "lower", set()),
+        ((math.nan, 0.2, 0.1), "lower", {2}),
+        ((math.nan, math.nan), "lower", set()),
+        ((0.3, 0.1), None, set()),
+    ],
+)
+def test_find_best(figures: tuple[float, ...], goal: Any, best: set[int]) -> None:
+    assert find_best(figures, goal) == best
+
+
+def test_goals() -> None:
+    assert [find_goal(metric) for metric in ("crps", "rmse", "wql")] == ["lower"] * 3
+    assert [find_goal(metric) for metric in ("direction", "ic", "rank_ic", "r2_os")] == ["higher"] * 4
+    assert find_goal("coverage_80") == 0.8
+    assert find_goal("width_80") is None and find_goal("of the future") is None
+
+
+def test_rows() -> None:
+    runs = [make_run(), make_run("b", figures={"ic": 0.1, "mae": 0.001})]
+
+    def rows(*names: str, everything: bool = False) -> list[tuple[str, str]]:
+        return [(row.units, row.metric) for row in compare_runs(runs, names, everything).metrics]
+
+    own = [("log_return", name) for name in ("crps", "mae", "direction", "ic", "coverage_80")]
+    assert rows() == own
+    assert rows(everything=True) == [*own, ("price", "crps"), ("price", "mae")]
+    assert rows("mae", "crps") == [("log_return", "mae"), ("log_return", "crps")]
+    assert rows("mae", everything=True) == [("log_return", "mae"), ("price", "mae")]
+    by_name = {row.metric: row for row in compare_runs(runs).metrics}
+    assert by_name["mae"].best == {1} and by_name["crps"].best == set() == by_name["ic"].best
+    assert math.isnan(by_name["ic"].figures[0])
+    with pytest.raises(ConfigError, match=r"--metric rmae: .*did you mean mae\?"):
+        rows("rmae")
+    with pytest.raises(ConfigError, match=r"there are crps, mae, direction, ic, coverage_80\."):
+        rows("zzz")
+
+
+def test_a_metric_of_prices_alone_needs_no_more_than_its_name() -> None:
+    forecaster = make_forecaster("finetuned", FIGURES, {"mape": 0.01})
+    (row,) = compare_runs([make_run(forecasters=[forecaster])], ["mape"]).metrics
+    assert (row.units, row.figures) == ("price", (0.01,))
+
+
+def test_rivals() -> None:
+    first = make_run(comparisons=[make_comparison("pretrained"), make_comparison("last_close", metric="mae")])
+    second = make_run("b", comparisons=[make_comparison("lstm"), make_comparison("pretrained", rival_figure=0.002)])
+    compared = compare_runs([first, second])
+    assert [row.rival for row in compared.rivals] == ["pretrained", "lstm"], "by the verdict's metric only"
+    assert compared.rivals[1].comparisons[0] is None
+    assert compared.rivals[1].label == {"en": "lstm", "zh": "lstm"}, "of no forecaster"
+    assert compared.other_rivals == ("pretrained",)
+    assert compare_runs([first, first]).other_rivals == ()
+    assert not compared.other_rules and compare_runs([first, make_run(margin=0.1)]).other_rules
+
+
+def test_settings_that_differ() -> None:
+    nested = {"training": {"seed": 1, "lora": {"r": 8}, "eval_steps": None}, "model_paths": {"exp_name": "a"}}
+    plain = {"training": {"seed": 1, "lora": None}, "model_paths": {"exp_name": "b"}, "evaluation": {"stride": 9}}
+    first, second = (make_run(settings=flatten_settings(values)) for values in (nested, plain))
+    assert compare_runs([first, second]).settings == {"training.lora.r": (8, None)}
+    without = make_run(settings=None, temperature=0.5)
+    assert compare_runs([first, without]).settings == {"report.temperature": (1.0, 0.5)}, (
+        "what is not known differs not"
+    )
+    assert compare_runs([first]).settings == {}

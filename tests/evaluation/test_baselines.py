@@ -1,0 +1,109 @@
+"""Whom a run is compared with, under which names, and who is left out for which reason."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import PartialState
+
+from kronos import Kronos, load_config
+from kronos.data import load_candles, split_candles
+from kronos.errors import ConfigError, DataError, KronosError
+from kronos.evaluation import baselines
+from kronos.evaluation.baselines import build_rivals, check_rivals
+from kronos.evaluation.origins.held_out import choose_held_out
+from tests.conftest import GOLDEN
+from tests.training.runs import run
+
+
+@pytest.fixture(autouse=True)
+def on_cpu() -> None:
+    PartialState(cpu=True)
+
+
+def build(tiny_config: Path, *overrides: object):
+    config = load_config(tiny_config, ["model_paths.exp_name=evaluated", *map(str, overrides)])
+    candles, _ = load_candles(config.data, config.repairs)
+    splits = split_candles(candles, config.data)
+    return build_rivals(config, choose_held_out(config, candles, splits).origins, candles, splits)
+
+
+def test_all_by_default_but_the_pretrained_one_from_scratch(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        baselines, "build_lstm", lambda *given: baselines.NAIVE_FORECASTERS["drift"]
+    )  # the point is elsewhere
+    found, left_out = build(tiny_config)
+    assert len(found) == 6 and not left_out and found[0].name == "pretrained"
+    found, left_out = build(tiny_config, "experiment.pre_trained=false")
+    assert len(found) == 5
+    assert [(each.rival, each.reason["en"]) for each in left_out] == [("pretrained", "trained from scratch")]
+
+
+def test_an_lstm_that_cannot_be_trained_is_left_out_but_a_full_disk_is_an_error(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, left_out = build(tiny_config, "evaluation.rivals=[lstm, drift]", "training.batch_size=1000")
+    assert [each.name for each in found] == ["drift"] and left_out[0].rival == "lstm"
+    assert "it cannot be trained: " in left_out[0].reason["en"] and "无法训练" in left_out[0].reason["zh"]
+
+    def fail(*given: object) -> None:
+        raise KronosError("the disk is full")
+
+    monkeypatch.setattr(baselines, "build_lstm", fail)
+    with pytest.raises(KronosError, match="the disk is full"):
+        build(tiny_config, "evaluation.rivals=[lstm]")
+    assert not issubclass(KronosError, DataError)
+
+
+def test_runs_of_any_name_are_told_apart(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tiny_config, "training.epochs=1", "training.max_steps=1")
+    folders = [tmp_path / name for name in ("a/demo", "b/demo", "finetuned", "c/evaluated")]
+    for folder in folders:
+        shutil.copytree(tmp_path / "runs/tiny", folder)
+    monkeypatch.chdir(tmp_path / "a")
+    listed = ", ".join(map(str, ["demo", *folders, "demo/"]))  # the first and the last are a/demo, from here
+    found, left_out = build(tiny_config, f"evaluation.rivals=[{listed}]")
+    assert not left_out
+    assert [each.name for each in found] == ["a/demo", "b/demo", str(tmp_path / "finetuned"), "c/evaluated"]
+    assert [each.label["zh"] for each in found] == [each.name for each in found]
+
+
+def test_a_run_of_a_shorter_context_is_left_out(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, "training.max_steps=1", "data.predict_window=2", "data.max_context=4")
+    found, left_out = build(tiny_config, f"evaluation.rivals=[{tmp_path}/runs/tiny]")
+    assert not found and "too few for a horizon of 8" in left_out[0].reason["en"]
+
+
+def test_unknown_rivals(tiny_config: Path, tmp_path: Path) -> None:
+    for name in ("lstmm", str(tmp_path)):
+        with pytest.raises(ConfigError, match=r"neither one of pretrained, .* nor the folder of a run"):
+            check_rivals(load_config(tiny_config, [f"evaluation.rivals=[{name}]"]))
+
+
+def test_a_pretrained_folder_that_has_changed_since_is_not_the_rival(tiny_config: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer", "predictor"):
+        shutil.copytree(GOLDEN / name, tmp_path / name)
+    sources = [f"model_paths.pretrained_{name}={tmp_path / name}" for name in ("tokenizer", "predictor")]
+    run(tiny_config, "training.epochs=1", "training.max_steps=1", "model_paths.exp_name=evaluated", *sources)
+    found, left_out = build(tiny_config, "evaluation.rivals=[pretrained]", *sources)
+    assert [each.name for each in found] == ["pretrained"] and not left_out
+    model = Kronos.from_pretrained(tmp_path / "predictor")
+    with torch.no_grad():
+        model.norm.weight += 0.1
+    model.save_pretrained(tmp_path / "predictor")
+    found, left_out = build(tiny_config, "evaluation.rivals=[pretrained]", *sources)
+    assert not found and "not the basemodel that the run began with" in left_out[0].reason["en"]
+
+
+def test_an_lstm_that_was_trained_forecasts_other_candles_too(tiny_config: Path) -> None:
+    settings = ["evaluation.rivals=[lstm]", "evaluation.lstm.max_steps=2", "evaluation.lstm.hidden_size=4"]
+    config = load_config(tiny_config, settings)
+    candles, _ = load_candles(config.data, config.repairs)
+    splits = split_candles(candles, config.data)
+    origins = choose_held_out(config, candles, splits).origins
+    _, left_out = build_rivals(config, origins, None, {})
+    assert "has not been before" in left_out[0].reason["en"]
+    (trained,), _ = build_rivals(config, origins, candles, splits)
+    (found,), left_out = build_rivals(config, origins, None, {})
+    assert found.key == trained.key and not left_out

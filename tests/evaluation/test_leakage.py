@@ -1,0 +1,150 @@
+"""The self-test finds forecasters and lookbacks that see what comes, and passes those that do not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kronos import Kronos, KronosPredictor, KronosTokenizer
+from kronos.data import CandleSet
+from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, KronosForecaster
+from kronos.evaluation.forecasters.lstm import LstmRival
+from kronos.evaluation.forecasters.lstm_network import LstmForecaster
+from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
+from kronos.evaluation.leakage import find_leaks
+from kronos.evaluation.origins.walk_forward import build_forecast_input
+from kronos.evaluation.results import Texts
+from kronos.forecast import Sampling
+from tests.conftest import GOLDEN
+from tests.evaluation.synthetic import Oracle, autoregression, load_frames
+
+PROCESS = autoregression(0.002, 0.5)
+ROWS = np.array([60, 61, 150, 300])  # the second's lookback reaches beyond the first; the last is of another symbol
+LOOKBACK, HORIZON, N_PATHS = 60, 3, 2  # longer than a day, the season of such candles
+
+
+@pytest.fixture(scope="module")
+def candles(tmp_path_factory) -> CandleSet:
+    frames = [PROCESS.make_frame(seed, 5) for seed in range(2)]  # of 240 candles each
+    return load_frames(tmp_path_factory.mktemp("made") / "candles", *frames)
+
+
+def find(build_forecaster, candles: CandleSet, rows: np.ndarray = ROWS, build=build_forecast_input) -> list[int]:
+    leaks = find_leaks(build_forecaster, candles, rows, LOOKBACK, HORIZON, N_PATHS, 0, build)
+    for leak in leaks:
+        assert leak.name.endswith(f"{candles.timestamps(leak.row, leak.row + 1)[0]:%Y-%m-%d %H:%M}")
+    return [leak.row for leak in leaks]
+
+
+@dataclass
+class Peeking:
+    """Moves the last close by what it sees: of the candles it holds, at a row of ROWS, or of all that is known at all origins."""
+
+    see: Callable[[CandleSet, int, Sequence[ForecastInput]], float]
+    candles: CandleSet
+    name: str = "peeking"
+    label: Texts = field(default_factory=lambda: {"en": "Peeking", "zh": "偷看"})
+
+    def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> np.ndarray:
+        seen = [
+            each.closes[-1] * (1 + 1e-3 * self.see(self.candles, row, known)) for each, row in zip(known, ROWS.tolist())
+        ]
+        return np.tile(np.reshape(seen, (-1, 1, 1)), (1, n_paths, HORIZON))
+
+
+def build_kronos() -> KronosForecaster:
+    models = Kronos.from_pretrained(GOLDEN / "predictor"), KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
+    predictor = KronosPredictor(*models, device="cpu", max_context=LOOKBACK + HORIZON)
+    return KronosForecaster("golden", {"en": "Golden", "zh": "范例"}, predictor, Sampling())
+
+
+def build_lstm() -> LstmRival:
+    """Of random weights: as it begins, the network would look at the last close and the volatility alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LstmForecaster(LOOKBACK, 8, n_layers=1, directions=2, attention=True, dropout=0.0, clip=5.0)
+        torch.nn.init.normal_(model.head.weight)
+    return LstmRival(model.eval())
+
+
+HONEST: list[Forecaster] = [
+    *NAIVE_FORECASTERS.values(),
+    build_kronos(),
+    build_lstm(),
+    Oracle(PROCESS),
+    Oracle(PROCESS, "nothing"),
+]
+each_honest = pytest.mark.parametrize("forecaster", HONEST, ids=lambda forecaster: forecaster.name)
+
+
+@each_honest
+def test_the_honest_pass(candles: CandleSet, forecaster: Forecaster) -> None:
+    assert find(lambda _: forecaster, candles) == []
+
+
+PLANTED = {
+    "the next close": lambda candles, row, _: candles.values[row + 1, 3],
+    "where the next close goes": lambda candles, row, _: np.sign(candles.values[row + 1, 3] - candles.values[row, 3]),
+    "a later return": lambda candles, row, _: candles.values[row + 3, 3] / candles.values[row + 2, 3],
+    "the last volume": lambda candles, row, _: candles.values[candles.symbol_at(row).stop - 1, 4],
+    "the next candle of the other symbol": lambda candles, row, _: candles.values[(row + 240) % 480 + 1, 0],
+    "the mean of all candles": lambda candles, *_: candles.values[:, 3].mean(),
+}
+
+
+@pytest.mark.parametrize("see", PLANTED.values(), ids=PLANTED)
+def test_who_holds_the_candles_and_peeks_is_found(candles: CandleSet, see) -> None:
+    assert find(lambda held: Peeking(see, held), candles) == ROWS.tolist()
+
+
+def test_who_holds_the_candles_and_looks_back_only_passes(candles: CandleSet) -> None:
+    assert find(lambda held: Peeking(lambda candles, row, _: candles.values[row - 20, 3], held), candles) == []
+
+
+@each_honest
+def test_a_lookback_that_ends_one_candle_late_is_found(candles: CandleSet, forecaster: Forecaster) -> None:
+    def build_late(candles: CandleSet, rows: np.ndarray, lookback: int, horizon: int) -> list[ForecastInput]:
+        known = build_forecast_input(candles, rows, lookback, horizon)
+        late = build_forecast_input(candles, rows + 1, lookback, horizon)
+        shifted = [other.candles.set_axis(each.candles.index) for each, other in zip(known, late)]
+        return [ForecastInput(each.name, frame, each.future) for each, frame in zip(known, shifted)]
+
+    assert find(lambda _: forecaster, candles, build=build_late) == ROWS.tolist()
+
+
+def test_what_one_origin_learns_from_a_later_one_is_found(candles: CandleSet) -> None:
+    """All see the lookback of 150; only that one, the latest, may. 300 is at the same time as 60, in its own symbol."""
+    assert find(lambda held: Peeking(lambda *args: args[2][2].closes[-1], held), candles) == [60, 61, 300]
+
+
+def test_only_the_origins_that_leak_are_named(candles: CandleSet) -> None:
+    def see(candles: CandleSet, row: int, _: Sequence[ForecastInput]) -> float:
+        return float(candles.values[row + (row == 150), 3])
+
+    assert find(lambda held: Peeking(see, held), candles) == [150]
+
+
+def test_a_volume_of_nothing_hides_no_leak(tmp_path: Path) -> None:
+    candles = load_frames(tmp_path / "candles", PROCESS.make_frame(0, 5).assign(volume=0.0, amount=0.0))
+    see = PLANTED["the last volume"]
+    assert find(lambda held: Peeking(see, held), candles, ROWS[:1]) == [60]
+
+
+def test_the_candles_stay_as_they_were(candles: CandleSet) -> None:
+    before = np.array(candles.values)
+    find(lambda held: Peeking(PLANTED["the next close"], held), candles)
+    np.testing.assert_array_equal(candles.values, before)
+
+
+def test_who_draws_anew_each_time_cannot_be_told(candles: CandleSet) -> None:
+    generator = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="draws anew each time"):
+        find(lambda held: Peeking(lambda *_: generator.normal(), held), candles)
+
+
+def test_the_last_candle_has_nothing_after_it(candles: CandleSet) -> None:
+    with pytest.raises(ValueError, match="nothing comes after row 479"):
+        find(lambda held: Peeking(lambda *_: 0.0, held), candles, np.array([479]))

@@ -1,0 +1,297 @@
+import json
+import re
+import shutil
+from collections.abc import Callable
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from kronos.evaluation.results import LANGUAGES, Evaluation, HorizonFigures
+from kronos.report.charts.chart_figure import build_panel
+from kronos.report.charts.charts import build_charts
+from kronos.report.verdict.page import write_report
+from kronos.report.words.page_texts import TEXTS
+from kronos.report.words.scene_texts import SCENE_TEXTS
+from tests.report.made_evaluation import make_evaluation, make_examples, make_run
+from tests.report.verdict.parsed_page import Page
+
+CHARTS = ["learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration"]
+PICTURES = {f"{name}.png" for name in (*CHARTS, "example_best", "example_median", "example_worst")}
+MAX_BYTES = 6_000_000
+NASTY = "a<b>&amp;</script><script>alert(1)</script>"
+ENGLISH = re.compile(r"[A-Za-z]{2,}(?:[ ,:;]+[A-Za-z]{2,}){2,}")  # three words in a row
+
+
+def write(folder: Path, evaluation: Evaluation | None = None, language: str = "en", **kwargs: Any) -> Path:
+    run_dir, config = make_run(folder, language)
+    evaluation = evaluation or make_evaluation()
+    return write_report(run_dir, evaluation, config, make_examples(evaluation, **kwargs))
+
+
+def test_one_page_and_its_pictures(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert path.name == "index.html" and {file.name for file in path.parent.iterdir()} == PICTURES | {"index.html"}
+    assert path.stat().st_size < MAX_BYTES
+    page = Page(path)
+    assert not [attributes for _, attributes in page.tags if {"src", "href", "data", "action"} & set(attributes)]
+    metas = [attributes for tag, attributes in page.tags if tag == "meta"]
+    policy = next(meta["content"] for meta in metas if meta.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None and policy.startswith("default-src 'none';") and "http" not in policy
+    assert "url(" not in "".join(page.texts["style"])
+    assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
+    names = {attributes["aria-labelledby"] for tag, attributes in page.tags if attributes.get("role") == "img"}
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    assert len(names) == 24 and all(set((name or "").split()) <= ids for name in names)
+
+
+def test_a_picture_that_is_no_longer_meant_goes(tmp_path: Path) -> None:
+    run_dir, config = make_run(tmp_path)
+    evaluation = make_evaluation()
+    write_report(run_dir, evaluation, config, make_examples(evaluation))
+    (run_dir / "report" / "forecast_1.png").touch()  # another's
+    write_report(run_dir, evaluation.model_copy(update={"calibration": None, "examples": []}), config, [])
+    left = {file.name for file in (run_dir / "report").iterdir()}
+    kept = {name for name in PICTURES if not name.startswith(("calibration", "example"))}
+    assert left == kept | {"index.html", "forecast_1.png"}
+
+
+def test_other_candles_leave_the_run_s_own_report_alone(tmp_path: Path) -> None:
+    (run_dir, config), evaluation = make_run(tmp_path), make_evaluation()
+    own = write_report(run_dir, evaluation, config, [])
+    before = {path: path.stat().st_mtime_ns for path in own.parent.iterdir()}
+    other = write_report(run_dir, evaluation, config, [], run_dir / "report-later")
+    assert other == run_dir / "report-later" / "index.html" and other.is_file()
+    assert {path: path.stat().st_mtime_ns for path in own.parent.iterdir()} == before
+
+
+def test_pictures_speak_the_language_of_the_page(tmp_path: Path) -> None:
+    pictures = [imread(write(tmp_path / tag, language=tag).parent / "pit.png") for tag in ("en", "zh")]
+    if pictures[0].shape == pictures[1].shape:
+        assert np.abs(pictures[0] - pictures[1]).max() > 0.5
+
+
+def test_nothing_in_a_name_is_taken_for_markup(tmp_path: Path) -> None:
+    evaluation = make_evaluation(run=NASTY, command=NASTY, environment={NASTY: NASTY}, candles=NASTY)
+    label = {"en": NASTY, "zh": NASTY}
+    own = evaluation.forecasters[0].model_copy(update={"label": label})
+    example = evaluation.examples[0].model_copy(update={"symbol": NASTY})
+    evaluation = evaluation.model_copy(
+        update={
+            "forecasters": [own, *evaluation.forecasters[1:]],
+            "headline": label,
+            "notes": [label],
+            "examples": [example, *evaluation.examples[1:]],
+        }
+    )
+    run_dir, config = make_run(tmp_path)
+    audit = json.loads((run_dir / "data.json").read_text())
+    audit["symbols"][0]["source"] = f"{NASTY}\udcff"  # a file name that is no text
+    (run_dir / "data.json").write_text(json.dumps(audit))
+    page = Page(write_report(run_dir, evaluation, config, make_examples(evaluation)))
+    assert [tag for tag, _ in page.tags].count("script") == 3 and not [tag for tag, _ in page.tags if tag == "b"]
+    assert "".join(page.texts["h1"]).strip() == NASTY
+    assert f"{NASTY}?" in page.texts["td"]
+
+
+def lose(evaluation: Evaluation) -> Evaluation:
+    """Every figure is not a number."""
+    unknown = HorizonFigures(overall=nan, by_horizon=(nan,) * evaluation.horizon)
+    changes = {
+        "log_return": dict.fromkeys(evaluation.forecasters[0].log_return, unknown),
+        "price": {"mae": unknown},
+        "pit": (0,) * 20,
+        "seconds": nan,
+    }
+    nothing = {
+        **dict.fromkeys(["skill", "low", "high", "p_value", "n_independent", "own_figure", "rival_figure"], nan),
+        **dict.fromkeys(["skill_by_horizon", "low_by_horizon", "high_by_horizon"], (nan,) * evaluation.horizon),
+    }
+    return evaluation.model_copy(
+        update={
+            "forecasters": [each.model_copy(update=changes) for each in evaluation.forecasters],
+            "comparisons": [each.model_copy(update=nothing) for each in evaluation.comparisons],
+        }
+    )
+
+
+def forget_files(run_dir: Path) -> None:
+    for path in ("data.json", "tokenizer", "basemodel"):
+        (shutil.rmtree if (run_dir / path).is_dir() else Path.unlink)(run_dir / path)
+
+
+BARE = {"comparisons": [], "left_out": [], "notes": [], "examples": [], "tokenizer": None, "calibration": None}
+CASES: dict[str, Callable[[], Evaluation]] = {
+    "bare": lambda: make_evaluation(**BARE),
+    "one candle ahead": lambda: make_evaluation(horizon=1),
+    "one origin": lambda: make_evaluation(n_origins=1, first_origin="2024-05-03", last_origin="2024-05-03"),
+    "nothing known": lambda: lose(make_evaluation()),
+    "alone": lambda: make_evaluation(**BARE, forecasters=make_evaluation().forecasters[:1]),
+}
+
+
+def write_case(folder: Path, name: str) -> Path:
+    run_dir, config = make_run(folder)
+    evaluation = CASES[name]()
+    if name in ("bare", "alone"):
+        forget_files(run_dir)
+    return write_report(run_dir, evaluation, config, make_examples(evaluation, horizon=1 if "candle" in name else 20))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_missing_pieces_do_not_break_it(tmp_path: Path, name: str) -> None:
+    page = Page(write_case(tmp_path, name))
+    assert ("–" in page.texts["td"]) == (name in ("nothing known", "bare", "one candle ahead", "one origin"))
+    titles = {attributes.get("id") for tag, attributes in page.tags if tag == "h2"}
+    assert ("calibration-title" in titles) == ("tokenizer-title" in titles) == (name not in ("bare", "alone"))
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e5])
+def test_prices_of_any_scale(tmp_path: Path, scale: float) -> None:
+    figures = read_figures(write(tmp_path, scale=scale))
+    first = figures["example-best"]["data"][0]["close"][0]
+    assert first == pytest.approx(20 * scale, rel=0.1)
+
+
+def read_figures(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8").partition('id="charts">')[2].partition("</script>")[0])
+
+
+def speak(value: Any, language: str) -> Any:
+    """Plain values in a language, as the page's script takes them."""
+    if isinstance(value, list):
+        return [speak(each, language) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "zh" in value:
+        return speak(value[language], language)
+    return {key: speak(each, language) for key, each in value.items()}
+
+
+def test_figures_are_told_once_for_both_languages(tmp_path: Path) -> None:
+    figures = read_figures(write(tmp_path))
+    panel = build_charts(make_evaluation(), [])["coverage"].panels[0]
+    for language in LANGUAGES:
+        assert speak(figures["coverage-1"], language) == json.loads(json.dumps(build_panel(panel, language)))
+    assert len(json.dumps(figures)) < 1.3 * len(json.dumps(speak(figures, "en")))
+
+
+def test_figures_speak_both_languages_down_to_what_a_pointer_tells(tmp_path: Path) -> None:
+    english = [words["en"] for words in (*TEXTS.values(), *SCENE_TEXTS.values()) if words["en"] != words["zh"]]
+    for name, figure in read_figures(write(tmp_path)).items():
+        told = re.findall(
+            r'"(?:name|hovertemplate|text)": "([^"]*)"', json.dumps(speak(figure, "zh"), ensure_ascii=False)
+        )
+        assert told and not [words for words in english if words in told], name
+        told = " ".join(told)
+        assert "Forecast close" not in told and "Known candle" not in told
+    assert "预测收盘价" in told
+
+
+class Reader:
+    """A page in a browser."""
+
+    def __init__(self, browser: Any, path: Path, width: int) -> None:
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        self._browser = browser
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(path.as_uri())
+        self.wait = WebDriverWait(browser, 30)
+        self.wait.until(lambda _: len(self.find(".plot .main-svg")) >= len(self.find(".plot")))
+
+    def find(self, selector: str) -> list[Any]:
+        return list(self._browser.find_elements("css selector", selector))
+
+    def run(self, script: str) -> Any:
+        return self._browser.execute_script(script)
+
+    def speak(self, tag: str) -> None:
+        self.find(f'.switch button[lang="{tag}"]')[0].click()
+
+    def check(self) -> None:
+        """No error, no request, nothing beside the screen, every chart drawn."""
+        assert [entry for entry in self._browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+        assert self.run("return performance.getEntriesByType('resource').length") == 0
+        width, room = self.run("return [document.documentElement.scrollWidth, innerWidth]")
+        assert width <= room
+        drawn = self.run(
+            "return [...document.querySelectorAll('.plot')].map(plot => plot.querySelectorAll("
+            "'.scatterlayer path, .barlayer path, path.box').length)"
+        )
+        assert all(drawn) and len(drawn) == len(self.find(".plot"))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None:
+    evaluation = make_evaluation()
+    reader = Reader(browser, write(tmp_path, evaluation), width)
+    reader.check()
+    assert browser.title == f"{evaluation.run} · Kronos" and reader.find("h1")[0].text == evaluation.headline["en"]
+    row = [cell.text for cell in reader.find(".rivals tbody tr:first-child > *")]
+    assert row[:2] == ["Pretrained Kronos", "helped"] and "+8.3 %" in row[2].replace("\N{NO-BREAK SPACE}", " ")
+    assert reader.find(".rivals .sentence")[0].text.startswith(evaluation.comparisons[0].sentence["en"])
+    crps = f"{1e4 * evaluation.forecasters[0].log_return['crps'].overall:.2f}"
+    assert reader.find(".numbers tbody tr:nth-child(2) td.run")[0].text == crps
+    assert reader.find(".legend li")[0].text == "Train loss"
+
+    reader.speak("zh-CN")
+    reader.wait.until(lambda _: "预测步" in reader.find("#error_by_horizon-1")[0].get_attribute("textContent"))
+    reader.check()
+    assert reader.run("return document.documentElement.lang") == "zh-CN"
+    assert reader.find("h1")[0].text == evaluation.headline["zh"]
+    shown = reader.find("body")[0].text + reader.run(
+        "return [...document.querySelectorAll('.plot')].map(plot => plot.textContent).join('\\n')"
+    )
+    for name in ("NVIDIA H200", evaluation.command):
+        shown = shown.replace(name, "")
+    assert ENGLISH.findall(shown) == []
+
+    reader.speak("en")
+    reader.wait.until(lambda _: "Candles ahead" in reader.find("#error_by_horizon-1")[0].get_attribute("textContent"))
+    shown = reader.find("body")[0].text.replace("中文", "")
+    assert re.findall("[\u4e00-\u9fff]", shown) == []
+
+
+def test_a_name_in_a_legend_hides_its_curve(tmp_path: Path, browser: Any) -> None:
+    reader = Reader(browser, write(tmp_path), 1280)
+
+    def count() -> list[int]:
+        return [len(reader.find(f"#error_by_horizon-{n} .scatterlayer .trace")) for n in (1, 2)]
+
+    assert count() == [7, 7]
+    button = reader.find(".legend button[data-chart=error_by_horizon]")[2]
+    reader.run("window.scrollTo(0, document.getElementById('error_by_horizon-title').offsetTop)")
+    button.click()
+    reader.wait.until(lambda _: count() == [6, 6])
+    assert button.get_attribute("aria-pressed") == "false"
+    reader.run("window.scrollTo(0, 0)")
+    reader.speak("zh-CN")
+    assert count() == [6, 6]
+
+
+def test_a_chinese_page_and_missing_pieces_in_a_browser(tmp_path: Path, browser: Any) -> None:
+    Reader(browser, write(tmp_path / "zh", language="zh"), 390).check()
+    assert browser.execute_script("return document.documentElement.lang") == "zh-CN"
+    for n, name in enumerate(CASES):
+        reader = Reader(browser, write_case(tmp_path / str(n), name), 390)
+        reader.check()
+        assert bool(reader.find(".plot")) == (name != "nothing known" or bool(reader.find(".example")))
+
+
+def test_without_scripts_one_language_is_shown(tmp_path: Path, browser: Any) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.get(write(tmp_path, language="zh").as_uri())
+    shown = browser.find_element("css selector", "main").text
+    assert "与各基准的对比" in shown and "Against its rivals" not in shown
+
+
+def test_the_page_is_made_for_a_run_that_has_moved(tmp_path: Path) -> None:
+    run_dir, config = make_run(tmp_path)
+    moved = run_dir.rename(tmp_path / "moved")
+    text = write_report(moved, make_evaluation(), config, []).read_text(encoding="utf-8")
+    assert "43,210" in text and 'id="learning_curves-2"' in text

@@ -1,0 +1,96 @@
+from math import nan
+
+import pytest
+
+from kronos.evaluation.results import Evaluation
+from kronos.report.verdict.tables import (
+    list_calibration,
+    list_health,
+    list_meanings,
+    list_metrics,
+    list_rivals,
+    list_seconds,
+)
+from tests.report.made_evaluation import make_evaluation
+
+EVALUATION = make_evaluation()
+
+
+def change(evaluation: Evaluation, n: int, **changes: object) -> Evaluation:
+    comparisons = list(evaluation.comparisons)
+    comparisons[n] = comparisons[n].model_copy(update=changes)
+    return evaluation.model_copy(update={"comparisons": comparisons})
+
+
+def test_rivals_in_words() -> None:
+    rows = list_rivals(EVALUATION, by_verdict_metric=True)
+    assert [row.css for row in rows] == ["good", "good", "same", "unknown", "bad", "unknown"]
+    first = rows[0]
+    assert first.rival == {"en": "Pretrained Kronos", "zh": "预训练 Kronos"} and first.verdict == {
+        "en": "helped",
+        "zh": "微调有效",
+    }
+    assert [row.verdict["en"] for row in rows[1:]] == [
+        "better",
+        "no difference",
+        "too little data",
+        "worse",
+        "too little data",
+    ]
+    assert rows[1].verdict["zh"] == "优于基准" and rows[4].verdict["zh"] == "不如基准"
+    assert (first.skill["zh"], first.interval["zh"], first.p) == ("+8.3%", "[5.3%, 11.3%]", "<\N{NO-BREAK SPACE}0.001")
+    assert list_rivals(EVALUATION, by_verdict_metric=False) == []
+
+
+def test_intervals_share_one_scale() -> None:
+    bars = [row.bar for row in list_rivals(EVALUATION, True)]
+    assert len({bar.zero for bar in bars if bar}) == 1
+    for bar, found in zip(bars, EVALUATION.comparisons):
+        assert bar is not None and 0 <= bar.low < bar.middle < bar.high <= 100
+        assert (bar.low > bar.zero) == (found.low > 0) and (bar.high > bar.zero) == (found.high > 0)
+
+
+def test_direction_counts_in_points() -> None:
+    (row,) = list_rivals(change(EVALUATION, 0, metric="direction", skill=-0.0123), False)
+    assert row.skill == {"en": "−1.2 points", "zh": "−1.2 个百分点"} and row.metric["en"] == "Direction"
+
+
+def test_what_is_no_number_is_a_dash() -> None:
+    unknown = change(EVALUATION, 0, skill=nan, low=nan, high=nan, p_value=nan, n_independent=nan)
+    row = list_rivals(unknown, True)[0]
+    assert (row.skill["en"], row.interval["en"], row.p, row.bar) == ("–", "", "–", None)
+
+
+def test_a_skill_beyond_all_bounds_leaves_the_scale_alone() -> None:
+    rows = list_rivals(change(EVALUATION, 0, skill=-9.0, low=-80.0, high=-3.0), True)
+    assert rows[0].bar is not None and rows[0].bar.low == rows[0].bar.high == 4
+    assert rows[4].bar is not None and rows[4].bar.high - rows[4].bar.low > 2
+
+
+def test_metrics_of_all_forecasters() -> None:
+    returns, prices = list_metrics(EVALUATION)
+    crps = next(row for row in returns.rows if row.head["en"] == "CRPS (bp)")
+    figures = [1e4 * forecaster.log_return["crps"].overall for forecaster in EVALUATION.forecasters]
+    assert [float(cell.text["en"]) for cell in crps.cells] == pytest.approx(figures, abs=0.005)
+    assert [cell.best for cell in crps.cells] == [figure == min(figures) for figure in figures]
+    direction = next(row for row in returns.rows if row.head["en"] == "Direction")
+    assert direction.cells[0].text["zh"].endswith("%") and sum(cell.best for cell in direction.cells) == 1
+    coverage = next(row for row in returns.rows if "80" in row.head["en"] and "Coverage" in row.head["en"])
+    assert coverage.cells[2].text["en"] == "–" and not any(cell.best for cell in coverage.cells)
+    assert prices.rows[0].head["en"] == "CRPS"  # in the candles' units
+    assert list_seconds(EVALUATION).cells[0].text["en"] == "41.3"
+    assert (
+        len(list_meanings(EVALUATION)) == len({row.head["en"] for group in (returns, prices) for row in group.rows}) - 3
+    )
+
+
+def test_calibration_and_tokenizer() -> None:
+    rows = list_calibration(EVALUATION)
+    assert [row.head["zh"] for row in rows] == ["50% 区间", "80% 区间", "90% 区间"] and len(rows[0].cells) == 4
+    health = list_health(EVALUATION)
+    assert [cell.text["en"] for cell in health[1].cells] == ["14.20", "9.70"] and len(health) == 7
+    assert EVALUATION.tokenizer is not None
+    untrained = EVALUATION.tokenizer.model_copy(update={"before": None})
+    assert list_health(EVALUATION.model_copy(update={"tokenizer": untrained}))[1].cells[0].text["en"] == "–"
+    nothing = EVALUATION.model_copy(update={"tokenizer": None, "calibration": None})
+    assert list_calibration(nothing) == list_health(nothing) == []

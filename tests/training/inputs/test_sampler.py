@@ -1,0 +1,51 @@
+"""Which windows an epoch takes."""
+
+import numpy as np
+import pytest
+
+from kronos.config.data import DataConfig
+from kronos.data import WindowDataset, split_candles
+from kronos.training.inputs.sampler import WindowSampler, count_windows
+from tests.data.windows.test_splits import make_config, make_set
+
+
+def make(*lengths: int, **keys: object) -> tuple[WindowDataset, DataConfig]:
+    candles, config = make_set(*lengths), make_config(**keys)
+    split = split_candles(candles, config)["train"]
+    return WindowDataset(candles, split.starts, config, split.symbol_bounds), config
+
+
+def draw(dataset: WindowDataset, config: DataConfig, epoch: int = 0, batch: int = 8, seed: int = 1) -> list[int]:
+    sampler = WindowSampler(dataset, config, batch, seed)
+    sampler.set_epoch(epoch)
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler) and len(drawn) % batch == 0
+    return drawn
+
+
+def test_each_window_at_most_once_in_whole_batches_another_order_each_epoch() -> None:
+    dataset, config = make(200)
+    drawn = draw(dataset, config)
+    assert len(drawn) == len(dataset) // 8 * 8 == len(set(drawn)) and max(drawn) < len(dataset)
+    assert drawn == draw(dataset, config) != draw(dataset, config, epoch=1) != draw(dataset, config, seed=2)
+
+
+def test_the_cap_takes_others_each_epoch() -> None:
+    dataset, config = make(200, windows_per_epoch=20)
+    first, second = draw(dataset, config), draw(dataset, config, epoch=1)
+    assert count_windows(dataset, config) == 20 and len(first) == 16 and set(first) != set(second)
+    assert count_windows(dataset, config.model_copy(update={"windows_per_epoch": 10**9})) == len(dataset)
+
+
+@pytest.mark.parametrize("cap", [None, 64])
+def test_symbols_have_equal_shares(cap: int | None) -> None:
+    dataset, config = make(1000, 100, 300, balance_symbols=True, windows_per_epoch=cap)
+    drawn = np.array(draw(dataset, config))
+    symbols = np.searchsorted(dataset.symbol_bounds, drawn, side="right") - 1
+    counts = np.bincount(symbols, minlength=3)
+    present = np.diff(dataset.symbol_bounds) > 0
+    assert present.sum() >= 2 and np.ptp(counts[present]) <= 1 and (counts[~present] == 0).all()
+    for symbol in np.flatnonzero(present):
+        _, times = np.unique(drawn[symbols == symbol], return_counts=True)
+        assert np.ptp(times) <= 1  # none is repeated before all were drawn
+    assert not (np.diff(symbols) == 0).all()  # mixed within the epoch

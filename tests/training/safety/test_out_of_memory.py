@@ -1,0 +1,52 @@
+"""Out of memory: what to lower is said, or done."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kronos.errors import KronosError
+from kronos.model import Kronos
+from kronos.training.saved.stage_record import StageRecord
+from tests.training.runs import equal, run, weights
+
+
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device on which more than four windows do not fit."""
+    forward = Kronos.forward
+
+    def limited(self, s1_ids, *args, **kwargs):
+        if self.training and len(s1_ids) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return forward(self, s1_ids, *args, **kwargs)
+
+    monkeypatch.setattr(Kronos, "forward", limited)
+
+
+def test_what_to_lower_is_said(tiny_config: Path, small_memory: None) -> None:
+    with pytest.raises(
+        KronosError,
+        match=r"basemodel: out of memory\. Set training\.accumulation_steps=2 .*gradient_checkpointing=true",
+    ):
+        run(tiny_config, stages=["basemodel"])
+
+
+def test_auto_find_batch_size_computes_the_same_batch_in_parts(
+    tiny_config: Path, tmp_path: Path, small_memory: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tiny_config, "training.auto_find_batch_size=true", "training.lr_scheduler=constant", stages=["basemodel"])
+    folder = tmp_path / "runs/tiny/basemodel"
+    found, record = weights(folder), StageRecord.read(folder)
+    run(tiny_config, "training.accumulation_steps=4", "training.lr_scheduler=constant", stages=["basemodel"])
+    assert equal(weights(folder), found)  # the trial left nothing behind
+    assert record.steps == 6
+
+
+def test_not_even_one_window(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(self, *args, **kwargs):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Kronos, "forward", forward)
+    with pytest.raises(KronosError, match=r"out of memory\. .*lower training\.batch_size or data\.lookback_window"):
+        run(tiny_config, "training.auto_find_batch_size=true", stages=["basemodel"])
