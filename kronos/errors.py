@@ -1,5 +1,9 @@
 """The exceptions that a user can meet; anything else that escapes is a bug of ours.
 
+An error carries an English template and its values, which a catalogue can word in another language:
+`DataError("{path}: no such file.", path=path)`.
+
+
 KronosError
 ├── ConfigError       the YAML file, an override or an option is wrong
 ├── DataError         the candles are missing, unreadable or too few
@@ -8,7 +12,17 @@ KronosError
 
 
 class KronosError(Exception):
-    """Something a user can put right; the message says what is wrong, where, and what to do."""
+    """Something a user can fix; the message says what is wrong, where, and how to fix it.
+
+    Args:
+        template: the message in English, with values as in `str.format`. Without values it is the message itself.
+        values: what stands in the template, by name.
+    """
+
+    def __init__(self, template: str, /, **values: object) -> None:
+        super().__init__(template.format(**values) if values else template)
+        self.template = template
+        self.values = values
 
 
 class Terminated(BaseException):

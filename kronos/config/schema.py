@@ -92,6 +92,10 @@ class DeviceConfig(Section):
     device_id: Integer = Field(0, ge=0)
 
 
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+
+
 class ReportConfig(Section):
     """`report`: the pictures and the page at the end of a run."""
 
@@ -100,7 +104,7 @@ class ReportConfig(Section):
     temperature: Number = Field(1.0, ge=0)  # 0 is greedy
     top_p: Number = Field(0.9, gt=0, le=1)
     rising: Literal["hollow", "red", "green"] = "hollow"  # colour of rising candles
-    language: Literal["en", "zh"] = "en"  # of the verdict's sentence and of the page when it is opened
+    language: Language = "en"  # of the verdict's sentence and of the page when it is opened
 
 
 class Config(Section):
