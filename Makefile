@@ -1,8 +1,8 @@
-# Four words for developers, one for everyone else: make demo.
+# For everyone: make demo. For developers: setup, check, test, test-rest, test-all, bench, fuzz, gpu.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check bench
+.PHONY: setup demo check test test-rest test-all bench fuzz gpu
 
 setup: .venv/.dev
 
@@ -22,8 +22,16 @@ setup: .venv/.dev
 demo: .venv/.installed
 	$(BIN)/python train_sequential.py --config configs/demo.yaml
 
+# What protects users, in under five minutes on two idle cores.
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2
+
+# All other tests: long runs, processes that are killed, many seeds.
+test-rest: .venv/.dev
+	$(BIN)/python -m pytest -n 2 -m "slow and not network"
+
+test-all: .venv/.dev
+	$(BIN)/python -m pytest -n 2 -m "not network"
 
 check: .venv/.dev
 	$(BIN)/ruff check .
@@ -37,3 +45,13 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/forecast_options.py
+
+# Malformed files of candles, many more of them than the tests try.
+fuzz: .venv/.dev
+	$(BIN)/python -m pytest tests/data/files/test_fuzz.py -m "not network" --hypothesis-profile fuzz
+
+# On a machine with a GPU: its tests, then speed.
+gpu: .venv/.dev
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python benchmarks/train.py --device cuda
+	$(BIN)/python benchmarks/forecast_options.py --device cuda
