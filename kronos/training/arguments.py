@@ -12,7 +12,6 @@ from kronos.config import Config
 from kronos.config.training import ModelName, StageName, TrainingConfig
 from kronos.errors import ConfigError
 from kronos.training.fit.precision import choose_precision, runs_on_cpu
-from kronos.training.sharding import check_sharding, prepare_sharding, sharding_arguments
 from kronos.training.trackers import check_trackers
 
 SCHEDULER_NEEDS = {
@@ -25,7 +24,7 @@ MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0, "lstm": 3.0}  # of the stag
 def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate_first: bool) -> TrainingArguments:
     """Build a stage's training arguments; evaluate_first validates before the first step."""
     training = config.training
-    args = TrainingArguments(
+    return TrainingArguments(
         output_dir=str(output_dir),
         run_name=f"{config.experiment.name}-{config.model_paths.exp_name}-{stage}",
         report_to="none",  # trackers.py does
@@ -65,10 +64,7 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         use_cpu=runs_on_cpu(config),
         disable_tqdm=True,  # our own progress bar and lines
         log_level="error",
-        **sharding_arguments(config),
     )
-    prepare_sharding(args)
-    return args
 
 
 def check_schedule(training: TrainingConfig, stage: StageName, n_steps: int) -> None:
@@ -119,7 +115,6 @@ def start_process(config: Config, world_size: int) -> None:
         ConfigError: CUDA or a tracker is asked for and absent, or several processes were launched with distributed.use_ddp false.
     """
     check_requirements(config)
-    check_sharding(config, world_size)
     on_cpu = runs_on_cpu(config)
     if world_size == 1:
         PartialState(cpu=on_cpu)

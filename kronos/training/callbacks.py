@@ -20,7 +20,6 @@ from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.fit.lora_and_freezing import merge
 from kronos.training.saved.checkpoints import writing
 from kronos.training.saved.stage_record import StageRecord
-from kronos.training.sharding import gather_model
 
 logger = logging.getLogger(__name__)
 
@@ -180,9 +179,8 @@ class BestModelCallback(TrainerCallback):
         for point in ("start", "best") if step == 0 else ("best",):
             changes |= {f"{point}_{name}": value for name, value in figures.items()}
         self.record = self.record.model_copy(update=changes)
-        model = gather_model(kwargs["model"])  # by all ranks: each may hold a share
         if state.is_world_process_zero:
-            save_model(model, self._folder / "best_model", self.record.tokenizer_hash)
+            save_model(kwargs["model"], self._folder / "best_model", self.record.tokenizer_hash)
             self.record.write(self._folder)
 
     def _has_lost_patience(self, state: TrainerState) -> bool:

@@ -38,7 +38,6 @@ from kronos.training.saved.resume import (
     was_validated,
 )
 from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord
-from kronos.training.sharding import check_resumable
 from kronos.training.trackers import TrackersCallback
 from kronos.training.trainer import KronosTrainer
 
@@ -95,7 +94,6 @@ def run_stage(
             return found.record
         checkpoint = found.checkpoint
         if checkpoint:
-            check_resumable(checkpoint, config)
             config = keep_global_batch(config, found.record)
             stage = stage.on_global_batch(count_windows_a_step(config))
     check_batch_fits(config, stage)

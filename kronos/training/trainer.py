@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
@@ -32,7 +30,6 @@ from kronos.training.inputs.sampler import WindowSampler
 from kronos.training.safety.divergence import HealthCheck
 from kronos.training.safety.stopping import StopRequest
 from kronos.training.saved.checkpoints import remove_checkpoints, seal, writing
-from kronos.training.sharding import compute_in_bf16
 
 PROGRESS_NAME = "progress.json"
 WORKER_SECONDS = 30  # that a loader process lives on after SIGTERM
@@ -94,7 +91,6 @@ class KronosTrainer(Trainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm: Tensor = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         self._health.end_step(self.state.global_step + 1, self._get_learning_rate(), norm)
         if norm.device.type == "cpu":  # nothing to wait for: stop before the weights are spoiled
             self._health.check()
@@ -153,14 +149,6 @@ class KronosTrainer(Trainer):
         if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
 
-    def _prepare_for_training(self, *args: Any) -> Any:
-        prepared = super()._prepare_for_training(*args)  # type: ignore[no-untyped-call]
-        if isinstance(self.model, FSDPModule) and isinstance(self.model, KronosTokenizer):
-            register_fsdp_forward_method(
-                self.model, "measure_batch"
-            )  # which needs the weights gathered, as forward does
-        return prepared
-
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Begin with the schedule's second step: at the first, of a warm-up from 0, nothing would be learnt."""
         scheduler: LRScheduler = super().create_scheduler(num_training_steps + 1, optimizer)
@@ -177,11 +165,6 @@ class KronosTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return WindowSampler(self.train_dataset, self.data_config, batch, self.args.seed)
-
-    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
-        if self.is_fsdp_enabled and self.args.bf16:
-            compute_in_bf16(model, self.args.device)
-        return super()._wrap_model(model, training, dataloader)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Decay the weights of linear layers only; the Trainer's own rule would miss our norms and embeddings."""

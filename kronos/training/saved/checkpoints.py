@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,13 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from kronos.errors import KronosError
+from kronos.errors import CheckpointError, KronosError
 from kronos.files import sync, write_json
 
 logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "complete.json"  # written last: the size and SHA-256 of every other file
+SHARD_NAME = re.compile(r"pytorch_model_fsdp.*|optimizer_\d+|\.metadata|.*\.distcp")
 
 
 @contextmanager
@@ -84,6 +86,23 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def step_of(checkpoint: Path) -> int:
     """Return N of checkpoint-N."""
     return int(checkpoint.name.rpartition("-")[2])
+
+
+def refuse_sharded(folder: Path) -> None:
+    """Refuse to resume from checkpoints that an earlier version wrote with FSDP.
+
+    Reading them would unpickle, and so execute, what is in them. They are recognised by the names of their files alone.
+
+    Raises:
+        CheckpointError: a checkpoint of the folder is sharded.
+    """
+    for checkpoint in list_checkpoints(folder):
+        if any(SHARD_NAME.fullmatch(path.name) for path in checkpoint.rglob("*")):
+            raise CheckpointError(
+                "{checkpoint}: this checkpoint is sharded (distributed.strategy=fsdp of an earlier version) and cannot be "
+                "resumed. Run without --skip-existing to train the stage again; the old files are moved aside.",
+                checkpoint=checkpoint,
+            )
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from kronos.config import Config
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.pretrained import read_model_config
-from kronos.training.saved.checkpoints import newest_checkpoint
+from kronos.training.saved.checkpoints import newest_checkpoint, refuse_sharded
 from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord, describe_differences
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
 
     Raises:
         ConfigError: an interrupted run had other settings.
+        CheckpointError: an interrupted run left sharded checkpoints.
     """
     found = StageRecord.read(folder)
     if found is None:
@@ -64,6 +65,7 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
 
 
 def _find_resume_point(folder: Path, found: StageRecord, wanted: StageRecord) -> Continuation:
+    refuse_sharded(folder / "checkpoints")
     checkpoint = newest_checkpoint(folder / "checkpoints")
     if checkpoint is None:
         return Continuation("start", "interrupted before its first checkpoint, starts again", found)
