@@ -14,7 +14,7 @@ from kronos.evaluation.origins.held_out import choose_held_out
 from kronos.evaluation.origins.walk_forward import WalkForward
 from kronos.evaluation.results import Comparison, Evaluation
 from kronos.evaluation.scoring import score
-from kronos.evaluation.verdict import NAIVE_RIVALS, compare
+from kronos.evaluation.verdict import NAIVE_BASELINES, compare
 from tests.conftest import GOLDEN, ROOT
 from tests.evaluation.synthetic import Oracle, Process, autoregression, daily_season, random_walk
 
@@ -69,7 +69,7 @@ DEMO = [
 
 
 def train(folder: Path, process: Process, seed: int, n_days: int, settings: list[str]) -> dict[str, Comparison]:
-    """Train both stages from scratch by the command; return the verdicts by CRPS that it left in metrics.json, by rival."""
+    """Train both stages from scratch by the command; return the verdicts by CRPS that it left in metrics.json, by baseline."""
     process.make_frame(seed, n_days).to_csv(folder / "candles.csv", index=False)
     config = folder / "learn.yaml"
     config.write_text(CONFIG.format(folder=folder, seed=seed))
@@ -78,37 +78,37 @@ def train(folder: Path, process: Process, seed: int, n_days: int, settings: list
     assert done.returncode == 0, done.stderr
     evaluation = Evaluation.read(folder / "run" / "report" / "metrics.json")
     assert evaluation.headline["en"] in done.stdout
-    return {each.rival: each for each in evaluation.comparisons if each.metric == "crps"}
+    return {each.baseline: each for each in evaluation.comparisons if each.metric == "crps"}
 
 
 def judge_oracle(folder: Path, process: Process) -> dict[str, float]:
-    """The skill against each naive rival, on the run's own origins, of who knows the process."""
+    """The skill against each naive baseline, on the run's own origins, of who knows the process."""
     PartialState(cpu=True)
     config = load_config(folder / "run" / "config.yaml")
     candles, _ = load_candles(config.data, config.repairs)
     origins = choose_held_out(config, candles, split_candles(candles, config.data)).origins
     walk = WalkForward(folder / "oracle", config.evaluation.n_paths, seed=0)
-    forecasters = [Oracle(process), *(NAIVE_FORECASTERS[name] for name in NAIVE_RIVALS)]
+    forecasters = [Oracle(process), *(NAIVE_FORECASTERS[name] for name in NAIVE_BASELINES)]
     for each in forecasters:
         walk.prepare(each, origins)
-    own, *rivals = (score(each, walk.forecast(each, origins), origins).losses["crps"] for each in forecasters)
+    own, *baselines = (score(each, walk.forecast(each, origins), origins).losses["crps"] for each in forecasters)
     return {
         name: compare("crps", name, {}, own, losses, origins.starts, origins.ends, config.evaluation).skill
-        for name, losses in zip(NAIVE_RIVALS, rivals)
+        for name, losses in zip(NAIVE_BASELINES, baselines)
     }
 
 
 def check_learnt(folder: Path, found: dict[str, Comparison], process: Process, least: float) -> None:
-    """It helped against every naive rival, by at least a share of what the oracle does, and by no more than that."""
+    """It helped against every naive baseline, by at least a share of what the oracle does, and by no more than that."""
     best = judge_oracle(folder, process)
-    shares = {name: found[name].skill / best[name] for name in NAIVE_RIVALS}
+    shares = {name: found[name].skill / best[name] for name in NAIVE_BASELINES}
     print("".join(f"\n{name}: {found[name].skill:+.3f}, {shares[name]:.0%} of {best[name]:+.3f}" for name in shares))
-    assert {name: found[name].outcome for name in NAIVE_RIVALS} == dict.fromkeys(NAIVE_RIVALS, "helped")
+    assert {name: found[name].outcome for name in NAIVE_BASELINES} == dict.fromkeys(NAIVE_BASELINES, "helped")
     assert least <= min(shares.values()) and max(shares.values()) < 1.05
 
 
 def check_nothing_learnt(found: dict[str, Comparison]) -> None:
-    """It did not help against the two rivals that of a random walk are the best there is, but for measuring its volatility."""
+    """It did not help against the two baselines that of a random walk are the best there is, but for measuring its volatility."""
     print("".join(f"\n{name}: {each.skill:+.3f}, {each.outcome}" for name, each in found.items()))
     assert "helped" not in (found["volatility"].outcome, found["last_close"].outcome)
 

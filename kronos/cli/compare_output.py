@@ -56,13 +56,13 @@ def to_json(compared: RunsCompared) -> dict[str, Any]:
         "runs": {run.name: {"folder": str(run.folder)} | dumped[run.name] for run in compared.runs},
         "metrics": metrics,
         "rivals": {
-            row.rival: {
+            row.baseline: {
                 name: json.loads(each.model_dump_json()) if each else None for name, each in zip(names, row.comparisons)
             }
-            for row in compared.rivals
+            for row in compared.baselines
         },
         "settings": {key: dict(zip(names, values)) for key, values in compared.settings.items()},
-        "not_the_same_rivals": list(compared.other_rivals),
+        "not_the_same_rivals": list(compared.other_baselines),
         "different_rules": compared.other_rules,
     }
 
@@ -121,7 +121,7 @@ def _print_common_facts(compared: RunsCompared, console: Console, language: Lang
 
 def _labels(compared: RunsCompared, language: Language) -> Iterator[str]:
     yield from (_label_metric(row, language) for row in compared.metrics)
-    yield from (row.label[language] for row in compared.rivals)
+    yield from (row.label[language] for row in compared.baselines)
     yield from compared.settings
 
 
@@ -156,7 +156,10 @@ class _Columns:
             )
         self._add_section(
             self._name_verdict(),
-            ((row.label[language], self._format_verdicts(row.rival, row.comparisons)) for row in self._compared.rivals),
+            (
+                (row.label[language], self._format_verdicts(row.baseline, row.comparisons))
+                for row in self._compared.baselines
+            ),
             markup=True,
         )
         settings = self._compared.settings.items()
@@ -182,10 +185,10 @@ class _Columns:
             return WORDS["verdicts"][self._language]
         return WORDS["verdict"][self._language].format(metrics.pop())
 
-    def _format_verdicts(self, rival: str, comparisons: Sequence[Comparison | None]) -> list[str]:
+    def _format_verdicts(self, baseline: str, comparisons: Sequence[Comparison | None]) -> list[str]:
         said = []
         for run, each in zip(self._compared.runs, comparisons):
-            left_out = rival in {other.rival for other in run.evaluation.left_out}
+            left_out = baseline in {other.baseline for other in run.evaluation.left_out}
             absent = WORDS["left out"][self._language] if left_out else NO_FIGURE
             said.append(_format_verdict(each, self._language) if each else absent)
         return said
@@ -240,17 +243,17 @@ def _fold(text: str, width: int) -> str:
 
 def _footnotes(compared: RunsCompared, language: Language) -> Iterator[str]:
     yield FOOTNOTES["goals"][language] + (f" {FOOTNOTES['best'][language]}" if compared.best_marked else "")
-    if compared.rivals:
+    if compared.baselines:
         levels = {run.evaluation.confidence for run in compared.runs}
         level = f"{format_level(levels.pop())[language]} " if len(levels) == 1 else ""
         yield fill(FOOTNOTES["skill"][language], level)
-    if compared.other_rivals:
-        yield FOOTNOTES["rivals"][language].format(", ".join(compared.other_rivals))
+    if compared.other_baselines:
+        yield FOOTNOTES["baselines"][language].format(", ".join(compared.other_baselines))
     if compared.other_rules:
         yield FOOTNOTES["rules"][language]
     said: dict[str, list[str]] = {}
     for run in compared.runs:
-        left_out = [f"{each.rival}: {each.reason[language]}" for each in run.evaluation.left_out]
+        left_out = [f"{each.baseline}: {each.reason[language]}" for each in run.evaluation.left_out]
         for note in [*(note[language] for note in run.evaluation.notes), *left_out]:
             said.setdefault(note, []).append(run.name)
     for note, names in said.items():

@@ -27,12 +27,12 @@ FOOTNOTES: dict[str, Texts] = {
         "zh": "* 为该行最优值，差距可能只是偶然。",
     },
     "skill": {
-        "en": "Skill above 0: the run is better than the rival, by this share of its error (direction: by so many points of "
+        "en": "Skill above 0: the run is better than the baseline, by this share of its error (direction: by so many points of "
         "hits); below it the {}interval.",
         "zh": "百分数为相对基准的误差降幅（direction 为方向准确率之差），大于 0 表示优于基准；其下为{}置信区间。",
     },
-    "rivals": {
-        "en": "Not equally good in all runs, so not the same rival: {}. Compare the figures, not the skills against it.",
+    "baselines": {
+        "en": "Not equally good in all runs, so not the same baseline: {}. Compare the figures, not the skills against it.",
         "zh": "以下基准在各次训练中自身表现并不相同，并非同一基准：{}。请比较指标本身，而非相对它的降幅。",
     },
     "rules": {

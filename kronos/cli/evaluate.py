@@ -1,4 +1,4 @@
-"""`kronos evaluate`: did it help? Forecasts of a run and its rivals on candles that it has not learnt from."""
+"""`kronos evaluate`: did it help? Forecasts of a run and its baselines on candles that it has not learnt from."""
 
 from __future__ import annotations
 
@@ -45,9 +45,11 @@ SinceOption = Annotated[
         "--since", help="With --data: the first time that may be forecast.", show_default="all the run has not seen"
     ),
 ]
-RivalsOption = Annotated[
+BaselinesOption = Annotated[
     list[str] | None,
-    typer.Option("--rivals", help="Compare with this one; again for more.", show_default="evaluation.rivals"),
+    typer.Option(
+        "--rivals", "--baselines", help="Compare with this one; again for more.", show_default="evaluation.rivals"
+    ),
 ]
 AllOption = Annotated[bool, typer.Option("--all-origins", help="Forecast from every origin, however long it takes.")]
 Overrides = Annotated[
@@ -61,7 +63,7 @@ def evaluate(
     overrides: Overrides = None,
     data: DataOption = None,
     since: SinceOption = None,
-    rivals: RivalsOption = None,
+    baselines: BaselinesOption = None,
     all_origins: AllOption = False,
 ) -> None:
     """Say whether a run helped: against the pretrained model, naive forecasts, an LSTM or other runs."""
@@ -73,7 +75,7 @@ def evaluate(
         if since is not None and data is None:
             raise ConfigError("--since goes with --data: of its own candles a run is judged on the test split.")
         given = [*read_backend_override(), *_check(overrides or [])]
-        given += [f"evaluation.rivals=[{', '.join(map(repr, rivals))}]"] if rivals else []
+        given += [f"evaluation.rivals=[{', '.join(map(repr, baselines))}]"] if baselines else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []
         from kronos.training.saved.saved_run import load_run_config
 
@@ -97,7 +99,7 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     from accelerate import PartialState
 
     from kronos.data import split_candles
-    from kronos.evaluation.baselines import check_rivals
+    from kronos.evaluation.baselines import check_baselines
     from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, is_own
     from kronos.report.verdict.evaluation_report import report_on
     from kronos.training.arguments import start_process
@@ -105,7 +107,7 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     from kronos.training.saved.saved_run import check_trained
 
     check_trained(config)
-    check_rivals(config)
+    check_baselines(config)
     start_process(config, world_size)
     folder = config.model_paths.base_save_path / REPORT
     if data is not None:
@@ -131,7 +133,7 @@ def print_verdict(evaluation: Evaluation, folder: Path, language: Language) -> N
     """Print the sentence, the comparisons, and where the page is."""
     lines = [evaluation.headline[language], ""]
     lines += [f"  {each.sentence[language]}" for each in evaluation.comparisons if each.metric == evaluation.metric]
-    lines += [f"  {each.rival}: {each.reason[language]}" for each in evaluation.left_out]
+    lines += [f"  {each.baseline}: {each.reason[language]}" for each in evaluation.left_out]
     lines += ["", *(note[language] for note in evaluation.notes)]
     typer.echo(
         "\n" + "\n".join(lines) + f"\n\nreport     {folder / 'index.html'}\nfigures    {folder / 'metrics.json'}"

@@ -101,14 +101,14 @@ def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> Non
     from accelerate import PartialState
 
     from kronos.evaluation import ValidationScore
-    from kronos.evaluation.baselines import check_rivals
+    from kronos.evaluation.baselines import check_baselines
     from kronos.report.forecast.held_out import draw_held_out_forecasts
     from kronos.training.arguments import start_process
     from kronos.training.pipeline import run_pipeline
 
     judged = config.experiment.train_basemodel and config.evaluation.enabled
     if judged:
-        check_rivals(config)
+        check_baselines(config)
     start_process(config, world_size)
     result = run_pipeline(config, skip_existing, build_score=ValidationScore)
     evaluation = _evaluate(config, result) if judged else None

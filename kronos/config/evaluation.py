@@ -6,7 +6,7 @@ from pydantic import Field
 
 from kronos.config.section import Integer, Names, Number, Section
 
-RIVALS = ("pretrained", "last_close", "drift", "seasonal_naive", "volatility", "lstm")
+BASELINES = ("pretrained", "last_close", "drift", "seasonal_naive", "volatility", "lstm")
 
 
 class LstmConfig(Section):
@@ -22,17 +22,17 @@ class LstmConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """`evaluation`: forecasts from candles never trained on, compared with rivals."""
+    """`evaluation`: forecasts from candles never trained on, compared with baselines."""
 
     enabled: bool = True  # after training; kronos evaluate does so whenever asked
     stride: Integer | None = Field(None, ge=1)  # candles from one origin to the next; none: the horizon
     n_paths: Integer = Field(50, ge=2)
     budget_minutes: Number | None = Field(10.0, gt=0)  # for forecasting: beyond it fewer origins; none: all of them
-    rivals: Names = RIVALS  # of these; also folders of other runs
+    rivals: Names = BASELINES  # of these; also folders of other runs
     metric: Literal["crps", "mae", "direction"] = "crps"  # what the verdict is by, on log returns
     confidence: Number = Field(0.95, gt=0.5, lt=1)  # of intervals and verdicts
     margin: Number = Field(
         0.05, gt=0, lt=1
-    )  # a difference, as a share of the rival's error, that is too small to matter
+    )  # a difference, as a share of the baseline's error, that is too small to matter
     calibrate: bool = False  # widen the bands by what validation shows to be missing
     lstm: LstmConfig = LstmConfig()

@@ -121,7 +121,7 @@ class Config(Section):
     report: ReportConfig = ReportConfig()
 
     def rate_of(self, model: ModelName) -> float:
-        """Learning rate of a stage's model, or of the rival."""
+        """Learning rate of a stage's model, or of the baseline."""
         return self.evaluation.lstm.learning_rate if model == "lstm" else self.training.rate_of(model)
 
     @field_validator("experiment")

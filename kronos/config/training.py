@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from kronos.config.section import Integer, Names, Number, Section, fault
 
 StageName = Literal["tokenizer", "basemodel"]
-ModelName = Literal["tokenizer", "basemodel", "lstm"]  # all that is trained: the stages' models, and a rival
+ModelName = Literal["tokenizer", "basemodel", "lstm"]  # all that is trained: the stages' models, and a baseline
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
 RATE_KEYS: dict[StageName, str] = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}
 LOSS_NAME = "loss"  # of training.best_by: the validation loss

@@ -9,7 +9,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from kronos.config import Config
-from kronos.config.evaluation import RIVALS
+from kronos.config.evaluation import BASELINES
 from kronos.config.training import StageName
 from kronos.data import CandleSet
 from kronos.data.quality.findings import format_time
@@ -53,20 +53,20 @@ def build_own(config: Config, tokenizer: KronosTokenizer, model: Kronos) -> Kron
     return _build_kronos(OWN, label, tokenizer, model, config, config)
 
 
-def build_rivals(
+def build_baselines(
     config: Config, origins: Origins, candles: CandleSet | None, splits: Splits
 ) -> tuple[list[Forecaster], list[LeftOut]]:
-    """Build the rivals of evaluation.rivals.
+    """Build the baselines of evaluation.rivals.
 
     Args:
         origins: from which they are to forecast.
-        candles, splits: the run's own, for the rivals that are trained; None where they are not at hand.
+        candles, splits: the run's own, for the baselines that are trained; None where they are not at hand.
 
     Returns:
-        The rivals, and those that cannot be compared, with the reason.
+        The baselines, and those that cannot be compared, with the reason.
 
     Raises:
-        ConfigError: a rival is neither known nor a run's folder.
+        ConfigError: a baseline is neither known nor a run's folder.
     """
     known: dict[str, Callable[[], Forecaster]] = {
         "pretrained": lambda: _build_pretrained(config),
@@ -74,26 +74,26 @@ def build_rivals(
         **{name: lambda baseline=baseline: baseline for name, baseline in NAIVE_FORECASTERS.items()},  # type: ignore[misc]
     }
     builders = {name: known[name] for name in config.evaluation.rivals if name in known}
-    check_rivals(config)
+    check_baselines(config)
     for folder, name in _name_runs(config).items():
         builders[name] = lambda name=name, folder=folder: _build_run(config, name, folder, origins)  # type: ignore[misc]
-    rivals: list[Forecaster] = []
+    baselines: list[Forecaster] = []
     left_out: list[LeftOut] = []
     for name, build in builders.items():
         try:
-            rivals.append(build())
+            baselines.append(build())
         except NotApplicable as error:
-            left_out.append(LeftOut(rival=name, reason=error.reason))
-    return rivals, left_out
+            left_out.append(LeftOut(baseline=name, reason=error.reason))
+    return baselines, left_out
 
 
 def list_names() -> list[str]:
-    """Return the names of all rivals but other runs; of baselines those registered by now."""
-    return list(dict.fromkeys([*RIVALS, *NAIVE_FORECASTERS]))
+    """Return the names of all baselines but other runs; of baselines those registered by now."""
+    return list(dict.fromkeys([*BASELINES, *NAIVE_FORECASTERS]))
 
 
-def check_rivals(config: Config) -> None:
-    """Check the names of rivals, before hours are spent on training.
+def check_baselines(config: Config) -> None:
+    """Check the names of baselines, before hours are spent on training.
 
     Raises:
         ConfigError: one is neither known nor a run's folder.
@@ -152,7 +152,7 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
                 "zh": "它需要用本次运行自己的 K 线训练，而这些 K 线不在手边，此前也没有训练过",
             }
         )
-    logger.info("evaluation: the rival LSTM, trained on the run's own windows; its lines begin with lstm")
+    logger.info("evaluation: the baseline LSTM, trained on the run's own windows; its lines begin with lstm")
     try:
         return build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
     except DataError as error:  # too few windows for it; that the disk is full is no reason to leave it out

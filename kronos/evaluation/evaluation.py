@@ -1,4 +1,4 @@
-"""The evaluation of a run: forecasts from held-out origins, its own and its rivals', and what they say."""
+"""The evaluation of a run: forecasts from held-out origins, its own and its baselines', and what they say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accelerate import PartialState
 from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.errors import DataError
-from kronos.evaluation.baselines import Splits, build_own, build_rivals
+from kronos.evaluation.baselines import Splits, build_baselines, build_own
 from kronos.evaluation.describe import SEED, describe_choice, describe_origins, describe_settings, format_origin
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluation.origins.held_out import FLATTERING, HeldOut
@@ -43,19 +43,19 @@ def evaluate_run(
     splits: Splits,
     command: str,
 ) -> Evaluation | None:
-    """Forecast from the held-out origins with a run's models and with its rivals, and compare.
+    """Forecast from the held-out origins with a run's models and with its baselines, and compare.
 
     All ranks share the forecasts, which are kept in {run}/evaluation and not made again.
 
     Args:
-        own_candles, splits: the run's own, for rivals that are trained; None and empty where they are not at hand.
+        own_candles, splits: the run's own, for baselines that are trained; None and empty where they are not at hand.
         command: how it was launched, for the report.
 
     Returns:
         What was found; None on other ranks than the first.
 
     Raises:
-        KronosError: a rival's name is unknown, the disk is full, or no price is positive.
+        KronosError: a baseline's name is unknown, the disk is full, or no price is positive.
     """
     usable = held_out.origins.select_positive()
     if not len(usable):
@@ -64,24 +64,24 @@ def evaluate_run(
             "is at or below 0, which has no log return. Give candles of positive prices."
         )
     own = build_own(config, tokenizer, model)
-    rivals, left_out = build_rivals(config, usable, own_candles, splits)
+    baselines, left_out = build_baselines(config, usable, own_candles, splits)
     walk = WalkForward(config.model_paths.base_save_path / FOLDER, config.evaluation.n_paths, SEED)
-    origins = walk.choose(own, usable, _share_of_budget(config, rivals))
+    origins = walk.choose(own, usable, _share_of_budget(config, baselines))
     plural = "s" if len(origins) > 1 else ""
     logger.info(
         "evaluation: %d origin%s in the %s split, %d paths each", len(origins), plural, held_out.split, walk.n_paths
     )
-    rivals = _prepare_all(walk, rivals, origins, left_out)
+    baselines = _prepare_all(walk, baselines, origins, left_out)
     calibration = _choose_calibration(config, held_out, len(origins))
     walk.prepare(own, calibration)
     if not PartialState().is_main_process:
         return None
-    scored = _score_all(walk, [own, *rivals], origins, left_out)
+    scored = _score_all(walk, [own, *baselines], origins, left_out)
     calibrated, said = _calibrate(walk, own, calibration, origins)
     if config.evaluation.calibrate and calibrated is None:
         said = [NO_CALIBRATION]
     for each in left_out:
-        logger.warning("not compared with %s: %s", each.rival, each.reason["en"])
+        logger.warning("not compared with %s: %s", each.baseline, each.reason["en"])
     comparisons = _compare_all(config, scored, origins)
     return Evaluation(
         **describe_origins(origins, held_out),
@@ -114,24 +114,24 @@ def _log_headline(
     )
 
 
-def _share_of_budget(config: Config, rivals: Sequence[Forecaster]) -> float | None:
-    """Return the seconds that the run's own forecasts may take, so that its slow rivals can take as many."""
+def _share_of_budget(config: Config, baselines: Sequence[Forecaster]) -> float | None:
+    """Return the seconds that the run's own forecasts may take, so that its slow baselines can take as many."""
     minutes = config.evaluation.budget_minutes
-    n_slow = 1 + sum(isinstance(rival, KronosForecaster) for rival in rivals) + config.evaluation.calibrate
+    n_slow = 1 + sum(isinstance(baseline, KronosForecaster) for baseline in baselines) + config.evaluation.calibrate
     return None if minutes is None else 60 * minutes / n_slow
 
 
 def _prepare_all(
-    walk: WalkForward, rivals: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
+    walk: WalkForward, baselines: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
 ) -> list[Forecaster]:
-    """Make the rivals' forecasts; return those that can, and note the others among the left out."""
+    """Make the baselines' forecasts; return those that can, and note the others among the left out."""
     able = []
-    for rival in rivals:
+    for baseline in baselines:
         try:
-            walk.prepare(rival, origins)
-            able.append(rival)
+            walk.prepare(baseline, origins)
+            able.append(baseline)
         except NotApplicable as error:
-            left_out.append(LeftOut(rival=rival.name, reason=error.reason))
+            left_out.append(LeftOut(baseline=baseline.name, reason=error.reason))
     return able
 
 
@@ -166,26 +166,26 @@ def _score_all(
             seconds = time.monotonic() - started if each.key is None else walk.measure_seconds(each, origins)
             scored.append(score(each, paths, origins, seconds))
         except NotApplicable as error:
-            left_out.append(LeftOut(rival=each.name, reason=error.reason))
+            left_out.append(LeftOut(baseline=each.name, reason=error.reason))
     return scored
 
 
 def _compare_all(config: Config, scored: Sequence[Scored], origins: Origins) -> list[Comparison]:
     """Compare the first with all others: by evaluation.metric, then by the other metrics."""
-    own, *rivals = scored
+    own, *baselines = scored
     times = origins.starts, origins.ends
     return [
         compare(
             metric,
-            rival.figures.name,
-            rival.figures.label,
+            baseline.figures.name,
+            baseline.figures.label,
             own.losses[metric],
-            rival.losses[metric],
+            baseline.losses[metric],
             *times,
             config.evaluation,
         )
         for metric in dict.fromkeys([config.evaluation.metric, *COMPARED_BY])
-        for rival in rivals
+        for baseline in baselines
     ]
 
 

@@ -1,9 +1,9 @@
-"""metrics.json: what an evaluation found, as plain values. Skills and outcomes are the run's own, against a rival."""
+"""metrics.json: what an evaluation found, as plain values. Skills and outcomes are the run's own, against a baseline."""
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from kronos.errors import CheckpointError
 from kronos.files import write_text
@@ -20,7 +20,7 @@ Texts = dict[Language, str]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
 
 
 class HorizonFigures(_Record):
@@ -46,17 +46,17 @@ class ForecasterResult(_Record):
 
 
 class Comparison(_Record):
-    """The run against one rival by one metric.
+    """The run against one baseline by one metric.
 
-    skill: 1 − own / rival for errors, own − rival for direction (a share of hits); above 0 the run is better. low, high:
+    skill: 1 − own / baseline for errors, own − baseline for direction (a share of hits); above 0 the run is better. low, high:
     its block-bootstrap interval. p_value: of the two-sided Diebold–Mariano test. n_independent: how many independent origins
     would tell as much. The by_horizon ones have H values each.
     """
 
-    rival: str
+    baseline: str = Field(validation_alias=AliasChoices("baseline", "rival"))
     metric: str
     own_figure: Figure
-    rival_figure: Figure
+    baseline_figure: Figure = Field(validation_alias=AliasChoices("baseline_figure", "rival_figure"))
     skill: Figure
     low: Figure
     high: Figure
@@ -71,9 +71,9 @@ class Comparison(_Record):
 
 
 class LeftOut(_Record):
-    """A rival that was asked for and could not be compared."""
+    """A baseline that was asked for and could not be compared."""
 
-    rival: str
+    baseline: str = Field(validation_alias=AliasChoices("baseline", "rival"))
     reason: Texts
 
 

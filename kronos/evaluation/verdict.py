@@ -1,4 +1,4 @@
-"""The verdict: whether the run is better than a rival, and the sentence that says so, how much and how surely."""
+"""The verdict: whether the run is better than a baseline, and the sentence that says so, how much and how surely."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from kronos.evaluation.scores.uncertainty import (
     count_overlaps,
 )
 from kronos.evaluation.verdict_texts import Finding, write_headline, write_sentence
-from kronos.evaluation.verdict_words import ON_SEEN, ON_VALIDATION, RIVAL_NAMES
+from kronos.evaluation.verdict_words import BASELINE_NAMES, ON_SEEN, ON_VALIDATION
 
 IN_THE_WIDTH: Texts = {
     "en": "By the CRPS the model is better than a random walk, but by the mean absolute error it is not shown to be better than {}: "
@@ -32,7 +32,7 @@ IN_THE_WIDTH: Texts = {
     "只要对波动率的了解胜过回看窗口所能提供的，也会得到更低的 CRPS。",
 }
 MIN_INDEPENDENT = 10  # origins; with fewer neither the test nor the interval can be relied on
-NAIVE_RIVALS = ("last_close", "drift", "seasonal_naive", "volatility")
+NAIVE_BASELINES = ("last_close", "drift", "seasonal_naive", "volatility")
 RANDOM_WALKS = ("last_close", "volatility")  # which drift, by its noise, and seasonal_naive are often worse than
 
 
@@ -50,30 +50,30 @@ class _Skill:
 
 def compare(
     metric: str,
-    rival: str,
+    baseline: str,
     label: Texts,
     own: Array,
-    rival_losses: Array,
+    baseline_losses: Array,
     starts: Array,
     ends: Array,
     settings: EvaluationConfig,
 ) -> Comparison:
-    """Compare the run with a rival on the same origins; `decide` has the rule of the outcome.
+    """Compare the run with a baseline on the same origins; `decide` has the rule of the outcome.
 
     Args:
-        metric: of METRICS. rival, label: its name, and what people call it.
-        own, rival_losses: the metric (N, H) of either, NaN where it does not apply; only what both have counts.
+        metric: of METRICS. baseline, label: its name, and what people call it.
+        own, baseline_losses: the metric (N, H) of either, NaN where it does not apply; only what both have counts.
         starts, ends: instants (N,), int64 µs, of the last known candle and of the last one forecast.
     """
-    valid = np.isfinite(own) & np.isfinite(rival_losses)
+    valid = np.isfinite(own) & np.isfinite(baseline_losses)
     higher_is_better = METRICS[metric].higher_is_better
-    gains = np.where(valid, own - rival_losses if higher_is_better else rival_losses - own, np.nan)
-    scales = np.ones_like(gains) if higher_is_better else rival_losses
+    gains = np.where(valid, own - baseline_losses if higher_is_better else baseline_losses - own, np.nan)
+    scales = np.ones_like(gains) if higher_is_better else baseline_losses
     found = _measure(build_loss_series(gains, scales, starts, ends), settings.confidence)
     overall = (float(found.skill[0]), float(found.low[0]), float(found.high[0]))
     finding = Finding(
         metric=metric,
-        rival=rival,
+        baseline=baseline,
         label=label,
         outcome=decide(*overall, found.p_value, found.n_independent, settings, found.identical),
         skill=overall[0],
@@ -87,10 +87,10 @@ def compare(
         identical=found.identical,
     )
     return Comparison(
-        rival=rival,
+        baseline=baseline,
         metric=metric,
         own_figure=_mean(own[valid]),
-        rival_figure=_mean(rival_losses[valid]),
+        baseline_figure=_mean(baseline_losses[valid]),
         skill=finding.skill,
         low=finding.low,
         high=finding.high,
@@ -141,7 +141,7 @@ def decide(
     5. Otherwise a difference that matters may be hidden: "too little data to tell". The half width alone would not do: 0 to
        +8 % with a margin of 5 % is narrow enough and yet says nothing of the kind.
 
-    Where the rival makes no errors at all, its share is not defined; then p alone decides 3, and 4 does not apply.
+    Where the baseline makes no errors at all, its share is not defined; then p alone decides 3, and 4 does not apply.
     """
     if identical:
         return "no difference"
@@ -185,7 +185,7 @@ def build_headline(
 ) -> Texts:
     """Say in one sentence whether fine-tuning helped, and whether the model has skill.
 
-    It has skill if it is better than every naive rival compared, a random walk among them; otherwise the sentence names the
+    It has skill if it is better than every naive baseline compared, a random walk among them; otherwise the sentence names the
     best of those that it is not better than. If there is no comparison with the pretrained model, the sentence says why, as left_out does.
 
     Args:
@@ -194,18 +194,18 @@ def build_headline(
         confidence: of the comparisons' intervals.
         on_seen: some origins are of candles that the run was trained or validated on, which the sentence then says.
     """
-    by_rival = {each.rival: each for each in comparisons}
-    naive = [by_rival[name] for name in NAIVE_RIVALS if name in by_rival]
+    by_baseline = {each.baseline: each for each in comparisons}
+    naive = [by_baseline[name] for name in NAIVE_BASELINES if name in by_baseline]
     short = [each for each in naive if each.outcome != "helped"]
     # Not better than one is no skill; only if nothing worse is known does it stay open.
     settled = [each for each in short if each.outcome != "too little data to tell"]
     hardest = min(
         settled or short or naive, key=lambda each: each.skill if each.skill == each.skill else -np.inf, default=None
     )
-    reason = next((each.reason for each in left_out if each.rival == "pretrained"), None)
-    has_walk = any(name in by_rival for name in RANDOM_WALKS)
+    reason = next((each.reason for each in left_out if each.baseline == "pretrained"), None)
+    has_walk = any(name in by_baseline for name in RANDOM_WALKS)
     caveat = ON_VALIDATION if on_validation else ON_SEEN if on_seen else None
-    return write_headline(by_rival.get("pretrained"), reason, hardest, has_walk, caveat, confidence)
+    return write_headline(by_baseline.get("pretrained"), reason, hardest, has_walk, caveat, confidence)
 
 
 def note_width(comparisons: Sequence[Comparison], metric: str) -> list[Texts]:
@@ -215,7 +215,7 @@ def note_width(comparisons: Sequence[Comparison], metric: str) -> list[Texts]:
         comparisons: by all metrics.
     """
     by_crps, by_error = (
-        {each.rival: each for each in comparisons if each.metric == name and each.rival in RANDOM_WALKS}
+        {each.baseline: each for each in comparisons if each.metric == name and each.baseline in RANDOM_WALKS}
         for name in ("crps", "mae")
     )
     if metric != "crps" or any(each.outcome != "helped" for each in by_crps.values()):
@@ -223,5 +223,5 @@ def note_width(comparisons: Sequence[Comparison], metric: str) -> list[Texts]:
     short = [each for name, each in by_error.items() if name in by_crps and each.outcome != "helped"]
     if not short:
         return []
-    rival = min(short, key=lambda each: each.skill if each.skill == each.skill else -np.inf).rival
-    return [{language: text.format(RIVAL_NAMES[rival][language]) for language, text in IN_THE_WIDTH.items()}]
+    baseline = min(short, key=lambda each: each.skill if each.skill == each.skill else -np.inf).baseline
+    return [{language: text.format(BASELINE_NAMES[baseline][language]) for language, text in IN_THE_WIDTH.items()}]

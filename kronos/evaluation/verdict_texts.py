@@ -6,6 +6,7 @@ from math import floor, isfinite, log10
 from kronos.evaluation.results import LANGUAGES, Comparison, Language, Texts, Verdict
 from kronos.evaluation.verdict_words import (
     AGAINST,
+    BASELINE_NAMES,
     FINE_TUNING,
     IN_POINTS,
     METRIC_NAMES,
@@ -13,7 +14,6 @@ from kronos.evaluation.verdict_words import (
     NO_WALK,
     NOT_COMPARED,
     PRETRAINED,
-    RIVAL_NAMES,
     SKILL,
     WORDS,
     fill,
@@ -25,7 +25,7 @@ class Finding:
     """What a comparison found, as its sentence says it; see `Comparison`."""
 
     metric: str
-    rival: str
+    baseline: str
     label: Texts
     outcome: Verdict
     skill: float
@@ -50,10 +50,10 @@ def write_sentence(finding: Finding, n_missing: int | None) -> Texts:
 
 def _write(finding: Finding, n_missing: int | None, language: Language) -> str:
     words, metric = WORDS[language], METRIC_NAMES[finding.metric][language]
-    openings = FINE_TUNING if finding.rival == PRETRAINED else AGAINST
-    name = RIVAL_NAMES.get(finding.rival, finding.label)[language]
+    openings = FINE_TUNING if finding.baseline == PRETRAINED else AGAINST
+    name = BASELINE_NAMES.get(finding.baseline, finding.label)[language]
     opening = fill(openings[finding.outcome][language], name)
-    change = _Change.of(finding.metric, finding.rival, finding.skill, finding.low, finding.high)
+    change = _Change.of(finding.metric, finding.baseline, finding.skill, finding.low, finding.high)
     interval = change.write_interval(finding.confidence, language)
     if interval and finding.is_within_margin:
         interval = words["margin"].format(interval, 100 * finding.margin, change.unit(language))
@@ -80,7 +80,7 @@ def write_headline(
     caveat: Texts | None,
     confidence: float,
 ) -> Texts:
-    """Say in one sentence what came of fine-tuning, and of the comparison with the naive rival hardest to beat.
+    """Say in one sentence what came of fine-tuning, and of the comparison with the naive baseline hardest to beat.
 
     Args:
         pretrained: the comparison with the pretrained model. reason: why there is none.
@@ -95,7 +95,7 @@ def write_headline(
             fine_tuning = words["opening"].format(FINE_TUNING[pretrained.outcome][language], found)
         skill = NO_NAIVE[language]
         if hardest:
-            name = RIVAL_NAMES[hardest.rival][language]
+            name = BASELINE_NAMES[hardest.baseline][language]
             said = NO_WALK if hardest.outcome == "helped" and not has_walk else SKILL[hardest.outcome]
             skill = fill(said[language], name, _describe(hardest, confidence, language))
         sentence = _join(words["semicolon"], fine_tuning, skill)
@@ -113,7 +113,7 @@ def _describe(found: Comparison, confidence: float, language: Language) -> str:
         return fill(
             words["nothing" if not found.n_origins else "zero"], metric=metric, evidence=_write_p(found.p_value)
         )
-    change = _Change.of(found.metric, found.rival, found.skill, found.low, found.high)
+    change = _Change.of(found.metric, found.baseline, found.skill, found.low, found.high)
     short = fill(words["short"], metric=metric, change=change.write(language))
     return _join(words["comma"], short, change.write_interval(confidence, language))
 
@@ -130,12 +130,12 @@ class _Change:
     high: float
 
     @classmethod
-    def of(cls, metric: str, rival: str, skill: float, low: float, high: float) -> "_Change":
+    def of(cls, metric: str, baseline: str, skill: float, low: float, high: float) -> "_Change":
         if skill < 0:
             low, high = -high, -low
         in_points = metric in IN_POINTS
         lower = (skill >= 0) != in_points  # a better error is lower, a better share of hits higher
-        return cls(in_points, lower, rival == PRETRAINED, 100 * abs(skill), 100 * low, 100 * high)
+        return cls(in_points, lower, baseline == PRETRAINED, 100 * abs(skill), 100 * low, 100 * high)
 
     def unit(self, language: Language) -> str:
         return WORDS[language]["points" if self.in_points else "per_cent"]

@@ -14,7 +14,7 @@ METRIC_NAMES: dict[str, Texts] = {
 }
 IN_POINTS = ("direction",)  # whose skill is a difference of shares, not a share
 # As a sentence has them; others go by their label.
-RIVAL_NAMES: dict[str, Texts] = {
+BASELINE_NAMES: dict[str, Texts] = {
     "pretrained": {"en": "the pretrained model", "zh": "预训练模型"},
     "last_close": {"en": "the last close", "zh": "最新收盘价"},
     "drift": {"en": "the drift", "zh": "漂移法"},
@@ -53,7 +53,7 @@ STANDINGS: dict[Verdict, Texts] = EFFECTS | {
 }
 SKILL: dict[Verdict, Texts] = {
     "helped": {
-        "en": "the model has skill: it is better than every naive rival compared, the best of which is {} ({})",
+        "en": "the model has skill: it is better than every naive baseline compared, the best of which is {} ({})",
         "zh": "模型有预测能力：优于参与比较的所有朴素基准，其中最强的是{}（{}）",
     },
     "hurt": {"en": "no skill: the model is worse than {} ({})", "zh": "没有预测能力：模型不如{}（{}）"},
@@ -66,13 +66,13 @@ SKILL: dict[Verdict, Texts] = {
         "zh": "尚看不出预测能力：数据太少，无法判断模型是否优于{}（{}）",
     },
 }
-NO_WALK: Texts = {  # a rival that is worse than a random walk is beaten by whoever knows nothing
+NO_WALK: Texts = {  # a baseline that is worse than a random walk is beaten by whoever knows nothing
     "en": "the model is better than {} ({}), but whether it has skill is not known, as no random walk was compared "
     "(last_close, volatility)",
     "zh": "模型优于{}（{}），但未与随机游走（last_close、volatility）比较，有无预测能力尚不可知",
 }
 NO_NAIVE: Texts = {
-    "en": "whether the model has skill is not known, as no naive rival was compared",
+    "en": "whether the model has skill is not known, as no naive baseline was compared",
     "zh": "没有与任何朴素基准比较，模型有无预测能力尚不可知",
 }
 NOT_COMPARED: Texts = {"en": "Not compared with a pretrained model ({})", "zh": "未与预训练模型比较（{}）"}
@@ -142,8 +142,8 @@ WORDS: dict[Language, dict[str, str]] = {
 
 
 def name_outcome(found: Comparison) -> Texts:
-    """Say in a word how a comparison came out: what fine-tuning did, or how the run stands against another rival."""
-    return (EFFECTS if found.rival == PRETRAINED else STANDINGS)[found.outcome]
+    """Say in a word how a comparison came out: what fine-tuning did, or how the run stands against another baseline."""
+    return (EFFECTS if found.baseline == PRETRAINED else STANDINGS)[found.outcome]
 
 
 def fill(words: str, *values: object, **named: object) -> str:

@@ -28,11 +28,11 @@ def invoke(*arguments: object, columns: int = 80) -> Result:
 
 
 def make_run(folder: Path, crps: float, size: str = "small", rate: float = 4e-5, **changes: Any) -> Path:
-    rivals = [
+    baselines = [
         make_comparison("pretrained"),
         make_comparison("last_close", outcome="too little data to tell", low=-0.134),
     ]
-    run = write_evaluated_run(folder, FULL_THRESHOLD | {"crps": crps}, **({"comparisons": rivals} | changes))
+    run = write_evaluated_run(folder, FULL_THRESHOLD | {"crps": crps}, **({"comparisons": baselines} | changes))
     (run / "config.yaml").write_text(CONFIG.format(name=folder.name, size=size, rate=rate))
     return run
 
@@ -84,18 +84,18 @@ def test_runs_that_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
     assert " * " not in done.stdout and "--rivals" not in done.stdout
 
 
-def test_notes_and_rivals(tmp_path: Path) -> None:
+def test_notes_and_baselines(tmp_path: Path) -> None:
     note, reason = {"en": "No test split.", "zh": "没有测试集。"}, {"en": "Too few windows.", "zh": "窗口太少。"}
-    first = make_run(tmp_path / "a", 0.001, notes=[note], comparisons=[make_comparison("lstm", rival_figure=0.1)])
-    lstm = {"comparisons": [make_comparison("lstm", rival_figure=0.2), make_comparison("drift")], "metric": "crps"}
+    first = make_run(tmp_path / "a", 0.001, notes=[note], comparisons=[make_comparison("lstm", baseline_figure=0.1)])
+    lstm = {"comparisons": [make_comparison("lstm", baseline_figure=0.2), make_comparison("drift")], "metric": "crps"}
     second = make_run(tmp_path / "b", 0.002, notes=[note], confidence=0.9, **lstm)
-    third = make_run(tmp_path / "c", 0.003, notes=[note], left_out=[{"rival": "lstm", "reason": reason}])
+    third = make_run(tmp_path / "c", 0.003, notes=[note], left_out=[{"baseline": "lstm", "reason": reason}])
     text = invoke(first, second, third, columns=200).stdout
     assert "all: No test split." in text and "c: lstm: Too few windows." in text
     assert re.search(r"^lstm +better +better +left out$", text, re.M) and re.search(
         r"^drift +– +better +–$", text, re.M
     )
-    assert "not the same rival: lstm." in text and "The verdicts follow different rules" in text
+    assert "not the same baseline: lstm." in text and "The verdicts follow different rules" in text
     assert "below it the interval." in text and "below it the 95\N{NO-BREAK SPACE}% interval." in invoke(first).stdout
 
 

@@ -15,8 +15,8 @@ from kronos.cli.main import app
 from kronos.evaluation.results import Evaluation
 from tests.conftest import GOLDEN, ROOT, write_tiny_config
 
-RIVALS = "evaluation.rivals=[pretrained, last_close, drift]"
-FAST = ["evaluation.enabled=true", "evaluation.stride=2", "evaluation.n_paths=3", RIVALS, "report.n_origins=0"]
+BASELINES = "evaluation.rivals=[pretrained, last_close, drift]"
+FAST = ["evaluation.enabled=true", "evaluation.stride=2", "evaluation.n_paths=3", BASELINES, "report.n_origins=0"]
 FAST += ["training.tokenizer_epochs=1", "training.basemodel_epochs=1"]
 SEEN_BEFORE = 108  # of the 120 candles, those that the run was trained or validated on
 TIMINGS = {"created", "command", "seconds"}
@@ -100,7 +100,11 @@ def test_training_ends_with_the_verdict(trained: tuple[Path, Result]) -> None:
     report = folder / "runs/tiny/report"
     found = read(report)
     assert names(found) == ["finetuned", "pretrained", "last_close", "drift"] and not found.left_out
-    assert [each.rival for each in found.comparisons if each.metric == "crps"] == ["pretrained", "last_close", "drift"]
+    assert [each.baseline for each in found.comparisons if each.metric == "crps"] == [
+        "pretrained",
+        "last_close",
+        "drift",
+    ]
     assert found.split == "test" and found.n_origins == 3 and found.n_paths == 3 and found.interval == "5 minutes"
     assert found.headline["en"] in done.output and str(report / "index.html") in done.output
     for each in found.comparisons:
@@ -132,7 +136,7 @@ def test_without_the_pretrained_models(trained: tuple[Path, Result], run: Path) 
     done = evaluate(run)
     assert done.exit_code == 0, done.output
     (missing,) = read(run / "report").left_out
-    assert missing.rival == "pretrained" and "it cannot be loaded" in missing.reason["en"]
+    assert missing.baseline == "pretrained" and "it cannot be loaded" in missing.reason["en"]
     assert missing.reason["en"] in done.output
 
 
@@ -152,7 +156,7 @@ def test_what_may_not(run: Path, word: str) -> None:
     assert done.exit_code == 1 and f"error: {word}: a finished run is evaluated with the settings it was" in done.output
 
 
-def test_an_unknown_rival_is_said_before_anything_is_computed(run: Path, tiny_config: Path, tmp_path: Path) -> None:
+def test_an_unknown_baseline_is_said_before_anything_is_computed(run: Path, tiny_config: Path, tmp_path: Path) -> None:
     (run / "report/metrics.json").unlink()
     for done in (evaluate(run, "--rivals", "pretraned"), train(tiny_config, "evaluation.rivals=[pretraned]")):
         assert done.exit_code == 1 and "evaluation.rivals names 'pretraned', which is neither" in done.output
@@ -160,7 +164,7 @@ def test_an_unknown_rival_is_said_before_anything_is_computed(run: Path, tiny_co
     assert not (run / "report/metrics.json").exists() and not (tmp_path / "runs/tiny/tokenizer").exists()
 
 
-def test_other_runs_as_rivals(trained: tuple[Path, Result], run: Path, tmp_path: Path) -> None:
+def test_other_runs_as_baselines(trained: tuple[Path, Result], run: Path, tmp_path: Path) -> None:
     """Of the same name, told apart; one that cannot be loaded; one that has seen later candles; one of unknown past."""
     same, later, unknown, untrained = (tmp_path / name / "there" for name in ("a", "b", "c", "d"))
     for folder in (same, later, unknown, untrained):
@@ -169,13 +173,13 @@ def test_other_runs_as_rivals(trained: tuple[Path, Result], run: Path, tmp_path:
     (later / "data.json").write_text(json.dumps(audit | {"seen_until": audit["seen_until"] + 10**9}))
     (unknown / "data.json").unlink()
     shutil.rmtree(untrained / "basemodel/best_model")
-    rivals = [word for folder in (same, later, unknown, untrained, run) for word in ("--rivals", folder)]
-    done = evaluate(run, *rivals, "--rivals", "drift")
+    baselines = [word for folder in (same, later, unknown, untrained, run) for word in ("--rivals", folder)]
+    done = evaluate(run, *baselines, "--rivals", "drift")
     assert done.exit_code == 0, done.output
     found = read(run / "report")
     assert names(found) == ["finetuned", "drift", "a/there"]
     assert found.forecasters[2].log_return["crps"] == found.forecasters[0].log_return["crps"]  # the same weights
-    reasons = {each.rival: each.reason["en"] for each in found.left_out}
+    reasons = {each.baseline: each.reason["en"] for each in found.left_out}
     assert "later than the first origin here" in reasons.pop("b/there")
     assert "may have seen these candles" in reasons.pop("c/there")
     assert "it cannot be loaded" in reasons.pop("d/there")
@@ -191,7 +195,7 @@ def test_newer_candles(run: Path, tmp_path: Path) -> None:
     assert figures(run / "report") == own  # stays
     assert found.n_origins == 150 - SEEN_BEFORE - 7 and not found.notes and found.split == "test"
     assert "partly on candles" not in found.headline["en"]
-    assert [each.rival for each in found.left_out] == ["lstm"] and "newer.csv" in found.candles
+    assert [each.baseline for each in found.left_out] == ["lstm"] and "newer.csv" in found.candles
     assert sorted(path.name for path in (run / "report-newer").glob("*.png")), "its pictures are beside it"
     later = evaluate(run, "--data", newer, "--since", found.last_origin.replace(" ", "T"), "evaluation.stride=1")
     assert later.exit_code == 0 and read(run / "report-newer").n_origins == 2, later.output

@@ -23,12 +23,12 @@ def make_forecaster(name: str, log_return: dict[str, float], price: dict[str, fl
     )
 
 
-def make_comparison(rival: str, **changes: Any) -> Comparison:
+def make_comparison(baseline: str, **changes: Any) -> Comparison:
     values = {
-        "rival": rival,
+        "baseline": baseline,
         "metric": "crps",
         "own_figure": 0.001,
-        "rival_figure": 0.0011,
+        "baseline_figure": 0.0011,
         "skill": 0.091,
         "low": 0.021,
         "high": 0.154,

@@ -11,7 +11,7 @@ from kronos import Kronos, load_config
 from kronos.data import load_candles, split_candles
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.evaluation import baselines
-from kronos.evaluation.baselines import build_rivals, check_rivals
+from kronos.evaluation.baselines import build_baselines, check_baselines
 from kronos.evaluation.origins.held_out import choose_held_out
 from tests.conftest import GOLDEN
 from tests.training.runs import run
@@ -26,7 +26,7 @@ def build(tiny_config: Path, *overrides: object):
     config = load_config(tiny_config, ["model_paths.exp_name=evaluated", *map(str, overrides)])
     candles, _ = load_candles(config.data, config.repairs)
     splits = split_candles(candles, config.data)
-    return build_rivals(config, choose_held_out(config, candles, splits).origins, candles, splits)
+    return build_baselines(config, choose_held_out(config, candles, splits).origins, candles, splits)
 
 
 def test_all_by_default_but_the_pretrained_one_from_scratch(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,14 +37,14 @@ def test_all_by_default_but_the_pretrained_one_from_scratch(tiny_config: Path, m
     assert len(found) == 6 and not left_out and found[0].name == "pretrained"
     found, left_out = build(tiny_config, "experiment.pre_trained=false")
     assert len(found) == 5
-    assert [(each.rival, each.reason["en"]) for each in left_out] == [("pretrained", "trained from scratch")]
+    assert [(each.baseline, each.reason["en"]) for each in left_out] == [("pretrained", "trained from scratch")]
 
 
 def test_an_lstm_that_cannot_be_trained_is_left_out_but_a_full_disk_is_an_error(
     tiny_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, left_out = build(tiny_config, "evaluation.rivals=[lstm, drift]", "training.batch_size=1000")
-    assert [each.name for each in found] == ["drift"] and left_out[0].rival == "lstm"
+    assert [each.name for each in found] == ["drift"] and left_out[0].baseline == "lstm"
     assert "it cannot be trained: " in left_out[0].reason["en"] and "无法训练" in left_out[0].reason["zh"]
 
     def fail(*given: object) -> None:
@@ -75,13 +75,13 @@ def test_a_run_of_a_shorter_context_is_left_out(tiny_config: Path, tmp_path: Pat
     assert not found and "too few for a horizon of 8" in left_out[0].reason["en"]
 
 
-def test_unknown_rivals(tiny_config: Path, tmp_path: Path) -> None:
+def test_unknown_baselines(tiny_config: Path, tmp_path: Path) -> None:
     for name in ("lstmm", str(tmp_path)):
         with pytest.raises(ConfigError, match=r"neither one of pretrained, .* nor the folder of a run"):
-            check_rivals(load_config(tiny_config, [f"evaluation.rivals=[{name}]"]))
+            check_baselines(load_config(tiny_config, [f"evaluation.rivals=[{name}]"]))
 
 
-def test_a_pretrained_folder_that_has_changed_since_is_not_the_rival(tiny_config: Path, tmp_path: Path) -> None:
+def test_a_pretrained_folder_that_has_changed_since_is_not_the_baseline(tiny_config: Path, tmp_path: Path) -> None:
     for name in ("tokenizer", "predictor"):
         shutil.copytree(GOLDEN / name, tmp_path / name)
     sources = [f"model_paths.pretrained_{name}={tmp_path / name}" for name in ("tokenizer", "predictor")]
@@ -102,8 +102,8 @@ def test_an_lstm_that_was_trained_forecasts_other_candles_too(tiny_config: Path)
     candles, _ = load_candles(config.data, config.repairs)
     splits = split_candles(candles, config.data)
     origins = choose_held_out(config, candles, splits).origins
-    _, left_out = build_rivals(config, origins, None, {})
+    _, left_out = build_baselines(config, origins, None, {})
     assert "has not been before" in left_out[0].reason["en"]
-    (trained,), _ = build_rivals(config, origins, candles, splits)
-    (found,), left_out = build_rivals(config, origins, None, {})
+    (trained,), _ = build_baselines(config, origins, candles, splits)
+    (found,), left_out = build_baselines(config, origins, None, {})
     assert found.key == trained.key and not left_out

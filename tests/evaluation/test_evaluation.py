@@ -1,4 +1,4 @@
-"""An evaluation of untrained models: of many symbols, odd prices and odd rivals; and whether the examples are what they say."""
+"""An evaluation of untrained models: of many symbols, odd prices and odd baselines; and whether the examples are what they say."""
 
 import warnings
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def test_many_symbols(tiny_config: Path) -> None:
     ]
     found = evaluate(tiny_config, write_symbols(tiny_config, 3), *shorter)
     assert found.n_symbols == 3 and {each.symbol for each in found.examples} <= {"s0", "s1", "s2"}
-    assert [each.rival for each in found.comparisons if each.metric == "crps"] == ["last_close", "drift"]
+    assert [each.baseline for each in found.comparisons if each.metric == "crps"] == ["last_close", "drift"]
     # The three are one series: a time at which each was forecast tells once, not three times.
     assert found.comparisons[0].n_independent <= found.n_origins / 3 + 1
 
@@ -133,12 +133,12 @@ def test_daily_candles(tiny_config: Path) -> None:
     frame[times] = pd.bdate_range("2020-01-01", periods=len(frame)).strftime("%Y-%m-%d")
     frame.to_csv(path, index=False)
     found = evaluate(tiny_config)
-    said = [each.rival for each in found.left_out] + [each.name for each in found.forecasters]
+    said = [each.baseline for each in found.left_out] + [each.name for each in found.forecasters]
     assert "seasonal_naive" in said and found.interval == "1 day"
 
 
 class Unable:
-    """A rival that finds out late that it cannot."""
+    """A baseline that finds out late that it cannot."""
 
     name, label = "unable", {"en": "unable", "zh": "不能"}
 
@@ -150,12 +150,12 @@ class Unable:
 
 
 @pytest.mark.parametrize("key", [None, "kept"])
-def test_a_rival_that_cannot_does_not_end_the_evaluation(
+def test_a_baseline_that_cannot_does_not_end_the_evaluation(
     tiny_config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, key: str | None
 ) -> None:
-    monkeypatch.setattr(evaluation_module, "build_rivals", lambda *given: ([Unable(key)], []))
+    monkeypatch.setattr(evaluation_module, "build_baselines", lambda *given: ([Unable(key)], []))
     found = evaluate(tiny_config)
-    assert [(each.rival, each.reason["en"]) for each in found.left_out] == [("unable", "no season")]
+    assert [(each.baseline, each.reason["en"]) for each in found.left_out] == [("unable", "no season")]
     assert not found.comparisons and found.headline["en"]
 
 
@@ -167,7 +167,7 @@ def test_lines_of_the_lstms_training_are_said_to_be_its_own(
     assert [each.name for each in found.forecasters] == ["finetuned", "lstm"] and found.forecasters[1].seconds > 0
     lines = [record.getMessage() for record in caplog.records]
     first = next(i for i, line in enumerate(lines) if "step" in line)
-    assert any("the rival LSTM" in line for line in lines[:first])
+    assert any("the baseline LSTM" in line for line in lines[:first])
     assert all(line.startswith(("lstm  ", "evaluation: ")) for line in lines[first:]), lines
 
 

@@ -11,8 +11,8 @@ import torch
 from kronos import Kronos, KronosPredictor, KronosTokenizer
 from kronos.data import CandleSet
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, KronosForecaster
-from kronos.evaluation.forecasters.lstm import LstmRival
-from kronos.evaluation.forecasters.lstm_network import LstmForecaster
+from kronos.evaluation.forecasters.lstm import LstmForecaster
+from kronos.evaluation.forecasters.lstm_network import LstmNetwork
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.leakage import find_leaks
 from kronos.evaluation.origins.walk_forward import build_forecast_input
@@ -61,13 +61,13 @@ def build_kronos() -> KronosForecaster:
     return KronosForecaster("golden", {"en": "Golden", "zh": "范例"}, predictor, Sampling())
 
 
-def build_lstm() -> LstmRival:
+def build_lstm() -> LstmForecaster:
     """Of random weights: as it begins, the network would look at the last close and the volatility alone."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = LstmForecaster(LOOKBACK, 8, n_layers=1, directions=2, attention=True, dropout=0.0, clip=5.0)
+        model = LstmNetwork(LOOKBACK, 8, n_layers=1, directions=2, attention=True, dropout=0.0, clip=5.0)
         torch.nn.init.normal_(model.head.weight)
-    return LstmRival(model.eval())
+    return LstmForecaster(model.eval())
 
 
 HONEST: list[Forecaster] = [

@@ -19,7 +19,7 @@ from tests.evaluation.synthetic import Oracle, Process, autoregression, daily_se
 
 SIGMA = 0.002
 HORIZON = 5  # and no divisor of the day, so that origins one horizon apart come at all times of day
-LOOKBACK = 240  # so long that a rival's measured volatility is the true one but for 5 %, and its CRPS but for 0.1 %
+LOOKBACK = 240  # so long that a baseline's measured volatility is the true one but for 5 %, and its CRPS but for 0.1 %
 N_DAYS = 20  # of 48 candles: 144 origins
 N_FEW_DAYS = 6  # 9 origins
 N_SEEDS = 200  # of the slow tests
@@ -31,7 +31,7 @@ PREDICTABLE = {
     "reverting": autoregression(SIGMA, -0.7),
     "season": daily_season(SIGMA, SIGMA),
 }
-RIVALS = ("volatility", "blind")
+BASELINES = ("volatility", "blind")
 
 Found = dict[str, list[Comparison]]
 Judge = Callable[..., Found]
@@ -42,21 +42,21 @@ def compute_optima(process: Process) -> dict[str, float]:
     best of those who know nothing."""
     best = process.optimal_crps(HORIZON).sum()
     expected = {"volatility": process.random_walk_crps(HORIZON), "blind": process.blind_crps(HORIZON)}
-    return {rival: float(1 - best / crps.sum()) for rival, crps in expected.items()}
+    return {baseline: float(1 - best / crps.sum()) for baseline, crps in expected.items()}
 
 
 @pytest.fixture
 def judge(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
-    """Evaluates an oracle as a run is, on the series of each of some seeds; returns its CRPS against each rival's."""
+    """Evaluates an oracle as a run is, on the series of each of some seeds; returns its CRPS against each baseline's."""
     PartialState(cpu=True)
     monkeypatch.setattr(evaluation, "COMPARED_BY", {})  # evaluation.metric alone, the CRPS
 
-    def judge_one(process: Process, seed: int, n_days: int, rivals: Sequence[str]) -> list[Comparison]:
+    def judge_one(process: Process, seed: int, n_days: int, baselines: Sequence[str]) -> list[Comparison]:
         folder = tmp_path / f"{seed}"
         candles = load_frames(folder, process.make_frame(seed, n_days))
         rows = np.arange(LOOKBACK - 1, len(candles) - HORIZON, HORIZON)
         origins = Origins(candles, rows, LOOKBACK, HORIZON)
-        overrides = [f"model_paths.base_path={folder}", f"evaluation.rivals=[{', '.join(rivals)}]"]
+        overrides = [f"model_paths.base_path={folder}", f"evaluation.rivals=[{', '.join(baselines)}]"]
         monkeypatch.setitem(NAIVE_FORECASTERS, "blind", Oracle(process, "nothing"))
         monkeypatch.setattr(evaluation, "build_own", lambda *_: Oracle(process))
         monkeypatch.setattr(evaluation, "SEED", seed)  # or all series would be forecast with the same draws
@@ -66,9 +66,9 @@ def judge(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert found.n_origins == len(rows) and not found.left_out
         return found.comparisons
 
-    def judge_all(process: Process, seeds: range, n_days: int = N_DAYS, rivals: Sequence[str] = RIVALS) -> Found:
-        found = [judge_one(process, seed, n_days, rivals) for seed in seeds]
-        return dict(zip(rivals, map(list, zip(*found))))
+    def judge_all(process: Process, seeds: range, n_days: int = N_DAYS, baselines: Sequence[str] = BASELINES) -> Found:
+        found = [judge_one(process, seed, n_days, baselines) for seed in seeds]
+        return dict(zip(baselines, map(list, zip(*found))))
 
     return judge_all
 
@@ -91,16 +91,16 @@ def count_false(found: Sequence[Comparison]) -> int:
 @pytest.mark.parametrize("process", PREDICTABLE.values(), ids=PREDICTABLE)
 def test_an_oracle_helps_by_exactly_what_can_be_known(judge: Judge, process: Process) -> None:
     optima = compute_optima(process)
-    for rival, found in judge(process, range(4)).items():
+    for baseline, found in judge(process, range(4)).items():
         assert set(count_outcomes(found)) == {"helped"}
-        assert count_holding(found, optima[rival]) >= binom.ppf(RARE, len(found), CONFIDENCE)
-        assert all(each.high - each.low < optima[rival] for each in found)  # or any skill would do
+        assert count_holding(found, optima[baseline]) >= binom.ppf(RARE, len(found), CONFIDENCE)
+        assert all(each.high - each.low < optima[baseline] for each in found)  # or any skill would do
 
 
 def test_against_the_last_close_an_oracle_helps_as_much_as_against_volatility(judge: Judge) -> None:
     """Of a trending series: its steps, drawn again, are normal too."""
     process = PREDICTABLE["trending"]
-    (found,) = judge(process, range(4), rivals=["last_close"]).values()
+    (found,) = judge(process, range(4), baselines=["last_close"]).values()
     assert set(count_outcomes(found)) == {"helped"}
     assert count_holding(found, compute_optima(process)["volatility"]) >= binom.ppf(RARE, len(found), CONFIDENCE)
 
@@ -123,9 +123,9 @@ def test_a_few_origins_tell_nothing(judge: Judge, process: Process) -> None:
 @pytest.mark.parametrize("n_days", [8, N_DAYS])  # 28 origins and 144
 def test_equals_are_told_apart_at_most_as_often_as_said(judge: Judge, n_days: int) -> None:
     least, most = binom.ppf(RARE, N_SEEDS, CONFIDENCE), binom.ppf(1 - RARE, N_SEEDS, 1 - CONFIDENCE)
-    for rival, found in judge(WALK, range(N_SEEDS), n_days).items():
+    for baseline, found in judge(WALK, range(N_SEEDS), n_days).items():
         print(
-            f"\n{rival}, {found[0].n_origins} origins: {count_false(found)} of {N_SEEDS} say that equals differ, {most:.0f} may; "
+            f"\n{baseline}, {found[0].n_origins} origins: {count_false(found)} of {N_SEEDS} say that equals differ, {most:.0f} may; "
             f"{count_holding(found, 0.0)} intervals hold 0, {least:.0f} must; {dict(count_outcomes(found))}"
         )
         assert count_false(found) <= most
@@ -136,10 +136,10 @@ def test_equals_are_told_apart_at_most_as_often_as_said(judge: Judge, n_days: in
 @pytest.mark.parametrize("process", PREDICTABLE.values(), ids=PREDICTABLE)
 def test_intervals_hold_the_optimum_as_often_as_said(judge: Judge, process: Process) -> None:
     optima, least = compute_optima(process), binom.ppf(RARE, N_SEEDS, CONFIDENCE)
-    for rival, found in judge(process, range(N_SEEDS)).items():
-        held, mean = count_holding(found, optima[rival]), np.mean([each.skill for each in found])
+    for baseline, found in judge(process, range(N_SEEDS)).items():
+        held, mean = count_holding(found, optima[baseline]), np.mean([each.skill for each in found])
         print(
-            f"\n{rival}: {held} of {N_SEEDS} intervals hold {optima[rival]:+.4f}, {least:.0f} must; mean skill {mean:+.4f}; "
+            f"\n{baseline}: {held} of {N_SEEDS} intervals hold {optima[baseline]:+.4f}, {least:.0f} must; mean skill {mean:+.4f}; "
             f"{dict(count_outcomes(found))}"
         )
         assert held >= least

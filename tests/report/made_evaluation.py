@@ -28,7 +28,7 @@ from tests.conftest import ROOT, write_tiny_config
 from tests.report.forecast.made_forecast import make_forecast
 
 CANDLES = pd.read_csv(ROOT / "data" / "synthetic_5min.csv", parse_dates=["timestamps"], index_col="timestamps")[:400]
-RIVALS: dict[str, tuple[Texts, float, Verdict]] = {
+BASELINES: dict[str, tuple[Texts, float, Verdict]] = {
     "pretrained": ({"en": "Pretrained Kronos", "zh": "预训练 Kronos"}, 1.09, "helped"),
     "last_close": ({"en": "Last close", "zh": "最新收盘价"}, 1.42, "helped"),
     "drift": ({"en": "Drift", "zh": "漂移模型"}, 1.01, "no difference"),
@@ -52,7 +52,7 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
     random = np.random.default_rng(0)
     own: Texts = {"en": "Fine-tuned run", "zh": "本次微调"}
     forecasters = [_make_forecaster("finetuned", own, 1.0, horizon, random)]
-    forecasters += [_make_forecaster(name, label, f, horizon, random) for name, (label, f, _) in RIVALS.items()]
+    forecasters += [_make_forecaster(name, label, f, horizon, random) for name, (label, f, _) in BASELINES.items()]
     values: dict[str, Any] = {
         "run": "ashare_600977_5min",
         "version": "1.0.0",
@@ -85,9 +85,9 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
             "zh": "微调有效：在从未见过的 K 线上，预测误差比预训练模型低 8.3%。",
         },
         "forecasters": forecasters,
-        "comparisons": [_make_comparison(name, "crps", horizon, n_origins, random) for name in RIVALS],
+        "comparisons": [_make_comparison(name, "crps", horizon, n_origins, random) for name in BASELINES],
         "left_out": [
-            LeftOut(rival="runs/other", reason={"en": "It forecasts another horizon.", "zh": "它的预测步数不同。"})
+            LeftOut(baseline="runs/other", reason={"en": "It forecasts another horizon.", "zh": "它的预测步数不同。"})
         ],
         "calibration": make_calibration(horizon, random),
         "tokenizer": TokenizerHealth(before=_health(14.2, 0.41), after=_health(9.7, 0.55), kept="after"),
@@ -140,16 +140,18 @@ def _u_shape(depth: float) -> np.ndarray:
     return shape / shape.sum()
 
 
-def _make_comparison(rival: str, metric: str, horizon: int, n_origins: int, random: np.random.Generator) -> Comparison:
-    label, factor, outcome = RIVALS[rival]
+def _make_comparison(
+    baseline: str, metric: str, horizon: int, n_origins: int, random: np.random.Generator
+) -> Comparison:
+    label, factor, outcome = BASELINES[baseline]
     skill, width = 1 - 1 / factor, 0.15 if outcome == "too little data to tell" else 0.03
     by_horizon = skill + random.normal(0, 0.008, horizon)
     sentence = {language: text.format(**label) for language, text in SENTENCES[outcome].items()}
     return Comparison(
-        rival=rival,
+        baseline=baseline,
         metric=metric,
         own_figure=0.0031,
-        rival_figure=0.0031 * factor,
+        baseline_figure=0.0031 * factor,
         skill=skill,
         low=skill - width,
         high=skill + width,

@@ -1,4 +1,4 @@
-"""Trains the LSTM rival on the run's own windows, by the stages' own engine, and forecasts with it."""
+"""Trains the LSTM baseline on the run's own windows, by the stages' own engine, and forecasts with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from kronos.data.windows.dataset import Batch
 from kronos.data.windows.normalize import Statistics
 from kronos.data.windows.splits import SplitName, WindowStarts, spread_evenly
 from kronos.evaluation.forecasters.base import CLOSE, Forecaster, ForecastInput
-from kronos.evaluation.forecasters.lstm_network import LstmForecaster
+from kronos.evaluation.forecasters.lstm_network import LstmNetwork
 from kronos.evaluation.results import Texts
 from kronos.forecast.coherence import find_price_floor
 from kronos.forecast.devices import eval_mode
@@ -36,10 +36,10 @@ ROWS_AT_A_TIME = 8192  # paths that are drawn together
 
 
 @dataclass(frozen=True, eq=False)
-class LstmRival:
+class LstmForecaster:
     """A trained LSTM, on the device where it forecasts."""
 
-    model: LstmForecaster
+    model: LstmNetwork
     name: str = "lstm"
     label: Texts = field(default_factory=lambda: {"en": "LSTM", "zh": "LSTM"})
 
@@ -112,14 +112,14 @@ def find_lstm(folder: Path) -> Forecaster | None:
 
 
 def _load(model: Path) -> Forecaster:
-    return LstmRival(LstmForecaster.from_pretrained(model).to(PartialState().device))
+    return LstmForecaster(LstmNetwork.from_pretrained(model).to(PartialState().device))
 
 
-def _build_model(config: Config) -> LstmForecaster:
+def _build_model(config: Config) -> LstmNetwork:
     lstm = config.evaluation.lstm
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        return LstmForecaster(
+        return LstmNetwork(
             lookback=config.data.lookback_window,
             hidden_size=lstm.hidden_size,
             n_layers=lstm.n_layers,

@@ -63,7 +63,7 @@ class Encoded:
     change: Tensor
 
 
-class LstmForecaster(PretrainedModel):
+class LstmNetwork(PretrainedModel):
     """The encoder, the decoder and the head that gives location, scale and degrees of freedom of the next change."""
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Rivals without weights: what a forecast has to beat before it is worth anything.
+"""Baselines without weights: what a forecast has to beat before it is worth anything.
 
-Each samples paths, not a point, so that it is a fair rival by CRPS. Moves are of log prices; where a close of the lookback
+Each samples paths, not a point, so that it is a fair baseline by CRPS. Moves are of log prices; where a close of the lookback
 is not positive, which has no logarithm, they are differences of the closes. A step across a night or a weekend counts as one
 step like any other, which is crude: a bootstrap draws such a step anywhere in the horizon.
 
@@ -15,7 +15,7 @@ and what people call it. For example the mean of the last 20 closes, moved from 
         drawn = rng.choice(steps - steps.mean(), (n_paths, len(known.future)))
         return to_close(levels[-20:].mean() + drawn.cumsum(axis=1))
 
-`NAIVE_FORECASTERS["mean_20"]` is then a forecaster, and evaluation.rivals may name it; RIVALS (kronos/config/evaluation.py) has
+`NAIVE_FORECASTERS["mean_20"]` is then a forecaster, and evaluation.rivals may name it; BASELINES (kronos/config/evaluation.py) has
 the default ones.
 """
 
@@ -126,7 +126,7 @@ def _find_steps(levels: Array) -> Array:
     """Return the steps (L - 1,) of a lookback.
 
     Raises:
-        NotApplicable: they are too few to tell how wide steps are; whoever knows nothing else would beat such a rival.
+        NotApplicable: they are too few to tell how wide steps are; whoever knows nothing else would beat such a baseline.
     """
     if len(levels) <= MIN_STEPS:
         raise NotApplicable(

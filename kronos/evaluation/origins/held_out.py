@@ -79,10 +79,10 @@ def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitNam
 
 
 def note_jumps(n_windows: int) -> Texts:
-    """Say that windows were left out for what came in them: that is the same for all rivals, but it flatters them all."""
+    """Say that windows were left out for what came in them: that is the same for all baselines, but it flatters them all."""
     return {
         "en": f"{n_windows:,} windows of the test split are left out for a jump as at a split of shares (repairs.jumps): if that was the market, "
-        "errors and coverage are flattered, of the run and its rivals alike.",
+        "errors and coverage are flattered, of the run and its baselines alike.",
         "zh": f"测试集中有 {n_windows:,} 个窗口因价格跳变（如拆股，repairs.jumps）被排除：如果跳变来自真实行情，则本次运行和各基准的误差与"
         "覆盖率都偏乐观。",
     }

@@ -58,10 +58,10 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
-class RivalRow:
-    """Each run against one rival by its verdict's metric; None where it was not compared."""
+class BaselineRow:
+    """Each run against one baseline by its verdict's metric; None where it was not compared."""
 
-    rival: str
+    baseline: str
     label: Texts
     comparisons: tuple[Comparison | None, ...]
 
@@ -73,9 +73,9 @@ class RunsCompared:
     runs: tuple[EvaluatedRun, ...]
     differences: tuple[Difference, ...]
     metrics: tuple[MetricRow, ...]
-    rivals: tuple[RivalRow, ...]
+    baselines: tuple[BaselineRow, ...]
     settings: dict[str, tuple[Any, ...]]
-    other_rivals: tuple[str, ...]  # rivals of the same name that were not equally good, and so not the same
+    other_baselines: tuple[str, ...]  # baselines of the same name that were not equally good, and so not the same
     other_rules: bool  # verdicts by different metrics, confidences or margins
 
     @property
@@ -105,14 +105,14 @@ def compare_runs(runs: Sequence[EvaluatedRun], metrics: Sequence[str] = (), ever
         _compare_metric(runs, metric, units, mark=not differences)
         for units, metric in _choose_metrics(runs, metrics, everything)
     ]
-    rivals = _compare_with_rivals(runs)
+    baselines = _compare_with_baselines(runs)
     return RunsCompared(
         runs=tuple(runs),
         differences=tuple(differences),
         metrics=tuple(rows),
-        rivals=rivals,
+        baselines=baselines,
         settings=find_other_settings(runs),
-        other_rivals=() if differences else tuple(row.rival for row in rivals if not _is_same_rival(row)),
+        other_baselines=() if differences else tuple(row.baseline for row in baselines if not _is_same_baseline(row)),
         other_rules=any(differ([getattr(run.evaluation, key) for run in runs]) for key in RULES),
     )
 
@@ -203,22 +203,26 @@ def _compare_metric(runs: Sequence[EvaluatedRun], metric: str, units: Units, mar
     return MetricRow(metric, units, goal, figures, find_best(figures, goal) if mark else frozenset())
 
 
-def _compare_with_rivals(runs: Sequence[EvaluatedRun]) -> tuple[RivalRow, ...]:
+def _compare_with_baselines(runs: Sequence[EvaluatedRun]) -> tuple[BaselineRow, ...]:
     found = [
-        {each.rival: each for each in run.evaluation.comparisons if each.metric == run.evaluation.metric}
+        {each.baseline: each for each in run.evaluation.comparisons if each.metric == run.evaluation.metric}
         for run in runs
     ]
     labels = {each.name: each.label for run in reversed(runs) for each in run.evaluation.forecasters}
-    rivals = dict.fromkeys(rival for each in found for rival in each)
+    baselines = dict.fromkeys(baseline for each in found for baseline in each)
     return tuple(
-        RivalRow(rival, labels.get(rival, {"en": rival, "zh": rival}), tuple(each.get(rival) for each in found))
-        for rival in rivals
+        BaselineRow(
+            baseline,
+            labels.get(baseline, {"en": baseline, "zh": baseline}),
+            tuple(each.get(baseline) for each in found),
+        )
+        for baseline in baselines
     )
 
 
-def _is_same_rival(row: RivalRow) -> bool:
+def _is_same_baseline(row: BaselineRow) -> bool:
     by_metric: dict[str, list[float]] = {}
     for each in row.comparisons:
         if each:
-            by_metric.setdefault(each.metric, []).append(each.rival_figure)
+            by_metric.setdefault(each.metric, []).append(each.baseline_figure)
     return all(_are_same(figures) for figures in by_metric.values())

@@ -2,7 +2,7 @@
 
 Origins are no independent draws: their horizons overlap, and symbols move together. So origins of one instant become one
 term of a time series, and the autocorrelation of the terms, as far as horizons overlap at least, is reckoned with.
-Throughout, N origins, T terms, H times of the horizon; a gain is by how much the run's loss is better than the rival's.
+Throughout, N origins, T terms, H times of the horizon; a gain is by how much the run's loss is better than the baseline's.
 """
 
 from dataclasses import dataclass
@@ -199,7 +199,7 @@ def compute_skill(gains: Array, scales: Array) -> Array:
 def bootstrap_skill(terms: LossSeries, lags: int, confidence: float) -> tuple[Array, Array]:
     """Return the lower and upper ends (1 + H,) of the skill's interval: over the whole horizon, then at each time of it.
 
-    Blocks of terms are drawn with replacement (circular block bootstrap, Politis & Romano 1992), run and rival together,
+    Blocks of terms are drawn with replacement (circular block bootstrap, Politis & Romano 1992), run and baseline together,
     N_BOOTSTRAP times. The interval is between percentiles, which are moved outward for what the bootstrap misses of
     the variance, 1 − block / T, and for its being estimated (the expanded percentile interval of Hesterberg 2015, doi
     10.1080/00031305.2015.1089789): Φ(t / sqrt(1 − block / T)) of Student's t.

@@ -12,7 +12,7 @@ from kronos.report.forecast.scene import FORECAST_COLOUR
 
 # After Okabe and Ito, darker where theirs are pale on white; the run's is always the same.
 RUN_COLOUR = FORECAST_COLOUR
-RIVAL_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#C98A00", "#6A4C93", "#4598D3", "#333333")
+BASELINE_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#C98A00", "#6A4C93", "#4598D3", "#333333")
 NEUTRAL_COLOUR = "#767676"
 TICK_STEPS = (1, 2, 3, 4, 5, 6, 10, 12, 20, 50, *(10**power * step for power in range(2, 12) for step in (1, 2, 5)))
 MAX_TICKS = 8
@@ -100,7 +100,7 @@ def build_chart(name: str, title: Texts, caption: Texts, panels: Sequence[Panel]
 
 def choose_colour(position: int) -> str:
     """Return the colour of a forecaster by its position; the run's is 0."""
-    return RIVAL_COLOURS[(position - 1) % len(RIVAL_COLOURS)] if position else RUN_COLOUR
+    return BASELINE_COLOURS[(position - 1) % len(BASELINE_COLOURS)] if position else RUN_COLOUR
 
 
 def choose_style(position: int) -> Style:

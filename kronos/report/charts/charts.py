@@ -81,7 +81,7 @@ def build_error_chart(evaluation: Evaluation) -> Chart | None:
 
 
 def build_skill_chart(evaluation: Evaluation) -> Chart | None:
-    """Draw the run's skill against each rival over the horizon, with its intervals."""
+    """Draw the run's skill against each baseline over the horizon, with its intervals."""
     comparisons = choose_comparisons(evaluation)
     labels = {forecaster.name: forecaster.label for forecaster in evaluation.forecasters}
     curves = [
@@ -100,7 +100,12 @@ def build_skill_chart(evaluation: Evaluation) -> Chart | None:
     unit = text("skill_points" if evaluation.metric == "direction" else "skill_unit")
     panels = [
         _horizon_panel(
-            evaluation, text("against", rival=name_rival(each, labels)), unit, (curve,), levels=(0.0,), y_range=y_range
+            evaluation,
+            text("against", baseline=name_baseline(each, labels)),
+            unit,
+            (curve,),
+            levels=(0.0,),
+            y_range=y_range,
         )
         for each, curve in zip(comparisons, curves)
     ]
@@ -117,9 +122,9 @@ def choose_comparisons(evaluation: Evaluation, by_verdict_metric: bool = True) -
     return [each for each in evaluation.comparisons if (each.metric == evaluation.metric) == by_verdict_metric]
 
 
-def name_rival(comparison: Comparison, labels: dict[str, Texts]) -> Texts:
-    """Return what people call a comparison's rival."""
-    return labels.get(comparison.rival, same(comparison.rival))
+def name_baseline(comparison: Comparison, labels: dict[str, Texts]) -> Texts:
+    """Return what people call a comparison's baseline."""
+    return labels.get(comparison.baseline, same(comparison.baseline))
 
 
 def build_coverage_chart(evaluation: Evaluation) -> Chart | None:

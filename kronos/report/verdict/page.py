@@ -40,11 +40,11 @@ from kronos.report.verdict.page_template import TEMPLATE
 from kronos.report.verdict.tables import (
     Group,
     Row,
+    list_baselines,
     list_calibration,
     list_health,
     list_meanings,
     list_metrics,
-    list_rivals,
     list_seconds,
 )
 from kronos.report.words.numbers import format_count, format_level
@@ -189,9 +189,9 @@ def _tables(evaluation: Evaluation) -> dict[str, Any]:
     metric = METRIC_LABELS[evaluation.metric].label
     return {
         "facts": _list_facts(evaluation),
-        "rivals": list_rivals(evaluation, by_verdict_metric=True),
-        "other_rivals": list_rivals(evaluation, by_verdict_metric=False),
-        "rivals_how": text("rivals_how", confidence=confidence),
+        "baselines": list_baselines(evaluation, by_verdict_metric=True),
+        "other_baselines": list_baselines(evaluation, by_verdict_metric=False),
+        "baselines_how": text("baselines_how", confidence=confidence),
         "forecasters": [forecaster.label for forecaster in evaluation.forecasters],
         "metrics": [*list_metrics(evaluation), _ungrouped(list_seconds(evaluation))],
         "meanings": list_meanings(evaluation),

@@ -50,10 +50,10 @@ tbody th.group { padding-top: 22px; color: var(--soft); font-weight: 650; }
 .panels + .scroll { margin-top: 20px; }
 .handling { margin-top: 16px; }
 .numbers .best { font-weight: 700; }
-.rivals td, .rivals th { padding-top: 12px; padding-bottom: 12px; }
-.rivals .skill { white-space: nowrap; min-width: 190px; }
-.rivals .skill strong { font-size: 1.02rem; }
-.rivals .p { white-space: nowrap; }
+.baselines td, .baselines th { padding-top: 12px; padding-bottom: 12px; }
+.baselines .skill { white-space: nowrap; min-width: 190px; }
+.baselines .skill strong { font-size: 1.02rem; }
+.baselines .p { white-space: nowrap; }
 .interval { color: var(--soft); font-size: 0.86rem; }
 .small { display: block; color: var(--faint); font-size: 0.82rem; }
 .bar { display: block; width: 100%; max-width: 230px; height: 14px; margin-top: 5px; }
@@ -104,15 +104,15 @@ footer p + p { padding-top: 6px; border: 0; color: var(--faint); }
   .plot { height: 250px; }
   .example .plot { height: 400px; }
   .legend button { padding: 6px 0; }
-  .rivals thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .rivals, .rivals tbody { display: block; }
-  .rivals tr { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; padding: 14px 0;
+  .baselines thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .baselines, .baselines tbody { display: block; }
+  .baselines tr { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; padding: 14px 0;
     border-bottom: 1px solid var(--line); }
-  .rivals th, .rivals td { display: block; padding: 0; border: 0; }
-  .rivals tbody th { font-weight: 650; }
-  .rivals .skill, .rivals .sentence { width: 100%; }
-  .rivals .skill { white-space: normal; }
-  .rivals .label { display: inline; color: var(--faint); font-size: 0.82rem; }
+  .baselines th, .baselines td { display: block; padding: 0; border: 0; }
+  .baselines tbody th { font-weight: 650; }
+  .baselines .skill, .baselines .sentence { width: 100%; }
+  .baselines .skill { white-space: normal; }
+  .baselines .label { display: inline; color: var(--faint); font-size: 0.82rem; }
   .sticky th:first-child { position: sticky; left: 0; background: white; min-width: 120px; max-width: 150px;
     box-shadow: 1px 0 0 var(--line); padding-right: 8px; }
   .sticky tbody th.group { max-width: none; box-shadow: none; position: static; }
@@ -127,7 +127,7 @@ footer p + p { padding-top: 6px; border: 0; color: var(--faint); }
   html { font-size: 11px; }
   body { font-size: 1rem; }
   th, td { padding: 4px 6px; }
-  .rivals .skill { min-width: 130px; }
+  .baselines .skill { min-width: 130px; }
   .numbers tbody th { min-width: 6.5em; }
   .plot { height: 230px; }
   .switch, .handling { display: none; }

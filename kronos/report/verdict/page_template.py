@@ -2,10 +2,10 @@
 
 # The policy lets the browser load nothing: what the page shows is in it.
 TEMPLATE = """\
-{%- macro rivals_table(rows, with_metric) %}
-<table class="rivals" role="table">
+{%- macro baselines_table(rows, with_metric) %}
+<table class="baselines" role="table">
 <thead role="rowgroup"><tr role="row">
-<th scope="col" role="columnheader">{{ t.rival | both }}</th>
+<th scope="col" role="columnheader">{{ t.baseline | both }}</th>
 {% if with_metric %}<th scope="col" role="columnheader">{{ t.metric | both }}</th>{% endif %}
 <th scope="col" role="columnheader">{{ t.verdict | both }}</th>
 <th scope="col" role="columnheader">{{ t.skill | both }}</th>
@@ -15,7 +15,7 @@ TEMPLATE = """\
 <tbody role="rowgroup">
 {% for row in rows %}
 <tr role="row">
-<th scope="row" role="rowheader">{{ row.rival | both }}</th>
+<th scope="row" role="rowheader">{{ row.baseline | both }}</th>
 {% if with_metric %}<td role="cell">{{ row.metric | both }}</td>{% endif %}
 <td role="cell"><span class="chip {{ row.css }}">{{ row.verdict | both }}</span></td>
 <td role="cell" class="skill"><span class="label">{{ t.skill | both }} </span><strong>{{ row.skill | both }}</strong>
@@ -104,13 +104,13 @@ TEMPLATE = """\
 <noscript><p>{{ t.no_script | both }}</p></noscript>
 </header>
 <main>
-<section>{{ section('rivals') }}
-{% if rivals %}<p class="how">{{ rivals_how | both }}</p>{{ rivals_table(rivals, false) }}
-{% else %}<p class="none">{{ t.no_rivals | both }}</p>{% endif %}
-{% if other_rivals %}<details><summary>{{ t.other_metrics | both }}</summary>{{ rivals_table(other_rivals, true) }}</details>
+<section>{{ section('baselines') }}
+{% if baselines %}<p class="how">{{ baselines_how | both }}</p>{{ baselines_table(baselines, false) }}
+{% else %}<p class="none">{{ t.no_baselines | both }}</p>{% endif %}
+{% if other_baselines %}<details><summary>{{ t.other_metrics | both }}</summary>{{ baselines_table(other_baselines, true) }}</details>
 {% endif %}
 {% if evaluation.left_out %}<h3>{{ t.left_out | both }}</h3>
-<ul class="notes">{% for each in evaluation.left_out %}<li><strong>{{ each.rival }}</strong>: {{ each.reason | both }}</li>
+<ul class="notes">{% for each in evaluation.left_out %}<li><strong>{{ each.baseline }}</strong>: {{ each.reason | both }}</li>
 {% endfor %}</ul>{% endif %}
 </section>
 <section>{{ section('metrics') }}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kronos.evaluation.metric_labels import METRIC_LABELS, MetricLabel
 from kronos.evaluation.results import Comparison, Evaluation, Texts, Verdict
 from kronos.evaluation.verdict_words import name_outcome
-from kronos.report.charts.charts import choose_comparisons, name_rival
+from kronos.report.charts.charts import choose_comparisons, name_baseline
 from kronos.report.words.numbers import (
     BASIS_POINTS,
     format_count,
@@ -63,10 +63,10 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class RivalRow:
-    """The run against one rival. css: the verdict as a class. bar: none where there is no interval."""
+class BaselineRow:
+    """The run against one baseline. css: the verdict as a class. bar: none where there is no interval."""
 
-    rival: Texts
+    baseline: Texts
     metric: Texts
     css: str
     verdict: Texts
@@ -77,20 +77,20 @@ class RivalRow:
     bar: Bar | None
 
 
-def list_rivals(evaluation: Evaluation, by_verdict_metric: bool) -> list[RivalRow]:
+def list_baselines(evaluation: Evaluation, by_verdict_metric: bool) -> list[BaselineRow]:
     """Return the comparisons by the metric of the verdict, or those by the others."""
     comparisons = choose_comparisons(evaluation, by_verdict_metric)
     labels = {forecaster.name: forecaster.label for forecaster in evaluation.forecasters}
     bars = _build_bars(comparisons)
-    return [_build_rival(each, name_rival(each, labels), bar) for each, bar in zip(comparisons, bars)]
+    return [_build_baseline(each, name_baseline(each, labels), bar) for each, bar in zip(comparisons, bars)]
 
 
-def _build_rival(found: Comparison, label: Texts, bar: Bar | None) -> RivalRow:
+def _build_baseline(found: Comparison, label: Texts, bar: Bar | None) -> BaselineRow:
     css: dict[Verdict, str] = {"helped": "good", "hurt": "bad", "no difference": "same"}
     low, high = (_format_skill(value, found.metric) for value in (found.low, found.high))
     known = math.isfinite(found.low) and math.isfinite(found.high)
-    return RivalRow(
-        rival=label,
+    return BaselineRow(
+        baseline=label,
         metric=METRIC_LABELS[found.metric].label,
         css=css.get(found.outcome, "unknown"),
         verdict=name_outcome(found),
@@ -103,7 +103,7 @@ def _build_rival(found: Comparison, label: Texts, bar: Bar | None) -> RivalRow:
 
 
 def _format_skill(skill: float, metric: str, sign: bool = False) -> Texts:
-    """A share of the rival's error, or for direction a difference of shares."""
+    """A share of the baseline's error, or for direction a difference of shares."""
     told = format_percent(skill, 1, sign)
     if metric != "direction" or not math.isfinite(skill):
         return told

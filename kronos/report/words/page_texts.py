@@ -31,16 +31,16 @@ TEXTS: dict[str, Texts] = {
         "en": "{metric} of log returns, {confidence} confidence, {margin} margin",
         "zh": "对数收益率的{metric}，置信度 {confidence}，忽略 {margin} 以内的差异",
     },
-    # rivals
-    "rivals": {"en": "Against its rivals", "zh": "与各基准的对比"},
-    "rivals_how": {
-        "en": "Skill is the share by which the run's error is smaller than the rival's (of direction: the difference of the hit "
+    # baselines
+    "baselines": {"en": "Against the baselines", "zh": "与各基准的对比"},
+    "baselines_how": {
+        "en": "Skill is the share by which the run's error is smaller than the baseline's (of direction: the difference of the hit "
         "rates); above 0 the run is better. In brackets its {confidence} block-bootstrap interval; p is of the two-sided "
         "Diebold–Mariano test.",
         "zh": "技能分数（skill）表示本次运行的误差比该基准小多少（方向准确率则为两者之差），大于 0 即本次运行更好；方括号内是 "
         "{confidence} 的分块自助法置信区间，p 为双侧 Diebold–Mariano 检验的 p 值。",
     },
-    "rival": {"en": "Rival", "zh": "基准"},
+    "baseline": {"en": "Baseline", "zh": "基准"},
     "verdict": {"en": "Verdict", "zh": "结论"},
     "skill": {"en": "Skill", "zh": "技能分数"},
     "p": {"en": "p", "zh": "p 值"},
@@ -48,7 +48,7 @@ TEXTS: dict[str, Texts] = {
     "points": {"en": "{n} points", "zh": "{n} 个百分点"},
     "other_metrics": {"en": "The same by other metrics", "zh": "按其他指标的对比"},
     "left_out": {"en": "Asked for, but left out", "zh": "已指定但未能参与对比"},
-    "no_rivals": {"en": "There was no rival to compare with.", "zh": "没有可对比的基准。"},
+    "no_baselines": {"en": "There was no baseline to compare with.", "zh": "没有可对比的基准。"},
     # metrics
     "metrics": {"en": "All metrics", "zh": "全部指标"},
     "metrics_how": {
@@ -82,13 +82,13 @@ TEXTS: dict[str, Texts] = {
     "basis_points": {"en": "Basis points", "zh": "基点"},
     "skill_by_horizon": {"en": "Skill by horizon", "zh": "各预测步的技能分数"},
     "skill_by_horizon_how": {
-        "en": "By {metric}, against each rival, with the {confidence} interval of each time on its own. Where the band holds 0, "
+        "en": "By {metric}, against each baseline, with the {confidence} interval of each time on its own. Where the band holds 0, "
         "there is no telling.",
         "zh": "以{metric}衡量，逐个基准对比；阴影为各预测步单独计算的 {confidence} 置信区间，包含 0 即无法判断优劣。",
     },
     "skill_unit": {"en": "Skill (%)", "zh": "技能分数（%）"},
     "skill_points": {"en": "Skill (percentage points)", "zh": "技能分数（百分点）"},
-    "against": {"en": "Against: {rival}", "zh": "对比：{rival}"},
+    "against": {"en": "Against: {baseline}", "zh": "对比：{baseline}"},
     "run_skill": {"en": "Skill of the run", "zh": "本次运行的技能分数"},
     # calibration
     "coverage": {"en": "How honest the bands are", "zh": "预测区间是否可信"},

@@ -1,4 +1,4 @@
-"""The LSTM rival: what it may see, that it learns, and that it is trained as a stage is."""
+"""The LSTM baseline: what it may see, that it learns, and that it is trained as a stage is."""
 
 import itertools
 import warnings
@@ -15,8 +15,8 @@ from kronos.candles import CANDLE_COLUMNS
 from kronos.data.windows.normalize import EPSILON
 from kronos.errors import DataError
 from kronos.evaluation.forecasters.base import CLOSE, ForecastInput
-from kronos.evaluation.forecasters.lstm import LstmRival
-from kronos.evaluation.forecasters.lstm_network import N_CALENDAR, LstmForecaster, draw_student, embed_calendar
+from kronos.evaluation.forecasters.lstm import LstmForecaster
+from kronos.evaluation.forecasters.lstm_network import N_CALENDAR, LstmNetwork, draw_student, embed_calendar
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.scores.metrics import compute_crps
 from kronos.training.saved.stage_record import StageRecord
@@ -40,10 +40,10 @@ def lstm_config(tiny_config: Path) -> Path:
     return tiny_config
 
 
-def build(directions: int = 1, attention: bool = False, n_layers: int = 1, clip: float = 5.0) -> LstmForecaster:
+def build(directions: int = 1, attention: bool = False, n_layers: int = 1, clip: float = 5.0) -> LstmNetwork:
     """A network whose head is not at zero, so that what it reads matters."""
     torch.manual_seed(0)
-    model = LstmForecaster(LOOKBACK, 8, n_layers, directions, attention, 0.0, clip).eval()
+    model = LstmNetwork(LOOKBACK, 8, n_layers, directions, attention, 0.0, clip).eval()
     torch.nn.init.normal_(model.head.weight)
     return model
 
@@ -85,7 +85,7 @@ def test_a_forecast_draws_from_what_training_would_predict(directions: int, atte
 
 
 def test_the_untrained_network_is_a_random_walk_as_wide_as_the_lookback_s_steps() -> None:
-    model = LstmForecaster(LOOKBACK, 8, 1, 1, False, 0.0, 50.0).eval()
+    model = LstmNetwork(LOOKBACK, 8, 1, 1, False, 0.0, 50.0).eval()
     candles, stamp = draw_windows(1)
     uniforms = torch.rand(1, 20000, HORIZON, 2, generator=torch.Generator().manual_seed(2))
     closes = model.sample_closes(candles[:, :LOOKBACK], stamp[:, :LOOKBACK], stamp[:, LOOKBACK:], uniforms)[0]
@@ -184,8 +184,8 @@ def test_it_knows_no_currency(lstm_config: Path) -> None:
 def test_candles_that_stand_still(level: float) -> None:
     times = pd.date_range("2024-01-01", periods=LOOKBACK + HORIZON, freq="h")
     frame = pd.DataFrame(dict.fromkeys(CANDLE_COLUMNS, np.full(LOOKBACK, level)), index=times[:LOOKBACK])
-    model = LstmForecaster(LOOKBACK, 8, 1, 1, False, 0.0, 5.0).eval()
-    paths = LstmRival(model).sample([ForecastInput("", frame, times[LOOKBACK:])], 50, 0)
+    model = LstmNetwork(LOOKBACK, 8, 1, 1, False, 0.0, 5.0).eval()
+    paths = LstmForecaster(model).sample([ForecastInput("", frame, times[LOOKBACK:])], 50, 0)
     assert paths == pytest.approx(level, abs=EPSILON)
 
 
@@ -198,7 +198,7 @@ def test_prices_stay_positive_where_they_were() -> None:
         )
         for by in (0, 50)
     ]
-    paths, of_spread = LstmRival(LstmForecaster(LOOKBACK, 8, 1, 1, False, 0.0, 5.0).eval()).sample(known, 100, 0)
+    paths, of_spread = LstmForecaster(LstmNetwork(LOOKBACK, 8, 1, 1, False, 0.0, 5.0).eval()).sample(known, 100, 0)
     assert paths.min() == 0.01
     assert of_spread.min() < -60
 

@@ -1,4 +1,4 @@
-"""The rivals without weights, against known truths."""
+"""The baselines without weights, against known truths."""
 
 import warnings
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kronos.candles import CANDLE_COLUMNS
-from kronos.config.evaluation import RIVALS
+from kronos.config.evaluation import BASELINES
 from kronos.evaluation.forecasters import naive
 from kronos.evaluation.forecasters.base import ForecastInput, NotApplicable
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS, baseline, choose_season, compute_levels
@@ -34,8 +34,8 @@ def sessions(n_days: int) -> pd.DatetimeIndex:
     return pd.DatetimeIndex([day + hour for day in days for hour in hours])
 
 
-def test_all_rivals_without_weights_are_there() -> None:
-    assert set(NAIVE_FORECASTERS) == set(RIVALS) - {"pretrained", "lstm"}
+def test_all_baselines_without_weights_are_there() -> None:
+    assert set(NAIVE_FORECASTERS) == set(BASELINES) - {"pretrained", "lstm"}
     for name, forecaster in NAIVE_FORECASTERS.items():
         assert forecaster.name == name
         assert set(forecaster.label) == {"en", "zh"}

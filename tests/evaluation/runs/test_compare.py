@@ -52,8 +52,8 @@ def test_the_same_file_with_other_candles_shows_in_how_far_closes_moved() -> Non
 
     (difference,) = find_differences([run(0.0016, 0.002), run(0.0017, 0.0021)])
     assert difference.key == "closes" and difference.values == pytest.approx((0.002, 0.0021))
-    other_rival = [make_forecaster("finetuned", FIGURES | {"rmse": 0.0016, "r2_os": 0.36})]
-    assert not find_differences([run(0.0017, 0.002, lookback=32), make_run(forecasters=other_rival)])
+    other_baseline = [make_forecaster("finetuned", FIGURES | {"rmse": 0.0016, "r2_os": 0.36})]
+    assert not find_differences([run(0.0017, 0.002, lookback=32), make_run(forecasters=other_baseline)])
     assert not find_differences([run(0.0016, 0.002), make_run()])
 
 
@@ -109,15 +109,15 @@ def test_a_metric_of_prices_alone_needs_no_more_than_its_name() -> None:
     assert (row.units, row.figures) == ("price", (0.01,))
 
 
-def test_rivals() -> None:
+def test_baselines() -> None:
     first = make_run(comparisons=[make_comparison("pretrained"), make_comparison("last_close", metric="mae")])
-    second = make_run("b", comparisons=[make_comparison("lstm"), make_comparison("pretrained", rival_figure=0.002)])
+    second = make_run("b", comparisons=[make_comparison("lstm"), make_comparison("pretrained", baseline_figure=0.002)])
     compared = compare_runs([first, second])
-    assert [row.rival for row in compared.rivals] == ["pretrained", "lstm"], "by the verdict's metric only"
-    assert compared.rivals[1].comparisons[0] is None
-    assert compared.rivals[1].label == {"en": "lstm", "zh": "lstm"}, "of no forecaster"
-    assert compared.other_rivals == ("pretrained",)
-    assert compare_runs([first, first]).other_rivals == ()
+    assert [row.baseline for row in compared.baselines] == ["pretrained", "lstm"], "by the verdict's metric only"
+    assert compared.baselines[1].comparisons[0] is None
+    assert compared.baselines[1].label == {"en": "lstm", "zh": "lstm"}, "of no forecaster"
+    assert compared.other_baselines == ("pretrained",)
+    assert compare_runs([first, first]).other_baselines == ()
     assert not compared.other_rules and compare_runs([first, make_run(margin=0.1)]).other_rules
 
 

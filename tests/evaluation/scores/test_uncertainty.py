@@ -144,14 +144,14 @@ def test_slow_series_are_worth_fewer_though_nothing_overlaps() -> None:
 
 def test_the_interval_is_that_of_resampled_rows() -> None:
     generator = np.random.default_rng(0)
-    rival = generator.random((60, 3)) + 0.5
-    gains = 0.1 * rival + generator.normal(size=(60, 3)) * 0.1
+    baseline = generator.random((60, 3)) + 0.5
+    gains = 0.1 * baseline + generator.normal(size=(60, 3)) * 0.1
     starts = np.arange(60)
-    terms = build_loss_series(gains, rival, starts, starts + 4)
+    terms = build_loss_series(gains, baseline, starts, starts + 4)
     low, high = bootstrap_skill(terms, 3, 0.9)
     block = choose_block(terms.deviations, 3)
     assert block >= 10
-    drawn = CircularBlockBootstrap(block, gains, rival, seed=uncertainty.SEED)
+    drawn = CircularBlockBootstrap(block, gains, baseline, seed=uncertainty.SEED)
     skills = np.array(
         [[1 - (r - g).mean() / r.mean(), *(1 - (r - g).mean(0) / r.mean(0))] for (g, r), _ in drawn.bootstrap(2000)]
     )
@@ -199,12 +199,12 @@ def test_the_interval_holds_the_mean_as_often_as_it_says(kind: str, monkeypatch:
 
 def test_symbols_that_move_as_one_tell_no_more_than_one() -> None:
     generator = np.random.default_rng(0)
-    rival = generator.random((80, 4)) + 0.5
+    baseline = generator.random((80, 4)) + 0.5
     gains = generator.normal(size=(80, 4))
     starts = np.arange(80) * 2
-    one = build_loss_series(gains, rival, starts, starts + 8)
+    one = build_loss_series(gains, baseline, starts, starts + 8)
     many = build_loss_series(
-        np.tile(gains, (10, 1)), np.tile(rival, (10, 1)), np.tile(starts, 10), np.tile(starts + 8, 10)
+        np.tile(gains, (10, 1)), np.tile(baseline, (10, 1)), np.tile(starts, 10), np.tile(starts + 8, 10)
     )
     lags = choose_lags(one.deviations, count_overlaps(one.starts, one.ends))
     assert lags == choose_lags(many.deviations, count_overlaps(many.starts, many.ends)) >= 3

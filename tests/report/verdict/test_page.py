@@ -107,7 +107,7 @@ def lose(evaluation: Evaluation) -> Evaluation:
         "seconds": nan,
     }
     nothing = {
-        **dict.fromkeys(["skill", "low", "high", "p_value", "n_independent", "own_figure", "rival_figure"], nan),
+        **dict.fromkeys(["skill", "low", "high", "p_value", "n_independent", "own_figure", "baseline_figure"], nan),
         **dict.fromkeys(["skill_by_horizon", "low_by_horizon", "high_by_horizon"], (nan,) * evaluation.horizon),
     }
     return evaluation.model_copy(
@@ -232,9 +232,9 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None
     reader = Reader(browser, write(tmp_path, evaluation), width)
     reader.check()
     assert browser.title == f"{evaluation.run} · Kronos" and reader.find("h1")[0].text == evaluation.headline["en"]
-    row = [cell.text for cell in reader.find(".rivals tbody tr:first-child > *")]
+    row = [cell.text for cell in reader.find(".baselines tbody tr:first-child > *")]
     assert row[:2] == ["Pretrained Kronos", "helped"] and "+8.3 %" in row[2].replace("\N{NO-BREAK SPACE}", " ")
-    assert reader.find(".rivals .sentence")[0].text.startswith(evaluation.comparisons[0].sentence["en"])
+    assert reader.find(".baselines .sentence")[0].text.startswith(evaluation.comparisons[0].sentence["en"])
     crps = f"{1e4 * evaluation.forecasters[0].log_return['crps'].overall:.2f}"
     assert reader.find(".numbers tbody tr:nth-child(2) td.run")[0].text == crps
     assert reader.find(".legend li")[0].text == "Train loss"
@@ -287,7 +287,7 @@ def test_without_scripts_one_language_is_shown(tmp_path: Path, browser: Any) -> 
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.get(write(tmp_path, language="zh").as_uri())
     shown = browser.find_element("css selector", "main").text
-    assert "与各基准的对比" in shown and "Against its rivals" not in shown
+    assert "与各基准的对比" in shown and "Against the baselines" not in shown
 
 
 def test_the_page_is_made_for_a_run_that_has_moved(tmp_path: Path) -> None:

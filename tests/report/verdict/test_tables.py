@@ -4,11 +4,11 @@ import pytest
 
 from kronos.evaluation.results import Evaluation
 from kronos.report.verdict.tables import (
+    list_baselines,
     list_calibration,
     list_health,
     list_meanings,
     list_metrics,
-    list_rivals,
     list_seconds,
 )
 from tests.report.made_evaluation import make_evaluation
@@ -22,11 +22,11 @@ def change(evaluation: Evaluation, n: int, **changes: object) -> Evaluation:
     return evaluation.model_copy(update={"comparisons": comparisons})
 
 
-def test_rivals_in_words() -> None:
-    rows = list_rivals(EVALUATION, by_verdict_metric=True)
+def test_baselines_in_words() -> None:
+    rows = list_baselines(EVALUATION, by_verdict_metric=True)
     assert [row.css for row in rows] == ["good", "good", "same", "unknown", "bad", "unknown"]
     first = rows[0]
-    assert first.rival == {"en": "Pretrained Kronos", "zh": "预训练 Kronos"} and first.verdict == {
+    assert first.baseline == {"en": "Pretrained Kronos", "zh": "预训练 Kronos"} and first.verdict == {
         "en": "helped",
         "zh": "微调有效",
     }
@@ -39,11 +39,11 @@ def test_rivals_in_words() -> None:
     ]
     assert rows[1].verdict["zh"] == "优于基准" and rows[4].verdict["zh"] == "不如基准"
     assert (first.skill["zh"], first.interval["zh"], first.p) == ("+8.3%", "[5.3%, 11.3%]", "<\N{NO-BREAK SPACE}0.001")
-    assert list_rivals(EVALUATION, by_verdict_metric=False) == []
+    assert list_baselines(EVALUATION, by_verdict_metric=False) == []
 
 
 def test_intervals_share_one_scale() -> None:
-    bars = [row.bar for row in list_rivals(EVALUATION, True)]
+    bars = [row.bar for row in list_baselines(EVALUATION, True)]
     assert len({bar.zero for bar in bars if bar}) == 1
     for bar, found in zip(bars, EVALUATION.comparisons):
         assert bar is not None and 0 <= bar.low < bar.middle < bar.high <= 100
@@ -51,18 +51,18 @@ def test_intervals_share_one_scale() -> None:
 
 
 def test_direction_counts_in_points() -> None:
-    (row,) = list_rivals(change(EVALUATION, 0, metric="direction", skill=-0.0123), False)
+    (row,) = list_baselines(change(EVALUATION, 0, metric="direction", skill=-0.0123), False)
     assert row.skill == {"en": "−1.2 points", "zh": "−1.2 个百分点"} and row.metric["en"] == "Direction"
 
 
 def test_what_is_no_number_is_a_dash() -> None:
     unknown = change(EVALUATION, 0, skill=nan, low=nan, high=nan, p_value=nan, n_independent=nan)
-    row = list_rivals(unknown, True)[0]
+    row = list_baselines(unknown, True)[0]
     assert (row.skill["en"], row.interval["en"], row.p, row.bar) == ("–", "", "–", None)
 
 
 def test_a_skill_beyond_all_bounds_leaves_the_scale_alone() -> None:
-    rows = list_rivals(change(EVALUATION, 0, skill=-9.0, low=-80.0, high=-3.0), True)
+    rows = list_baselines(change(EVALUATION, 0, skill=-9.0, low=-80.0, high=-3.0), True)
     assert rows[0].bar is not None and rows[0].bar.low == rows[0].bar.high == 4
     assert rows[4].bar is not None and rows[4].bar.high - rows[4].bar.low > 2
 
