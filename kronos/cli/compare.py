@@ -15,14 +15,13 @@ from kronos.cli.compare_output import WIDE_LABEL, WIDE_RUN, print_comparison, pr
 from kronos.cli.environment import start_logging, translate_errors
 from kronos.config import load_config
 from kronos.errors import CheckpointError, ConfigError
-from kronos.evaluation.results import RESULTS_NAME, Evaluation, Language
+from kronos.evaluation.results import Evaluation, Language
 from kronos.evaluation.runs.compare import compare_runs
 from kronos.evaluation.runs.evaluated_run import EvaluatedRun, flatten_settings
 from kronos.files import shorten_names, write_text
+from kronos.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
-
-RESULTS = Path("report", RESULTS_NAME)
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Evaluated runs' folders, {base_path}/{exp_name}.")]
 Metrics = Annotated[
@@ -78,35 +77,37 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
 
 
 def _find_fault(path: Path) -> str:
-    if (path / RESULTS).is_file():
+    if RunFolder(path).report.results.is_file():
         return ""
     if path.is_file():
         return f"{path}: this is a file; give the run's folder, {{base_path}}/{{exp_name}}."
     if not path.exists():
         return f"{path}: no such folder; a run's folder is {{base_path}}/{{exp_name}}."
-    if not (path / "config.yaml").is_file():
+    if not RunFolder(path).config.is_file():
         return f"{path}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}, with config.yaml and report/ in it."
     return f"{path}: this run has not been evaluated yet: kronos evaluate --run {path}"
 
 
 def _read_runs(folders: Sequence[Path]) -> list[EvaluatedRun]:
     names = shorten_names([Path(os.path.normpath(folder.absolute())) for folder in folders])
-    evaluations = [Evaluation.read(folder / RESULTS) for folder in folders]
+    evaluations = [Evaluation.read(RunFolder(folder).report.results) for folder in folders]
     for folder, evaluation in zip(folders, evaluations):
         if not evaluation.forecasters:
-            raise CheckpointError(f"{folder / RESULTS}: damaged (no forecasters); kronos evaluate makes it anew.")
+            raise CheckpointError(
+                f"{RunFolder(folder).report.results}: damaged (no forecasters); kronos evaluate makes it anew."
+            )
     return [EvaluatedRun(*each, _read_settings(each[1])) for each in zip(names, folders, evaluations)]
 
 
 def _read_settings(folder: Path) -> dict[str, Any] | None:
     """Read a run's configuration; None where it cannot be read, since its figures can be compared without."""
     try:
-        config = load_config(folder / "config.yaml")
+        config = load_config(RunFolder(folder).config)
     except ConfigError as error:
         logger.warning("%s Its settings are not compared.", str(error).splitlines()[0])
         return None
     settings = flatten_settings(config.model_dump(mode="json"))
-    if config.model_paths.finetuned_tokenizer == config.model_paths.stage_dir("tokenizer") / "best_model":
+    if config.model_paths.finetuned_tokenizer == config.model_paths.run_folder.tokenizer.best_model:
         del settings["model_paths.finetuned_tokenizer"]  # each run's own
     return settings
 

@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from kronos.errors import ConfigError, KronosError, Terminated
+from kronos.run_folder import RunFolder
 
 logger = logging.getLogger("kronos")
 
@@ -144,17 +144,17 @@ def start_logging(rank: int = 0) -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|accelerate\..*")
 
 
-def log_to_file(folder: Path, rank: int) -> None:
-    """Write the same lines to folder/train.log, each with its time.
+def log_to_file(run: RunFolder, rank: int) -> None:
+    """Write the same lines to the run's log file, each with its time.
 
     Raises:
         KronosError: the folder cannot be written to.
     """
     if rank:
         return
-    path = folder / "train.log"
+    path = run.log
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         handler = _FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise KronosError(
@@ -165,7 +165,7 @@ def log_to_file(folder: Path, rank: int) -> None:
 
 
 @contextmanager
-def lock_run_folder(folder: Path, rank: int) -> Iterator[None]:
+def lock_run_folder(run: RunFolder, rank: int) -> Iterator[None]:
     """Keep a second run out of a folder that one is writing to; the lock goes with the process, however it ends.
 
     Raises:
@@ -174,12 +174,12 @@ def lock_run_folder(folder: Path, rank: int) -> Iterator[None]:
     if rank:
         yield
         return
-    lock = FileLock(folder / "logs" / "train.lock")
+    lock = FileLock(run.lock)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise KronosError(
-            f"{folder}: another run is writing here; wait for it, or choose another place with model_paths.exp_name."
+            f"{run.path}: another run is writing here; wait for it, or choose another place with model_paths.exp_name."
         ) from None
     try:
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from kronos.cli.environment import (
     translate_errors,
 )
 from kronos.errors import ConfigError
+from kronos.run_folder import ReportFolder
 
 if TYPE_CHECKING:
     from kronos.config import Config
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REPORT = "report"
 GOES_ON = "the same command again goes on: the forecasts made so far are kept"
 ALLOWED = ("evaluation.", "report.", "device.", "distributed.")
 
@@ -81,7 +80,7 @@ def evaluate(
 
         config = load_run_config(run, given)
         select_cuda_device(config.device.device_id, process)
-        with lock_run_folder(config.model_paths.base_save_path, process.rank):
+        with lock_run_folder(config.model_paths.run_folder, process.rank):
             _evaluate(config, process.world_size, data, since)
 
 
@@ -109,11 +108,10 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     check_trained(config)
     check_baselines(config)
     start_process(config, world_size)
-    folder = config.model_paths.base_save_path / REPORT
+    folder = config.model_paths.run_folder.report
     if data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"data_path": (data,)})})
-        # A glob has a *, and "." has no name of its own.
-        folder = folder.with_name("-".join([REPORT, re.sub(r"[^\w.-]+", "_", data.absolute().stem)]))
+        folder = config.model_paths.run_folder.report_on(data)
     candles = load_run_candles(config).candles
     own, splits = None, {}
     if since is None and is_own(config, candles):
@@ -123,21 +121,19 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
         if data is None:
             logger.warning("the run's candles are not those it was trained on: only what came later is forecast")
         held_out = choose_new(config, candles, find_instant(candles, since) if since else None)
-    evaluation = report_on(config, held_out, own, splits, folder, command_line())
+    evaluation = report_on(config, held_out, own, splits, folder.path, command_line())
     PartialState().destroy_process_group()
     if evaluation:
         print_verdict(evaluation, folder, config.report.language)
 
 
-def print_verdict(evaluation: Evaluation, folder: Path, language: Language) -> None:
+def print_verdict(evaluation: Evaluation, folder: ReportFolder, language: Language) -> None:
     """Print the sentence, the comparisons, and where the page is."""
     lines = [evaluation.headline[language], ""]
     lines += [f"  {each.sentence[language]}" for each in evaluation.comparisons if each.metric == evaluation.metric]
     lines += [f"  {each.baseline}: {each.reason[language]}" for each in evaluation.left_out]
     lines += ["", *(note[language] for note in evaluation.notes)]
-    typer.echo(
-        "\n" + "\n".join(lines) + f"\n\nreport     {folder / 'index.html'}\nfigures    {folder / 'metrics.json'}"
-    )
+    typer.echo("\n" + "\n".join(lines) + f"\n\nreport     {folder.page}\nfigures    {folder.results}")
 
 
 def command_line() -> str:

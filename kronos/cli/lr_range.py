@@ -79,7 +79,7 @@ def _measure(config: Config, stage: Any, low: float, high: float, n_steps: int) 
 def _write(config: Config, found: LrRange) -> tuple[Path, Path]:
     from kronos.report.charts.lr_range_plot import draw_lr_range
 
-    folder = config.model_paths.base_save_path / "report"
+    folder = config.model_paths.run_folder.report.path
     picture, figures = folder / f"lr_range_{found.stage}.png", folder / f"lr_range_{found.stage}.json"
     label = {"tokenizer": "tokenizer", "basemodel": "base model"}[found.stage]
     title = f"{config.model_paths.exp_name} · learning-rate range test of the {label}, {len(found.rates)} steps"

@@ -21,7 +21,7 @@ from kronos.cli.environment import (
     start_logging,
     translate_errors,
 )
-from kronos.cli.evaluate import REPORT, command_line, print_verdict
+from kronos.cli.evaluate import command_line, print_verdict
 from kronos.config import Config, load_config
 from kronos.errors import KronosError
 
@@ -91,8 +91,8 @@ def run_training(config_path: Path, overrides: Sequence[str], skip_existing: boo
         if dry_run:
             show_plan(config, process.rank, process.world_size, skip_existing)
             return
-        log_to_file(config.model_paths.base_save_path / "logs", process.rank)
-        with lock_run_folder(config.model_paths.base_save_path, process.rank):
+        log_to_file(config.model_paths.run_folder, process.rank)
+        with lock_run_folder(config.model_paths.run_folder, process.rank):
             _run(config, process.rank, process.world_size, skip_existing)
 
 
@@ -117,7 +117,7 @@ def _run(config: Config, rank: int, world_size: int, skip_existing: bool) -> Non
         pictures = draw_held_out_forecasts(config, result) if config.experiment.train_basemodel else []
         _print_locations(config, result.records, pictures)
         if evaluation:
-            print_verdict(evaluation, config.model_paths.base_save_path / REPORT, config.report.language)
+            print_verdict(evaluation, config.model_paths.run_folder.report, config.report.language)
 
 
 def _evaluate(config: Config, result: RunResult) -> Evaluation | None:
@@ -125,30 +125,29 @@ def _evaluate(config: Config, result: RunResult) -> Evaluation | None:
     from kronos.evaluation.origins.held_out import choose_of_training
     from kronos.report.verdict.evaluation_report import report_on
 
-    run_dir = config.model_paths.base_save_path
+    run = config.model_paths.run_folder
     try:
         held_out = choose_of_training(config, result.candles, result.splits)
-        return report_on(config, held_out, result.candles, result.splits, run_dir / REPORT, command_line())
+        return report_on(config, held_out, result.candles, result.splits, run.report.path, command_line())
     except (KronosError, OSError) as error:
         raise KronosError(
-            f"{error}\nThe models are trained and saved in {run_dir}; only their evaluation failed: kronos evaluate --run "
-            f"{shlex.quote(str(run_dir))} goes on."
+            f"{error}\nThe models are trained and saved in {run.path}; only their evaluation failed: kronos evaluate --run "
+            f"{shlex.quote(str(run.path))} goes on."
         ) from None
 
 
 def _print_locations(config: Config, records: dict[StageName, StageRecord], pictures: Sequence[Path]) -> None:
     """End with where everything is."""
-    model_paths = config.model_paths
-    run_dir = model_paths.base_save_path
+    run = config.model_paths.run_folder
     rows = []
     for name, record in records.items():
-        folder, label = model_paths.stage_dir(name), {"tokenizer": "tokenizer", "basemodel": "base model"}[name]
-        rows.append((label, f"{folder / 'best_model'}  ({_compare(record, folder)})"))
-        rows.append(("", f"{folder / 'metrics.jsonl'}"))
+        folder, label = run.stage(name), {"tokenizer": "tokenizer", "basemodel": "base model"}[name]
+        rows.append((label, f"{folder.best_model}  ({_compare(record, folder.path)})"))
+        rows.append(("", f"{folder.metrics}"))
     if pictures:
         rows.append(("pictures", f"{pictures[0].parent}{os.sep}  ({', '.join(path.name for path in pictures)})"))
-    rows.append(("settings", f"{run_dir / 'config.yaml'}"))
-    rows.append(("log", f"{run_dir / 'logs' / 'train.log'}"))
+    rows.append(("settings", f"{run.config}"))
+    rows.append(("log", f"{run.log}"))
     typer.echo("\n" + "\n".join(f"{label:<11}{text}" for label, text in rows))
 
 

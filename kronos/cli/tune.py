@@ -30,6 +30,7 @@ from kronos.cli.environment import (
 from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
 from kronos.errors import ConfigError
+from kronos.run_folder import RunFolder, StageFolder
 from kronos.tuning.space import Searched, Space, read_space
 
 if TYPE_CHECKING:
@@ -94,10 +95,10 @@ def _search(build: Build, space: Space, stage: Searched, n_trials: int, timeout_
     seconds = None if timeout_minutes is None else timeout_minutes * 60
     plan = SearchPlan(build, space, stage, n_trials, seconds)
     start_process(plan.config, 1)
-    log_to_file(plan.folder / "logs", 0)
+    log_to_file(RunFolder(plan.folder), 0)
     result = search(plan, _Screen(n_trials, seconds))
     _print_table(result, space, plan.config)
-    _print_next_steps(result, n_trials, plan.config.model_paths.stage_dir(plan.stages[-1]).name)
+    _print_next_steps(result, n_trials, plan.config.model_paths.run_folder.stage(plan.stages[-1]).path.name)
 
 
 class _Screen:
@@ -164,7 +165,7 @@ class _Screen:
         handlers = logger.handlers[:]
         logger.handlers.clear()
         try:
-            log_to_file(folder / "logs", 0)
+            log_to_file(RunFolder(folder), 0)
             with redirect_stderr(io.StringIO()):  # no terminal, so that the bars of a stage stay away
                 yield
         finally:
@@ -226,5 +227,5 @@ def _print_next_steps(result: SearchResult, n_trials: int, stage_name: str) -> N
         typer.echo(
             "no trial came below the validation loss before training: other keys, or wider bounds, may be needed"
         )
-    typer.echo(f"best model     {result.best_run / stage_name / 'best_model'}")
+    typer.echo(f"best model     {StageFolder(result.best_run / stage_name).best_model}")
     typer.echo(f"train with it  python -m kronos train --config {result.best_config}")

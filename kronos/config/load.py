@@ -78,7 +78,7 @@ def dump_config(config: Config) -> str:
     Paths that follow from base_path and exp_name stay empty, so that the file can be used for another exp_name.
     """
     values, model_paths = config.model_dump(mode="json"), config.model_paths
-    if model_paths.finetuned_tokenizer == model_paths.stage_dir("tokenizer") / "best_model":
+    if model_paths.finetuned_tokenizer == model_paths.run_folder.tokenizer.best_model:
         values["model_paths"]["finetuned_tokenizer"] = ""
     if model_paths.base_save_path == model_paths.base_path / model_paths.exp_name:
         values["model_paths"]["base_save_path"] = ""

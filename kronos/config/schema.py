@@ -12,6 +12,7 @@ from kronos.config.data import DataConfig, RepairsConfig
 from kronos.config.evaluation import EvaluationConfig, LstmConfig
 from kronos.config.section import Integer, Number, Section, UserPath, fault
 from kronos.config.training import RATE_KEYS, DistributedConfig, ModelName, TrainingConfig
+from kronos.run_folder import RunFolder
 
 
 class ModelPathsConfig(Section):
@@ -47,11 +48,10 @@ class ModelPathsConfig(Section):
             )
         return basemodel_save_name
 
-    def stage_dir(self, stage: Literal["tokenizer", "basemodel"]) -> Path:
-        """The folder of a stage."""
-        return (
-            self.base_save_path / {"tokenizer": self.tokenizer_save_name, "basemodel": self.basemodel_save_name}[stage]
-        )
+    @property
+    def run_folder(self) -> RunFolder:
+        """Every path that the run leaves."""
+        return RunFolder(self.base_save_path, self.tokenizer_save_name, self.basemodel_save_name)
 
 
 def _expand(value: Any, template: str, known: dict[str, Any]) -> Any:
@@ -142,7 +142,7 @@ class Config(Section):
             )
         if not experiment.train_tokenizer:
             return experiment
-        written = model_paths.stage_dir("tokenizer") / "best_model"
+        written = model_paths.run_folder.tokenizer.best_model
         if model_paths.finetuned_tokenizer != written:
             raise fault(
                 "model_paths.finetuned_tokenizer",

@@ -5,8 +5,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from kronos.config.section import Integer, Names, Number, Section, fault
+from kronos.run_folder import StageName as StageName
 
-StageName = Literal["tokenizer", "basemodel"]
 ModelName = Literal["tokenizer", "basemodel", "lstm"]  # all that is trained: the stages' models, and a baseline
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
 RATE_KEYS: dict[StageName, str] = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}

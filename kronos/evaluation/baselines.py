@@ -24,7 +24,8 @@ from kronos.files import shorten_names
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
-from kronos.training.pipeline import AUDIT_NAME, build_windows, read_last_seen
+from kronos.run_folder import RunFolder
+from kronos.training.pipeline import build_windows, read_last_seen
 from kronos.training.saved.saved_run import load_saved_run
 from kronos.training.saved.stage_record import StageRecord
 
@@ -99,7 +100,7 @@ def check_baselines(config: Config) -> None:
         ConfigError: one is neither known nor a run's folder.
     """
     for name in config.evaluation.rivals:
-        if name not in list_names() and not Path(name, "config.yaml").is_file():
+        if name not in list_names() and not RunFolder(Path(name)).config.is_file():
             known = ", ".join(list_names())
             raise ConfigError(
                 f"evaluation.rivals names {name!r}, which is neither one of {known} nor the folder of a run "
@@ -131,7 +132,7 @@ def _check_untouched(config: Config, models: Mapping[StageName, KronosTokenizer 
         NotApplicable: it is not.
     """
     for name, model in models.items():
-        record = StageRecord.read(config.model_paths.stage_dir(name))
+        record = StageRecord.read(config.model_paths.run_folder.stage(name).path)
         if record and record.start_hash not in (None, hash_weights(model)):
             raise NotApplicable(
                 {
@@ -142,7 +143,7 @@ def _check_untouched(config: Config, models: Mapping[StageName, KronosTokenizer 
 
 
 def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Forecaster:
-    folder = config.model_paths.base_save_path / "evaluation" / "lstm"
+    folder = config.model_paths.run_folder.lstm.path
     if candles is None:
         if found := find_lstm(folder):
             return found
@@ -186,8 +187,8 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
     if seen is None:
         raise NotApplicable(
             {
-                "en": f"its {AUDIT_NAME} does not say until when it was trained, so that it may have seen these candles",
-                "zh": f"它的 {AUDIT_NAME} 没有记录训练数据截止到何时，可能已见过这些 K 线",
+                "en": f"its {other.model_paths.run_folder.audit.name} does not say until when it was trained, so that it may have seen these candles",
+                "zh": f"它的 {other.model_paths.run_folder.audit.name} 没有记录训练数据截止到何时，可能已见过这些 K 线",
             }
         )
     if seen > origins.starts.min():

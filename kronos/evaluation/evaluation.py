@@ -26,8 +26,6 @@ from kronos.training.saved.tokenizer_record import read_health
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "evaluation"
-
 NO_CALIBRATION: Texts = {
     "en": "The bands are not calibrated (evaluation.calibrate): there are no earlier origins that this could be done on.",
     "zh": "未对区间做校准（evaluation.calibrate）：没有更早的预测起点可用于校准。",
@@ -65,7 +63,7 @@ def evaluate_run(
         )
     own = build_own(config, tokenizer, model)
     baselines, left_out = build_baselines(config, usable, own_candles, splits)
-    walk = WalkForward(config.model_paths.base_save_path / FOLDER, config.evaluation.n_paths, SEED)
+    walk = WalkForward(config.model_paths.run_folder.evaluation, config.evaluation.n_paths, SEED)
     origins = walk.choose(own, usable, _share_of_budget(config, baselines))
     plural = "s" if len(origins) > 1 else ""
     logger.info(
@@ -97,7 +95,7 @@ def evaluate_run(
         comparisons=comparisons,
         left_out=left_out,
         calibration=calibrated,
-        tokenizer=read_health(config.model_paths.stage_dir("tokenizer")),
+        tokenizer=read_health(config.model_paths.run_folder.tokenizer.path),
         examples=_choose_examples(scored[0], config.evaluation.metric, origins),
     )
 

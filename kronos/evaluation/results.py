@@ -9,7 +9,6 @@ from kronos.errors import CheckpointError
 from kronos.files import write_text
 from kronos.training.saved.tokenizer_record import Figure, TokenizerHealth
 
-RESULTS_NAME = "metrics.json"
 PIT_BINS = 20
 LEVELS = (50, 80, 90)  # per cent of the paths that a band holds
 

@@ -203,7 +203,7 @@ def _look_ahead(stage: Stage, tokenizer_hash: str | None = None) -> Outlook:
 def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook, skip_existing: bool) -> StagePlan:
     check_batch_fits(config, stage)
     training, paths, experiment = config.training, config.model_paths, config.experiment
-    arguments = build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first=True)
+    arguments = build_arguments(config, stage.name, stage.files.checkpoints, evaluate_first=True)
     windows_a_step = count_windows_a_step(config)
     steps_an_epoch, total_steps = (
         count_steps_an_epoch(config, stage.train),

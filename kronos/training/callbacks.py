@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from kronos.config.training import LOSS_NAME
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
+from kronos.run_folder import StageFolder
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.fit.lora_and_freezing import merge
 from kronos.training.saved.checkpoints import writing
@@ -180,7 +181,7 @@ class BestModelCallback(TrainerCallback):
             changes |= {f"{point}_{name}": value for name, value in figures.items()}
         self.record = self.record.model_copy(update=changes)
         if state.is_world_process_zero:
-            save_model(kwargs["model"], self._folder / "best_model", self.record.tokenizer_hash)
+            save_model(kwargs["model"], StageFolder(self._folder).best_model, self.record.tokenizer_hash)
             self.record.write(self._folder)
 
     def _has_lost_patience(self, state: TrainerState) -> bool:

@@ -24,6 +24,7 @@ from kronos.errors import ConfigError
 from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
+from kronos.run_folder import RunFolder
 from kronos.training.arguments import check_schedule
 from kronos.training.criterion import BY_LOSS, BuildScore, Criterion, Score, bind_score
 from kronos.training.fit.lora_and_freezing import adapt_model
@@ -36,7 +37,6 @@ from kronos.training.tokenizer_gate import apply_gate
 
 logger = logging.getLogger(__name__)
 
-AUDIT_NAME = "data.json"
 SEEN_UNTIL = "seen_until"  # in it: the instant, microseconds, after which no candle was trained or validated on
 
 Model = TypeVar("Model", bound=PretrainedModel)
@@ -92,7 +92,7 @@ def run_pipeline(
         if skip_existing or not (config.experiment.train_tokenizer and config.experiment.train_basemodel):
             seen = max(seen, read_last_seen(config) or seen)  # a model may stay that was trained on other candles
         audit = audit_to_json(inputs.audited) | {SEEN_UNTIL: seen}
-        write_json(config.model_paths.base_save_path / AUDIT_NAME, audit)
+        write_json(config.model_paths.run_folder.audit, audit)
     records: dict[StageName, StageRecord] = {}
     if config.experiment.train_tokenizer:
         stage = build_stage("tokenizer", config, inputs, tokenizer)
@@ -143,12 +143,12 @@ def find_last_seen(config: Config, candles: CandleSet, splits: Mapping[SplitName
 
 def read_last_seen(config: Config) -> int | None:
     """Return the instant of the last candle that a run was trained or validated on; None where its files do not say."""
-    return _read_last_seen(config.model_paths.base_save_path)
+    return _read_last_seen(config.model_paths.run_folder)
 
 
-def _read_last_seen(run_dir: Path) -> int | None:
+def _read_last_seen(run: RunFolder) -> int | None:
     try:
-        return int(json.loads((run_dir / AUDIT_NAME).read_text(encoding="utf-8"))[SEEN_UNTIL])
+        return int(json.loads(run.audit.read_text(encoding="utf-8"))[SEEN_UNTIL])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -164,7 +164,7 @@ def _find_seen_before(config: Config) -> list[int]:
         )
         if source and used
     ]
-    found = [_read_last_seen(source.resolve().parent.parent) for source in sources if source.is_dir()]
+    found = [_read_last_seen(RunFolder.of_model(source)) for source in sources if source.is_dir()]
     return [seen for seen in found if seen is not None]
 
 
@@ -223,7 +223,7 @@ def build_stage(
     )
     check_same_record(record)
     prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
-    folder = config.model_paths.stage_dir(name)
+    folder = config.model_paths.run_folder.stage(name).path
     return Stage(name, folder, model, prepare_batch, inputs.windows["train"], inputs.windows["val"], record, criterion)
 
 
@@ -240,7 +240,7 @@ def _build_score(config: Config, candles: CandleSet, val: Split, build_score: Bu
 
 
 def _warn_of_a_stale_base_model(config: Config, tokenizer: KronosTokenizer) -> None:
-    folder = config.model_paths.stage_dir("basemodel")
+    folder = config.model_paths.run_folder.basemodel.path
     record = StageRecord.read(folder)
     if record and record.tokenizer_hash != hash_weights(tokenizer):
         logger.warning(

@@ -20,6 +20,7 @@ from kronos.data.windows.dataset import Batch, PrepareBatch, describe_windows, k
 from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model.pretrained import PretrainedModel
+from kronos.run_folder import StageFolder
 from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.criterion import BY_LOSS, Criterion
@@ -31,7 +32,6 @@ from kronos.training.safety.out_of_memory import find_micro_batch, translate_out
 from kronos.training.safety.stopping import StopRequest, stop_on_sigterm, translate_lost_peers
 from kronos.training.saved.checkpoints import remove_after, step_of
 from kronos.training.saved.resume import (
-    BEST_MODEL_NAME,
     find_continuation,
     keep_global_batch,
     set_aside,
@@ -58,8 +58,12 @@ class Stage:
     criterion: Criterion = BY_LOSS
 
     @property
+    def files(self) -> StageFolder:
+        return StageFolder(self.folder)
+
+    @property
     def best_model(self) -> Path:
-        return self.folder / BEST_MODEL_NAME
+        return self.files.best_model
 
     def on_global_batch(self, n_windows: int) -> "Stage":
         """Return the stage with steps of so many windows."""
@@ -125,18 +129,18 @@ def _train(
     config: Config, stage: Stage, checkpoint: Path | None, stop: StopRequest, callbacks: Sequence[TrainerCallback]
 ) -> StageRecord:
     if PartialState().is_main_process:
-        for folder in (config.model_paths.base_save_path, stage.folder):
-            write_text(folder / "config.yaml", dump_config(config))
+        for path in (config.model_paths.run_folder.config, stage.files.config):
+            write_text(path, dump_config(config))
     best_model = BestModelCallback(
         stage.folder,
         StageRecord.read(stage.folder) or stage.record,
         stage.criterion,
         config.training.early_stopping_patience,
     )
-    progress = ProgressCallback(stage.name, stage.folder / "metrics.jsonl", stage.criterion)
-    trackers = TrackersCallback(config, stage.name, stage.folder / "tracking")
+    progress = ProgressCallback(stage.name, stage.files.metrics, stage.criterion)
+    trackers = TrackersCallback(config, stage.name, stage.files.tracking)
     evaluate_first = _validation_is_due(config, stage, checkpoint)
-    arguments = build_arguments(config, stage.name, stage.folder / "checkpoints", evaluate_first)
+    arguments = build_arguments(config, stage.name, stage.files.checkpoints, evaluate_first)
     trainer = build_trainer(config, stage, arguments, [trackers, progress, best_model, *callbacks], stop)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)

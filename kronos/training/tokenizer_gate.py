@@ -21,12 +21,11 @@ from kronos.model.pretrained import hash_weights
 from kronos.training.callbacks import save_model
 from kronos.training.inputs.tokens import encode_candles
 from kronos.training.saved.stage_record import StageRecord
-from kronos.training.saved.tokenizer_record import HEALTH_NAME, TokenizerFigures, TokenizerHealth, read_health
+from kronos.training.saved.tokenizer_record import TokenizerFigures, TokenizerHealth, read_health
 from kronos.training.stage import Stage, rank_0_first
 
 logger = logging.getLogger(__name__)
 
-REJECTED_MODEL_NAME = "rejected_model"
 N_WINDOWS = 512
 BATCH_SIZE = 8  # fits wherever training did
 N_PRICES = 4  # open, high, low, close: the first columns of a candle
@@ -104,7 +103,7 @@ def apply_gate(stage: Stage, record: StageRecord, untouched: KronosTokenizer, ke
 def _judge(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> None:
     best = KronosTokenizer.from_pretrained(stage.best_model)
     trained, before = best, untouched if _began_with_it(stage, record) else None
-    rejected_model = stage.folder / REJECTED_MODEL_NAME
+    rejected_model = stage.files.rejected_model
     if (rejected_model / SAFETENSORS_SINGLE_FILE).is_file():  # written last
         trained = KronosTokenizer.from_pretrained(rejected_model)
         before = before if hash_weights(best) == hash_weights(trained) else best  # or interrupted before the exchange
@@ -118,7 +117,7 @@ def _judge(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_w
         _save(trained, stage.best_model)
         (rejected_model / SAFETENSORS_SINGLE_FILE).unlink(missing_ok=True)
         shutil.rmtree(rejected_model, ignore_errors=True)
-    write_json(stage.folder / HEALTH_NAME, json.loads(health.model_dump_json()))
+    write_json(stage.files.health, json.loads(health.model_dump_json()))
     _report(stage, health)
 
 
@@ -151,7 +150,7 @@ def _save(tokenizer: KronosTokenizer, folder: Path) -> None:
 
 def _report(stage: Stage, health: TokenizerHealth) -> None:
     logger.info("tokenizer  %s", describe_health(health))
-    rejected_model = stage.folder / REJECTED_MODEL_NAME
+    rejected_model = stage.files.rejected_model
     if health.kept == "before":
         logger.warning(
             "tokenizer  training made it worse (%s), so that it is not kept: %s holds the untouched one again, the trained one "

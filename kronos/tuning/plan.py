@@ -11,8 +11,6 @@ from kronos.config import Config
 from kronos.config.training import StageName
 from kronos.tuning.space import Searched, Space
 
-FOLDER_NAME = "tune"
-
 Ending = Literal["done", "pruned", "failed"]
 Build = Callable[[Sequence[str]], Config]
 
@@ -48,7 +46,7 @@ class SearchPlan:
     @property
     def folder(self) -> Path:
         """Where the search leaves everything."""
-        return self.config.model_paths.base_save_path / FOLDER_NAME
+        return self.config.model_paths.run_folder.tune
 
     def overrides(self, values: dict[str, Any]) -> list[str]:
         """Write the values of a trial as overrides."""

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +89,16 @@ def _train_tokenizer(plan: SearchPlan) -> Path:
     """Return what the run's tokenizer stage left or, where it has not run, what it leaves here."""
     paths = plan.config.model_paths
     plan.folder.mkdir(parents=True, exist_ok=True)
+    searched = replace(paths.run_folder, path=plan.folder).tokenizer
     with FileLock(plan.folder / "tokenizer.lock"):  # another process waits until it is there
-        for folder in (plan.folder, paths.base_save_path):
-            stage_dir = folder / paths.tokenizer_save_name
-            record = StageRecord.read(stage_dir)
-            if record and record.finished and (stage_dir / "best_model").is_dir():
-                return stage_dir / "best_model"
+        for stage in (searched, paths.run_folder.tokenizer):
+            record = StageRecord.read(stage.path)
+            if record and record.finished and stage.best_model.is_dir():
+                return stage.best_model
         logger.info("the base model needs the tokenizer stage first; it is trained once, in %s", plan.folder)
         where = [f"model_paths.base_save_path={plan.folder}", "experiment.train_basemodel=false"]
         run_pipeline(plan.build([*where, "training.best_by=loss"]), skip_existing=True)
-    return plan.folder / paths.tokenizer_save_name / "best_model"
+    return searched.best_model
 
 
 def _collect_settings(plan: SearchPlan, fixed: Sequence[str]) -> dict[str, Any]:
@@ -179,7 +179,11 @@ def _conclude(plan: SearchPlan, trials: Trials, fixed: Sequence[str]) -> SearchR
     n_done = sum(outcome.ending == "done" for outcome in outcomes)
     importance = _measure_importance(trials) if n_done >= MIN_FOR_IMPORTANCE else {}
     best_run = trials.directory(best.number) if best else None
-    record = StageRecord.read(best_run / plan.config.model_paths.stage_dir(plan.stages[-1]).name) if best_run else None
+    record = (
+        StageRecord.read(replace(plan.config.model_paths.run_folder, path=best_run).stage(plan.stages[-1]).path)
+        if best_run
+        else None
+    )
     return SearchResult(tuple(outcomes), n_running, path, best_run, bool(record and record.improved), importance)
 
 

@@ -45,7 +45,7 @@ def _train(plan: SearchPlan, trial: Trial, overrides: Sequence[str], watcher: Wa
     last = plan.stages[-1]
     try:
         config = plan.build([*plan.overrides(trial.params), *overrides])
-        pruning = PruningCallback(trial, config.model_paths.stage_dir(last), watcher)
+        pruning = PruningCallback(trial, config.model_paths.run_folder.stage(last).path, watcher)
         record = run_pipeline(config, skip_existing=True, callbacks=[pruning]).records[last]
     except KronosError as error:
         if isinstance(error, CheckpointError) or "cannot be written" in str(error):  # it would strike every trial

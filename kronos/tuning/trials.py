@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from kronos.errors import CheckpointError, ConfigError
+from kronos.run_folder import StageFolder
 from kronos.training.saved.stage_record import describe_differences
 from kronos.tuning.space import Parameter, Space
 
@@ -119,10 +120,10 @@ class Trials:
             if trial.number in waiting:
                 continue
             for name in stage_names:
-                stage_dir = self.directory(trial.number) / name
-                shutil.rmtree(stage_dir / "checkpoints", ignore_errors=True)
+                stage = StageFolder(self.directory(trial.number) / name)
+                shutil.rmtree(stage.checkpoints, ignore_errors=True)
                 if trial.number != best:
-                    shutil.rmtree(stage_dir / "best_model", ignore_errors=True)
+                    shutil.rmtree(stage.best_model, ignore_errors=True)
 
 
 def _lock_of(folder: Path) -> FileLock:

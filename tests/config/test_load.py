@@ -93,7 +93,7 @@ def test_upstream_yaml_unchanged(tmp_path: Path) -> None:
     assert config.training.predictor_learning_rate == 1e-6
     assert config.model_paths.base_save_path == finetuned / "HK_ali"
     assert config.model_paths.finetuned_tokenizer == finetuned / "HK_ali" / "tokenizer" / "best_model"
-    assert config.model_paths.stage_dir("basemodel") == finetuned / "HK_ali" / "basemodel"
+    assert config.model_paths.run_folder.basemodel.path == finetuned / "HK_ali" / "basemodel"
 
 
 def test_template_forms(tmp_path: Path) -> None:

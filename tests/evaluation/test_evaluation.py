@@ -15,7 +15,7 @@ from kronos.errors import DataError
 from kronos.evaluation import evaluation as evaluation_module
 from kronos.evaluation.baselines import build_own
 from kronos.evaluation.describe import SEED
-from kronos.evaluation.evaluation import FOLDER, evaluate_run
+from kronos.evaluation.evaluation import evaluate_run
 from kronos.evaluation.forecasters.base import NotApplicable
 from kronos.evaluation.origins.held_out import HELD_OUT_SYMBOLS, choose_held_out
 from kronos.evaluation.origins.walk_forward import WalkForward
@@ -95,7 +95,7 @@ def test_examples_are_what_they_say(tiny_config: Path, metric: str) -> None:
     config, _, _, held_out = load(tiny_config, "evaluation.stride=1", f"evaluation.metric={metric}")
     found = evaluate(tiny_config, "evaluation.stride=1", f"evaluation.metric={metric}")
     own = build_own(config, *models())
-    walk = WalkForward(config.model_paths.base_save_path / FOLDER, 3, SEED)
+    walk = WalkForward(config.model_paths.run_folder.evaluation, 3, SEED)
     losses = score(own, walk.forecast(own, held_out.origins), held_out.origins).losses
     by_row = dict(zip(held_out.origins.rows.tolist(), losses["mae" if metric == "mae" else "crps"].mean(axis=1)))
     assert len(by_row) == 5 and [each.kind for each in found.examples] == ["best", "median", "worst"]

@@ -23,7 +23,7 @@ from tests.training.test_distributed import TORCHRUN, launch
 
 @pytest.fixture
 def folder(tiny_config: Path) -> Path:
-    return load_config(tiny_config).model_paths.stage_dir("basemodel")
+    return load_config(tiny_config).model_paths.run_folder.basemodel.path
 
 
 @dataclass

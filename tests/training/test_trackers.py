@@ -79,16 +79,16 @@ def test_a_tracker_is_told_what_metrics_jsonl_is(tiny_config: Path, memory: list
     run_pipeline(config, skip_existing=False)
     for run, stage in zip(memory, ("tokenizer", "basemodel"), strict=True):  # two runs in one project
         assert (run.project, run.arguments["name"]) == ("proj", f"proj-tiny-{stage}")
-        assert run.arguments["dir"] == config.model_paths.stage_dir(stage) / "tracking"
+        assert run.arguments["dir"] == config.model_paths.run_folder.stage(stage).path / "tracking"
         assert run.settings["stage"] == stage and run.settings["training.tokenizer_learning_rate"] == 0.01
         assert run.settings["data.data_path"] == str(config.data.data_path[0])
         assert run.events == ["start", "finish"]
-        assert run.lines == told(config.model_paths.stage_dir(stage)) and len(run.lines) > 5
+        assert run.lines == told(config.model_paths.run_folder.stage(stage).path) and len(run.lines) > 5
     assert memory[0].arguments["id"] != memory[1].arguments["id"]
 
 
 def test_trackers_change_nothing_in_training(tiny_config: Path, tmp_path: Path, memory: list[Memory]) -> None:
-    run_dir = load_config(tiny_config).model_paths.stage_dir("tokenizer")
+    run_dir = load_config(tiny_config).model_paths.run_folder.tokenizer.path
     lines = []
     for more in ([], ["experiment.trackers=wandb"]):
         run_pipeline(load_config(tiny_config, [*TOKENIZER_ONLY, *more]), skip_existing=False)
@@ -111,14 +111,14 @@ def test_a_tracker_that_fails_is_left_out_with_one_warning(
     assert [record.message for record in caplog.records] == [
         "tokenizer  the tracker wandb fails and is left out (no network); training and metrics.jsonl go on"
     ]
-    assert len(read_metrics(config.model_paths.stage_dir("tokenizer"))) > 5
+    assert len(read_metrics(config.model_paths.run_folder.tokenizer.path)) > 5
 
 
 def test_the_others_go_on_when_one_fails(tiny_config: Path, memory: list[Memory], monkeypatch) -> None:
     monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "mlflow", None)
     config = load_config(tiny_config, [*TOKENIZER_ONLY, "experiment.trackers=[mlflow, wandb]"])
     run_pipeline(config, skip_existing=False)
-    assert memory[0].lines == told(config.model_paths.stage_dir("tokenizer"))
+    assert memory[0].lines == told(config.model_paths.run_folder.tokenizer.path)
 
 
 def test_an_error_finishes_the_trackers_and_a_resumed_run_is_the_same_run(
@@ -197,7 +197,7 @@ def test_tensorboard_shows_an_interrupted_run_as_one(tiny_config: Path) -> None:
         raise ZeroDivisionError
 
     config = load_config(tiny_config, [*TOKENIZER_ONLY, "experiment.trackers=tensorboard", "training.save_steps=2"])
-    stage_dir = config.model_paths.stage_dir("tokenizer")
+    stage_dir = config.model_paths.run_folder.tokenizer.path
     with pytest.raises(ZeroDivisionError):
         run_pipeline(config, skip_existing=False, callbacks=[Interrupt(4, fail)])
     run_pipeline(config, skip_existing=True)

@@ -23,7 +23,7 @@ from kronos.forecast.coherence import find_price_floor
 from kronos.forecast.devices import eval_mode
 from kronos.forecast.sampling import draw_uniforms
 from kronos.model.pretrained import hash_weights
-from kronos.training.saved.resume import BEST_MODEL_NAME
+from kronos.run_folder import StageFolder
 from kronos.training.saved.same_on_all_ranks import check_same_record
 from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.stage import Stage, count_windows_a_step, run_stage
@@ -108,7 +108,7 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
 def find_lstm(folder: Path) -> Forecaster | None:
     """Load the LSTM that was trained in a folder before, whatever its settings; None where none was finished."""
     record = StageRecord.read(folder)
-    return _load(folder / BEST_MODEL_NAME) if record and record.finished else None
+    return _load(StageFolder(folder).best_model) if record and record.finished else None
 
 
 def _load(model: Path) -> Forecaster:

@@ -16,7 +16,7 @@ from kronos.data.windows.splits import SplitName, windows_after
 from kronos.errors import DataError
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.results import Texts
-from kronos.training.pipeline import AUDIT_NAME, find_last_seen, read_last_seen
+from kronos.training.pipeline import find_last_seen, read_last_seen
 from kronos.training.saved.stage_record import StageRecord, hash_candles
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def note_jumps(n_windows: int) -> Texts:
 
 def is_own(config: Config, candles: CandleSet) -> bool:
     """Whether these are the candles that a run's models were trained on, as they were then and split as they were then."""
-    records = [StageRecord.read(config.model_paths.stage_dir(name)) for name in STAGES]
+    records = [StageRecord.read(config.model_paths.run_folder.stage(name).path) for name in STAGES]
     data = config.data.model_dump(mode="json", include=set(SPLIT_KEYS))
     now = {f"data.{key}": value for key, value in data.items()} | {"candles": hash_candles(candles)}
     own = [record.settings.get(key, value) == value for record in records if record for key, value in now.items()]
@@ -130,7 +130,7 @@ def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut
     seen = read_last_seen(config)
     if since is None and seen is None:
         raise DataError(
-            f"{config.model_paths.base_save_path / AUDIT_NAME} does not say until when the run's candles reach, so that it is "
+            f"{config.model_paths.run_folder.audit} does not say until when the run's candles reach, so that it is "
             "not known which of these are new to it: give --since, a time after them."
         )
     after = since - 1 if since is not None else seen or 0

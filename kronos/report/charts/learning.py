@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from kronos.config.training import STAGES, StageName
 from kronos.errors import CheckpointError
 from kronos.training.saved.stage_record import StageRecord
 
-METRICS_NAME = "metrics.jsonl"
 MAX_POINTS = 1000  # of a curve; beyond it means of neighbours are drawn
 
 Point = tuple[float, float]  # step, loss
@@ -33,11 +32,11 @@ def read_learning_curves(run_dir: Path, config: Config) -> list[StageCurves]:
     """Read the curves of the stages that a run has; what is missing or damaged is left out."""
     curves = []
     for name in STAGES:
-        folder = run_dir / config.model_paths.stage_dir(name).name
-        lines = _read_lines(folder / METRICS_NAME)
+        stage = replace(config.model_paths.run_folder, path=run_dir).stage(name)
+        lines = _read_lines(stage.metrics)
         train, validation = (_pick(lines, key) for key in ("loss", "val_loss"))
         if train or validation:
-            curves.append(StageCurves(name, _thin(train), _thin(validation), _find_kept(folder, validation)))
+            curves.append(StageCurves(name, _thin(train), _thin(validation), _find_kept(stage.path, validation)))
     return curves
 
 

@@ -54,12 +54,12 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
         names=[f"{symbol}{history.index[-1]:%Y-%m-%d %H:%M}" for symbol, history in zip(symbols, histories)],
     )
     logger.info("%s", Repairs.total(forecast.repairs for forecast in forecasts if forecast.repairs))
-    folder = config.model_paths.base_save_path / "report"
-    for earlier in folder.glob("forecast_*.png"):
+    report = config.model_paths.run_folder.report
+    for earlier in report.forecasts:
         earlier.unlink()
     paths = []
     for n, (history, truth, forecast, symbol) in enumerate(zip(histories, truths, forecasts, symbols), start=1):
-        paths.append(folder / f"forecast_{n}.png")
+        paths.append(report.forecast(n))
         title = (
             f"{config.model_paths.exp_name} · {symbol}{horizon} candles from {history.index[-1]:%Y-%m-%d %H:%M} "
             f"({split.name} split)"

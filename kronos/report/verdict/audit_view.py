@@ -13,7 +13,7 @@ from kronos.report.verdict.tables import Cell, Row
 from kronos.report.words.numbers import format_count
 from kronos.report.words.page_texts import same, text
 from kronos.report.words.page_words import FINDINGS_ZH, SEVERITIES, translate_units
-from kronos.training.pipeline import AUDIT_NAME
+from kronos.run_folder import RunFolder
 
 MAX_SERIES = 200  # rows; the file has all
 FEW_SERIES = 8  # that are shown without being asked for
@@ -37,7 +37,7 @@ class AuditView:
 def read_audit(run_dir: Path) -> AuditView | None:
     """Read a run's audit; None where it is missing or damaged."""
     try:
-        audit = json.loads((run_dir / AUDIT_NAME).read_text(encoding="utf-8"))
+        audit = json.loads(RunFolder(run_dir).audit.read_text(encoding="utf-8"))
         return _build_view(audit["symbols"], audit["findings"], audit["candles"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a report is worth more than its audit
         return None

@@ -11,9 +11,10 @@ from kronos.evaluation.evaluation import evaluate_run
 from kronos.evaluation.forecasters.base import KronosForecaster
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
-from kronos.evaluation.results import RESULTS_NAME, Evaluation
+from kronos.evaluation.results import Evaluation
 from kronos.report.verdict.examples import ExampleForecast
 from kronos.report.verdict.page import write_report
+from kronos.run_folder import ReportFolder
 from kronos.training.saved.saved_run import load_models
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def report_on(
     evaluation = evaluate_run(config, tokenizer, model, held_out, own_candles, splits, command)
     if evaluation is None:
         return None
-    evaluation.write(folder / RESULTS_NAME)
+    evaluation.write(ReportFolder(folder).results)
     own = build_own(config, tokenizer, model)
     examples = _forecast_examples(own, evaluation, held_out.origins)
     write_report(config.model_paths.base_save_path, evaluation, config, examples, folder)

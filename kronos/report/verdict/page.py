@@ -50,10 +50,10 @@ from kronos.report.verdict.tables import (
 from kronos.report.words.numbers import format_count, format_level
 from kronos.report.words.page_texts import TEXTS, same, text
 from kronos.report.words.page_words import SPLITS, translate_units
+from kronos.run_folder import ReportFolder, RunFolder
 
 __all__ = ["ExampleForecast", "write_report"]
 
-REPORT_NAME = "index.html"
 TAGS: dict[Language, str] = {"en": "en", "zh": "zh-CN"}
 CHARTS = ("learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration")
 KINDS = ("best", "median", "worst")
@@ -102,10 +102,10 @@ def write_report(
     Raises:
         KronosError: a file cannot be written.
     """
-    folder = folder or run_dir / "report"
+    folder = folder or RunFolder(run_dir).report.path
     charts = build_charts(evaluation, read_learning_curves(run_dir, config))
     _write_pictures(folder, charts, evaluation, config, examples)
-    path = folder / REPORT_NAME
+    path = ReportFolder(folder).page
     page = _render(run_dir, evaluation, config, charts, examples)
     write_text(path, page.encode("utf-8", "replace").decode())  # a file name may hold what is no text
     return path

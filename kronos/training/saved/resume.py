@@ -15,12 +15,11 @@ from safetensors import SafetensorError, safe_open
 from kronos.config import Config
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.pretrained import read_model_config
+from kronos.run_folder import StageFolder
 from kronos.training.saved.checkpoints import newest_checkpoint, refuse_sharded
 from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord, describe_differences
 
 logger = logging.getLogger(__name__)
-
-BEST_MODEL_NAME = "best_model"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
         return None
     if not found.finished:
         return _find_resume_point(folder, found, wanted)
-    best_model = folder / BEST_MODEL_NAME
+    best_model = StageFolder(folder).best_model
     if found.tokenizer_hash != wanted.tokenizer_hash or not _is_readable(best_model):
         return Continuation(
             "start", "finished before, but with another tokenizer, or its best model is gone: starts anew", found
@@ -65,11 +64,11 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
 
 
 def _find_resume_point(folder: Path, found: StageRecord, wanted: StageRecord) -> Continuation:
-    refuse_sharded(folder / "checkpoints")
-    checkpoint = newest_checkpoint(folder / "checkpoints")
+    refuse_sharded(StageFolder(folder).checkpoints)
+    checkpoint = newest_checkpoint(StageFolder(folder).checkpoints)
     if checkpoint is None:
         return Continuation("start", "interrupted before its first checkpoint, starts again", found)
-    if found.best_step is not None and not _is_readable(folder / BEST_MODEL_NAME):
+    if found.best_step is not None and not _is_readable(StageFolder(folder).best_model):
         reason = "interrupted before, but its best model is gone or damaged: starts anew"
         return Continuation("start", reason, found, caution=True)
     settings = wanted.settings
@@ -141,7 +140,7 @@ def set_aside(folder: Path) -> None:
     if not folder.exists():
         return
     found = StageRecord.read(folder)
-    checkpoints = folder / "checkpoints"
+    checkpoints = StageFolder(folder).checkpoints
     untrained = found and not found.finished and not found.best_step and newest_checkpoint(checkpoints) is None
     if untrained or not any(folder.iterdir()):
         shutil.rmtree(folder)

@@ -9,6 +9,7 @@ from kronos.config import Config, load_config
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.run_folder import RunFolder
 from kronos.training.saved.stage_record import StageRecord
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,12 @@ def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: it has no config.yaml, or an override is wrong.
     """
-    if not (folder / "config.yaml").is_file():
+    if not RunFolder(folder).config.is_file():
         raise ConfigError(
             f"{folder}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}, with config.yaml and basemodel/ in it."
         )
     moved_to = f"model_paths.base_save_path={folder.absolute()}"
-    return load_config(folder / "config.yaml", [moved_to, *overrides])
+    return load_config(RunFolder(folder).config, [moved_to, *overrides])
 
 
 def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None:
@@ -52,11 +53,11 @@ def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None
     Raises:
         CheckpointError: the tokenizer is not the one the base model was trained with.
     """
-    stage_dir = model_folder.resolve().parent
-    if StageRecord.read(stage_dir) is None or not (stage_dir.parent / "config.yaml").is_file():
+    stage_dir, run = model_folder.resolve().parent, RunFolder.of_model(model_folder)
+    if StageRecord.read(stage_dir) is None or not run.config.is_file():
         return None
     _check_trained_with(stage_dir, tokenizer, "the one given")
-    return load_run_config(stage_dir.parent)
+    return load_run_config(run.path)
 
 
 def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
@@ -65,14 +66,14 @@ def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     Raises:
         CheckpointError: a model is missing, or the tokenizer is not the one the base model was trained with.
     """
-    folder = config.model_paths.stage_dir("basemodel")
+    folder = config.model_paths.run_folder.basemodel
     tokenizer_path = find_tokenizer(config)
     tokenizer = KronosTokenizer.from_pretrained(tokenizer_path)
-    record = _check_trained_with(folder, tokenizer, tokenizer_path)
+    record = _check_trained_with(folder.path, tokenizer, tokenizer_path)
     check_trained(config)
     if record and not record.finished:
-        logger.warning("%s: the training has not finished; this is the best model so far", folder)
-    return tokenizer, Kronos.from_pretrained(folder / "best_model")
+        logger.warning("%s: the training has not finished; this is the best model so far", folder.path)
+    return tokenizer, Kronos.from_pretrained(folder.best_model)
 
 
 def check_trained(config: Config) -> None:
@@ -81,9 +82,11 @@ def check_trained(config: Config) -> None:
     Raises:
         CheckpointError: it has none.
     """
-    folder = config.model_paths.stage_dir("basemodel")
-    if not (folder / "best_model").is_dir():
-        raise CheckpointError(f"{folder}: this run has no base model yet; train it, with --skip-existing to go on.")
+    folder = config.model_paths.run_folder.basemodel
+    if not folder.best_model.is_dir():
+        raise CheckpointError(
+            f"{folder.path}: this run has no base model yet; train it, with --skip-existing to go on."
+        )
 
 
 def _check_trained_with(stage_dir: Path, tokenizer: KronosTokenizer, name: str | Path) -> StageRecord | None:
@@ -104,7 +107,7 @@ def find_tokenizer(config: Config) -> str | Path:
         ConfigError: the tokenizer stage is unfinished, or there is no trained tokenizer at all.
     """
     model_paths = config.model_paths
-    finetuned, own = model_paths.finetuned_tokenizer, model_paths.stage_dir("tokenizer") / "best_model"
+    finetuned, own = model_paths.finetuned_tokenizer, model_paths.run_folder.tokenizer.best_model
     if finetuned != own or own.is_dir():
         record = StageRecord.read(finetuned.parent)
         if record and not record.finished:

@@ -11,9 +11,9 @@ from kronos.config.training import LOSS_NAME, ModelName, StageName
 from kronos.data import CandleSet
 from kronos.errors import CheckpointError
 from kronos.files import write_json
+from kronos.run_folder import StageFolder
 from kronos.training.fit.precision import choose_precision
 
-RECORD_NAME = "stage.json"
 GLOBAL_BATCH = "windows a step"
 
 
@@ -61,7 +61,7 @@ class StageRecord(BaseModel):
         return self.best_loss if self.best_by == LOSS_NAME else self.best_score
 
     def write(self, folder: Path) -> None:
-        write_json(folder / RECORD_NAME, self.model_dump())
+        write_json(StageFolder(folder).record, self.model_dump())
 
     @classmethod
     def read(cls, folder: Path) -> "StageRecord | None":
@@ -70,7 +70,7 @@ class StageRecord(BaseModel):
         Raises:
             CheckpointError: the file is damaged.
         """
-        path = folder / RECORD_NAME
+        path = StageFolder(folder).record
         if not path.is_file():
             return None
         try:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
-HEALTH_NAME = "health.json"
+from kronos.run_folder import StageFolder
 
 Figure = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]  # NaN is null in a file
 
@@ -50,6 +50,6 @@ class TokenizerHealth(BaseModel):
 def read_health(stage_dir: Path) -> TokenizerHealth | None:
     """Read what the gate left in the tokenizer stage's folder; None where there is nothing, or nothing readable."""
     try:
-        return TokenizerHealth.model_validate_json((stage_dir / HEALTH_NAME).read_text(encoding="utf-8"))
+        return TokenizerHealth.model_validate_json(StageFolder(stage_dir).health.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError):
         return None

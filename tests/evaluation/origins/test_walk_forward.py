@@ -14,7 +14,8 @@ from kronos.errors import DataError
 from kronos.evaluation.origins import walk_forward
 from kronos.evaluation.origins.held_out import ON_SEEN, ON_VALIDATION, choose_held_out, choose_new, find_instant, is_own
 from kronos.evaluation.origins.walk_forward import GROUP, Origins, WalkForward
-from kronos.training.pipeline import AUDIT_NAME, SEEN_UNTIL, find_last_seen
+from kronos.run_folder import RunFolder
+from kronos.training.pipeline import SEEN_UNTIL, find_last_seen
 from kronos.training.saved.stage_record import StageRecord, collect_settings
 from tests.conftest import ROOT
 
@@ -85,7 +86,7 @@ def test_other_candles_count_only_after_all_that_was_seen(tiny_config: Path) -> 
     assert seen == candles.instants[107]  # the last of validation's 24 candles
     run_dir = config.model_paths.base_save_path
     run_dir.mkdir(parents=True)
-    (run_dir / AUDIT_NAME).write_text(json.dumps({SEEN_UNTIL: seen}))
+    RunFolder(run_dir).audit.write_text(json.dumps({SEEN_UNTIL: seen}))
     new = choose_new(config, candles, None)
     assert new.origins.rows.tolist() == choose_held_out(config, candles, splits).origins.rows.tolist()
     assert new.notes == () and not len(new.calibration)
@@ -94,13 +95,13 @@ def test_other_candles_count_only_after_all_that_was_seen(tiny_config: Path) -> 
     earlier = choose_new(config, candles, int(candles.instants[60]))
     assert earlier.origins.rows[0] == 59 and earlier.notes == (ON_SEEN,)
     with pytest.raises(DataError, match="the run was trained or validated on"):
-        (run_dir / AUDIT_NAME).write_text(json.dumps({SEEN_UNTIL: int(candles.instants[-1])}))
+        RunFolder(run_dir).audit.write_text(json.dumps({SEEN_UNTIL: int(candles.instants[-1])}))
         choose_new(config, candles, None)
 
 
 def test_candles_that_grew_are_not_those_of_the_run(tiny_config: Path) -> None:
     config, candles, _ = load(tiny_config)
-    folder = config.model_paths.stage_dir("basemodel")
+    folder = config.model_paths.run_folder.basemodel.path
     folder.mkdir(parents=True)
     StageRecord(stage="basemodel", settings=collect_settings(config, "basemodel", candles)).write(folder)
     assert is_own(config, candles)

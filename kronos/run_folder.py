@@ -1,0 +1,163 @@
+"""Every path that a run leaves: {base_path}/{exp_name}/ and what is in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+StageName = Literal["tokenizer", "basemodel"]
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """The folder of one stage, or of the LSTM, which is trained in the same way."""
+
+    path: Path
+
+    @property
+    def best_model(self) -> Path:
+        """The best model; `from_pretrained` loads it."""
+        return self.path / "best_model"
+
+    @property
+    def rejected_model(self) -> Path:
+        """A fine-tuned tokenizer that reconstructs prices worse than the one before training."""
+        return self.path / "rejected_model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """A folder with a checkpoint for each saved step, to resume from."""
+        return self.path / "checkpoints"
+
+    @property
+    def record(self) -> Path:
+        """What the stage was trained on, and how far it came."""
+        return self.path / "stage.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Losses and learning rates, one line for each logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def health(self) -> Path:
+        """The reconstruction error of the tokenizer before and after training."""
+        return self.path / "health.json"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration that the stage was trained with."""
+        return self.path / "config.yaml"
+
+    @property
+    def tracking(self) -> Path:
+        """What experiment trackers write."""
+        return self.path / "tracking"
+
+
+@dataclass(frozen=True)
+class ReportFolder:
+    """The folder of a verdict: its page, its figures and its pictures."""
+
+    path: Path
+
+    @property
+    def page(self) -> Path:
+        return self.path / "index.html"
+
+    @property
+    def results(self) -> Path:
+        """The evaluation as plain values."""
+        return self.path / "metrics.json"
+
+    @property
+    def forecasts(self) -> list[Path]:
+        """The pictures of held-out forecasts that are there."""
+        return sorted(self.path.glob("forecast_*.png"), key=lambda path: (len(path.name), path.name))
+
+    def forecast(self, n: int) -> Path:
+        """Return the picture of the n-th held-out forecast, counted from 1."""
+        return self.path / f"forecast_{n}.png"
+
+    def example(self, kind: str) -> Path:
+        """Return the picture of the best, the median or the worst forecast."""
+        return self.path / f"example_{kind}.png"
+
+    def chart(self, name: str) -> Path:
+        return self.path / f"{name}.png"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a run, wherever it has been moved to.
+
+    Args:
+        path: {base_path}/{exp_name}.
+        tokenizer_name, basemodel_name: the folders of the two stages (model_paths.tokenizer_save_name, basemodel_save_name).
+    """
+
+    path: Path
+    tokenizer_name: str = "tokenizer"
+    basemodel_name: str = "basemodel"
+
+    @classmethod
+    def of_model(cls, model: Path) -> RunFolder:
+        """Return the folder of the run that left a model in {run}/{stage}/best_model."""
+        return cls(model.resolve().parent.parent)
+
+    @property
+    def tokenizer(self) -> StageFolder:
+        return StageFolder(self.path / self.tokenizer_name)
+
+    @property
+    def basemodel(self) -> StageFolder:
+        return StageFolder(self.path / self.basemodel_name)
+
+    def stage(self, name: StageName) -> StageFolder:
+        return self.tokenizer if name == "tokenizer" else self.basemodel
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def audit(self) -> Path:
+        """What is wrong with the candles, and until when they reach."""
+        return self.path / "data.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "logs" / "train.log"
+
+    @property
+    def lock(self) -> Path:
+        """The file that a running command holds locked."""
+        return self.path / "logs" / "train.lock"
+
+    @property
+    def report(self) -> ReportFolder:
+        """The verdict on the run's own candles."""
+        return ReportFolder(self.path / "report")
+
+    def report_on(self, data: Path) -> ReportFolder:
+        """Return the folder of a verdict on other candles: a file, a folder or a glob."""
+        name = re.sub(r"[^\w.-]+", "_", data.absolute().stem)  # a glob has a *, and "." has no name of its own
+        return ReportFolder(self.path / f"report-{name}")
+
+    @property
+    def evaluation(self) -> Path:
+        """The forecasts that verdicts are computed from."""
+        return self.path / "evaluation"
+
+    @property
+    def lstm(self) -> StageFolder:
+        """The LSTM that the run is compared with."""
+        return StageFolder(self.evaluation / "lstm")
+
+    @property
+    def tune(self) -> Path:
+        """The trials of `kronos tune`."""
+        return self.path / "tune"
