@@ -1,4 +1,4 @@
-"""Causal rotary attention, as self-attention in the blocks and as cross-attention in the dependency layer."""
+"""Causal rotary attention: self-attention in the blocks, cross-attention in the dependency layer."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from kronos.model.cache import KeyValueCache
 from kronos.model.dropout import Dropout
 from kronos.model.linear import Linear
 
-N_QUERIES = 256  # that attend together on a CPU: fewer skip more of the future, more make larger products
+N_QUERIES = 256  # attend together on a CPU; fewer queries skip more of the future, more queries make larger products
 
 
 class RotaryEmbedding(nn.Module):
@@ -19,14 +19,14 @@ class RotaryEmbedding(nn.Module):
     def __init__(self, head_width: int, base: float = 10000.0) -> None:
         super().__init__()
         exponents = torch.arange(0, head_width, 2).float() / head_width
-        self.register_buffer("inv_freq", base**-exponents)  # saved: published files carry it
+        self.register_buffer("inv_freq", base**-exponents)  # saved, because published files contain it
 
     def forward(self, x: Tensor, first_position: int | Tensor = 0) -> Tensor:
-        """Rotate x (B, H, T, K), whose rows stand at first_position, first_position + 1, …; (B,) or one for all."""
+        """Rotate x (B, H, T, K). Its rows are at first_position, first_position + 1, …; first_position is (B,) or one number."""
         return rotate_halves(x, *self.compute_table(x.shape[-2], x, first_position))
 
     def compute_table(self, n_positions: int, like: Tensor, first_position: int | Tensor = 0) -> tuple[Tensor, Tensor]:
-        """Return the cosines and signed sines, (T, K) or (B, 1, T, K), of positions from first_position on, typed like `like`."""
+        """Return cosines and signed sines, (T, K) or (B, 1, T, K), of positions from first_position on; dtype and device of `like`."""
         positions = torch.arange(n_positions, device=like.device)
         if isinstance(first_position, Tensor):
             first_position = first_position[:, None, None]  # (B, 1, 1)
@@ -36,12 +36,12 @@ class RotaryEmbedding(nn.Module):
 
 
 def rotate_halves(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-    """Rotate x (…, T, K) by tables (…, T, K): [x1 cos − x2 sin, x2 cos + x1 sin] of its halves x1 and x2."""
+    """Rotate x (…, T, K) by tables (…, T, K): with halves x1 and x2, return [x1 cos − x2 sin, x2 cos + x1 sin]."""
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * signed_sin
 
 
 def attend_causally(query: Tensor, key: Tensor, value: Tensor, dropout_p: float) -> Tensor:
-    """Scaled dot-product attention (arXiv 1706.03762, eq. 1) of each position to those up to it, all (B, H, T, K)."""
+    """Attend from each position to all positions up to it (scaled dot product, arXiv 1706.03762, eq. 1), all (B, H, T, K)."""
     by_products = query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout_p
     if by_products and not torch.compiler.is_compiling():
         return _attend_by_products(query, key, value)
@@ -49,10 +49,10 @@ def attend_causally(query: Tensor, key: Tensor, value: Tensor, dropout_p: float)
 
 
 def _attend_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Do it in batched matrix products, some queries at a time, each with the keys that one of them may see.
+    """Attend in batched matrix products: N_QUERIES queries at a time, with only the keys that they may see.
 
-    In bfloat16 on a CPU this takes less than half of the fused kernel's time (benchmarks/train.py), but keeps the weights,
-    B·H·T² / 2 numbers and somewhat more, for the backward pass.
+    In bfloat16 on a CPU this takes less than half of the fused kernel's time (benchmarks/train.py). It keeps the attention
+    weights for the backward pass: slightly more than B·H·T² / 2 numbers.
     """
     q, k, v = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)  # (B·H, T, K)
     mixed = []
@@ -65,7 +65,7 @@ def _attend_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head causal attention of a query over a context it belongs to."""
+    """Multi-head causal attention. The query positions belong to the context."""
 
     def __init__(self, d_model: int, n_heads: int, attn_dropout_p: float, resid_dropout_p: float) -> None:
         super().__init__()
@@ -84,9 +84,9 @@ class Attention(nn.Module):
         """Attend from each query to the context up to the query's own position.
 
         Args:
-            query: (B, T, D), or (B, 1, D) for the context's last position alone.
-            context: (B, T, D), keys and values.
-            rotate: apply the rotary embedding; False only reproduces the reference's one-step decode.
+            query: (B, T, D), or (B, 1, D) for only the last position of the context.
+            context: (B, T, D), source of keys and values.
+            rotate: apply the rotary embedding. False is used only to reproduce the reference's one-step decode.
 
         Returns:
             (B, T, D) or (B, 1, D), like query.
@@ -108,28 +108,28 @@ class Attention(nn.Module):
         return self.resid_dropout(self._merge(mixed))  # type: ignore[no-any-return]
 
     def remember(self, context: Tensor, cache: KeyValueCache, rotate: bool = True) -> None:
-        """Append the keys and values of context (B, T, D), the positions that follow those remembered, to the cache."""
+        """Append to the cache the keys and values of context (B, T, D), the positions after those already in it."""
         keys = self._split_heads(self.k_proj(context))
         if rotate:
             keys = self.rotary(keys, cache.next_position())
         cache.append(keys, self._split_heads(self.v_proj(context)))
 
     def remember_and_recall(self, x: Tensor, cache: KeyValueCache) -> Tensor:
-        """Append x (B, T, D) to the cache, and attend from it to what the cache then holds; the same shape."""
+        """Append x (B, T, D) to the cache, then attend from x to everything in the cache. Return the shape of x."""
         q, k = self._split_heads(self.q_proj(x)), self._split_heads(self.k_proj(x))
         q, k = self.rotary(torch.cat([q, k], dim=1), cache.next_position()).chunk(2, dim=1)
         cache.append(k, self._split_heads(self.v_proj(x)))
         return self._merge(cache.attend(q))
 
     def recall(self, query: Tensor, cache: KeyValueCache, rotate: bool = True) -> Tensor:
-        """Attend from query (B, T, D), the latest positions remembered, to what the cache holds; the same shape."""
+        """Attend from query (B, T, D), the latest cached positions, to everything in the cache. Return the shape of query."""
         q = self._split_heads(self.q_proj(query))
         if rotate:
             q = self.rotary(q, cache.latest_position(q.shape[2]))
         return self._merge(cache.attend(q))
 
     def _merge(self, heads: Tensor) -> Tensor:
-        """(B, H, T, K) to (B, T, D)."""
+        """Map (B, H, T, K) to (B, T, D)."""
         return self.out_proj(heads.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
 
     def _split_heads(self, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from kronos.model.pretrained import PretrainedModel
 
 @dataclass
 class BaseModelOutput(ModelOutput):
-    """What a training pass of the base model gives; position t speaks of candle t + 1.
+    """The result of a training pass of the base model. Position t predicts candle t + 1.
 
     loss: scalar, (CE(s1) + CE(s2)) / 2 in nats. window_loss: (B,), the same for each window.
     s1_logits: (B, T-1, 2**s1_bits). s2_logits: (B, T-1, 2**s2_bits).
@@ -32,7 +32,7 @@ class BaseModelOutput(ModelOutput):
 
 @dataclass
 class KronosCaches:
-    """What a base model remembers while it decodes: each block's keys and values, and the dependency layer's."""
+    """The keys and values that a base model caches while it decodes: one cache per block, one for the dependency layer."""
 
     blocks: list[KeyValueCache]
     dep_layer: KeyValueCache
@@ -42,18 +42,18 @@ class KronosCaches:
 def sample_categorical(logits: Tensor, uniforms: Tensor) -> Tensor:
     """Sample indices (...) from logits (..., V) by inverting the cumulative distribution at uniforms (...) in [0, 1)."""
     cumulative = logits.float().softmax(-1).cumsum(-1)
-    cumulative = cumulative / cumulative[..., -1:]  # rounding leaves the last entry near 1; it must be 1
+    cumulative = cumulative / cumulative[..., -1:]  # rounding leaves the last entry near 1, but it must be 1
     return (
         torch.searchsorted(cumulative, uniforms.unsqueeze(-1), right=True)
         .squeeze(-1)
         .clamp(
-            max=logits.shape[-1] - 1  # where a diverged model's logits are not numbers; its loss will tell
+            max=logits.shape[-1] - 1  # for logits that are NaN in a diverged model; its loss shows the problem
         )
     )
 
 
 class DependencyLayer(nn.Module):
-    """Conditions the fine subtoken on the coarse one by causal cross-attention."""
+    """Condition the fine subtoken on the coarse one by causal cross-attention."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
@@ -61,12 +61,12 @@ class DependencyLayer(nn.Module):
         self.norm = RMSNorm(d_model)
 
     def forward(self, hidden: Tensor, s1_embedding: Tensor, rotate: bool = True) -> Tensor:
-        """Map hidden (B, T, D) and s1_embedding (B, T or 1, D) to (B, T or 1, D); 1 is the last position."""
+        """Map hidden (B, T, D) and s1_embedding (B, T or 1, D) to (B, T or 1, D). 1 means only the last position."""
         attended = self.cross_attn(s1_embedding, hidden, rotate)
         return self.norm(hidden[:, -s1_embedding.shape[1] :] + attended)  # type: ignore[no-any-return]
 
     def recall(self, hidden: Tensor, s1_embedding: Tensor, cache: KeyValueCache, rotate: bool = True) -> Tensor:
-        """Do the same for the latest position, (B, 1, D) both, over the hidden states that the cache remembers."""
+        """Do the same for only the latest position, both (B, 1, D), with the hidden states in the cache as context."""
         return self.norm(hidden + self.cross_attn.recall(s1_embedding, cache, rotate))  # type: ignore[no-any-return]
 
 
@@ -113,14 +113,14 @@ class Kronos(PretrainedModel):
     def forward(
         self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, s1_uniforms: Tensor | None = None
     ) -> BaseModelOutput:
-        """Next-token pass over whole windows: positions 0..T-2 predict 1..T-1.
+        """Predict the next token over whole windows: positions 0..T-2 predict 1..T-1.
 
         Args:
             s1_ids, s2_ids: (B, T) subtokens.
             stamp: (B, T, C) calendar rows.
-            s1_uniforms: (B, T-1) in [0, 1). Where given, the s1 that conditions s2 is sampled from the s1 logits
-                with them, so that the model learns to live with its own choices; otherwise it is the true next
-                s1 (teacher forcing), which makes the loss the exact negative log-likelihood.
+            s1_uniforms: (B, T-1) in [0, 1). If given, they sample from the s1 logits the s1 that conditions s2; the
+                model then trains on its own choices. Otherwise s2 is conditioned on the true next s1 (teacher
+                forcing), and the loss is the exact negative log-likelihood.
         """
         s1_targets, s2_targets = s1_ids[:, 1:], s2_ids[:, 1:]
         s1_logits, hidden = self.decode_s1(s1_ids[:, :-1], s2_ids[:, :-1], stamp[:, :-1])
@@ -140,7 +140,7 @@ class Kronos(PretrainedModel):
 
         Args:
             hidden: (B, T, D) from `decode_s1`.
-            s1_next: (B, T), or (B, 1) for the last position alone.
+            s1_next: (B, T), or (B, 1) for only the last position.
             rotate: False reproduces the reference implementation's unrotated one-step decode.
 
         Returns:
@@ -153,7 +153,7 @@ class Kronos(PretrainedModel):
         """Return empty caches for `read`.
 
         Args:
-            layout: of which series, and how many paths of each.
+            layout: the series, and the number of paths of each.
             rotate_s2: False reproduces the reference implementation's unrotated one-step decode of s2.
         """
         device = self.head.proj_s1.weight.device
@@ -161,9 +161,9 @@ class Kronos(PretrainedModel):
         return KronosCaches(blocks, KeyValueCache(layout, device), rotate_s2)
 
     def read(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, caches: KronosCaches) -> Tensor:
-        """Read tokens that follow what the caches remember, and return their hidden states (B, T, D).
+        """Read the tokens that follow the cached ones, add them to the caches, and return their hidden states (B, T, D).
 
-        The first tokens read are the prefix, one row a series; later ones have one row a path.
+        The first call reads the prefix: one row per series. Later calls have one row per path.
         """
         x = self._embed(s1_ids, s2_ids, stamp)
         hidden: Tensor = self.norm(run_blocks(self.transformer, x, caches.blocks))
@@ -171,14 +171,14 @@ class Kronos(PretrainedModel):
         return hidden
 
     def predict_s1(self, hidden: Tensor) -> Tensor:
-        """Return the next coarse subtoken's logits (B, T, 2**s1_bits) at hidden states (B, T, D)."""
+        """Return the next coarse subtoken's logits (B, T, 2**s1_bits) from hidden states (B, T, D)."""
         return self.head.proj_s1(hidden)  # type: ignore[no-any-return]
 
     def predict_s2(self, hidden: Tensor, s1_next: Tensor, caches: KronosCaches) -> Tensor:
         """Return the next fine subtoken's logits (B, 1, 2**s2_bits) after the latest position.
 
         Args:
-            hidden: (B, 1, D), the latest position's.
+            hidden: (B, 1, D), of the latest position.
             s1_next: (B, 1), the next coarse subtoken.
         """
         s1_embedding = self.embedding.emb_s1(s1_next)
@@ -189,13 +189,13 @@ class Kronos(PretrainedModel):
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of each row, (B, T, V) and (B, T) to (B,)."""
+    """Return the mean cross-entropy (B,) of each row in nats, from logits (B, T, V) and targets (B, T)."""
     losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
     return losses.view_as(targets).mean(-1)
 
 
 def _initialise(module: nn.Module) -> None:
-    """Linear: Xavier normal, zero bias. Embedding: normal with standard deviation D^-1/2."""
+    """Initialise a linear layer (Xavier normal, zero bias) or an embedding (normal, standard deviation D^-1/2)."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_normal_(module.weight)
         if module.bias is not None:

@@ -1,8 +1,8 @@
-"""What attention layers have read, so that it need not be read again.
+"""The key–value cache of the attention layers: each token is read once.
 
-S series, each with P sampled paths. The known context of a series, its *prefix*, is read once and shared by its paths
-(S rows); what a path adds is its *own* (S·P rows, series by series). Prefixes of different lengths are padded on the
-right, where causal attention never looks.
+There are S series, each with P sampled paths. The known context of a series is its *prefix*: it is read once and shared by
+the paths (S rows). The tokens that a path adds are its *own* (S·P rows, series by series). Prefixes of different lengths
+are padded on the right, where causal attention never looks.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CacheLayout:
-    """What the caches of all layers have in common.
+    """The settings that the caches of all layers share.
 
-    lengths: the S prefix lengths. n_paths: P. capacity: how many positions a path may add.
-    window: how many positions back a query attends to, its own included; none: all of them.
+    lengths: the S prefix lengths. n_paths: P. capacity: the most positions that a path may add.
+    window: the number of latest positions that a query attends to, its own included; None for all of them.
     """
 
     lengths: tuple[int, ...]
@@ -38,7 +38,7 @@ class KeyValueCache:
         self._lengths = None if equal else torch.tensor(layout.lengths, device=device)  # (S,)
 
     def next_position(self) -> int | Tensor:
-        """Return where the next position appended stands, (S·P,) where the series' lengths differ."""
+        """Return the index of the next position to append; (S·P,) if the series have different lengths."""
         if self._prefix is None:
             return 0
         if self._lengths is None:
@@ -46,7 +46,7 @@ class KeyValueCache:
         return self._lengths.repeat_interleave(self.layout.n_paths) + self.n_own
 
     def latest_position(self, n_query: int) -> int | Tensor:
-        """Return where the first of the latest n_query positions stands."""
+        """Return the index of the first of the latest n_query positions."""
         if self._prefix is None:
             raise ValueError("nothing has been remembered yet")
         if not self.n_own and n_query == self._prefix[0].shape[2]:  # the prefix itself
@@ -54,7 +54,7 @@ class KeyValueCache:
         return self.next_position() - n_query
 
     def append(self, keys: Tensor, values: Tensor) -> None:
-        """Append the prefix (S, H, L, K), later T positions of each path (S·P, H, T, K)."""
+        """Append the prefix (S, H, L, K) first; in later calls, T positions of each path (S·P, H, T, K)."""
         if self._prefix is None:
             self._prefix = keys, values
             return
@@ -68,7 +68,7 @@ class KeyValueCache:
         self.n_own = added.stop
 
     def attend(self, query: Tensor) -> Tensor:
-        """Attend from the latest T positions, (S, H, L, K) of the prefix or (S·P, H, T, K), to what they may see."""
+        """Attend from the latest positions, the prefix (S, H, L, K) or (S·P, H, T, K), to all positions that they may see."""
         if self._prefix is None:
             raise ValueError("nothing has been remembered yet")
         keys, values = self._prefix
@@ -79,7 +79,7 @@ class KeyValueCache:
         return self._attend_to_both(self._by_series(query), keys, values)
 
     def _attend_to_both(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attend from query (S, H, P, T, K) to the prefix and to the own positions under one softmax."""
+        """Attend from query (S, H, P, T, K) to the prefix and to the path's own positions, under one softmax."""
         n_query, width = query.shape[3:]
         seen = slice(self._first_seen(), keys.shape[2])
         query = query * width**-0.5
@@ -101,17 +101,17 @@ class KeyValueCache:
         return mixed.transpose(1, 2).flatten(0, 1)  # (S·P, H, T, K)
 
     def _by_series(self, x: Tensor) -> Tensor:
-        """(S·P, H, T, K) to (S, H, P, T, K)."""
+        """Map (S·P, H, T, K) to (S, H, P, T, K)."""
         return x.view(-1, self.layout.n_paths, *x.shape[1:]).transpose(1, 2)
 
     def _first_seen(self) -> int:
-        """The first prefix position that is still in view, where it is the same for all series."""
+        """Return the first prefix position inside the window; 0 if there is none, or if a mask is needed (different lengths)."""
         if self.layout.window is None or self._lengths is not None:
             return 0
         return max(self.layout.lengths[0] + self.n_own - self.layout.window, 0)
 
     def _out_of_view(self, n_prefix: int) -> Tensor:
-        """(S, 1, 1, L): the padding, and with a window what has slid out of it."""
+        """Return a mask (S, 1, 1, L) of the prefix positions not to attend to: padding, and those before the window."""
         assert self._lengths is not None
         positions = torch.arange(n_prefix, device=self._lengths.device)
         lengths = self._lengths[:, None]
@@ -122,5 +122,5 @@ class KeyValueCache:
 
 
 def _later(n_query: int, n_own: int, device: torch.device) -> Tensor:
-    """(T, n_own): the own positions that come after each of the latest T."""
+    """Return a mask (T, n_own) of the own positions that come after each of the latest T positions."""
     return torch.ones(n_query, n_own, dtype=torch.bool, device=device).triu(n_own - n_query + 1)

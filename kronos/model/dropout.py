@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout; on a CPU its mask comes from uniform numbers, which PyTorch draws faster than Bernoulli's."""
+    """nn.Dropout, but on a CPU the mask is made from uniform numbers, which PyTorch draws faster than Bernoulli ones."""
 
     def forward(self, x: Tensor) -> Tensor:
         idle = not self.training or self.p in (0, 1)

@@ -1,4 +1,4 @@
-"""What turns tokens and calendar rows into vectors."""
+"""Embeddings of tokens and of calendar rows."""
 
 import math
 
@@ -12,7 +12,7 @@ CALENDAR_SIZES = {"minute": 60, "hour": 24, "weekday": 7, "day": 32, "month": 13
 
 
 class FixedEmbedding(nn.Module):
-    """A sinusoidal table that is not trained; a stored table replaces it."""
+    """A sinusoidal table that is not trained. Loading a model replaces it by the stored table."""
 
     def __init__(self, n_rows: int, d_model: int) -> None:
         super().__init__()

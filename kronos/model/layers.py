@@ -1,4 +1,4 @@
-"""The transformer block that both networks are made of."""
+"""The transformer block of both networks."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from kronos.model.linear import Linear
 
 
 def _product_dtype(x: Tensor) -> torch.dtype:
-    """The type that a linear layer multiplies x in."""
+    """Return the dtype in which a linear layer multiplies x."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
@@ -27,9 +27,9 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(d_model))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x (…, D) to the same shape, in the type that autocast multiplies in: cast once for all layers that read it."""
+        """Map x (…, D) to the same shape, in the dtype of autocast: one cast here serves all layers that read the result."""
         wide, weight = x.float(), self.weight.float()
-        if x.device.type == "cpu":  # here F.rms_norm is slower than its parts
+        if x.device.type == "cpu":  # F.rms_norm is slower than these operations on a CPU
             normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-5) * weight
         else:
             normed = F.rms_norm(wide, weight.shape, weight, eps=1e-5)
@@ -69,7 +69,7 @@ class TransformerBlock(nn.Module):
         self.ffn = FeedForward(d_model, ff_dim, ffn_dropout_p)
 
     def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """Map x (B, T, D) to the same shape; with a cache x follows what the cache remembers, and is added to it."""
+        """Map x (B, T, D) to the same shape. With a cache, x are the positions after the cached ones, and are added to it."""
         normed = self.norm1(x)
         x = x + (self.self_attn(normed, normed) if cache is None else self.self_attn.remember_and_recall(normed, cache))
         return x + self.ffn(self.norm2(x))  # type: ignore[no-any-return]
@@ -78,10 +78,10 @@ class TransformerBlock(nn.Module):
 def run_blocks(
     blocks: nn.ModuleList, x: Tensor, caches: Sequence[KeyValueCache] | None = None, recompute: bool = False
 ) -> Tensor:
-    """Map x (B, T, D) through blocks, each with its cache where there are caches, to the same shape.
+    """Map x (B, T, D) through the blocks to the same shape. Each block uses its own cache, if there are caches.
 
-    With recompute the backward pass computes each block's activations again, dropout included, and nothing but the blocks'
-    inputs is kept for it (arXiv 1604.06174).
+    With recompute, only the inputs of the blocks are kept, and the backward pass computes each block's activations
+    again, dropout included (arXiv 1604.06174).
     """
     for i, block in enumerate(blocks):
         cache = caches[i] if caches else None

@@ -8,10 +8,10 @@ N_PARTS = 8
 
 
 class Linear(nn.Linear):
-    """nn.Linear; while decoding on a CPU, where a step has few rows, the product is shared between the threads.
+    """nn.Linear, faster for the few rows of a decoding step on a CPU: the product is split between the threads.
 
-    BLAS computes a product of a few rows in one thread; a batch of such products it spreads over all of them
-    (benchmarks/forecast.py). Parameters and results, but for rounding, are nn.Linear's.
+    BLAS computes a product of few rows in one thread, but spreads a batch of such products over all threads
+    (benchmarks/forecast.py). The parameters are those of nn.Linear; results differ only by rounding.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
-"""Architectures to train from scratch, by name: the published sizes, and a small one for demonstrations."""
+"""Named architectures for training from scratch: the published sizes, and a small one for demonstrations."""
 
 from typing import Any, NamedTuple
 
 
 class Preset(NamedTuple):
-    """Constructor arguments of a tokenizer and of the base model that goes with it."""
+    """Constructor arguments of a tokenizer and of its base model."""
 
     tokenizer: dict[str, Any]
     base_model: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Model folders: config.json (the constructor's arguments) beside model.safetensors, local or on the hub."""
+"""Model folders, local or on the hub: config.json (the constructor's arguments) and model.safetensors."""
 
 import hashlib
 import json
@@ -38,9 +38,9 @@ class PretrainedModel(
     model_card_template=MODEL_CARD,
     tags=["time-series-forecasting", "finance", "kronos"],
 ):
-    """Adds `from_pretrained`, `save_pretrained` and `push_to_hub`; loads safetensors and JSON only, and strictly.
+    """Adds `from_pretrained`, `save_pretrained` and `push_to_hub`. Loads only safetensors and JSON, and all tensors must fit.
 
-    tokenizer_hash: `hash_weights` of the tokenizer that a base model was trained with, where its file says so.
+    tokenizer_hash: `hash_weights` of the tokenizer that a base model was trained with; None if its file does not name it.
     """
 
     tokenizer_hash: str | None = None
@@ -48,12 +48,12 @@ class PretrainedModel(
     gradient_checkpointing = False
 
     def gradient_checkpointing_enable(self) -> None:
-        """In training, compute each block's activations twice instead of keeping them: the same gradients, less memory."""
+        """Compute each block's activations again in the backward pass of training: the same gradients, less memory."""
         self.gradient_checkpointing = True
 
     @property
     def recomputes(self) -> bool:
-        """Whether a forward pass now is one whose activations are to be computed again."""
+        """Whether the activations of a forward pass made now are computed again in the backward pass."""
         return self.gradient_checkpointing and self.training and torch.is_grad_enabled()
 
     @classmethod
@@ -80,7 +80,7 @@ class PretrainedModel(
 
     @classmethod
     def from_config(cls, config: dict[str, Any], source: Path | str) -> Self:
-        """Build an untrained model from config.json's content; source names it in errors."""
+        """Build an untrained model from the content of config.json. Errors name source."""
         known = list(cls._hub_mixin_init_parameters)[1:]
         missing = [name for name in known if name not in config]
         if missing:
@@ -112,10 +112,10 @@ class PretrainedModel(
 
 
 def locate_file(name_or_path: str | Path, filename: str, **hub_options: Any) -> Path:
-    """Return the path of a file of a model folder, downloading it where a hub name is given.
+    """Return the path of a file of a model folder. If a hub name is given, download the file.
 
     Raises:
-        CheckpointError: no such folder, no such file in it, or the hub could not give it.
+        CheckpointError: there is no such folder or file, or the download failed.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
@@ -129,7 +129,7 @@ def locate_file(name_or_path: str | Path, filename: str, **hub_options: Any) -> 
         )
     try:
         return Path(hf_hub_download(str(name_or_path), filename, **hub_options))
-    except (OSError, ValueError, RuntimeError) as error:  # what the hub client raises: offline, not found, refused
+    except (OSError, ValueError, RuntimeError) as error:  # raised by the hub client: offline, not found, refused
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{name_or_path}: no folder of this name here ({Path.cwd()}), and {filename} could not be fetched from the "
@@ -153,7 +153,7 @@ def read_model_config(path: Path) -> dict[str, Any]:
 
 
 def check_pair(tokenizer: Any, base_model: Any, n_features: int) -> None:
-    """Check that a tokenizer reads n_features and, where a base model is given, writes the tokens that it reads.
+    """Check that a tokenizer reads n_features and writes tokens of the size that the base model, if given, reads.
 
     Raises:
         CheckpointError: they do not fit.
@@ -173,10 +173,10 @@ def check_pair(tokenizer: Any, base_model: Any, n_features: int) -> None:
 
 
 def check_trained_with(base_model: PretrainedModel, tokenizer: nn.Module) -> None:
-    """Check that a tokenizer is the one that a base model was trained with, where the model's file names it.
+    """Check that a base model was trained with this tokenizer, if the model's file names its tokenizer.
 
     Raises:
-        CheckpointError: it is another one.
+        CheckpointError: it was trained with another tokenizer.
     """
     if base_model.tokenizer_hash not in (None, hash_weights(tokenizer)):
         raise CheckpointError(
@@ -186,7 +186,7 @@ def check_trained_with(base_model: PretrainedModel, tokenizer: nn.Module) -> Non
 
 
 def hash_weights(model: nn.Module) -> str:
-    """Return a SHA-256 over the model's tensors, names included: the same weights, the same hash."""
+    """Return a SHA-256 of the model's tensors and their names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -195,7 +195,7 @@ def hash_weights(model: nn.Module) -> str:
 
 
 def _compare_tensors(expected: dict[str, torch.Tensor], stored: dict[str, torch.Tensor]) -> list[str]:
-    """Say how stored tensors differ from the expected ones in name or shape."""
+    """Describe each stored tensor that differs from the expected one in name or shape."""
     missing = [f"{name} missing" for name in expected if name not in stored]
     unknown = [f"{name} unknown" for name in stored if name not in expected]
     misshapen = [

@@ -1,4 +1,4 @@
-"""Binary spherical quantization (arXiv 2406.07548) and the integers its codes are written as."""
+"""Binary spherical quantization (arXiv 2406.07548), and conversion between its codes and integers."""
 
 import torch
 import torch.distributed as dist
@@ -7,27 +7,27 @@ from torch import Tensor, nn
 
 
 def bits_to_indices(codes: Tensor) -> Tensor:
-    """Read codes (..., n_bits) as integers (...): bit i, least significant first, is 1 where entry i is positive."""
+    """Convert codes (..., n_bits) to integers (...): bit i, least significant first, is 1 if entry i is positive."""
     place_values = 2 ** torch.arange(codes.shape[-1], device=codes.device)
     return ((codes > 0) * place_values).sum(-1)
 
 
 def indices_to_bits(indices: Tensor, n_bits: int) -> Tensor:
-    """Write integers (...) as ±1 codes (..., n_bits), the inverse of `bits_to_indices`."""
+    """Convert integers (...) to ±1 codes (..., n_bits); the inverse of `bits_to_indices`."""
     places = torch.arange(n_bits, device=indices.device)
     return (indices.unsqueeze(-1) >> places & 1).float() * 2 - 1
 
 
 def bernoulli_entropy(p: Tensor) -> Tensor:
-    """Entropy in nats of each bit that is 1 with probability p, kept finite at 0 and 1."""
+    """Return the entropy in nats of bits that are 1 with probability p; finite also at 0 and 1."""
     return -(p * (p + 1e-8).log() + (1 - p) * (1 - p + 1e-8).log())
 
 
 def mean_over_ranks(x: Tensor) -> Tensor:
-    """Replace x by its mean over the ranks; each rank's gradient is that of its own share.
+    """Replace x by its mean over the ranks. The gradient of each rank is that of its own share.
 
-    The codebook entropy is not linear in the batch, so averaging gradients is not enough for N ranks to
-    equal one: every rank must see the whole batch's bit probabilities.
+    The codebook entropy is not linear in the batch. For N ranks to equal one, averaging the gradients is therefore not
+    enough: every rank needs the bit probabilities of the whole batch.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return x
@@ -37,7 +37,7 @@ def mean_over_ranks(x: Tensor) -> Tensor:
 
 
 class _Bases(nn.Module):
-    """The two constant buffers that published tokenizer files carry; nothing computes with them."""
+    """Two constant buffers that published tokenizer files contain. They are not used in any computation."""
 
     def __init__(self, n_bits: int, group_size: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class BinarySphericalQuantizer(nn.Module):
         """Quantize z (B, T, Q) with a straight-through gradient.
 
         Args:
-            bit_mean: (Q,) from `measure` over the whole batch, where z is only a part of it.
+            bit_mean: (Q,) from `measure` over the whole batch, if z is only a part of it.
 
         Returns:
             codes (B, T, Q), entries ±1/sqrt(Q), and the scalar loss: commitment (BSQ eq. 6, times beta) plus
@@ -82,12 +82,12 @@ class BinarySphericalQuantizer(nn.Module):
         return codes + self.scale * (z - z.detach()), loss
 
     def measure(self, z: Tensor) -> Tensor:
-        """Return the mean probability (Q,) of each bit over z (B, T, Q), whose entropy the codebook term is."""
+        """Return the mean probability (Q,) of each bit over z (B, T, Q). The codebook term is the entropy of these."""
         return self._probabilities(F.normalize(z, dim=-1)).mean(dim=(0, 1))
 
     def _probabilities(self, z: Tensor) -> Tensor:
         return torch.sigmoid(-4 * self.scale * z)
 
     def quantize(self, z: Tensor) -> Tensor:
-        """Return the codes (…, Q) nearest to z (…, Q), without gradient."""
+        """Return the codes (…, Q) nearest to z (…, Q), without a gradient."""
         return torch.where(z.detach() > 0, self.scale, -self.scale).to(z.dtype)

@@ -1,4 +1,4 @@
-"""The K-line tokenizer: candles to a coarse and a fine subtoken each, and back (Kronos, arXiv 2508.02739, section 3.1)."""
+"""The K-line tokenizer: each candle to a coarse and a fine subtoken, and back (Kronos, arXiv 2508.02739, section 3.1)."""
 
 from dataclasses import dataclass
 from typing import Literal, overload
@@ -15,10 +15,10 @@ from kronos.model.quantizer import BinarySphericalQuantizer, bits_to_indices, in
 
 @dataclass
 class TokenizerOutput(ModelOutput):
-    """What a training pass of the tokenizer gives.
+    """The result of a training pass of the tokenizer.
 
     loss: scalar, (MSE(coarse) + MSE(fine) + bsq_loss) / 2.
-    window_loss: (B,), MSE(fine) of each window, the validation figure.
+    window_loss: (B,), MSE(fine) of each window; the validation loss.
     coarse, fine: (B, T, F) reconstructions.
     codes: (B, T, Q). bsq_loss: scalar.
     """
@@ -58,7 +58,7 @@ class KronosTokenizer(PretrainedModel):
         n_bits = s1_bits + s2_bits
         block_sizes = (d_model, n_heads, ff_dim, ffn_dropout_p, attn_dropout_p, resid_dropout_p)
         self.embed = nn.Linear(d_in, d_model)
-        # The published depth counts the linear layer beside the blocks.
+        # The published depth counts the linear layer as well as the blocks.
         self.encoder = nn.ModuleList(TransformerBlock(*block_sizes) for _ in range(n_enc_layers - 1))
         self.quant_embed = nn.Linear(d_model, n_bits)
         self.tokenizer = BinarySphericalQuantizer(n_bits, beta, gamma0, gamma, zeta, group_size)
@@ -71,8 +71,8 @@ class KronosTokenizer(PretrainedModel):
         """Reconstruct normalised candles (B, T, F) from the coarse bits and from all bits, with the loss.
 
         Args:
-            bit_mean: (Q,) mean of `measure_batch` over the whole batch, where candles are only a part of it: the codebook
-                entropy is not linear in the batch.
+            bit_mean: (Q,) mean of `measure_batch` over the whole batch, if candles are only a part of it. It is needed
+                because the codebook entropy is not linear in the batch.
         """
         codes, bsq_loss = self.tokenizer(self._embed(candles), bit_mean)
         coarse = self._reconstruct(self.post_quant_embed_pre(codes[..., : self.s1_bits]))
@@ -90,8 +90,8 @@ class KronosTokenizer(PretrainedModel):
     @overload
     def encode(self, x: Tensor, half: Literal[True]) -> tuple[Tensor, Tensor]: ...
     def encode(self, x: Tensor, half: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """Encode normalised candles x (B, T, F) as indices (B, T): one over all bits or, with half, (s1, s2)."""
-        codes = self._embed(x)  # normalising onto the sphere would not change a sign
+        """Encode normalised candles x (B, T, F) as indices (B, T) over all bits or, with half, as the pair (s1, s2)."""
+        codes = self._embed(x)  # not normalised onto the sphere: that would not change a sign
         if not half:
             return bits_to_indices(codes)
         return bits_to_indices(codes[..., : self.s1_bits]), bits_to_indices(codes[..., self.s1_bits :])
@@ -104,8 +104,8 @@ class KronosTokenizer(PretrainedModel):
     ) -> Tensor:
         """Decode indices (B, T), or the pair (s1, s2) with half, to normalised candles (B, T, F).
 
-        With caches (`build_caches`) they follow what was decoded before: first the prefix, one row a series, then one row
-        a path.
+        With caches (`build_caches`), indices are the positions after those decoded before. The first call decodes the prefix,
+        one row per series; later calls have one row per path.
         """
         if half:
             s1_ids, s2_ids = indices
