@@ -10,6 +10,8 @@ KronosError
 └── CheckpointError   a model folder is missing, damaged or does not fit
 """
 
+from collections.abc import Sequence
+
 
 class KronosError(Exception):
     """Something a user can fix; the message says what is wrong, where, and how to fix it.
@@ -30,7 +32,20 @@ class Terminated(BaseException):
 
 
 class ConfigError(KronosError):
-    """The configuration, or the way the program was started, is wrong."""
+    """The configuration, or the way the program was started, is wrong; errors: one for each line of the message."""
+
+    def __init__(self, template: str, /, **values: object) -> None:
+        super().__init__(template, **values)
+        self.errors: tuple[ConfigError, ...] = (self,)
+
+    @classmethod
+    def join(cls, errors: Sequence["ConfigError"]) -> "ConfigError":
+        """Return one error for several, a line each."""
+        if len(errors) == 1:
+            return errors[0]
+        joined = cls("{lines}", lines="\n".join(map(str, errors)))
+        joined.errors = tuple(each for error in errors for each in error.errors)
+        return joined
 
 
 class DataError(KronosError):

@@ -110,7 +110,7 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     start_process(config, world_size)
     folder = config.model_paths.run_folder.report
     if data is not None:
-        config = config.model_copy(update={"data": config.data.model_copy(update={"data_path": (data,)})})
+        config = config.override({"data.data_path": data})
         folder = config.model_paths.run_folder.report_on(data)
     candles = load_run_candles(config).candles
     own, splits = None, {}

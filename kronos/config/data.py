@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
-from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserPaths, fault
+from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserPaths, cross_field_error
 
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
 
@@ -42,7 +42,12 @@ class DataConfig(Section):
         total = sum(others) + test_ratio
         if len(others) == 2 and abs(total - 1) > 1e-6:
             ratios = " + ".join(f"{ratio:g}" for ratio in (*others, test_ratio))
-            raise fault("data.train_ratio", f"train_ratio + val_ratio + test_ratio must be 1, but {ratios} = {total:g}")
+            raise cross_field_error(
+                "data.train_ratio",
+                "train_ratio + val_ratio + test_ratio must be 1, but {ratios} = {total:g}",
+                ratios=ratios,
+                total=total,
+            )
         return test_ratio
 
     @field_validator("columns")
@@ -50,10 +55,11 @@ class DataConfig(Section):
     def _columns_are_ours(cls, columns: dict[str, str]) -> dict[str, str]:
         known = get_args(CandleColumn)
         if unknown := [name for name in columns if name not in known]:
-            raise fault(
+            raise cross_field_error(
                 "data.columns",
-                f"columns names {', '.join(unknown)}, which is none of ours ({', '.join(known)}); write our name first, "
-                "then the file's",
+                "columns has unknown names: {unknown}. Known are {known}. Write the known name first, then the file's",
+                unknown=", ".join(unknown),
+                known=", ".join(known),
             )
         return columns
 
@@ -61,7 +67,7 @@ class DataConfig(Section):
     @classmethod
     def _paths_are_named(cls, data_path: tuple[Path, ...]) -> tuple[Path, ...]:
         if Path() in data_path:
-            raise fault("data.data_path", "data_path is empty: name a file of candles, a folder or a glob")
+            raise cross_field_error("data.data_path", "data_path is empty: name a file of candles, a folder or a glob")
         return data_path
 
     @field_serializer("data_path", when_used="json")
@@ -75,16 +81,27 @@ class DataConfig(Section):
         train_end = info.data.get("train_end")
         if val_end is not None and "train_end" in info.data:
             if train_end is None:
-                raise fault("data.val_end", "val_end is given, but not train_end; give both, or use the ratios")
+                raise cross_field_error(
+                    "data.val_end", "val_end is given without train_end; give both, or use the ratios"
+                )
             if end_of(val_end) <= end_of(train_end):
-                raise fault("data.val_end", f"val_end ({val_end}) must be later than train_end ({train_end})")
+                raise cross_field_error(
+                    "data.val_end",
+                    "val_end ({val_end}) must be later than train_end ({train_end})",
+                    val_end=val_end,
+                    train_end=train_end,
+                )
         return val_end
 
     @field_validator("test_symbols")
     @classmethod
     def _held_out_once(cls, test_symbols: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if twice := sorted(set(test_symbols) & set(info.data.get("val_symbols", ()))):
-            raise fault("data.test_symbols", f"{', '.join(twice)} in both val_symbols and test_symbols; choose one")
+            raise cross_field_error(
+                "data.test_symbols",
+                "{symbols} in both val_symbols and test_symbols; choose one",
+                symbols=", ".join(twice),
+            )
         return test_symbols
 
     @field_validator("max_context")
@@ -92,10 +109,12 @@ class DataConfig(Section):
     def _context_exceeds_horizon(cls, max_context: int, info: ValidationInfo) -> int:
         predict_window = info.data.get("predict_window", 0)
         if predict_window >= max_context:
-            raise fault(
+            raise cross_field_error(
                 "data.predict_window",
-                f"predict_window ({predict_window}) must be shorter than max_context ({max_context}), "
-                "or a forecast would lose sight of its own history",
+                "predict_window ({predict_window}) must be shorter than max_context ({max_context}): a forecast needs "
+                "history in its context",
+                predict_window=predict_window,
+                max_context=max_context,
             )
         return max_context
 

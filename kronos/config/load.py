@@ -1,24 +1,20 @@
 """YAML file and overrides to a checked `Config`; every fault with its place, its value and its remedy."""
 
-import difflib
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from kronos.config.messages import KeyPath, build_config_error
 from kronos.config.schema import Config
-from kronos.config.section import UserPath
+from kronos.config.section import UserPath, set_key
 from kronos.errors import ConfigError
-
-KeyPath = tuple[str, ...]
 
 
 class _Constructor(RoundTripConstructor):
@@ -64,12 +60,7 @@ def _build(values: dict[str, Any], places: dict[KeyPath, str], path: Path, overr
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        faults = [
-            _describe(details, places, path)
-            for details in error.errors()
-            if details["type"] != "default_factory_not_called"
-        ]
-        raise ConfigError("\n".join(faults)) from None
+        raise build_config_error(error, Config, places, str(path)) from None
 
 
 def dump_config(config: Config) -> str:
@@ -77,11 +68,8 @@ def dump_config(config: Config) -> str:
 
     Paths that follow from base_path and exp_name stay empty, so that the file can be used for another exp_name.
     """
-    values, model_paths = config.model_dump(mode="json"), config.model_paths
-    if model_paths.finetuned_tokenizer == model_paths.run_folder.tokenizer.best_model:
-        values["model_paths"]["finetuned_tokenizer"] = ""
-    if model_paths.base_save_path == model_paths.base_path / model_paths.exp_name:
-        values["model_paths"]["base_save_path"] = ""
+    values = config.model_dump(mode="json")
+    values["model_paths"] |= dict.fromkeys(config.model_paths.list_derived(), "")
     stream = io.StringIO()
     YAML().dump(values, stream)
     return stream.getvalue()
@@ -162,12 +150,7 @@ def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override
             f"command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8."
         )
     value = text if _is_text(keys) and not text.startswith("[") else _parse_value(text)
-    section = values
-    for key in keys[:-1]:
-        section = section.setdefault(key, {})
-        if not isinstance(section, dict):
-            raise ConfigError(f"command line: {override}: {key} is a value, not a section.")
-    section[keys[-1]] = value
+    set_key(values, keys, value, "command line")
     places[keys] = "command line"
 
 
@@ -185,67 +168,3 @@ def _is_text(keys: KeyPath) -> bool:
         return False
     field = section.model_fields.get(keys[1])
     return field is not None and field.annotation in (str, Path, tuple[UserPath, ...])
-
-
-def _describe(details: ErrorDetails, places: dict[KeyPath, str], path: Path) -> str:
-    """One line for one fault: place, key, value, what would be valid."""
-    context = details.get("ctx", {})
-    keys = tuple(context["key"].split(".")) if "key" in context else tuple(str(key) for key in details["loc"])
-    place = next((places[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in places), str(path))
-    dotted = ".".join(keys)
-    match details["type"]:
-        case "cross_field":
-            return f"{place}: {details['msg']}."
-        case "string_type":
-            return f"{place}: {dotted} is {details['input']!r}; it must be a text, so put it in quotes."
-        case "missing":
-            return f"{place}: {dotted} is missing."
-        case "extra_forbidden":
-            return f"{place}: unknown key {dotted}; {did_you_mean(keys)}"
-        case "literal_error":
-            return f"{place}: {dotted} is {details['input']!r}; {_lower_first(details['msg'])}{_nearest(details)}"
-        case "model_type":
-            return f"{place}: {dotted} must be a section of keys, got {details['input']!r}."
-        case _:
-            return f"{place}: {dotted} is {details['input']!r}; {_lower_first(details['msg'])}."
-
-
-def _nearest(details: ErrorDetails) -> str:
-    """End the sentence, with the valid value most like what was given, if one is."""
-    valid = re.findall("'([^']*)'", details["ctx"]["expected"])
-    close = difflib.get_close_matches(str(details["input"]).lower(), valid, n=1)
-    return f"; did you mean {close[0]!r}?" if close else "."
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _sections() -> dict[str, list[str]]:
-    """The known keys of each section; "training.lora" is one."""
-    tops = {name: section_of(field.annotation) for name, field in Config.model_fields.items()}
-    sections = {}
-    for name, section in tops.items():
-        fields = section.model_fields if section else {}
-        sections[name] = list(fields)
-        nested = {f"{name}.{key}": section_of(field.annotation) for key, field in fields.items()}
-        sections |= {dotted: list(inner.model_fields) for dotted, inner in nested.items() if inner}
-    return sections
-
-
-def section_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the section that a key holds, as `LoraConfig` in `LoraConfig | None`; None for plain values."""
-    choices = get_args(annotation) or (annotation,)
-    return next((kind for kind in choices if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-
-
-def did_you_mean(keys: KeyPath) -> str:
-    """Suggest the nearest known key: in the same section first, then the same key in another section."""
-    sections = _sections()
-    *prefix, key = keys
-    siblings = sections.get(".".join(prefix), []) if prefix else [name for name in sections if "." not in name]
-    if close := difflib.get_close_matches(key, siblings, n=1, cutoff=0.6):
-        return f"did you mean {'.'.join([*prefix, close[0]])}?"
-    if homes := [section for section, known in sections.items() if key in known]:
-        return f"{key} belongs in section {homes[0]}."
-    return f"known here: {', '.join(siblings)}."

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.config.evaluation import EvaluationConfig, LstmConfig
-from kronos.config.section import Integer, Number, Section, UserPath, fault
+from kronos.config.section import Integer, Number, Section, UserPath, cross_field_error
 from kronos.config.training import RATE_KEYS, DistributedConfig, ModelName, TrainingConfig
 from kronos.run_folder import RunFolder
 
@@ -42,9 +42,11 @@ class ModelPathsConfig(Section):
     def _two_folders(cls, basemodel_save_name: str, info: ValidationInfo) -> str:
         names = [info.data.get("tokenizer_save_name", "tokenizer"), basemodel_save_name]
         if names[0] == names[1] or any(Path(name).name != name for name in names):
-            raise fault(
+            raise cross_field_error(
                 "model_paths.basemodel_save_name",
-                f"tokenizer_save_name and basemodel_save_name must be two different plain folder names, got {names}",
+                "tokenizer_save_name and basemodel_save_name must be two different plain folder names, but they are "
+                "{names}",
+                names=names,
             )
         return basemodel_save_name
 
@@ -52,6 +54,17 @@ class ModelPathsConfig(Section):
     def run_folder(self) -> RunFolder:
         """Every path that the run leaves."""
         return RunFolder(self.base_save_path, self.tokenizer_save_name, self.basemodel_save_name)
+
+    def list_derived(self) -> list[str]:
+        """Return the paths that follow from base_path and the names."""
+        derived = {
+            "base_save_path": self.base_path / self.exp_name,
+            "finetuned_tokenizer": self.run_folder.tokenizer.best_model,
+        }
+        return [key for key, path in derived.items() if getattr(self, key) == path]
+
+    def list_given(self) -> dict[str, Any]:
+        return {key: value for key, value in super().list_given().items() if key not in self.list_derived()}
 
 
 def _expand(value: Any, template: str, known: dict[str, Any]) -> Any:
@@ -135,19 +148,22 @@ class Config(Section):
         sources = {"tokenizer": experiment.train_tokenizer, "predictor": experiment.train_basemodel}
         missing = [f"pretrained_{m}" for m, on in sources.items() if on and not getattr(model_paths, f"pretrained_{m}")]
         if missing:
-            raise fault(
+            raise cross_field_error(
                 f"model_paths.{missing[0]}",
-                f"{' and '.join(missing)} missing from model_paths: a folder, a hub name such as NeoQuasar/Kronos-small or, "
-                "with experiment.pre_trained: false, a preset (demo, mini, small, base)",
+                "{keys} missing from model_paths: give a folder, a hub name such as NeoQuasar/Kronos-small or, with "
+                "experiment.pre_trained: false, a preset (demo, mini, small, base)",
+                keys=" and ".join(missing),
             )
         if not experiment.train_tokenizer:
             return experiment
         written = model_paths.run_folder.tokenizer.best_model
         if model_paths.finetuned_tokenizer != written:
-            raise fault(
+            raise cross_field_error(
                 "model_paths.finetuned_tokenizer",
-                f"finetuned_tokenizer is {model_paths.finetuned_tokenizer}, but stage 1 writes {written}: "
-                'leave it empty (""), or set experiment.train_tokenizer: false to use that tokenizer as it is',
+                'finetuned_tokenizer is {given}, but stage 1 writes {written}: leave it empty (""), or set '
+                "experiment.train_tokenizer: false to use that tokenizer as it is",
+                given=model_paths.finetuned_tokenizer,
+                written=written,
             )
         return experiment
 

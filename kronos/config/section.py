@@ -1,8 +1,10 @@
 """What all sections of the configuration share."""
 
+from collections.abc import Mapping
+from copy import deepcopy
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -12,18 +14,28 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     Strict,
+    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from kronos.config.messages import KeyPath, build_config_error
+from kronos.errors import ConfigError
 
 # true is not 1, and "32" is not 32.
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
 
 
-def fault(key: str, message: str) -> PydanticCustomError:
-    """A fault that only several values together have; key says where to look for it."""
-    return PydanticCustomError("cross_field", "{message}", {"key": key, "message": message})
+def cross_field_error(key: str, template: str, **values: object) -> PydanticCustomError:
+    """Build the error of values that do not fit together.
+
+    Args:
+        key: the key to correct, "section.key"; its line is named.
+        template: the message in English, without the full stop; values: what stands in it.
+    """
+    context = {"key": key, "template": template, "values": values}
+    return PydanticCustomError("cross_field", "values do not fit together", context)
 
 
 # ~ is the home folder.
@@ -39,7 +51,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: v if isinstance(v, 
 
 
 def _read_moment(value: object) -> date | datetime | None:
-    """Read a day (2024-06-30, 20240630) or a moment (2024-06-30 15:00), by the exchange's clock."""
+    """Read a day (2024-06-30, 20240630) or a time (2024-06-30 15:00), local to the exchange."""
     if value is None or isinstance(value, date):
         return value
     text = str(value).replace("/", "-")
@@ -48,14 +60,30 @@ def _read_moment(value: object) -> date | datetime | None:
             return date.fromisoformat(text)
         moment = datetime.fromisoformat(text)
     except ValueError:
-        message = "a day like 2024-06-30 or a moment like 2024-06-30 15:00 is wanted"
+        message = "write a day like 2024-06-30 or a time like 2024-06-30 15:00"
         raise PydanticCustomError("moment", message) from None
     if moment.tzinfo is not None:
-        raise PydanticCustomError("moment", "leave the time zone out: it is by the exchange's clock")
+        raise PydanticCustomError("moment", "leave the time zone out: times are local to the exchange")
     return moment
 
 
+def set_key(values: dict[str, Any], keys: KeyPath, value: Any, place: str) -> None:
+    """Set a key of nested sections; place: where the value was given, for the error."""
+    section = values
+    for name in keys[:-1]:
+        if section.get(name) is None:
+            section[name] = {}
+        section = section[name]
+        if not isinstance(section, dict):
+            raise ConfigError(
+                "{place}: {key}: {name} is a value, not a section.", place=place, key=".".join(keys), name=name
+            )
+    section[keys[-1]] = value
+
+
 class Section(BaseModel):
+    """A frozen part of the configuration, or the whole."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
     )
@@ -68,3 +96,30 @@ class Section(BaseModel):
             return values
         texts = {key for key, field in cls.model_fields.items() if field.annotation in (str, Path)}
         return {key: "" if value is None and key in texts else value for key, value in values.items()}
+
+    def override(self, values: Mapping[str, Any]) -> Self:
+        """Return a copy with other values, checked as those of a file are.
+
+        Keys that were set stay as they are. Keys that follow from others follow the new values: `training.epochs` fills
+        the epochs of a stage that has none of its own, `experiment.pre_trained` its two, and `model_paths.base_path`
+        and `exp_name` fill the paths below them. A configuration read from a run's config.yaml has all epochs set.
+
+        Args:
+            values: by dotted key, for example {"training.batch_size": 8}; within a section without its name.
+
+        Raises:
+            ConfigError: with all errors at once, a line each.
+        """
+        given = deepcopy(self.list_given())
+        for dotted, value in values.items():
+            set_key(given, tuple(dotted.split(".")), value, "override")
+        try:
+            return type(self).model_validate(given)
+        except ValidationError as error:
+            places = {tuple(dotted.split(".")): "override" for dotted in values}
+            raise build_config_error(error, type(self), places, "override") from None
+
+    def list_given(self) -> dict[str, Any]:
+        """Return the values that were set, without those that follow from defaults or from other keys."""
+        values = {key: getattr(self, key) for key in self.model_fields_set}
+        return {key: value.list_given() if isinstance(value, Section) else value for key, value in values.items()}

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from kronos.config.section import Integer, Names, Number, Section, fault
+from kronos.config.section import Integer, Names, Number, Section, cross_field_error
 from kronos.run_folder import StageName as StageName
 
 ModelName = Literal["tokenizer", "basemodel", "lstm"]  # all that is trained: the stages' models, and a baseline
@@ -82,10 +82,12 @@ class TrainingConfig(Section):
     def _batch_divides(cls, accumulation_steps: int, info: ValidationInfo) -> int:
         batch_size = info.data.get("batch_size", accumulation_steps)
         if batch_size % accumulation_steps:
-            raise fault(
+            raise cross_field_error(
                 "training.accumulation_steps",
-                f"accumulation_steps ({accumulation_steps}) must divide batch_size ({batch_size}): "
-                "it is the number of equal parts a batch is computed in",
+                "accumulation_steps ({accumulation_steps}) must divide batch_size ({batch_size}): a batch is computed "
+                "in so many equal parts",
+                accumulation_steps=accumulation_steps,
+                batch_size=batch_size,
             )
         return accumulation_steps
 

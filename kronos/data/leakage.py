@@ -71,7 +71,7 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     raws = [follow_clock(raw)[0] for raw in raws]  # cuts are made in true time
     held_out = {key: tuple(s for s in getattr(data, key) if s in kept) for key in ("val_symbols", "test_symbols")}
     # A cap spreads its windows over all of validation, so that one more at the end moves every other.
-    data = data.model_copy(update=held_out | {"val_windows": None})
+    data = data.override(held_out | {"val_windows": None})
     before = _prepare(raws, data, repairs, moments)
     found, cuts, n_windows = [], list(_choose_cuts(before, data)), 0
     for cut, over in tqdm(cuts, desc="cuts", leave=False, delay=2, disable=None):

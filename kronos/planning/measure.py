@@ -114,10 +114,16 @@ def measure_stage(config: Config, stage: Stage) -> Measurement:
 
 def _few_steps(config: Config) -> Config:
     """Return the configuration for a few steps that nothing is kept of, and nobody is told of."""
-    changes = {"max_steps": N_STEPS, "early_stopping_patience": None, "best_by": "loss", "token_cache": False}
-    training = config.training.model_copy(update=changes)
-    experiment = config.experiment.model_copy(update={"use_comet": False, "trackers": ()})
-    return config.model_copy(update={"training": training, "experiment": experiment})
+    return config.override(
+        {
+            "training.max_steps": N_STEPS,
+            "training.early_stopping_patience": None,
+            "training.best_by": "loss",
+            "training.token_cache": False,
+            "experiment.use_comet": False,
+            "experiment.trackers": (),
+        }
+    )
 
 
 def _build_arguments(config: Config, stage: Stage, folder: Path) -> TrainingArguments:

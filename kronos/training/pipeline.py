@@ -182,8 +182,10 @@ def load_stage(config: Config, name: StageName) -> Stage:
     Raises:
         KronosError: something is wrong with the configuration, the candles or the models.
     """
-    on = {"train_tokenizer": name == "tokenizer", "train_basemodel": name == "basemodel"}
-    inputs = prepare_inputs(config.model_copy(update={"experiment": config.experiment.model_copy(update=on)}))
+    on = {f"experiment.train_{stage}": stage == name for stage in STAGES}
+    # What the tokenizer stage writes is its own, whichever tokenizer the base model is trained with.
+    own = {"model_paths.finetuned_tokenizer": ""} if name == "tokenizer" else {}
+    inputs = prepare_inputs(config.override(on | own))
     if inputs.base_model is None:
         return build_stage(name, config, inputs, inputs.tokenizer)
     return build_stage(name, config, inputs, inputs.base_model, inputs.tokenizer)

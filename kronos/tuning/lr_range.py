@@ -107,10 +107,17 @@ def _check_bounds(low: float, high: float, n_steps: int) -> None:
 
 def _build_arguments(config: Config, stage: StageName, folder: Path, n_steps: int) -> TrainingArguments:
     """Build the stage's own arguments but for the schedule, and for what would be measured or written besides."""
-    changes = {"max_steps": n_steps, "lr_scheduler": "constant", "lr_scheduler_kwargs": {}, "log_interval": 1}
-    experiment = config.experiment.model_copy(update={"use_comet": False, "trackers": ()})
-    training = config.training.model_copy(update=changes | {"warmup_ratio": 0.0})
-    changed = config.model_copy(update={"training": training, "experiment": experiment})
+    changed = config.override(
+        {
+            "training.max_steps": n_steps,
+            "training.lr_scheduler": "constant",
+            "training.lr_scheduler_kwargs": {},
+            "training.log_interval": 1,
+            "training.warmup_ratio": 0.0,
+            "experiment.use_comet": False,
+            "experiment.trackers": (),
+        }
+    )
     arguments = build_arguments(changed, stage, folder, evaluate_first=False)
     arguments.eval_strategy = IntervalStrategy.NO
     arguments.save_strategy = SaveStrategy.NO

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from kronos.config.load import did_you_mean, read_yaml, section_of
+from kronos.config.load import read_yaml
+from kronos.config.messages import did_you_mean, section_of
 from kronos.config.schema import Config
 from kronos.errors import ConfigError
 
@@ -124,7 +125,7 @@ def _find_field(key: str) -> Any:
         if field and not inner and n == len(names):
             return field.annotation
         if inner is None:
-            raise ConfigError(f"unknown key {key}; {did_you_mean(names[:n])}")
+            raise ConfigError(f"unknown key {key}; {did_you_mean(names[:n], Config)}")
         model = inner
     raise ConfigError(f"{key} is a section; name one of its keys: {', '.join(model.model_fields)}.")
 

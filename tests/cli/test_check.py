@@ -121,7 +121,7 @@ def test_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def leaky(self, candles, starts, config, *rest):
         build(self, candles, starts, config, *rest)
-        self.config = config.model_copy(update={"lookback_window": config.window, "predict_window": 0})
+        self.config = config.override({"lookback_window": config.window - 1, "predict_window": 1})
 
     monkeypatch.setattr(dataset.WindowDataset, "__init__", leaky)
     planted = invoke(*arguments)
@@ -139,9 +139,9 @@ def test_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
         ((SAMPLE, "repairs.impossible=mend"), "repairs.impossible is 'mend'"),
         (("--config", DEMO, f"data.data_path={SAMPLE}", "data.lookback_window=5000"), "it needs at least 5024"),
         (("--config", DEMO, f"data.data_path={SAMPLE}", "data.test_symbols=[x]"), "no symbol x"),
-        (("--config", DEMO, "data.val_end=2024-06-30"), "val_end is given, but not train_end"),
+        (("--config", DEMO, "data.val_end=2024-06-30"), "val_end is given without train_end"),
         (("--config", DEMO, "data.train_end=2024-06-30", "data.val_end=2024-06-01"), "must be later than train_end"),
-        (("--config", DEMO, "data.columns={opn: a}"), "columns names opn, which is none of ours"),
+        (("--config", DEMO, "data.columns={opn: a}"), "columns has unknown names: opn"),
         ((SAMPLE, "data.columns={open: opne}"), "did you mean 'open'?"),
         (("--config", DEMO, "data.data_path="), "data_path is empty"),
     ],

@@ -147,7 +147,7 @@ seed: 3
     found = faults(tmp_path, text, "training.batch_sise=8")
     for expected in (
         "c.yaml:4: unknown key data.lookback_windw; did you mean data.lookback_window?",
-        "c.yaml:5: data.predict_window is 'many'; input should be a valid integer",
+        "c.yaml:5: data.predict_window is 'many'; it must be a whole number.",
         "c.yaml:6: train_ratio + val_ratio + test_ratio must be 1, but 0.5 + 0.1 + 0 = 0.6",
         "c.yaml:9: accumulation_steps (4) must divide batch_size (30)",
         "c.yaml:10: unknown key model_path; did you mean model_paths?",
@@ -168,7 +168,7 @@ seed: 3
         ("data: [1, 2", "c.yaml:1: not valid YAML"),
         ("data:\n\tdata_path: x\n", "c.yaml:2: not valid YAML"),
         ("data:\n  data_path: x\n  data_path: y\n", 'c.yaml:3: found duplicate key "data_path"'),
-        ("data: 3\n", "c.yaml:1: data must be a section of keys, got 3"),
+        ("data: 3\n", "c.yaml:1: data must be a section of keys, but it is 3"),
         ("data:\n", "c.yaml:1: data.data_path is missing"),
         (MINIMAL + "data2: {}\n", "c.yaml:7: unknown key data2; did you mean data?"),
         (MINIMAL + "training:\n  batch_size: true\n", "c.yaml:8: training.batch_size is True"),
@@ -225,7 +225,9 @@ def test_days_and_moments_are_read_back_as_they_were(tmp_path: Path, written: st
 
 @pytest.mark.parametrize("written", ["2024-02-30", "Feb-2024", "2024-02-15 12:00:00+08:00", "7", "1.5", "[1]"])
 def test_what_is_no_day(tmp_path: Path, written: str) -> None:
-    with pytest.raises(ConfigError, match=r"data\.train_end is .*; (a day like 2024-06-30|leave the time zone out)"):
+    with pytest.raises(
+        ConfigError, match=r"data\.train_end is .*; (write a day like 2024-06-30|leave the time zone out)"
+    ):
         load(tmp_path, MINIMAL, f"data.train_end={written}")
     (tmp_path / "day.yaml").write_text(MINIMAL.replace("candles.csv", f"candles.csv\n  train_end: {written}"))
     with pytest.raises(ConfigError, match=r"day\.yaml"):
@@ -233,7 +235,7 @@ def test_what_is_no_day(tmp_path: Path, written: str) -> None:
 
 
 def test_a_number_as_a_name_must_be_quoted(tmp_path: Path) -> None:
-    assert faults(tmp_path, MINIMAL + "  exp_name: 000001\n")[0].endswith("it must be a text, so put it in quotes.")
+    assert faults(tmp_path, MINIMAL + "  exp_name: 000001\n")[0].endswith("it must be a text: put it in quotes.")
 
 
 def test_only_what_a_stage_needs_must_be_named(tmp_path: Path) -> None:
@@ -306,5 +308,5 @@ def test_trackers_are_one_or_many(tmp_path: Path) -> None:
         assert load(tmp_path, MINIMAL + f"experiment:\n  trackers: {text}\n").experiment.trackers == expected
         assert load(tmp_path, MINIMAL, f"experiment.trackers={text}").experiment.trackers == expected
     (fault,) = faults(tmp_path, MINIMAL + "experiment:\n  trackers: [wandb, Tensorbord]\n")
-    assert fault.startswith("c.yaml:8: experiment.trackers.1 is 'Tensorbord'; input should be 'tensorboard', 'wandb'")
+    assert fault.startswith("c.yaml:8: experiment.trackers.1 is 'Tensorbord'; it must be 'tensorboard', 'wandb'")
     assert fault.endswith("did you mean 'tensorboard'?")

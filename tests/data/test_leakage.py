@@ -56,7 +56,7 @@ def test_statistics_of_the_whole_window_are_found(data: DataConfig, monkeypatch:
 
     def leaky(self, candles, starts, config, *rest):
         build(self, candles, starts, config, *rest)
-        self.config = config.model_copy(update={"lookback_window": config.window, "predict_window": 0})
+        self.config = config.override({"lookback_window": config.window - 1, "predict_window": 1})
 
     monkeypatch.setattr(dataset.WindowDataset, "__init__", leaky)
     assert kinds(data) == {"statistics"}
@@ -141,12 +141,12 @@ def test_many_harmless_findings_hide_no_leak(data: DataConfig, tmp_path: Path, m
 
 
 def test_a_cap_of_validation_is_no_leak(data: DataConfig) -> None:
-    assert find_leaks(data.model_copy(update={"val_windows": 20}), REPAIRS).found == []
+    assert find_leaks(data.override({"val_windows": 20}), REPAIRS).found == []
 
 
 def test_files_that_cannot_be_read_are_said(data: DataConfig, tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        find_leaks(data.model_copy(update={"data_path": (tmp_path / "none",)}), REPAIRS)
+        find_leaks(data.override({"data_path": (tmp_path / "none",)}), REPAIRS)
 
 
 def test_many_symbols_are_looked_at_in_part(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:

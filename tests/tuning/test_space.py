@@ -54,7 +54,7 @@ FAULTS = {
     "training.batch_size: {lwo: 1, high: 2}": "unknown word lwo; did you mean low?",
     "training.batch_size: {low: 16}": "high missing; write low and high, or choices",
     "training.batch_size: {low: 16, high: 8}": "low (16) must be less than high (8)",
-    "training.batch_size: {low: 0, high: 8}": "training.batch_size is 0; input should be greater than or equal to 1",
+    "training.batch_size: {low: 0, high: 8}": "training.batch_size is 0; it must be at least 1",
     "training.batch_size: {low: 1.5, high: 8}": "low is 1.5, but the key takes whole numbers only",
     "training.batch_size: {low: 4, high: 9, step: 4}": "high (9) is not reached from low (4) in steps of 4",
     "training.batch_size: {low: 4, high: 8, step: 0}": "step is 0; it must be more than 0",

@@ -137,28 +137,27 @@ def _derive_config(config: Config, folder: Path) -> Config:
     """
     training, n_steps = config.training, config.evaluation.lstm.max_steps
     every = max(n_steps // N_VALIDATIONS, 1)
-    changes: dict[str, dict[str, Any]] = {
-        "training": {
-            "max_steps": n_steps,
-            "eval_steps": every,
-            "log_interval": every,
-            "save_steps": max(n_steps // N_CHECKPOINTS, 1),
-            "save_total_limit": 1,
-            "early_stopping_patience": training.early_stopping_patience or PATIENCE,
-            "lr_scheduler": "cosine",
-            "lr_scheduler_kwargs": {},
-            "precision": "fp32",
-            "torch_compile": False,
-            "accumulation_steps": 1,
-            "auto_find_batch_size": False,
-            "best_by": "loss",
-        },
-        "experiment": {"trackers": (), "use_comet": False},
-        "distributed": {"strategy": "ddp"},
-        "model_paths": {"base_save_path": folder},
-    }
-    sections = {name: getattr(config, name).model_copy(update=update) for name, update in changes.items()}
-    return config.model_copy(update=sections)
+    return config.override(
+        {
+            "training.max_steps": n_steps,
+            "training.eval_steps": every,
+            "training.log_interval": every,
+            "training.save_steps": max(n_steps // N_CHECKPOINTS, 1),
+            "training.save_total_limit": 1,
+            "training.early_stopping_patience": training.early_stopping_patience or PATIENCE,
+            "training.lr_scheduler": "cosine",
+            "training.lr_scheduler_kwargs": {},
+            "training.precision": "fp32",
+            "training.torch_compile": False,
+            "training.accumulation_steps": 1,
+            "training.auto_find_batch_size": False,
+            "training.best_by": "loss",
+            "experiment.trackers": (),
+            "experiment.use_comet": False,
+            "distributed.strategy": "ddp",
+            "model_paths.base_save_path": folder,
+        }
+    )
 
 
 def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:

@@ -97,9 +97,9 @@ def find_micro_batch(
         if config.training.accumulation_steps == config.training.batch_size:
             with translate_out_of_memory(config, stage):
                 raise MemoryError("a part of one window does not fit")
-        finer = config.training.model_copy(update={"accumulation_steps": next_accumulation(config)})
-        config = config.model_copy(update={"training": finer})
-        logger.info("%s  out of memory: tries training.accumulation_steps=%d", stage, finer.accumulation_steps)
+        n_parts = next_accumulation(config)
+        config = config.override({"training.accumulation_steps": n_parts})
+        logger.info("%s  out of memory: tries training.accumulation_steps=%d", stage, n_parts)
     return config
 
 

@@ -125,8 +125,7 @@ def keep_global_batch(config: Config, found: StageRecord) -> Config:
     batch_size, part = whole // n_processes, config.training.batch_size // config.training.accumulation_steps
     accumulation_steps = next(n for n in range(1, batch_size + 1) if batch_size % n == 0 and batch_size // n <= part)
     logger.info("%s  batch_size is %d on %d processes, as it began", found.stage, batch_size, n_processes)
-    training = config.training.model_copy(update={"batch_size": batch_size, "accumulation_steps": accumulation_steps})
-    return config.model_copy(update={"training": training})
+    return config.override({"training.batch_size": batch_size, "training.accumulation_steps": accumulation_steps})
 
 
 def was_validated(checkpoint: Path) -> bool:

@@ -89,7 +89,7 @@ def test_an_entry_that_is_not_whole_is_built_anew(data: DataConfig, damage: str)
 def test_a_cache_that_cannot_be_written_says_where_else(data: DataConfig, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot be written: .*data\.cache_dir"):
-        load_candles(data.model_copy(update={"cache_dir": tmp_path / "file"}), RepairsConfig())
+        load_candles(data.override({"cache_dir": tmp_path / "file"}), RepairsConfig())
 
 
 def test_a_full_disk_leaves_nothing_half_written(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,7 +159,7 @@ def test_another_input_is_another_file(windows: WindowDataset, tokenizer: Kronos
     sizes = [{"clip": 4.0}, {"lookback_window": 15}, {"lookback_window": 15, "predict_window": 9}]
     variants = [
         vary(candles=replace(windows.candles, values=values)),
-        *(vary(config=windows.config.model_copy(update=size)) for size in sizes),
+        *(vary(config=windows.config.override(size)) for size in sizes),
         vary(starts=replace(windows.starts, first=windows.starts.first + 1)),
         vary(starts=replace(windows.starts, stride=2)),
     ]
@@ -247,7 +247,7 @@ def test_tokens_are_kept_only_where_they_fit_and_pay(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def kept(**training: object) -> list[bool]:
-        changed = config.model_copy(update={"training": config.training.model_copy(update=training)})
+        changed = config.override({f"training.{key}": value for key, value in training.items()})
         splits = tokenise_splits(changed, tokenizer, windows, windows)
         for path in config.data.cache_dir.glob("tokens/*"):
             path.unlink()

@@ -1,0 +1,108 @@
+"""Words what pydantic objects to: the place, the key, its value, and what would be valid."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from kronos.errors import ConfigError
+
+KeyPath = tuple[str, ...]
+
+# pydantic's type of an error: what the value must be, with the limits of the field.
+REQUIREMENTS = {
+    "int_type": "it must be a whole number",
+    "float_type": "it must be a number",
+    "finite_number": "it must be a finite number",
+    "bool_type": "it must be true or false",
+    "bool_parsing": "it must be true or false",
+    "string_type": "it must be a text: put it in quotes",
+    "string_too_short": "it must not be empty",
+    "too_short": "it must not be empty",
+    "dict_type": "it must be a mapping, for example {{key: value}}",
+    "path_type": "it must be a path",
+    "tuple_type": "it must be a list, for example [a, b]",
+    "greater_than": "it must be more than {gt:g}",
+    "greater_than_equal": "it must be at least {ge:g}",
+    "less_than": "it must be less than {lt:g}",
+    "less_than_equal": "it must be at most {le:g}",
+}
+
+
+def build_config_error(
+    error: ValidationError, section: type[BaseModel], places: Mapping[KeyPath, str], default_place: str
+) -> ConfigError:
+    """Turn pydantic's error into ours, with one line for each key.
+
+    Args:
+        section: the class that was validated.
+        places: where each key was given, for example "demo.yaml:3" or "command line".
+        default_place: the place of all other keys.
+    """
+    errors = [
+        _describe(details, section, places, default_place)
+        for details in error.errors()
+        if details["type"] != "default_factory_not_called"  # follows from another error
+    ]
+    return ConfigError.join(errors)
+
+
+def _describe(
+    details: ErrorDetails, section: type[BaseModel], places: Mapping[KeyPath, str], default_place: str
+) -> ConfigError:
+    context, kind = details.get("ctx", {}), details["type"]
+    keys = tuple(context["key"].split(".")) if "key" in context else tuple(str(key) for key in details["loc"])
+    place = next((places[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in places), default_place)
+    named: dict[str, Any] = {"place": place, "key": ".".join(keys), "value": details["input"]}
+    if kind == "cross_field":
+        return ConfigError("{place}: " + context["template"] + ".", place=place, **context["values"])
+    if kind == "missing":
+        return ConfigError("{place}: {key} is missing.", **named)
+    if kind == "extra_forbidden":
+        return ConfigError("{place}: unknown key {key}; {hint}", **named, hint=did_you_mean(keys, section))
+    if kind == "model_type":
+        return ConfigError("{place}: {key} must be a section of keys, but it is {value!r}.", **named)
+    if kind == "literal_error":
+        hint = _nearest(details["input"], context["expected"])
+        template = "{place}: {key} is {value!r}; it must be {expected}{hint}"
+        return ConfigError(template, **named, expected=context["expected"], hint=hint)
+    if kind in REQUIREMENTS:
+        return ConfigError("{place}: {key} is {value!r}; " + REQUIREMENTS[kind] + ".", **named, **context)
+    reason = details["msg"][:1].lower() + details["msg"][1:]
+    return ConfigError("{place}: {key} is {value!r}; {reason}.", **named, reason=reason)
+
+
+def _nearest(value: object, expected: str) -> str:
+    """End the sentence, with the valid value closest to the given one if there is one."""
+    close = difflib.get_close_matches(str(value).lower(), re.findall("'([^']*)'", expected), n=1)
+    return f"; did you mean {close[0]!r}?" if close else "."
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a key holds, as `LoraConfig` in `LoraConfig | None`; None for plain values."""
+    choices = get_args(annotation) or (annotation,)
+    return next((kind for kind in choices if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def did_you_mean(keys: KeyPath, root: type[BaseModel]) -> str:
+    """Suggest the nearest known key: in the same section first, then the same key in another section."""
+    sections = _list_keys(root)
+    *prefix, key = keys
+    siblings = sections.get(".".join(prefix), [])
+    if close := difflib.get_close_matches(key, siblings, n=1, cutoff=0.6):
+        return f"did you mean {'.'.join([*prefix, close[0]])}?"
+    if homes := [section for section, known in sections.items() if section and key in known]:
+        return f"{key} belongs in section {homes[0]}."
+    return f"known here: {', '.join(siblings)}."
+
+
+def _list_keys(section: type[BaseModel], prefix: str = "") -> dict[str, list[str]]:
+    """Return the known keys of each section; "training.lora" is one, "" is the whole."""
+    keys = {prefix.removesuffix("."): list(section.model_fields)}
+    for name, field in section.model_fields.items():
+        if inner := section_of(field.annotation):
+            keys |= _list_keys(inner, f"{prefix}{name}.")
+    return keys
