@@ -1,4 +1,9 @@
-"""Experiment trackers, all by accelerate's classes; metrics.jsonl is written beside them in any case."""
+"""Experiment trackers, through accelerate's classes; metrics.jsonl is written in any case.
+
+The Trainer's own `report_to` is not used: its callbacks log the Trainer's arguments instead of our configuration, keep one
+W&B or SwanLab run open over both stages, show the steps of a resumed run twice in TensorBoard, and are not finished when a
+training fails.
+"""
 
 import json
 import logging
@@ -15,6 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kronos.config import Config
 from kronos.config.schema import TrackerName
+from kronos.config.training import LOSS_NAME
 from kronos.errors import ConfigError
 from kronos.files import write_text
 
@@ -25,44 +31,45 @@ Scalar = str | int | float | bool
 
 
 def list_trackers(config: Config) -> tuple[TrackerName, ...]:
-    """List the trackers asked for, upstream's use_comet among them."""
+    """Return the trackers that the configuration asks for, including upstream's use_comet."""
     comet: tuple[TrackerName, ...] = ("comet",) if config.experiment.use_comet else ()
     return tuple(dict.fromkeys((*config.experiment.trackers, *comet)))
 
 
 def check_trackers(config: Config) -> None:
-    """Check that the trackers asked for are installed.
+    """Check that the packages of the requested trackers are installed.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: a package is missing.
     """
     available = {str(name) for name in get_available_trackers()}
     missing = [name for name in list_trackers(config) if _package(name) not in available]
     if missing:
-        packages = " ".join(_package(name) for name in missing)
-        verb = "is" if len(missing) == 1 else "are"
         raise ConfigError(
-            f"experiment.trackers (or experiment.use_comet) asks for {', '.join(missing)}, but {packages} {verb} not "
-            f'installed: pip install {packages} (or pip install ".[{",".join(missing)}]" in this folder), or take it out.'
+            "experiment.trackers (or experiment.use_comet): missing package for {trackers}. Install it with: pip install "
+            '{packages} (or pip install ".[{extras}]" in this folder), or remove the tracker from the configuration.',
+            trackers=", ".join(missing),
+            packages=" ".join(map(_package, missing)),
+            extras=",".join(missing),
         )
 
 
 def _package(name: TrackerName) -> str:
-    """Return a tracker's package, by which accelerate calls it too."""
+    """Return the name of a tracker's package, which is also accelerate's name for it."""
     return "comet_ml" if name == "comet" else name
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What a tracker is told about the run of a stage."""
+    """One stage's run, as trackers need it."""
 
     project: str
     name: str
-    folder: Path  # for files of trackers
-    first_step: int  # above 0: resumed
+    folder: Path  # for the trackers' files
+    first_step: int  # above 0 if the run was resumed
 
     def read_id(self) -> str:
-        """Read the name under which a resumed run is found again; made up for a new one. 32 hexadecimal digits."""
+        """Return the id (32 hexadecimal digits) by which a resumed run is found again; a new run gets a new one."""
         path = self.folder / "run_id"
         if not path.is_file():
             write_text(path, uuid4().hex)
@@ -70,10 +77,10 @@ class _Run:
 
 
 def _start_arguments(name: TrackerName, run: _Run) -> dict[str, Any]:
-    """The arguments of accelerate's class, which hands most of them on to the tracker's own init."""
+    """Return the arguments of accelerate's class, which passes most of them to the tracker's own init."""
     match name:
         case "tensorboard":
-            purge_step = run.first_step + 1 if run.first_step else None  # steps that are about to be done again
+            purge_step = run.first_step + 1 if run.first_step else None  # hide the steps that are repeated
             return {"run_name": "tensorboard", "logging_dir": run.folder, "purge_step": purge_step}
         case "wandb":
             more = {"dir": run.folder, "id": run.read_id(), "resume": "allow"}
@@ -84,24 +91,25 @@ def _start_arguments(name: TrackerName, run: _Run) -> dict[str, Any]:
         case "mlflow":
             return {"experiment_name": run.project, "run_name": run.name}
         case "comet":
-            from comet_ml import ExperimentConfig
-
-            # A folder for each start: with the seed fixed, Comet would give two files the same random name.
-            offline_dir = run.folder / "comet" / f"from_step_{run.first_step}"
-            offline_dir.mkdir(parents=True, exist_ok=True)
-            own = ExperimentConfig(name=run.name, offline_directory=str(offline_dir))
-            mode = "get_or_create" if run.first_step else "create"  # which says at once that there is no login
-            return {
-                "run_name": run.project,
-                "mode": mode,
-                "experiment_key": run.read_id(),
-                "experiment_config": own,
-            }
+            return {"run_name": run.project, **_comet_arguments(run)}
     return {"run_name": run.project, "name": run.name, **more}
 
 
+def _comet_arguments(run: _Run) -> dict[str, Any]:
+    from comet_ml import ExperimentConfig
+
+    # One folder for each start: Comet draws its file names at random, and our fixed seed would repeat them.
+    offline_dir = run.folder / "comet" / f"from_step_{run.first_step}"
+    offline_dir.mkdir(parents=True, exist_ok=True)
+    return {
+        "mode": "get_or_create" if run.first_step else "create",  # create fails at once without a login
+        "experiment_key": run.read_id(),
+        "experiment_config": ExperimentConfig(name=run.name, offline_directory=str(offline_dir)),
+    }
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
-    """Flatten nested sections to "section.key": value; lists become JSON texts, what is not set is left out."""
+    """Flatten nested sections to "section.key": value. Lists become JSON texts; keys without a value are left out."""
     flat: dict[str, Scalar] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -114,17 +122,17 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
 
 
 class TrackersCallback(TrainerCallback):
-    """Tells the trackers, on rank 0 only, the configuration, the losses and the end.
+    """Reports the configuration, the losses and the end of a stage to the trackers, on rank 0 only.
 
-    A context: it finishes the trackers however training ends. One that fails, as without network or login, is left
-    out with one warning: a tracker must not cost a training.
+    As a context manager it finishes the trackers however the training ends. A tracker that fails, for example without
+    network or login, is dropped with one warning: a tracker must never end a training.
     """
 
     def __init__(self, config: Config, stage: str, folder: Path) -> None:
         self._names = list_trackers(config)
         self._project = config.experiment.name
         self._settings: dict[str, Scalar] = {"stage": stage, **flatten(config.model_dump(mode="json"))}
-        self._validated = dict.fromkeys(("loss", config.training.best_by))
+        self._validated = dict.fromkeys((LOSS_NAME, config.training.best_by))
         self._stage = stage
         self._folder = folder
         self._running: dict[TrackerName, GeneralTracker] = {}
@@ -142,7 +150,7 @@ class TrackersCallback(TrainerCallback):
                 tracker.start()
                 tracker.store_init_configuration(self._settings)
             except Exception as error:
-                self._leave_out(name, error)
+                self._drop(name, error)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         logs: dict[str, float] = kwargs["logs"]
@@ -159,15 +167,16 @@ class TrackersCallback(TrainerCallback):
             try:
                 tracker.log(figures, step=step)
             except Exception as error:
-                self._leave_out(name, error)
+                self._drop(name, error)
 
-    def _leave_out(self, name: TrackerName, error: Exception) -> None:
+    def _drop(self, name: TrackerName, error: Exception) -> None:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         logger.warning(
-            "%s  the tracker %s fails and is left out (%s); training and metrics.jsonl go on", self._stage, name, reason
+            "%s  tracker %s failed (%s) and is no longer used. Training and metrics.jsonl continue.",
+            *(self._stage, name, reason),
         )
         if tracker := self._running.pop(name, None):
-            with suppress(Exception):  # it may have begun
+            with suppress(Exception):  # it may have started
                 tracker.finish()
 
     def __enter__(self) -> Self:
@@ -181,4 +190,4 @@ class TrackersCallback(TrainerCallback):
                 tracker.finish()
                 del self._running[name]
             except Exception as failure:
-                self._leave_out(name, failure)
+                self._drop(name, failure)

@@ -1,4 +1,31 @@
-"""`transformers.Trainer`, with the few methods overridden that stand in the way."""
+"""`transformers.Trainer`, with only those methods overridden that do not fit our models.
+
+Everything of the Trainer that this class overrides, calls or reads is listed here with the reason. Names that begin with
+an underscore are private: transformers may change them in any minor version. That is why pyproject.toml allows only the
+minor versions that were tested. tests/training/test_trainer.py compares this list with both classes.
+
+Overridden, private:
+    _prepare_inputs           the base model reads tokens and noise, made from the candles on the device
+    _get_grad_norm            a loss or gradient that is not finite must stop the run before the weights change
+    _maybe_log_save_evaluate  nothing is saved after divergence; SIGTERM ends the run between two steps
+    _save_checkpoint          a checkpoint is complete or absent; the oldest is removed after the newest is complete
+    _load_rng_state           the loss summed since the last log line belongs to the state of a resumed run
+    _run_epoch                a run that was interrupted after its last step takes no further step
+    _get_train_sampler        every rank draws the same windows, in whole global batches
+Overridden, public:
+    get_batch_samples         the tokenizer's loss needs a mean over the whole batch
+    training_step             notes the loss and the windows of each step for messages
+    create_scheduler          a warm-up from 0 would waste the first step
+    get_train_dataloader      loader processes must survive SIGTERM until the checkpoint is written
+    get_eval_dataloader       the same
+    get_decay_parameter_names the Trainer would apply weight decay to our norms and embeddings
+    evaluation_loop           each validation window counts once, and logits stay on the device
+Called or read, private:
+    _get_learning_rate        for the message of a diverged step
+    _tr_loss                  the loss summed since the last log line
+    _globalstep_last_logged   the step of that log line
+    _initial_global_step      the step of the checkpoint that the run resumed from
+"""
 
 import json
 import math
@@ -61,38 +88,35 @@ class KronosTrainer(Trainer):
         self._saved_step: int | None = None
         super().__init__(**kwargs)
 
-    def _prepare_inputs(self, inputs: Batch) -> Batch:
-        batch: Batch = super()._prepare_inputs(inputs)
-        return self._prepare_batch(batch, self.state.global_step if self.model.training else None)
+    # single training step
+    # The Trainer calls these methods in this order; between them it steps the optimizer and the scheduler:
+    #   get_batch_samples → for each part: training_step (→ _prepare_inputs → forward → backward)
+    #   → _get_grad_norm (clips) → optimizer.step → scheduler.step → _maybe_log_save_evaluate
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], Tensor | int | None]:
-        """Where a batch is computed in parts, give each part what the model needs to know of the whole."""
+        """Fetch the parts of a batch; give each part what the model needs to know about the whole batch."""
         parts, n_items = super().get_batch_samples(epoch_iterator, num_batches, device)
         if len(parts) > 1 and isinstance(self.model, KronosTokenizer):
             whole = self._measure_whole(self.model, parts)
             parts = [part | {"whole": whole} for part in parts]
         return parts, n_items
 
-    def _measure_whole(self, model: KronosTokenizer, parts: list[Batch]) -> Tensor:
-        with torch.no_grad(), torch.random.fork_rng(), self.accelerator.autocast():
-            measured = [
-                model.measure_batch(super(KronosTrainer, self)._prepare_inputs(part)["candles"]) for part in parts
-            ]
-        whole = torch.stack(measured).mean(0)
-        return self.accelerator.reduce(whole, reduction="mean")  # type: ignore[no-any-return]
-
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         windows: Array = inputs["window"]
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)  # forward and backward
         self._health.add_loss(loss, windows)
         return loss
+
+    def _prepare_inputs(self, inputs: Batch) -> Batch:
+        batch: Batch = super()._prepare_inputs(inputs)  # to the device
+        return self._prepare_batch(batch, self.state.global_step if self.model.training else None)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm: Tensor = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
         self._health.end_step(self.state.global_step + 1, self._get_learning_rate(), norm)
-        if norm.device.type == "cpu":  # nothing to wait for: stop before the weights are spoiled
+        if norm.device.type == "cpu":  # no device to wait for, so check before the weights change
             self._health.check()
         return norm
 
@@ -107,9 +131,67 @@ class KronosTrainer(Trainer):
         if stop and self.state.global_step:
             raise Terminated(f"stopped by SIGTERM at step {self.state.global_step}")
 
+    def _measure_whole(self, model: KronosTokenizer, parts: list[Batch]) -> Tensor:
+        """Return the mean probability of each code bit over all parts of a batch on all ranks."""
+        with torch.no_grad(), torch.random.fork_rng(), self.accelerator.autocast():
+            measured = [
+                model.measure_batch(super(KronosTrainer, self)._prepare_inputs(part)["candles"]) for part in parts
+            ]
+        whole = torch.stack(measured).mean(0)
+        return self.accelerator.reduce(whole, reduction="mean")  # type: ignore[no-any-return]
+
+    # validation
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader[Batch],
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Average the validation loss over the windows, and compute the score if a score chooses the best model.
+
+        The Trainer's own loop averages batch means. It would count the windows twice with which ranks fill up their last
+        batch, and it would copy all logits to the CPU.
+        """
+        self.model.eval()
+        self.callback_handler.eval_dataloader = dataloader
+        losses = []
+        # PyTorch's loader draws a seed. The fork keeps the training independent of the number of validations.
+        with torch.no_grad(), torch.random.fork_rng():
+            for batch in dataloader:
+                window_loss = self.model(**self._prepare_inputs(batch)).window_loss
+                losses.append(self.accelerator.gather_for_metrics(window_loss).cpu())
+                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+                self._stop_if_agreed()
+        loss = torch.cat(losses).double().mean().item()
+        if not math.isfinite(loss):
+            raise KronosError(
+                "The validation loss is {loss} at step {step}: training has diverged, or the model is damaged. Lower the "
+                "learning rate. The best model so far is kept.",
+                loss=loss,
+                step=self.state.global_step,
+            )
+        n_windows = sum(len(part) for part in losses)
+        figures = {"loss": loss} | self._criterion.compute(self.model, self.state.global_step)
+        self._stop_if_agreed()
+        metrics = {f"{metric_key_prefix}_{name}": figure for name, figure in figures.items()}
+        return EvalLoopOutput(np.empty(0), None, metrics, n_windows)
+
+    def _stop_if_agreed(self) -> None:
+        """Stop in the middle of a validation, leaving a checkpoint of the step that it belongs to."""
+        if not self._stop.agreed():
+            return
+        if self.state.global_step > self._initial_global_step:  # otherwise it is on disk already
+            self._save_checkpoint(self.model, None)
+        raise Terminated(f"stopped by SIGTERM in the validation at step {self.state.global_step}")
+
+    # checkpoints and resuming
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Save a checkpoint that either counts as whole or is not there; then remove the oldest."""
-        if self.state.global_step == self._saved_step:  # before the validation of the same step, or resumed from
+        """Save a checkpoint that is complete or absent, then remove the oldest."""
+        if self.state.global_step == self._saved_step:  # saved before the validation of this step, or resumed from
             return
         folder = Path(self.args.output_dir or "") / f"checkpoint-{self.state.global_step}"
         try:
@@ -121,22 +203,14 @@ class KronosTrainer(Trainer):
                     write_json(folder / PROGRESS_NAME, {"loss": loss, "last_logged": self._globalstep_last_logged})
                     seal(folder)
         except KronosError:
-            shutil.rmtree(folder, ignore_errors=True)  # it would only take room
+            shutil.rmtree(folder, ignore_errors=True)  # an incomplete checkpoint only takes space
             raise
         self._saved_step = self.state.global_step
         if self.args.should_save:
             remove_checkpoints(folder.parent, self._save_total_limit)
 
-    def _stop_if_agreed(self) -> None:
-        """Stop in the middle of a validation, leaving a checkpoint of the step that it belongs to."""
-        if not self._stop.agreed():
-            return
-        if self.state.global_step > self._initial_global_step:  # otherwise it is there already
-            self._save_checkpoint(self.model, None)
-        raise Terminated(f"stopped by SIGTERM in the validation at step {self.state.global_step}")
-
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Also take up the loss summed since the last log line, so that the next one is as if nothing had happened."""
+        """Load the random state and the loss summed since the last log line: the next line shows no interruption."""
         super()._load_rng_state(checkpoint)
         if checkpoint is None:
             return
@@ -145,69 +219,36 @@ class KronosTrainer(Trainer):
         self._globalstep_last_logged = progress["last_logged"]
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Take no step where a run was interrupted after its last, by count or by early stopping; the Trainer would."""
+        """Take no step if the run was interrupted after its last one; the Trainer would take another."""
         if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
 
+    # optimizer, schedule, data
+
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
-        """Begin with the schedule's second step: at the first, of a warm-up from 0, nothing would be learnt."""
+        """Begin with the schedule's second step: a warm-up starts at rate 0, where the first step would learn nothing."""
         scheduler: LRScheduler = super().create_scheduler(num_training_steps + 1, optimizer)
-        with warnings.catch_warnings(action="ignore"):  # that the optimizer has taken no step yet
+        with warnings.catch_warnings(action="ignore"):  # PyTorch warns that the optimizer has taken no step yet
             scheduler.step()
         return scheduler
 
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Apply weight decay to the weights of linear layers only."""
+        return [f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+
     def get_train_dataloader(self) -> DataLoader[Batch]:
-        return _let_workers_finish(super().get_train_dataloader())
+        return _keep_workers_alive(super().get_train_dataloader())
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Batch]:
-        return _let_workers_finish(super().get_eval_dataloader(eval_dataset))
+        return _keep_workers_alive(super().get_eval_dataloader(eval_dataset))
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return WindowSampler(self.train_dataset, self.data_config, batch, self.args.seed)
 
-    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Decay the weights of linear layers only; the Trainer's own rule would miss our norms and embeddings."""
-        return [f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)]
 
-    def evaluation_loop(
-        self,
-        dataloader: DataLoader[Batch],
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
-        """Average the validation loss over the windows, each counted once, and rate the model where a score chooses it.
-
-        The Trainer's own loop averages batch means, so that the windows with which ranks fill up their last batch
-        would count twice; and it would bring every logit to the CPU.
-        """
-        self.model.eval()
-        self.callback_handler.eval_dataloader = dataloader
-        losses = []
-        # Torch's loader draws a seed: forked, so that a validation more or less does not change the training.
-        with torch.no_grad(), torch.random.fork_rng():
-            for batch in dataloader:
-                window_loss = self.model(**self._prepare_inputs(batch)).window_loss
-                losses.append(self.accelerator.gather_for_metrics(window_loss).cpu())
-                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-                self._stop_if_agreed()
-        loss = torch.cat(losses).double().mean().item()
-        if not math.isfinite(loss):
-            raise KronosError(
-                f"the validation loss is {loss} at step {self.state.global_step}: training has diverged or the model is "
-                "damaged. Lower the learning rate; the best model so far is kept."
-            )
-        n_windows = sum(len(part) for part in losses)
-        figures = {"loss": loss} | self._criterion.compute(self.model, self.state.global_step)
-        self._stop_if_agreed()
-        metrics = {f"{metric_key_prefix}_{name}": figure for name, figure in figures.items()}
-        return EvalLoopOutput(np.empty(0), None, metrics, n_windows)
-
-
-def _let_workers_finish(loader: DataLoader[Batch]) -> DataLoader[Batch]:
-    """Keep the processes that load windows alive while a SIGTERM to all processes makes this one write its checkpoint."""
+def _keep_workers_alive(loader: DataLoader[Batch]) -> DataLoader[Batch]:
+    """Keep the loader's processes alive while a SIGTERM to all processes makes this one write its checkpoint."""
     started_from = getattr(loader, "base_dataloader", loader)  # accelerate's loader wraps PyTorch's
     started_from.worker_init_fn = partial(_start_worker, started_from.worker_init_fn)
     return loader

@@ -16,7 +16,7 @@ from kronos.data import WindowDataset
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.model.pretrained import hash_weights
 from kronos.training import stage as stage_module
-from kronos.training.inputs.tokens import draw_uniforms
+from kronos.training.inputs.tokens import draw_token_noise
 from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN
 from tests.training.runs import BOTH, Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
@@ -254,10 +254,10 @@ def test_a_batch_larger_than_the_train_set(tiny_config: Path) -> None:
 
 
 def test_noise_belongs_to_the_window_and_the_step() -> None:
-    together = draw_uniforms(3, 5, np.array([7, 8, 9]), 20)
-    assert torch.equal(together[1:2], draw_uniforms(3, 5, np.array([8]), 20))
-    assert not torch.equal(together[1], draw_uniforms(3, 6, np.array([8]), 20)[0])
-    assert not torch.equal(together[1], draw_uniforms(4, 5, np.array([8]), 20)[0])
+    together = draw_token_noise(3, 5, np.array([7, 8, 9]), 20)
+    assert torch.equal(together[1:2], draw_token_noise(3, 5, np.array([8]), 20))
+    assert not torch.equal(together[1], draw_token_noise(3, 6, np.array([8]), 20)[0])
+    assert not torch.equal(together[1], draw_token_noise(4, 5, np.array([8]), 20)[0])
     assert together.min() >= 0 and together.max() < 1
 
 

@@ -154,7 +154,7 @@ def test_a_full_disk_loses_nothing(tiny_config: Path, tmp_path: Path, small_disk
     subprocess.run(["mount", "-o", "remount,size=6m", small_disk], check=True)
     full = launch(*TRAIN, *arguments, f"model_paths.base_path={small_disk}")
     assert full.returncode == 1 and "cannot be written" in full.stderr, full.stderr
-    assert "Traceback" not in full.stderr and "--skip-existing goes on from the last checkpoint" in full.stderr
+    assert "Traceback" not in full.stderr and "--skip-existing to resume from the last checkpoint" in full.stderr
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     again = launch(*TRAIN, *arguments, f"model_paths.base_path={small_disk}", "--skip-existing")
     assert again.returncode == 0 and "goes on from" in again.stderr, again.stderr

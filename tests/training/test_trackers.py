@@ -109,7 +109,7 @@ def test_a_tracker_that_fails_is_left_out_with_one_warning(
         result = run_pipeline(config, skip_existing=False)
     assert result.records["tokenizer"].finished
     assert [record.message for record in caplog.records] == [
-        "tokenizer  the tracker wandb fails and is left out (no network); training and metrics.jsonl go on"
+        "tokenizer  tracker wandb failed (no network) and is no longer used. Training and metrics.jsonl continue."
     ]
     assert len(read_metrics(config.model_paths.run_folder.tokenizer.path)) > 5
 
@@ -171,9 +171,13 @@ def test_use_comet_adds_comet(tiny_config: Path) -> None:
 def test_missing_packages_are_named(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers, "get_available_trackers", lambda: ["tensorboard"])
     check_trackers(load_config(tiny_config, ["experiment.trackers=tensorboard"]))
-    with pytest.raises(ConfigError, match=r"comet_ml is not installed: pip install comet_ml .*\[comet\]"):
+    with pytest.raises(
+        ConfigError, match=r"missing package for comet\. Install it with: pip install comet_ml .*\[comet\]"
+    ):
         check_trackers(load_config(tiny_config, ["experiment.use_comet=true"]))
-    with pytest.raises(ConfigError, match=r"wandb trackio are not installed: .*\[wandb,trackio\]"):
+    with pytest.raises(
+        ConfigError, match=r"missing package for wandb, trackio\. .*pip install wandb trackio .*\[wandb,trackio\]"
+    ):
         check_trackers(load_config(tiny_config, ["experiment.trackers=[wandb, tensorboard, trackio]"]))
 
 

@@ -1,4 +1,4 @@
-"""Where the models compute, and in which precision."""
+"""The device and the precision that the models compute with."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from kronos.config import Config
 
 
 def choose_precision(config: Config) -> Literal["fp32", "bf16", "fp16"]:
-    """Return the precision to compute in; weights and optimizer are float32 in any case."""
+    """Return the precision to compute in; weights and optimizer state are always float32."""
     if config.training.precision != "auto":
         return config.training.precision
     return "bf16" if _multiplies_bf16(on_cpu=runs_on_cpu(config)) else "fp32"
@@ -22,7 +22,7 @@ def _multiplies_bf16(on_cpu: bool) -> bool:
 
 
 def runs_on_cpu(config: Config) -> bool:
-    """Whether to compute on the CPU. Accelerate must be told: left to itself it would not average CPU gradients."""
+    """Whether to compute on the CPU. Accelerate needs this explicitly, or it would not average gradients between CPUs."""
     if config.device.use_cuda is not None:
         return not config.device.use_cuda
     return not (torch.cuda.is_available() or torch.backends.mps.is_available())

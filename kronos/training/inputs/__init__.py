@@ -1,1 +1,1 @@
-"""What the models read: the order of windows, and their tokens."""
+"""The models' inputs: the order of the windows, and their tokens."""

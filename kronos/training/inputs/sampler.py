@@ -1,4 +1,4 @@
-"""Which train windows an epoch takes, in which order."""
+"""Choose which train windows an epoch takes, and in which order."""
 
 from collections.abc import Iterator
 
@@ -11,16 +11,16 @@ from kronos.data import WindowDataset
 
 
 def count_windows(dataset: WindowDataset, data: DataConfig) -> int:
-    """Return how many windows an epoch takes at most: all, or data.windows_per_epoch."""
+    """Return the maximum number of windows of an epoch: all, or data.windows_per_epoch."""
     return min(len(dataset), data.windows_per_epoch or len(dataset))
 
 
 class WindowSampler(Sampler[int]):
-    """Draws windows anew each epoch, in whole global batches, the same on every rank and after resuming.
+    """Draws new windows for each epoch, in whole global batches, the same on every rank and after resuming.
 
-    So an epoch has the same steps however a batch is split over ranks and parts; the windows left over differ from epoch
-    to epoch. (The Trainer's drop_last would cut the validation too.) With data.balance_symbols each symbol has an equal
-    share; one with fewer windows than that repeats them.
+    An epoch therefore has the same steps however a batch is split over ranks and parts. The windows left over differ from
+    epoch to epoch. (The Trainer's drop_last would shorten the validation too.) With data.balance_symbols each symbol gets
+    an equal share; a symbol with fewer windows repeats them.
     """
 
     def __init__(self, dataset: WindowDataset, data: DataConfig, global_batch: int, seed: int) -> None:
@@ -56,7 +56,7 @@ class WindowSampler(Sampler[int]):
 
 
 def _draw(generator: np.random.Generator, n: int, quota: int) -> Array:
-    """Draw quota numbers below n, each as often as any other but for one."""
+    """Draw quota numbers below n; no number is drawn two times more often than another."""
     rounds = [generator.permutation(n) for _ in range(-(-quota // n))]
     drawn: Array = np.concatenate([np.empty(0, np.int64), *rounds])[:quota]
     return drawn

@@ -1,4 +1,8 @@
-"""The tokens of a split's windows on disk: one file, named by what they were computed from, whole or not there."""
+"""The tokens of a split's windows on disk: one file, named after everything that decides its content.
+
+A file is written under a temporary name and renamed when it is complete. Its parts are written with `write`, not through
+a memory map: on a full disk a map kills the process, whereas `write` raises an error and training can go on without a cache.
+"""
 
 import errno
 import hashlib
@@ -20,12 +24,12 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 CHUNK_BYTES = 1 << 24
 MAX_TOTAL_BYTES = 20 * 10**9
 MAX_AGE_SECONDS = 30 * 86_400
-MAX_LEFTOVER_SECONDS = 86_400
+MAX_TEMPORARY_AGE_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class TokenFile:
-    """Subtokens (N, 2, T) int16, each window's s1 and s2, and after them their SHA-256."""
+    """Subtokens (N, 2, T) int16, s1 and s2 of each window, followed by their SHA-256."""
 
     path: Path
     n_windows: int
@@ -41,7 +45,7 @@ class TokenFile:
         return self.n_windows * self.window_bytes
 
     def is_whole(self, verify: bool) -> bool:
-        """Whether the file is there and has its size; with verify, also whether its checksum is right."""
+        """Whether the file exists with the right size; with verify, also whether its checksum matches."""
         try:
             if self.path.stat().st_size != self.n_bytes + DIGEST_BYTES:
                 return False
@@ -65,25 +69,25 @@ class TokenFile:
         return np.memmap(self.path, np.int16, "r", shape=(self.n_windows, 2, self.window))
 
     def touch(self) -> None:
-        """Note that the file is in use; the least recently used are deleted first."""
+        """Mark the file as used; the least recently used files are deleted first."""
         with suppress(OSError):
             os.utime(self.path)
 
     def describe_unfit(self) -> str:
-        """Say why the file would take too much of the disk or the memory; nothing where it would not."""
+        """Explain why the file would take too much disk or memory; empty if it would not."""
         size = f"{self.n_bytes / 1e9:,.1f} GB"
         folder = next(parent for parent in self.path.parents if parent.exists())
         if self.n_bytes > shutil.disk_usage(folder).free // 4:
-            return f"{size} would be more than a quarter of the free disk at {folder}"
+            return f"{size} is more than a quarter of the free disk space at {folder}"
         if self.n_bytes > psutil.virtual_memory().available:
-            return f"{size} would be more than the free memory"
+            return f"{size} is more than the free memory"
         return ""
 
     def create(self, temporary: Path) -> None:
-        """Create an empty temporary file beside the one to be.
+        """Create an empty temporary file in the same folder.
 
         Raises:
-            OSError: the folder cannot be written to, or the disk is too full.
+            OSError: the folder is not writable, or the disk is too full.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(self.path.parent).free < self.n_bytes + DIGEST_BYTES:
@@ -91,7 +95,7 @@ class TokenFile:
         temporary.open("xb").close()
 
     def finish(self, temporary: Path) -> None:
-        """Add the checksum to the filled temporary file and give it its name.
+        """Append the checksum to the filled temporary file and rename it.
 
         Raises:
             OSError: the disk is full.
@@ -103,19 +107,19 @@ class TokenFile:
 
 
 def prune_tokens(folder: Path, in_use: Collection[Path]) -> None:
-    """Delete what no run has used for 30 days and, least recently used first, what is beyond 20 GB in all.
+    """Delete files unused for 30 days, then the least recently used files beyond 20 GB in all.
 
-    Files in use stay, and count. A run that has a deleted file mapped can still read it.
+    Files in use stay, and count. A run that has mapped a deleted file can still read it.
     """
-    found = []
+    files = []
     for path in folder.glob(f"*{SUFFIX}"):
-        with suppress(OSError):  # another run may have just deleted it
+        with suppress(OSError):  # another run may just have deleted it
             status = path.stat()
-            found.append((path in in_use, status.st_mtime, status.st_size, path))
+            files.append((path in in_use, status.st_mtime, status.st_size, path))
     total = 0
-    for used, modified, size, path in sorted(found, reverse=True):
-        is_temporary = path.name.startswith(".")  # left by a run that was killed, or being written
-        too_old = time.time() - modified > (MAX_LEFTOVER_SECONDS if is_temporary else MAX_AGE_SECONDS)
+    for used, modified, size, path in sorted(files, reverse=True):
+        is_temporary = path.name.startswith(".")  # being written, or left by a run that was killed
+        too_old = time.time() - modified > (MAX_TEMPORARY_AGE_SECONDS if is_temporary else MAX_AGE_SECONDS)
         too_much = total + size > MAX_TOTAL_BYTES and not is_temporary
         if used or not (too_old or too_much):
             total += size

@@ -1,4 +1,4 @@
-"""The base model's inputs: windows as subtokens of a frozen tokenizer, computed batch by batch or once, kept on disk."""
+"""The base model's inputs: windows as subtokens of a frozen tokenizer, computed for each batch or once and cached."""
 
 import hashlib
 import logging
@@ -29,7 +29,7 @@ MAX_BITS = 15  # of a subtoken that int16 holds
 
 
 class TokenInputs:
-    """The base model's inputs: subtokens, encoded here where a batch has none, and in training noise to sample s1 with."""
+    """Prepares the base model's inputs: subtokens, encoded here if the batch has none, and noise to sample s1 in training."""
 
     def __init__(self, tokenizer: KronosTokenizer, seed: int) -> None:
         self.tokenizer = tokenizer.eval()
@@ -39,8 +39,8 @@ class TokenInputs:
         """Turn a batch of `WindowDataset` or `TokenDataset` into inputs.
 
         Args:
-            batch: on the model's device, but for "window": read back from a GPU it would hold up the training.
-            step: None in validation, which needs no noise.
+            batch: on the model's device, except "window": reading it back from a GPU would stall the training.
+            step: None in validation, which uses no noise.
         """
         if "s1_ids" in batch:
             s1_ids, s2_ids = batch["s1_ids"], batch["s2_ids"]
@@ -48,7 +48,7 @@ class TokenInputs:
             s1_ids, s2_ids = encode_candles(self.tokenizer, batch["candles"])
         inputs = {"s1_ids": s1_ids, "s2_ids": s2_ids, "stamp": batch["stamp"]}
         if step is not None:
-            noise = draw_uniforms(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
+            noise = draw_token_noise(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
             on_gpu = s1_ids.device.type == "cuda"
             noise = noise.pin_memory() if on_gpu else noise
             inputs["s1_uniforms"] = noise.to(s1_ids.device, non_blocking=on_gpu)
@@ -56,13 +56,13 @@ class TokenInputs:
 
 
 def encode_candles(tokenizer: KronosTokenizer, candles: Tensor) -> tuple[Tensor, Tensor]:
-    """Encode normalised candles (B, T, 6) as s1, s2 (B, T) in float32, as a forecast does, whatever training computes in."""
+    """Encode normalised candles (B, T, 6) as s1, s2 (B, T), always in float32, as a forecast does."""
     with torch.no_grad(), torch.autocast(candles.device.type, enabled=False):
         return tokenizer.to(candles.device).encode(candles, half=True)
 
 
-def draw_uniforms(seed: int, step: int, windows: Array, n_positions: int) -> Tensor:
-    """Draw noise (B, T) in [0, 1) that belongs to a window at a step: the same on any rank, in any batch."""
+def draw_token_noise(seed: int, step: int, windows: Array, n_positions: int) -> Tensor:
+    """Draw noise (B, T) in [0, 1) that depends on the window and the step only, not on the rank or the batch."""
     rows = [
         np.random.Generator(np.random.Philox(key=[seed, window], counter=step)).random(n_positions, dtype=np.float32)
         for window in windows.tolist()
@@ -71,7 +71,7 @@ def draw_uniforms(seed: int, step: int, windows: Array, n_positions: int) -> Ten
 
 
 class TokenDataset(WindowDataset):
-    """The windows of a split as subtokens, mapped from a file.
+    """The windows of a split as subtokens, memory-mapped from a file.
 
     A batch of B windows is a dict of
         s1_ids, s2_ids (B, T) int64;
@@ -97,15 +97,16 @@ class TokenDataset(WindowDataset):
 def tokenise_splits(
     config: Config, tokenizer: KronosTokenizer, train: WindowDataset, val: WindowDataset
 ) -> tuple[WindowDataset, WindowDataset]:
-    """Return the train and validation windows as tokens where training.token_cache has it so; else as they are.
+    """Return the train and validation windows as cached tokens, or unchanged, as training.token_cache says.
 
-    Left to itself it takes the tokens that fit, those of train only if training draws as many windows as there are.
+    Without a setting, tokens are cached if they fit; those of the train split only if training draws at least as many
+    windows as the split has.
     """
     training, folder = config.training, config.data.cache_dir / "tokens"
     if training.token_cache is False:
         return train, val
     if max(tokenizer.s1_bits, tokenizer.s2_bits) > MAX_BITS:
-        logger.warning("basemodel  tokenises in every epoch: subtokens of more than %d bits are not kept", MAX_BITS)
+        logger.warning("basemodel  tokenises in every epoch: subtokens of more than %d bits cannot be cached", MAX_BITS)
         return train, val
     must_fit = training.token_cache is None
     datasets = [train, val]
@@ -129,43 +130,49 @@ def _count_drawn(config: Config, train: WindowDataset) -> int:
 def cache_tokens(
     windows: WindowDataset, tokenizer: KronosTokenizer, folder: Path, batch_size: int, name: str, must_fit: bool = False
 ) -> TokenDataset | None:
-    """Return windows as tokens, found in a folder or computed and left there; None, said in the log, where neither can be.
+    """Return windows as tokens, read from the cache or computed and cached; None (logged) if neither is possible.
 
-    Under torchrun each rank computes a part. All ranks return tokens, or none does: one that cannot see the file (nodes
-    without a common disk) keeps the others from it.
+    Under torchrun each rank computes a part. Either all ranks return tokens or none does, for example when machines do not
+    share the disk.
 
     Args:
         windows: the windows of a split.
         tokenizer: in eval mode.
-        folder: where token files are kept.
-        batch_size: windows encoded at once; that of training, since a GPU rounds batches of other sizes otherwise.
+        folder: the cache.
+        batch_size: windows encoded at once. It must be that of training: a GPU rounds differently for other sizes.
         name: the split, for the log.
-        must_fit: whether to go without a file that takes much of the disk or the memory.
+        must_fit: do without a cache if the file would take too much disk or memory.
     """
     file = locate_tokens(windows, tokenizer, folder)
     is_local_main = PartialState().is_local_main_process
-    if not _first_of_all_ranks("" if file.is_whole(verify=is_local_main) else "not there"):
+    if not _first_of_all_ranks("" if file.is_whole(verify=is_local_main) else "missing"):
         logger.info(
-            "basemodel  the tokens of %s %s windows are from the cache, %s", f"{len(windows):,}", name, file.path
+            "basemodel  tokens of %s %s windows were read from the cache %s", f"{len(windows):,}", name, file.path
         )
     elif must_fit and (reason := _first_of_all_ranks(file.describe_unfit())):
-        logger.info("basemodel  tokenises the %s windows in every epoch: kept, %s", name, reason)
+        logger.info(
+            "basemodel  tokenises the %s windows in every epoch, because caching them would take too much room: %s",
+            name,
+            reason,
+        )
         return None
     elif reason := _build(file, windows, tokenizer, batch_size):
         logger.warning(
-            "basemodel  tokenises the %s windows in every epoch, since tokens cannot be kept in %s (data.cache_dir): %s",
+            "basemodel  tokenises the %s windows in every epoch: tokens cannot be cached in %s (data.cache_dir): %s",
             *(name, folder, reason),
         )
         return None
     else:
-        logger.info("basemodel  tokenised %s %s windows once, kept in %s", f"{len(windows):,}", name, file.path)
+        logger.info(
+            "basemodel  tokenised %s %s windows once and cached them in %s", f"{len(windows):,}", name, file.path
+        )
     if is_local_main:
         file.touch()
     return TokenDataset(windows, file)
 
 
 def locate_tokens(windows: WindowDataset, tokenizer: KronosTokenizer, folder: Path) -> TokenFile:
-    """Name the file by all that decides its tokens: tokenizer, windows, kind of processor, and our code."""
+    """Name the file after everything that decides its tokens: tokenizer, windows, kind of processor, and our code."""
     package = Path(__file__).parents[2]
     key = hashlib.sha256(
         " ".join([hash_weights(tokenizer), windows.content_hash(), PartialState().device.type]).encode()
@@ -181,14 +188,14 @@ def locate_tokens(windows: WindowDataset, tokenizer: KronosTokenizer, folder: Pa
 
 
 def _build(file: TokenFile, windows: WindowDataset, tokenizer: KronosTokenizer, batch_size: int) -> str:
-    """Compute a file's tokens, each rank a part; say why that failed, on whichever rank, or nothing."""
+    """Compute a file's tokens, each rank a part. Return why that failed on any rank, or an empty text."""
     [unique] = broadcast_object_list([uuid.uuid4().hex])
     temporary = file.path.with_name(f".{unique}{SUFFIX}")
     is_main = PartialState().is_main_process
     try:
         return (
             _attempt(lambda: file.create(temporary) if is_main else None)
-            or _attempt(lambda: temporary.open("r+b").close())  # before the long work: do all ranks see it?
+            or _attempt(lambda: temporary.open("r+b").close())  # before the long work: check that all ranks see it
             or _attempt(lambda: _write_part(temporary, file, windows, tokenizer, batch_size))
             or _attempt(lambda: file.finish(temporary) if is_main else None)
             or _attempt(lambda: file.path.open("rb").close())
@@ -223,16 +230,16 @@ def _write_part(
 
 
 def _attempt(work: Callable[[], None]) -> str:
-    """Do a rank's work and wait for the others; say why it failed on one of them, or nothing."""
+    """Do this rank's work and wait for the others. Return why it failed on any of them, or an empty text."""
     try:
         work()
     except OSError as error:
         return _first_of_all_ranks(error.strerror or str(error))
     except torch.OutOfMemoryError:
-        return _first_of_all_ranks("the GPU's memory is full")
+        return _first_of_all_ranks("out of GPU memory")
     return _first_of_all_ranks("")
 
 
 def _first_of_all_ranks(reason: str) -> str:
-    """Return the first reason that a rank gives, the same on all ranks."""
+    """Return the first reason that any rank gives; the same on all ranks."""
     return next(filter(None, gather_object([reason])), "")

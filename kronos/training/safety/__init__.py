@@ -1,1 +1,1 @@
-"""Diverging, running out of memory and being stopped."""
+"""Divergence, lack of memory and SIGTERM."""

@@ -1,4 +1,4 @@
-"""Running out of memory: said with what to lower, or avoided by computing a batch in more parts."""
+"""Running out of memory: explain what to lower, or avoid it by computing a batch in more parts."""
 
 import logging
 import re
@@ -23,7 +23,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the GPU's or the machine's memory does not suffice."""
+    """Whether an error means that the GPU or the machine is out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "out of memory" in str(error))
     )
@@ -31,7 +31,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def translate_out_of_memory(config: Config, stage: str) -> Iterator[None]:
-    """Turn running out of memory into what to lower.
+    """Translate an out-of-memory error into advice on what to lower.
 
     Raises:
         KronosError: the body ran out of memory.
@@ -41,31 +41,36 @@ def translate_out_of_memory(config: Config, stage: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if LOST_WORKER.search(str(error)):
             raise KronosError(
-                f"{stage}: a process that loads windows was killed (out of memory?): lower training.num_workers. The last "
-                f"checkpoint, if any, is kept. ({str(error).splitlines()[0]})"
+                "{stage}: a process that loads windows was killed, perhaps for lack of memory. Lower training.num_workers. The "
+                "last checkpoint, if any, is kept. ({reason})",
+                stage=stage,
+                reason=str(error).splitlines()[0],
             ) from error
         if not is_out_of_memory(error):
             raise
         raise KronosError(
-            f"{stage}: out of memory. {'; '.join(_remedies(config))}. The last checkpoint, if any, is kept: the same command "
-            f"with --skip-existing goes on from it. ({str(error).strip().splitlines()[0] if str(error) else 'MemoryError'})"
+            "{stage}: out of memory. {remedies}. The last checkpoint, if any, is kept. Rerun with --skip-existing to resume from "
+            "it. ({reason})",
+            stage=stage,
+            remedies="; ".join(_list_remedies(config)),
+            reason=str(error).strip().splitlines()[0] if str(error) else "MemoryError",
         ) from error
 
 
-def _remedies(config: Config) -> list[str]:
+def _list_remedies(config: Config) -> list[str]:
     training = config.training
     remedies = []
     if training.accumulation_steps < training.batch_size:
         finer = next_accumulation(config)
         remedies.append(
-            f"Set training.accumulation_steps={finer} (or training.auto_find_batch_size=true): batches of "
-            f"{training.batch_size} in smaller parts, with the same result"
+            f"Set training.accumulation_steps={finer} (or training.auto_find_batch_size=true): the same result, "
+            f"with batches of {training.batch_size} computed in smaller parts"
         )
     if not training.gradient_checkpointing:
-        remedies.append("set training.gradient_checkpointing=true (the same result, more time)")
+        remedies.append("set training.gradient_checkpointing=true (the same result, but slower)")
     if training.precision == "fp32":
         remedies.append("set training.precision=auto")
-    remedies.append("lower training.batch_size or data.lookback_window, or take a smaller model")
+    remedies.append("lower training.batch_size or data.lookback_window, or use a smaller model")
     return remedies
 
 
@@ -82,7 +87,7 @@ def next_accumulation(config: Config) -> int:
 def find_micro_batch(
     config: Config, stage: str, model: PretrainedModel, windows: WindowDataset, prepare_batch: PrepareBatch
 ) -> Config:
-    """Raise accumulation_steps until a part of a batch fits into memory on every process.
+    """Raise accumulation_steps until one part of a batch fits into memory on every process.
 
     Raises:
         KronosError: not even one window fits.
@@ -96,22 +101,22 @@ def find_micro_batch(
     while not _fits_everywhere(try_part):
         if config.training.accumulation_steps == config.training.batch_size:
             with translate_out_of_memory(config, stage):
-                raise MemoryError("a part of one window does not fit")
+                raise MemoryError("a single window does not fit")
         n_parts = next_accumulation(config)
+        logger.info("%s  out of memory, trying training.accumulation_steps=%d", stage, n_parts)
         config = config.override({"training.accumulation_steps": n_parts})
-        logger.info("%s  out of memory: tries training.accumulation_steps=%d", stage, n_parts)
     return config
 
 
 def _compute_part(model: PretrainedModel, batch: Batch, prepare_batch: PrepareBatch, precision: torch.dtype) -> None:
-    """Compute forward and backward of a batch, beside as much memory as the optimizer will need."""
+    """Compute forward and backward of a batch while holding as much memory as the optimizer will need."""
     device = PartialState().device
     model.to(device).train()
     batch = {key: value.to(device) if torch.is_tensor(value) else value for key, value in batch.items()}
     try:
         moments = [torch.empty_like(p) for p in model.parameters() if p.requires_grad for _ in range(2)]
         with torch.random.fork_rng(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            if isinstance(model, KronosTokenizer):  # so that no process waits for one that fails
+            if isinstance(model, KronosTokenizer):  # it reduces over ranks; here a rank may fail alone
                 batch["whole"] = model.measure_batch(batch["candles"]).detach()
             model(**prepare_batch(batch, 0)).loss.backward()
         del moments

@@ -1,4 +1,4 @@
-"""SIGTERM: the training stops at a step on which all ranks agree, leaving a checkpoint."""
+"""SIGTERM: all ranks stop at the same step and leave a checkpoint."""
 
 import re
 import signal
@@ -12,16 +12,16 @@ import torch.distributed as dist
 
 from kronos.errors import KronosError, Terminated
 
-_LOST = re.compile(
+LOST_CONNECTION = re.compile(
     r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|[Tt]imed out|aborted|socket", re.IGNORECASE
 )
 
 
 class StopRequest:
-    """Whether the run is to stop; every rank gets the same answer at the same step.
+    """Whether the run must stop; every rank gets the same answer at the same step.
 
-    Ranks learn of a signal at different moments. Each step they start to add up what they know, on a group of their own on
-    the CPU, and read the sum a step later: so nothing waits, and a rank that died is noticed.
+    Ranks receive a signal at different moments. At each step they start to sum their votes, in a separate group on the CPU,
+    and read the sum one step later. Nothing waits, and a rank that died is noticed.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class StopRequest:
         self._work: dist.Work | None = None
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
-        """Note a signal; a signal handler."""
+        """Record a signal; this is the signal handler."""
         self.signalled = True
 
     def agreed(self) -> bool:
-        """Whether all ranks stop now; to be called as often on each."""
+        """Whether all ranks stop now. Each rank must call this equally often."""
         if self._group is None:
             return self.signalled
         stop = self._read_votes()
@@ -64,7 +64,7 @@ def _is_distributed() -> bool:
 
 @contextmanager
 def translate_lost_peers() -> Iterator[None]:
-    """Turn what PyTorch raises when another rank is gone into one error.
+    """Translate what PyTorch raises when another rank is gone.
 
     Raises:
         KronosError: another rank died while the body ran.
@@ -72,21 +72,23 @@ def translate_lost_peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # dist.DistBackendError is one too
-        if not _is_distributed() or not _LOST.search(str(error)):
+        if not _is_distributed() or not LOST_CONNECTION.search(str(error)):
             raise
         raise KronosError(
-            f"rank {dist.get_rank()} of {dist.get_world_size()} lost the connection to another process of the run, which has "
-            "ended or was killed (out of memory?). What it said, if anything, is above; the last checkpoint is kept. "
-            f"({str(error).strip().splitlines()[0]})"
+            "rank {rank} of {n_ranks} lost the connection to another process of the run, which has ended or was killed "
+            "(perhaps for lack of memory). Look for its message above. The last checkpoint is kept. ({reason})",
+            rank=dist.get_rank(),
+            n_ranks=dist.get_world_size(),
+            reason=str(error).strip().splitlines()[0],
         ) from error
 
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[StopRequest]:
-    """Let SIGTERM ask for a stop while the body runs.
+    """Let SIGTERM request a stop while the body runs.
 
     Raises:
-        Terminated: it came too late for the body.
+        Terminated: the signal came too late for the body to act on it.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only

@@ -1,4 +1,4 @@
-"""Checkpoints for resuming: whole or not at all."""
+"""Checkpoints for resuming: complete or ignored."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ SHARD_NAME = re.compile(r"pytorch_model_fsdp.*|optimizer_\d+|\.metadata|.*\.dist
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what PyTorch and safetensors raise on a full or broken disk into one error.
+    """Translate what PyTorch and safetensors raise on a full or broken disk.
 
     Raises:
         KronosError: the body could not write.
@@ -38,14 +38,17 @@ def writing(path: Path) -> Iterator[None]:
         ):
             raise
         raise KronosError(
-            f"{path}: cannot be written ({_first_line(error)}); {_describe_free_space(path)}. What was saved before is kept: once this "
-            "is put right, the same command with --skip-existing goes on from the last checkpoint, if any."
+            "{path}: cannot be written ({reason}; {free_mb:,.0f} MB free). Free some space, then rerun with --skip-existing to "
+            "resume from the last checkpoint, if any. Everything saved before is kept.",
+            path=path,
+            reason=_first_line(error),
+            free_mb=_measure_free_bytes(path) / 2**20,
         ) from error
 
 
-def _describe_free_space(path: Path) -> str:
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    return f"{shutil.disk_usage(there).free / 2**20:,.0f} MB are free there"
+def _measure_free_bytes(path: Path) -> int:
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    return shutil.disk_usage(existing).free
 
 
 def _first_line(error: Exception) -> str:
@@ -53,7 +56,7 @@ def _first_line(error: Exception) -> str:
 
 
 def seal(checkpoint: Path) -> None:
-    """Declare a checkpoint whole: note the size and hash of every file in it."""
+    """Mark a checkpoint as complete: record the size and hash of every file in it."""
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MANIFEST_NAME]
     for path in files:
         sync(path)
@@ -61,7 +64,7 @@ def seal(checkpoint: Path) -> None:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether every file of a checkpoint is there as it was written."""
+    """Whether every file of a checkpoint is unchanged since it was written."""
     try:
         manifest: dict[str, Any] = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
         return bool(manifest) and all(
@@ -78,9 +81,9 @@ def _identify(path: Path) -> dict[str, Any]:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoint-N folders, the newest first, whole or not."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
-    return sorted(found, key=step_of, reverse=True)
+    """Return the checkpoint-N folders, the newest first, complete or not."""
+    checkpoints = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
+    return sorted(checkpoints, key=step_of, reverse=True)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -106,23 +109,23 @@ def refuse_sharded(folder: Path) -> None:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint of a folder, None where there is none; says which damaged ones it passes over."""
+    """Return the newest complete checkpoint of a folder, or None; log the damaged ones that are skipped."""
     for checkpoint in list_checkpoints(folder):
         if is_whole(checkpoint):
             return checkpoint
-        logger.warning("%s is damaged or half written, passed over", checkpoint)
+        logger.warning("%s is damaged or incomplete and is skipped", checkpoint)
     return None
 
 
 def remove_checkpoints(folder: Path, keep: int) -> None:
     """Remove all but the newest checkpoints."""
     for checkpoint in list_checkpoints(folder)[keep:]:
-        (checkpoint / MANIFEST_NAME).unlink(missing_ok=True)  # so that a half-removed one does not look whole
+        (checkpoint / MANIFEST_NAME).unlink(missing_ok=True)  # first: a half-removed checkpoint must not look complete
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def remove_after(folder: Path, step: int) -> None:
-    """Remove the checkpoints after a step, which a resumed run is about to write anew."""
+    """Remove the checkpoints after a step; the resumed run will write them again."""
     for checkpoint in list_checkpoints(folder):
         if step_of(checkpoint) > step:
             shutil.rmtree(checkpoint, ignore_errors=True)

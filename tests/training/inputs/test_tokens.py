@@ -101,7 +101,7 @@ def test_the_same_model_with_and_without(
 ) -> None:
     with caplog.at_level(logging.INFO):
         run(tiny_config, "training.token_cache=false", *overrides)
-    assert "kept in" not in caplog.text and not (tmp_path / "runs/cache").exists()
+    assert "cached" not in caplog.text and not (tmp_path / "runs/cache").exists()
     folder = tmp_path / "runs/tiny/basemodel"
     expected, in_each_epoch = weights_and_figures(folder), sum(encoded)
     encoded.clear()
@@ -109,12 +109,12 @@ def test_the_same_model_with_and_without(
         run(tiny_config, *overrides)
     assert_same(weights_and_figures(folder), expected)
     assert sum(encoded) == 61 + 17 < in_each_epoch
-    assert f"tokenised 61 train windows once, kept in {tmp_path / 'runs/cache/tokens'}" in caplog.text
+    assert f"tokenised 61 train windows once and cached them in {tmp_path / 'runs/cache/tokens'}" in caplog.text
     encoded.clear()
     with caplog.at_level(logging.INFO):
         run(tiny_config, *overrides)
     assert_same(weights_and_figures(folder), expected)
-    assert not encoded and "the tokens of 17 validation windows are from the cache" in caplog.text
+    assert not encoded and "tokens of 17 validation windows were read from the cache" in caplog.text
 
 
 def test_bf16_training_encodes_in_float32(tiny_config: Path, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_full_disk_is_said_and_training_goes_on(
     with caplog.at_level(logging.WARNING):
         result = run(tiny_config, f"data.cache_dir={small_disk}", "training.token_cache=true")
     assert result.records["basemodel"].finished
-    assert f"tokens cannot be kept in {small_disk}/tokens (data.cache_dir): No space left on device" in caplog.text
+    assert f"tokens cannot be cached in {small_disk}/tokens (data.cache_dir): No space left on device" in caplog.text
     assert [path.stat().st_size for path in (small_disk / "tokens").iterdir()] in ([], [17 * 24 * 4 + 32])
 
 
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_written_is_said(
     folder.touch()
     with caplog.at_level(logging.WARNING):
         assert cache_tokens(windows, tokenizer, folder, 16, "train") is None
-    assert "tokens cannot be kept in" in caplog.text and "File exists" in caplog.text
+    assert "tokens cannot be cached in" in caplog.text and "File exists" in caplog.text
 
 
 def test_tokens_are_kept_only_where_they_fit_and_pay(
@@ -262,7 +262,7 @@ def test_tokens_are_kept_only_where_they_fit_and_pay(
     monkeypatch.setattr(token_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * n_bytes - 1))
     with caplog.at_level(logging.INFO):
         assert kept() == [False, False]
-    assert "more than a quarter of the free disk" in caplog.text
+    assert "more than a quarter of the free disk space" in caplog.text
     assert kept(token_cache=True) == [True, True]
     monkeypatch.setattr(token_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * n_bytes))
     assert kept() == [True, True]

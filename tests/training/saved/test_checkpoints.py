@@ -56,7 +56,7 @@ def test_the_newest_whole_one(tmp_path: Path, damage, caplog: pytest.LogCaptureF
     assert newest_checkpoint(tmp_path) == newer
     damage(newer)
     assert not is_whole(newer) and newest_checkpoint(tmp_path) == older
-    assert f"{newer} is damaged or half written, passed over" in caplog.text
+    assert f"{newer} is damaged or incomplete and is skipped" in caplog.text
     damage(older)
     assert newest_checkpoint(tmp_path) is None
 
@@ -74,7 +74,8 @@ def test_the_oldest_go_first(tmp_path: Path) -> None:
 def test_only_a_failed_write_is_explained(tmp_path: Path) -> None:
     with (
         pytest.raises(
-            KronosError, match=r"cannot be written \(.*\); .* MB are free there\. What was saved before is kept"
+            KronosError,
+            match=r"cannot be written \(.*; .* MB free\)\. Free some space, .* Everything saved before is kept",
         ),
         writing(tmp_path / "checkpoint-5"),
     ):
