@@ -6,10 +6,9 @@ from kronos.cli.check import check
 from kronos.cli.compare import compare
 from kronos.cli.environment import make_stdout_unicode_safe
 from kronos.cli.evaluate import evaluate
-from kronos.cli.lr_range import lr_range
 from kronos.cli.predict import predict
 from kronos.cli.train import train
-from kronos.cli.tune import tune
+from kronos.cli.tune import tune_command
 
 app = typer.Typer(
     name="kronos",
@@ -22,9 +21,15 @@ app.command("check")(check)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
-app.command("tune")(tune)
-app.command("lr-range")(lr_range)
+app.command("tune")(tune_command)
 app.command("compare")(compare)
+
+
+@app.command("lr-range", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def _explain_lr_range() -> None:
+    new_command = "kronos tune --config … --space configs/spaces/learning_rate.yaml"
+    typer.echo(f"error: kronos lr-range has been replaced by a search over one key: {new_command}", err=True)
+    raise typer.Exit(2)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""`kronos tune`: a search over settings, by validation loss."""
+"""`kronos tune`: search settings with a lower validation loss."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -29,144 +30,158 @@ from kronos.cli.environment import (
 )
 from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
+from kronos.config.schema import Language
 from kronos.errors import ConfigError
-from kronos.run_folder import RunFolder, StageFolder
-from kronos.tuning.space import Searched, Space, read_space
+from kronos.report.words.catalogue import Words
+from kronos.run_folder import RunFolder
+from kronos.tuning.space import Space, TrialStages, read_space
 
 if TYPE_CHECKING:
-    from kronos.tuning.plan import Build, TrialResult
+    from kronos.tuning.plan import SearchPlan, TrialResult
     from kronos.tuning.search import SearchResult
 
 logger = logging.getLogger("kronos")
 
 ROWS_SHOWN = 10
 PIPED_WIDTH = 160
+CURVE_NAME = "curve.png"
 
-SpaceOption = Annotated[Path, typer.Option("--space", help="What is tried; see configs/spaces/.", show_default=False)]
-TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="How many, those of earlier calls counted.")]
+SpaceOption = Annotated[
+    str,
+    typer.Option(
+        "--space",
+        help="The keys and values to try: a YAML file (see configs/spaces/), or the YAML itself.",
+        show_default=False,
+    ),
+]
+TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="Number of trials, including earlier calls.")]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option("--timeout-minutes", min=0, help="No trial begins later than this.", show_default=False),
+    typer.Option("--timeout-minutes", min=0, help="Start no trial later than this.", show_default=False),
 ]
 StageOption = Annotated[
-    Searched, typer.Option("--stage", help="What a trial trains; the last stage's validation loss counts.")
+    TrialStages, typer.Option("--stage", help="What a trial trains; the validation loss of the last stage counts.")
+]
+LanguageOption = Annotated[
+    Language | None,
+    typer.Option("--language", help="Language of the output; default: report.language.", show_default=False),
 ]
 
 
-def tune(
+def tune_command(
     config: ConfigOption,
     space: SpaceOption,
     overrides: Overrides = None,
     trials: TrialsOption = 20,
     timeout_minutes: TimeoutOption = None,
     stage: StageOption = "basemodel",
+    language: LanguageOption = None,
 ) -> None:
-    """Search for settings with a lower validation loss; the same command goes on with an interrupted search."""
-    with translate_errors("the same command goes on with the search"):
+    """Search settings with a lower validation loss; over one numeric key, also draw the curve. The same command resumes."""
+    with translate_errors("run the same command to continue the search"):
         limit_thread_spinning()
         start_logging()
         check_requirements()
-        settings = load_config(config, overrides or [])
+        given = [*(overrides or []), *([f"report.language={language}"] if language else [])]
+        settings = load_config(config, given)
 
         def build(more: Sequence[str]) -> Config:
-            return load_config(config, [*(overrides or []), *more])
+            return load_config(config, [*given, *more])
 
         parameters = read_space(space, stage, build)
         select_cuda_device(settings.device.device_id, read_process())
-        _search(build, parameters, stage, trials, timeout_minutes)
+        from kronos.tuning.plan import SearchPlan  # it imports PyTorch: --help and a wrong YAML must answer at once
+
+        seconds = None if timeout_minutes is None else timeout_minutes * 60
+        _search(SearchPlan(build, parameters, stage, trials, seconds))
 
 
 def check_requirements() -> None:
     if read_process().world_size > 1:
         raise ConfigError(
-            "kronos tune runs each trial in one process, and torchrun launched several. To search in parallel, start the "
-            "same command several times, for example with device.device_id=0, 1, …: they share the trials."
+            "kronos tune runs each trial in one process, but torchrun started several. To search in parallel, start the same "
+            "command several times, for example with device.device_id=0, 1, …; the processes share the trials."
         )
     if find_spec("optuna") is None:
         raise ConfigError("kronos tune needs optuna, which is not installed: pip install optuna")
 
 
-def _search(build: Build, space: Space, stage: Searched, n_trials: int, timeout_minutes: float | None) -> None:
-    # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
+def _search(plan: SearchPlan) -> None:
     from kronos.training.arguments import start_process
-    from kronos.tuning.plan import SearchPlan
-    from kronos.tuning.search import search
+    from kronos.tuning.search import run_search
 
-    seconds = None if timeout_minutes is None else timeout_minutes * 60
-    plan = SearchPlan(build, space, stage, n_trials, seconds)
+    words = Words(plan.config.report.language)
     start_process(plan.config, 1)
     log_to_file(RunFolder(plan.folder), 0)
-    result = search(plan, _Screen(n_trials, seconds))
-    _print_table(result, space, plan.config)
-    _print_next_steps(result, n_trials, plan.config.model_paths.run_folder.stage(plan.stages[-1]).path.name)
+    result = run_search(plan, _Display(plan.n_trials, plan.seconds, words))
+    _print_table(result, plan.space, plan.config, words)
+    picture = _draw_curve(result, plan, words)
+    _print_next_steps(result, plan, picture, words)
 
 
-class _Screen:
-    """A progress bar over the trials and a line for each; what a trial itself says goes to a file in its folder."""
+class _Display:
+    """A progress bar over the trials and one line for each; the log of a trial goes to a file in its folder."""
 
-    def __init__(self, n_trials: int, seconds: float | None) -> None:
-        # Bound to the stream itself: sys.stderr is another one during a trial.
+    def __init__(self, n_trials: int, seconds: float | None, words: Words) -> None:
+        # Bound to the stream itself, because sys.stderr is replaced during a trial.
         self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        silent = not self._console.is_terminal
+        note = TextColumn("{task.fields[note]}")
         self._bar = Progress(
-            *columns,
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), note),
             console=self._console,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            disable=silent,
+            disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("trials", total=n_trials, note="")
+        self._task = self._bar.add_task(words("tune.trials"), total=n_trials, note="")
+        self._words = words
         self._n_trials = n_trials
         self._seconds = seconds
         self._started = time.monotonic()
-        self._done = 0.0  # trials in this call, the running one by its share
+        self._done = 0.0  # trials in this call, with the finished share of the running one
         self._best: TrialResult | None = None
 
-    def starts(self, number: int, n_ended: int) -> None:
-        self._number, self._n_ended, self._share = number, n_ended, 0.0
+    def start_trial(self, number: int, n_finished: int) -> None:
+        self._number, self._n_finished, self._share = number, n_finished, 0.0
         self._bar.start()
         self._show()
 
-    def goes_on(self, share: float) -> None:
+    def update_trial(self, share: float) -> None:
         self._done += share - self._share
         self._share = share
         self._show()
 
-    def ends(self, outcome: TrialResult, best: TrialResult | None) -> None:
-        self.goes_on(1.0)
+    def finish_trial(self, result: TrialResult, best: TrialResult | None) -> None:
+        self.update_trial(1.0)
         self._best = best
-        self._bar.stop()  # while log lines may come
-        self._console.print(escape(_one_line(outcome, best)))
+        self._bar.stop()  # log lines may follow
+        self._console.print(escape(_describe_trial(result, best, self._words)))
 
     def _show(self) -> None:
-        best = f"best {self._best.loss:.5f} (trial {self._best.number})  " if self._best else ""
-        note = f"trial {self._number} at {self._share:.0%}  {best}left {self._left()}"
-        self._bar.update(self._task, completed=self._n_ended + self._share, note=note)
+        notes = [self._words("tune.running", number=self._number, share=self._share)]
+        if self._best:
+            notes.append(self._words("tune.best_so_far", loss=self._best.loss, number=self._best.number))
+        notes.append(self._words("tune.time_left", time=self._estimate_time_left()))
+        self._bar.update(self._task, completed=self._n_finished + self._share, note="  ".join(notes))
 
-    def _left(self) -> str:
+    def _estimate_time_left(self) -> str:
         elapsed = time.monotonic() - self._started
         if not self._done:
-            return "unknown"
-        left = elapsed / self._done * (self._n_trials - self._n_ended - self._share)
+            return self._words("tune.unknown")
+        left = elapsed / self._done * (self._n_trials - self._n_finished - self._share)
         if self._seconds is not None:
             left = min(left, max(self._seconds - elapsed, elapsed / self._done * (1 - self._share)))
-        return str(timedelta(seconds=round(left)))
+        return _format_time(left)
 
     @contextmanager
-    def quiet(self, folder: Path) -> Iterator[None]:
-        """Send log lines to a file in the folder, and no bars to the screen."""
+    def redirect_log(self, folder: Path) -> Iterator[None]:
+        """Send log lines to a file in the folder, and show no progress bars."""
         handlers = logger.handlers[:]
         logger.handlers.clear()
         try:
             log_to_file(RunFolder(folder), 0)
-            with redirect_stderr(io.StringIO()):  # no terminal, so that the bars of a stage stay away
+            with redirect_stderr(io.StringIO()):  # not a terminal, so a stage shows no bars
                 yield
         finally:
             for handler in logger.handlers:
@@ -174,58 +189,80 @@ class _Screen:
             logger.handlers[:] = handlers
 
 
-def _one_line(outcome: TrialResult, best: TrialResult | None) -> str:
-    loss = f"failed: {outcome.fault}" if outcome.ending == "failed" else f"{outcome.ending:<6}  loss {outcome.loss:.5f}"
-    values = "  ".join(f"{_short(key)}={_write(value)}" for key, value in outcome.values.items())
-    so_far = f"best {best.loss:.5f} (trial {best.number})" if best else "none succeeded yet"
-    return f"trial {outcome.number}  {loss}  {_clock(outcome.seconds)}  {values}  {so_far}"
+def _describe_trial(result: TrialResult, best: TrialResult | None, words: Words) -> str:
+    """Describe a trial in one line."""
+    values = "  ".join(f"{_shorten(key)}={_format_value(value)}" for key, value in result.values.items())
+    return words(
+        f"tune.trial_{result.status}",
+        number=result.number,
+        loss=result.loss,
+        error=result.error,
+        time=_format_time(result.seconds),
+        values=values,
+        best=words("tune.best_so_far", loss=best.loss, number=best.number) if best else words("tune.none_yet"),
+    )
 
 
-def _short(key: str) -> str:
+def _shorten(key: str) -> str:
+    """Return a key without its section."""
     return key.partition(".")[2]
 
 
-def _write(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _clock(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def _print_table(result: SearchResult, space: Space, config: Config) -> None:
-    """Print the best trials, and what mattered."""
-    configured = {parameter.key: parameter.find_in(config) for parameter in space}
-    table = Table(title=f"the best of {len(result.outcomes)} trials", title_justify="left")
-    for name in ("trial", "validation loss", *(_short(parameter.key) for parameter in space), "time", ""):
-        table.add_column(name, justify="right" if name else "left")
-    for outcome in result.outcomes[:ROWS_SHOWN]:
-        remarks = ["as configured"] if outcome.values == configured else []
-        remarks += [outcome.ending] if outcome.ending != "done" else []
-        values = [_write(outcome.values[parameter.key]) for parameter in space]
+def _print_table(result: SearchResult, space: Space, config: Config, words: Words) -> None:
+    """Print the best trials, and which keys mattered."""
+    configured = {parameter.key: parameter.find_configured(config) for parameter in space}
+    table = Table(title=words("tune.title", n=len(result.trials)), title_justify="left")
+    headings = [words(f"tune.columns.{name}") for name in ("trial", "loss", "time")]
+    for heading in (*headings[:2], *(_shorten(parameter.key) for parameter in space), headings[2], ""):
+        table.add_column(heading, justify="right" if heading else "left")
+    for trial in result.trials[:ROWS_SHOWN]:
+        remarks = [words("tune.as_configured")] if trial.values == configured else []
+        remarks += [words(f"tune.{trial.status}")] if trial.status != "done" else []
+        values = [escape(_format_value(trial.values[parameter.key])) for parameter in space]
         table.add_row(
-            *(str(outcome.number), f"{outcome.loss:.5f}", *map(escape, values), _clock(outcome.seconds)),
-            ", ".join(remarks),
+            *(str(trial.number), f"{trial.loss:.5f}", *values, _format_time(trial.seconds)), ", ".join(remarks)
         )
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
     if result.importance:
-        shares = ", ".join(f"{_short(key)} {share:.0%}" for key, share in result.importance.items())
-        typer.echo(f"what decides whether a trial is among the better half: {shares}")
+        shares = ", ".join(f"{_shorten(key)} {share:.0%}" for key, share in result.importance.items())
+        typer.echo(words("tune.importance", shares=shares))
 
 
-def _print_next_steps(result: SearchResult, n_trials: int, stage_name: str) -> None:
+def _draw_curve(result: SearchResult, plan: SearchPlan, words: Words) -> Path | None:
+    """Draw the loss over the key if there is one numeric key and a finished trial."""
+    if len(plan.space) != 1 or not plan.space[0].is_numeric or not result.best:
+        return None
+    from kronos.report.charts.search_curve import draw_search_curve
+
+    path, parameter = plan.folder / CURVE_NAME, plan.space[0]
+    name, stage = plan.config.model_paths.exp_name, plan.stages[-1]
+    title = words("tune.curve.title", name=name, n=len(result.trials), stage=stage)
+    draw_search_curve(result, parameter, parameter.get_value(plan.config), path, title, words)
+    return path
+
+
+def _print_next_steps(result: SearchResult, plan: SearchPlan, picture: Path | None, words: Words) -> None:
+    n_finished = len(result.trials)
     if result.n_running:
-        typer.echo(
-            f"{result.n_running} trials are still running in other processes; the last one to end has the last word"
-        )
-    elif len(result.outcomes) < n_trials:
-        typer.echo(f"the time is up after {len(result.outcomes)} of {n_trials} trials; the same command goes on")
-    if result.best_run is None:
-        typer.echo("no trial succeeded, so there is no best configuration")
+        typer.echo(words("tune.still_running", n=result.n_running))
+    elif n_finished < plan.n_trials:
+        typer.echo(words("tune.time_is_up", n_finished=n_finished, n_trials=plan.n_trials))
+    if result.best_model is None:
+        typer.echo(words("tune.none_succeeded"))
         return
     if not result.improved:
-        typer.echo(
-            "no trial came below the validation loss before training: other keys, or wider bounds, may be needed"
-        )
-    typer.echo(f"best model     {StageFolder(result.best_run / stage_name).best_model}")
-    typer.echo(f"train with it  python -m kronos train --config {result.best_config}")
+        typer.echo(words("tune.not_improved"))
+    rows: dict[str, object] = {"picture": picture} if picture else {}
+    rows["best_model"] = result.best_model
+    rows["train_with_it"] = f"python -m kronos train --config {result.best_config}"
+    width = max(cell_len(words(f"tune.{key}")) for key in rows) + 2
+    for key, text in rows.items():
+        typer.echo(set_cell_size(words(f"tune.{key}"), width) + str(text))

@@ -75,19 +75,22 @@ def dump_config(config: Config) -> str:
     return stream.getvalue()
 
 
-def read_yaml(path: Path, needs: str, example: str) -> tuple[dict[str, Any], dict[KeyPath, str]]:
+def read_yaml(
+    path: Path, needs: str, example: str, text: str | None = None
+) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     """Return the file's mapping and the place, "file:line", of each key in it.
 
     Args:
         path: the YAML file.
         needs: what an empty file lacks, for the error.
         example: a file of the kind, for the error.
+        text: the YAML itself, if it is not in a file; path is then where it was given.
 
     Raises:
         ConfigError: there is no such file, or it is not a mapping in YAML.
     """
     try:
-        document = _Yaml().load(path.read_text(encoding="utf-8-sig"))
+        document = _Yaml().load(path.read_text(encoding="utf-8-sig") if text is None else text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config file. Ready ones are in configs/, for example {example}.") from None
     except IsADirectoryError:

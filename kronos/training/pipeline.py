@@ -176,21 +176,6 @@ def _check_schedules(config: Config, train: WindowDataset) -> None:
             check_schedule(config.training, name, n_steps)
 
 
-def load_stage(config: Config, name: StageName) -> Stage:
-    """Load what one stage would begin with, and leave nothing on disk.
-
-    Raises:
-        KronosError: something is wrong with the configuration, the candles or the models.
-    """
-    on = {f"experiment.train_{stage}": stage == name for stage in STAGES}
-    # What the tokenizer stage writes is its own, whichever tokenizer the base model is trained with.
-    own = {"model_paths.finetuned_tokenizer": ""} if name == "tokenizer" else {}
-    inputs = prepare_inputs(config.override(on | own))
-    if inputs.base_model is None:
-        return build_stage(name, config, inputs, inputs.tokenizer)
-    return build_stage(name, config, inputs, inputs.base_model, inputs.tokenizer)
-
-
 def build_windows(config: Config, candles: CandleSet, splits: dict[SplitName, Split]) -> dict[SplitName, WindowDataset]:
     return {
         name: WindowDataset(candles, split.starts, config.data, split.symbol_bounds) for name, split in splits.items()

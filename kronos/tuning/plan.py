@@ -1,4 +1,4 @@
-"""What a search is to do, how its trials end, and who is told."""
+"""What a search is to do, and what its trials give."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol
 
 from kronos.config import Config
 from kronos.config.training import StageName
-from kronos.tuning.space import Searched, Space
+from kronos.tuning.space import Space, TrialStages
 
-Ending = Literal["done", "pruned", "failed"]
-Build = Callable[[Sequence[str]], Config]
+TrialStatus = Literal["done", "pruned", "failed"]
+BuildConfig = Callable[[Sequence[str]], Config]
 
 
 @dataclass(frozen=True)
@@ -20,32 +20,32 @@ class SearchPlan:
     """What is to be searched.
 
     Attributes:
-        build: gives the configuration with further overrides, "section.key=value" each.
-        space: what is tried.
-        stage: what is trained in each trial.
-        n_trials: how many, those of earlier calls counted.
-        seconds: no trial begins later than this after the start.
+        build: returns the configuration with further overrides, "section.key=value" each.
+        space: the keys and values to try.
+        stage: what each trial trains.
+        n_trials: number of trials, including those of earlier calls.
+        seconds: no trial starts later than this after the start of the search.
     """
 
-    build: Build
+    build: BuildConfig
     space: Space
-    stage: Searched
+    stage: TrialStages
     n_trials: int
     seconds: float | None = None
 
     @cached_property
     def config(self) -> Config:
-        """The configuration that the search begins from."""
+        """The configuration that the search starts from."""
         return self.build([])
 
     @property
     def stages(self) -> tuple[StageName, ...]:
-        """What a trial trains, in order; the last one's validation loss counts."""
+        """What a trial trains, in order; the validation loss of the last stage counts."""
         return ("tokenizer", "basemodel") if self.stage == "both" else (self.stage,)
 
     @property
     def folder(self) -> Path:
-        """Where the search leaves everything."""
+        """The folder of the search: the database, the trials and the best configuration."""
         return self.config.model_paths.run_folder.tune
 
     def overrides(self, values: dict[str, Any]) -> list[str]:
@@ -55,28 +55,28 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended; the validation loss is inf where it failed, and the fault says why."""
+    """How a trial ended. A failed one has the validation loss inf and an error message."""
 
     number: int
     values: dict[str, Any]
-    ending: Ending
+    status: TrialStatus
     loss: float
     seconds: float
-    fault: str = ""
+    error: str = ""
 
 
-class Watcher(Protocol):
-    """Who is told how a search goes."""
+class SearchDisplay(Protocol):
+    """Shows the progress of a search."""
 
-    def starts(self, number: int, n_ended: int) -> None:
-        """Told which trial begins, and how many have ended."""
+    def start_trial(self, number: int, n_finished: int) -> None:
+        """Show that a trial starts after n_finished others."""
 
-    def goes_on(self, share: float) -> None:
-        """Told after each step which share of the trial's last stage is done."""
+    def update_trial(self, share: float) -> None:
+        """Show which share of the steps of the last stage is done."""
 
-    def ends(self, outcome: TrialResult, best: TrialResult | None) -> None:
-        """Told how a trial ended, and the best one so far."""
+    def finish_trial(self, result: TrialResult, best: TrialResult | None) -> None:
+        """Show the result of a trial, and the best one so far."""
 
-    def quiet(self, folder: Path) -> AbstractContextManager[None]:
-        """Surround a trial, whose log belongs in a file in its folder and not on the screen."""
+    def redirect_log(self, folder: Path) -> AbstractContextManager[None]:
+        """Write the log of a trial to a file in its folder instead of the screen."""
         ...

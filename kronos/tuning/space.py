@@ -3,10 +3,9 @@
 import difflib
 import json
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -15,26 +14,31 @@ from kronos.config.messages import did_you_mean, section_of
 from kronos.config.schema import Config
 from kronos.errors import ConfigError
 
-Searched = Literal["tokenizer", "basemodel", "both"]
+if TYPE_CHECKING:
+    from kronos.tuning.plan import BuildConfig
 
-WORDS = ("low", "high", "log", "step", "choices")
+TrialStages = Literal["tokenizer", "basemodel", "both"]
+
+PARAMETER_WORDS = ("low", "high", "log", "step", "choices")
 EXAMPLE = "{low: 1.0e-6, high: 1.0e-3, log: true}, {low: 4, high: 32, step: 4} or {choices: [16, 32]}"
+COMMAND_LINE = "--space"
 # Keys outside training that may be searched: the validation windows stay the same.
-ELSEWHERE = {
+OTHER_SEARCHABLE_KEYS = {
     *("data.train_stride", "data.windows_per_epoch", "data.balance_symbols"),
     *("model_paths.pretrained_tokenizer", "model_paths.pretrained_predictor"),
     *("experiment.pre_trained_tokenizer", "experiment.pre_trained_predictor"),
 }
-WITHOUT_EFFECT = {
+KEYS_WITHOUT_EFFECT = {
     *("log_interval", "save_steps", "save_total_limit", "num_workers", "token_cache", "torch_compile"),
     *("auto_find_batch_size", "accumulation_steps", "gradient_checkpointing"),
 }
-OWN_KEYS = {"tokenizer": ("tokenizer",), "basemodel": ("predictor", "basemodel", "lora")}
+FIXED_KEYS = ("seed", "eval_steps", "best_by", "keep_worse_tokenizer")
+STAGE_WORDS = {"tokenizer": ("tokenizer",), "basemodel": ("predictor", "basemodel", "lora")}  # in names of keys
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A key and what it may be: one of choices or, without any, a number from low to high."""
+    """A key and the values to try: some choices, or a number from low to high."""
 
     key: str
     low: float = 0
@@ -44,15 +48,25 @@ class Parameter:
     choices: tuple[Any, ...] = ()
     whole: bool = False  # integers only
 
+    @property
+    def is_numeric(self) -> bool:
+        """Whether all values are numbers."""
+        return all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in self.choices)
+
     def to_text(self, value: Any) -> str:
         """Write a value as an override does."""
         return value if isinstance(value, str) else json.dumps(value)
 
-    def find_in(self, config: Config) -> Any:
-        """Return the configured value as a search writes it; None where it does not lie in the space."""
+    def get_value(self, config: Config) -> Any:
+        """Return the configured value; None if its section is not set."""
         value: Any = config
         for name in self.key.split("."):
             value = getattr(value, name, None)
+        return value
+
+    def find_configured(self, config: Config) -> Any:
+        """Return the configured value as a search writes it; None if the search does not try it."""
+        value = self.get_value(config)
         if self.choices:
             text = self.to_text(value)
             return text if text in map(self.to_text, self.choices) else None
@@ -71,45 +85,53 @@ class Parameter:
 Space = tuple[Parameter, ...]
 
 
-def read_space(path: Path, stage: Searched, build: Callable[[Sequence[str]], Config]) -> Space:
+def read_space(source: str, stage: TrialStages, build: "BuildConfig") -> Space:
     """Read a space from YAML: `section.key: {low: …, high: …}` or `section.key: {choices: […]}`.
 
     Args:
-        path: the file.
-        stage: what is trained in a trial; keys of a stage that is not would do nothing.
-        build: the configuration with further overrides; each bound and choice is tried in it.
+        source: the path of a file, or the YAML itself.
+        stage: what a trial trains; keys of another stage would have no effect.
+        build: returns the configuration with further overrides; each bound and each choice is checked with it.
 
     Raises:
-        ConfigError: with all faults at once, a line each.
+        ConfigError: with all errors at once, one on each line.
     """
+    is_text = ": " in source and not Path(source).is_file()
     values, places = read_yaml(
-        path, needs=f"keys with what they may be: {EXAMPLE}", example="configs/spaces/basemodel.yaml"
+        Path(COMMAND_LINE if is_text else source),
+        needs=f"keys with the values to try: {EXAMPLE}",
+        example="configs/spaces/basemodel.yaml",
+        text=source if is_text else None,
     )
-    space, faults = [], []
+    space, errors = [], []
     for key, given in values.items():
         try:
             parameter = _read_parameter(key, given, stage)
-            _try(parameter, build)
+            _check_values(parameter, build)
             space.append(parameter)
         except ConfigError as error:
-            faults.append(f"{places[(key,)]}: {error}")
-    if faults:
-        raise ConfigError("\n".join(faults))
+            errors.append(f"{places[(key,)]}: {error}")
+    if errors:
+        raise ConfigError("\n".join(errors))
     return tuple(space)
 
 
-def _read_parameter(key: str, given: Any, stage: Searched) -> Parameter:
+def _read_parameter(key: str, given: Any, stage: TrialStages) -> Parameter:
     field = _find_field(key)
-    if objection := _objection(key, stage):
-        raise ConfigError(f"{key} {objection}.")
+    if objection := _find_objection(key, stage):
+        raise ConfigError("{key} " + objection + ".", key=key, stage=stage)
     if not isinstance(given, dict) or not given:
-        raise ConfigError(f"{key} is {given!r}; say what it may be: {EXAMPLE}.")
-    if unknown := [word for word in given if word not in WORDS]:
-        close = difflib.get_close_matches(unknown[0], WORDS, n=1)
         raise ConfigError(
-            f"{key}: unknown word {unknown[0]}; "
-            + (f"did you mean {close[0]}?" if close else f"known are {', '.join(WORDS)}.")
+            "{key} is {given!r}. Write the values to try: {example}.", key=key, given=given, example=EXAMPLE
         )
+    if unknown := [word for word in given if word not in PARAMETER_WORDS]:
+        close = difflib.get_close_matches(unknown[0], PARAMETER_WORDS, n=1)
+        if close:
+            raise ConfigError(
+                "{key}: unknown word {word}; did you mean {close}?", key=key, word=unknown[0], close=close[0]
+            )
+        words = ", ".join(PARAMETER_WORDS)
+        raise ConfigError("{key}: unknown word {word}. Known words: {words}.", key=key, word=unknown[0], words=words)
     if "choices" in given:
         return _read_choices(key, given)
     return _read_range(key, given, integral=float not in _plain_types(field))
@@ -125,9 +147,10 @@ def _find_field(key: str) -> Any:
         if field and not inner and n == len(names):
             return field.annotation
         if inner is None:
-            raise ConfigError(f"unknown key {key}; {did_you_mean(names[:n], Config)}")
+            raise ConfigError("unknown key {key}; {hint}", key=key, hint=did_you_mean(names[:n], Config))
         model = inner
-    raise ConfigError(f"{key} is a section; name one of its keys: {', '.join(model.model_fields)}.")
+    keys = ", ".join(model.model_fields)
+    raise ConfigError("{key} is a section. Name one of its keys: {keys}.", key=key, keys=keys)
 
 
 def _plain_types(annotation: Any) -> set[Any]:
@@ -135,83 +158,85 @@ def _plain_types(annotation: Any) -> set[Any]:
     return {annotation}.union(*map(_plain_types, inner)) if inner else {annotation}
 
 
-def _objection(key: str, stage: Searched) -> str:
-    """Say why a key is not to be searched; empty where it may be."""
+def _find_objection(key: str, stage: TrialStages) -> str:
+    """Return why a key cannot be searched, as a template; empty if it can."""
     section, _, name = key.partition(".")
-    if section in ("data", "repairs") and key not in ELSEWHERE:
-        return "changes what is validated on, so that the losses of two trials could not be compared"
-    if section != "training" and key not in ELSEWHERE:
+    if section in ("data", "repairs") and key not in OTHER_SEARCHABLE_KEYS:
+        return "changes the validation data; the losses of two trials could not be compared"
+    if section != "training" and key not in OTHER_SEARCHABLE_KEYS:
         return "does not change the validation loss"
-    if name in WITHOUT_EFFECT:
+    if name in KEYS_WITHOUT_EFFECT:
         return "changes memory or time, not the validation loss"
-    if name in ("seed", "eval_steps", "best_by", "keep_worse_tokenizer"):
-        return "is the same for all trials, or their losses could not be compared"
+    if name in FIXED_KEYS:
+        return "must be the same in all trials, or their losses could not be compared"
     if name == "epochs":
-        return "only fills in tokenizer_epochs and basemodel_epochs; name one of these"
+        return "only sets tokenizer_epochs and basemodel_epochs. Name one of these"
     for other in ("tokenizer", "basemodel"):
-        concerned = any(word in name for word in OWN_KEYS[other])
-        if concerned and stage not in (other, "both"):
-            return f"concerns the {other} stage, which --stage {stage} does not train"
+        if stage not in (other, "both") and any(word in name for word in STAGE_WORDS[other]):
+            return f"belongs to the {other} stage, which --stage {{stage}} does not train"
     return ""
 
 
 def _read_choices(key: str, given: dict[str, Any]) -> Parameter:
     choices = given["choices"]
-    if len(given) > 1:
-        raise ConfigError(
-            f"{key}: choices stand alone; leave out {', '.join(word for word in given if word != 'choices')}."
-        )
+    if others := [word for word in given if word != "choices"]:
+        raise ConfigError("{key}: leave out {others}: choices needs no other word.", key=key, others=", ".join(others))
     if not isinstance(choices, list) or len(choices) < 2:
-        raise ConfigError(f"{key}: choices is {choices!r}; it must be a list of two values or more.")
+        raise ConfigError(
+            "{key}: choices is {choices!r}; it must be a list of two values or more.", key=key, choices=choices
+        )
     texts = [json.dumps(choice) for choice in choices]
     if len(set(texts)) < len(texts):
-        raise ConfigError(f"{key}: choices names a value twice.")
+        raise ConfigError("{key}: choices has the same value twice. Leave one out.", key=key)
     return Parameter(key, choices=tuple(choices))
 
 
 def _read_range(key: str, given: dict[str, Any], integral: bool) -> Parameter:
     if missing := [word for word in ("low", "high") if word not in given]:
-        raise ConfigError(f"{key}: {' and '.join(missing)} missing; write low and high, or choices.")
+        missing_words = " and ".join(missing)
+        raise ConfigError("{key}: {missing} missing; write low and high, or choices.", key=key, missing=missing_words)
     for word in ("low", "high", "step"):
         value = given.get(word, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ConfigError(f"{key}: {word} is {value!r}; it must be a number.")
+            raise ConfigError("{key}: {word} is {value!r}; it must be a number.", key=key, word=word, value=value)
         if integral and not isinstance(value, int):
-            raise ConfigError(f"{key}: {word} is {value!r}, but the key takes whole numbers only.")
+            template = "{key}: {word} is {value!r}, but the key takes whole numbers only."
+            raise ConfigError(template, key=key, word=word, value=value)
     if not isinstance(given.get("log", False), bool):
-        raise ConfigError(f"{key}: log is {given['log']!r}; it must be true or false.")
+        raise ConfigError("{key}: log is {log!r}; it must be true or false.", key=key, log=given["log"])
     parameter = Parameter(key, **given, whole=integral)
-    if fault := _fault_of_range(parameter):
-        raise ConfigError(f"{key}: {fault}.")
+    if error := _find_range_error(parameter):
+        raise ConfigError("{key}: " + error + ".", **vars(parameter))
     return parameter
 
 
-def _fault_of_range(parameter: Parameter) -> str:
+def _find_range_error(parameter: Parameter) -> str:
+    """Return what is wrong with a range, as a template; empty if nothing is."""
     low, high, step = parameter.low, parameter.high, parameter.step
     if low >= high:
-        return f"low ({low:g}) must be less than high ({high:g})"
+        return "low ({low:g}) must be less than high ({high:g})"
     if parameter.log and low <= 0:
-        return f"low is {low:g}; on a log scale it must be more than 0"
+        return "low is {low:g}; on a log scale it must be more than 0"
     if step is None:
         return ""
     if parameter.log:
-        return "log and step exclude each other; leave one out"
+        return "log and step cannot be combined. Leave one out"
     if step <= 0:
-        return f"step is {step:g}; it must be more than 0"
+        return "step is {step:g}; it must be more than 0"
     steps = (high - low) / step
     if abs(steps - round(steps)) > 1e-9 * max(steps, 1):
-        return f"high ({high:g}) is not reached from low ({low:g}) in steps of {step:g}"
+        return "steps of {step:g} from low ({low:g}) do not end at high ({high:g})"
     return ""
 
 
-def _try(parameter: Parameter, build: Callable[[Sequence[str]], Config]) -> None:
-    """Check that the configuration takes each bound or choice."""
+def _check_values(parameter: Parameter, build: "BuildConfig") -> None:
+    """Check that the configuration accepts each bound or choice."""
     for value in parameter.choices or (parameter.low, parameter.high):
         override = f"{parameter.key}={parameter.to_text(value)}"
         try:
             build([override])
         except ConfigError as error:
-            said = str(error).splitlines()[0]
-            if said.startswith("command line: "):
-                raise ConfigError(said.removeprefix("command line: ")) from None
-            raise ConfigError(f"with {override}: {said}") from None
+            message = str(error).splitlines()[0]
+            if message.startswith("command line: "):
+                raise ConfigError(message.removeprefix("command line: ")) from None
+            raise ConfigError("with {override}: {message}", override=override, message=message) from None

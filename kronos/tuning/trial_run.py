@@ -14,41 +14,43 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kronos.errors import CheckpointError, KronosError
 from kronos.training.pipeline import run_pipeline
-from kronos.tuning.plan import Ending, SearchPlan, TrialResult, Watcher
+from kronos.tuning.plan import SearchDisplay, SearchPlan, TrialResult, TrialStatus
 
 logger = logging.getLogger(__name__)
 
 
-def run_trial(plan: SearchPlan, trial: Trial, folder: Path, fixed: Sequence[str], watcher: Watcher) -> TrialResult:
-    """Run a trial, or go on with an interrupted one; what fails by its values is an outcome like another.
+def run_trial(
+    plan: SearchPlan, trial: Trial, folder: Path, fixed: Sequence[str], display: SearchDisplay
+) -> TrialResult:
+    """Run a trial, or resume an interrupted one; a failure that its values cause is a result, too.
 
     Args:
         folder: the trial's own.
         fixed: overrides that all trials share.
 
     Raises:
-        KronosError: the fault is not the trial's: a model that cannot be read, a full disk.
+        KronosError: the values are not the cause: a model that cannot be read, a full disk.
     """
     started = time.monotonic()
     paths = {"exp_name": folder.name, "base_path": folder.parent, "base_save_path": folder}
     own = [f"model_paths.{key}={value}" for key, value in paths.items()]
-    with watcher.quiet(folder):
-        loss, fault, pruned = _train(plan, trial, [*fixed, *own], watcher)
-    gc.collect()  # what the traceback of a failure held
+    with display.redirect_log(folder):
+        loss, error, pruned = _train(plan, trial, [*fixed, *own], display)
+    gc.collect()  # a traceback can hold tensors
     torch.cuda.empty_cache()
-    ending: Ending = "failed" if fault else "pruned" if pruned else "done"
-    return TrialResult(trial.number, trial.params, ending, loss, time.monotonic() - started, fault)
+    status: TrialStatus = "failed" if error else "pruned" if pruned else "done"
+    return TrialResult(trial.number, trial.params, status, loss, time.monotonic() - started, error)
 
 
-def _train(plan: SearchPlan, trial: Trial, overrides: Sequence[str], watcher: Watcher) -> tuple[float, str, bool]:
-    """Return the validation loss, what went wrong, and whether the trial was ended early."""
+def _train(plan: SearchPlan, trial: Trial, overrides: Sequence[str], display: SearchDisplay) -> tuple[float, str, bool]:
+    """Return the validation loss, the error message, and whether the trial was ended early."""
     last = plan.stages[-1]
     try:
         config = plan.build([*plan.overrides(trial.params), *overrides])
-        pruning = PruningCallback(trial, config.model_paths.run_folder.stage(last).path, watcher)
+        pruning = PruningCallback(trial, config.model_paths.run_folder.stage(last).path, display)
         record = run_pipeline(config, skip_existing=True, callbacks=[pruning]).records[last]
     except KronosError as error:
-        if isinstance(error, CheckpointError) or "cannot be written" in str(error):  # it would strike every trial
+        if isinstance(error, CheckpointError) or "cannot be written" in str(error):  # every trial would fail
             raise
         logger.error("%s", error)
         return math.inf, str(error).splitlines()[0], False
@@ -56,25 +58,25 @@ def _train(plan: SearchPlan, trial: Trial, overrides: Sequence[str], watcher: Wa
 
 
 class PruningCallback(TrainerCallback):
-    """Reports the validations of one stage to Optuna, and ends a trial that is worse than most were by then."""
+    """Report the validations of one stage to Optuna, and end a trial that is worse than most were at that point."""
 
-    def __init__(self, trial: Trial, stage_dir: Path, watcher: Watcher) -> None:
+    def __init__(self, trial: Trial, stage_dir: Path, display: SearchDisplay) -> None:
         self._trial = trial
         self._stage_dir = stage_dir
-        self._watcher = watcher
+        self._display = display
         self.pruned = False
 
-    def _concerns(self, args: TrainingArguments) -> bool:
+    def _is_last_stage(self, args: TrainingArguments) -> bool:
         return self._stage_dir in Path(args.output_dir or "").parents
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._concerns(args):
-            self._watcher.goes_on(state.global_step / state.max_steps)
+        if self._is_last_stage(args):
+            self._display.update_trial(state.global_step / state.max_steps)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if not self._concerns(args) or state.global_step == 0:
+        if not self._is_last_stage(args) or state.global_step == 0:
             return
-        # By the number of the validation: trials with other batches take other numbers of steps to it.
+        # The number of the validation, not of the step: trials with other batch sizes validate at other steps.
         n = state.global_step // int(args.eval_steps) if args.eval_steps else round(state.epoch or 0)
         self._trial.report(kwargs["metrics"]["eval_loss"], n)
         if state.global_step < state.max_steps and self._trial.should_prune():

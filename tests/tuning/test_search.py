@@ -26,35 +26,36 @@ from kronos.training import run_pipeline
 from kronos.training.saved.stage_record import StageRecord
 from kronos.tuning import trial_run
 from kronos.tuning.plan import SearchPlan, TrialResult
-from kronos.tuning.search import SearchResult, _measure_importance, search
-from kronos.tuning.space import Parameter, Searched, Space
+from kronos.tuning.search import SearchResult, _measure_importance, run_search
+from kronos.tuning.space import Parameter, Space, TrialStages
 from kronos.tuning.trial_run import PruningCallback
-from kronos.tuning.trials import DATABASE_NAME, MAX_RETRIES, Trials
+from kronos.tuning.trials import DATABASE_NAME, MAX_RETRIES, N_SPREAD, Trials
 from tests.conftest import ROOT
 
 RATE = Parameter("training.predictor_learning_rate", 1e-4, 0.1, log=True)
 BATCH = Parameter("training.batch_size", choices=(8, 16))
-SHORT = ("training.max_steps=3", "experiment.train_tokenizer=false")
+SHORT = ("training.max_steps=2", "experiment.train_tokenizer=false")
+WITH_TOKENIZER = "experiment.train_tokenizer=true"
 
 
-class Quiet:
-    """A watcher that keeps what it is told."""
+class RecordingDisplay:
+    """A display that keeps what it is asked to show."""
 
     def __init__(self) -> None:
-        self.outcomes: list[TrialResult] = []
+        self.results: list[TrialResult] = []
         self.shares: list[float] = []
 
-    def starts(self, number: int, n_ended: int) -> None:
+    def start_trial(self, number: int, n_finished: int) -> None:
         pass
 
-    def goes_on(self, share: float) -> None:
+    def update_trial(self, share: float) -> None:
         self.shares.append(share)
 
-    def ends(self, outcome: TrialResult, best: TrialResult | None) -> None:
-        self.outcomes.append(outcome)
+    def finish_trial(self, result: TrialResult, best: TrialResult | None) -> None:
+        self.results.append(result)
 
     @contextmanager
-    def quiet(self, folder: Path) -> Iterator[None]:
+    def redirect_log(self, folder: Path) -> Iterator[None]:
         yield
 
 
@@ -63,7 +64,7 @@ def plan(
     n_trials: int,
     *overrides: str,
     space: Space = (RATE, BATCH),
-    stage: Searched = "basemodel",
+    stage: TrialStages = "basemodel",
     seconds=None,
 ) -> SearchPlan:
     def build(more: Sequence[str]) -> Config:
@@ -72,9 +73,9 @@ def plan(
     return SearchPlan(build, space, stage, n_trials, seconds)
 
 
-def run(*arguments, **named) -> tuple[SearchResult, Quiet]:
-    watcher = Quiet()
-    return search(plan(*arguments, **named), watcher), watcher
+def run(*arguments, **named) -> tuple[SearchResult, RecordingDisplay]:
+    display = RecordingDisplay()
+    return run_search(plan(*arguments, **named), display), display
 
 
 @pytest.fixture
@@ -82,52 +83,54 @@ def tune_dir(tiny_config: Path) -> Path:
     return load_config(tiny_config).model_paths.base_save_path / "tune"
 
 
-def test_a_search(tiny_config: Path, tune_dir: Path) -> None:
-    result, watcher = run(tiny_config, 3)
-    assert [outcome.number for outcome in watcher.outcomes] == [0, 1, 2] and watcher.shares[-1] == 1
-    assert watcher.outcomes[0].values == {RATE.key: 0.01, BATCH.key: "16"}, "the first is the configuration itself"
-    losses = [outcome.loss for outcome in result.outcomes]
-    assert losses == sorted(losses) and result.improved and not result.importance
-    for outcome in watcher.outcomes:
-        folder = tune_dir / f"trial-{outcome.number:04}"
+def test_a_search_and_what_it_leaves(tiny_config: Path, tune_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three trials, of which one is pruned and one fails because of its values."""
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda self: self.number == 1)
+    batches = Parameter(BATCH.key, choices=(16, 100))
+    result, display = run(tiny_config, 3, "training.eval_steps=1", space=(RATE, batches))
+    first, second, third = display.results
+    assert first.values == {RATE.key: 0.01, BATCH.key: "16"}, "the first is the configuration itself"
+    assert [(each.number, each.status) for each in display.results] == [(0, "done"), (1, "pruned"), (2, "failed")]
+    assert third.loss == math.inf and "only 61 train windows" in third.error
+    assert [each.number for each in result.trials] == [0, 1, 2] and result.best.number == 0
+    assert display.shares[-1] == 0.5, "the pruned trial stopped after one of two steps"
+    assert result.improved and result.start_loss > first.loss and not result.importance
+    for trial in (first, second):
+        folder = tune_dir / f"trial-{trial.number:04}"
         config = load_config(folder / "config.yaml")
-        assert config.training.predictor_learning_rate == outcome.values[RATE.key]
-        assert str(config.training.batch_size) == outcome.values[BATCH.key]
-        assert StageRecord.read(folder / "basemodel").best_loss == outcome.loss
+        assert config.training.predictor_learning_rate == trial.values[RATE.key]
+        assert StageRecord.read(folder / "basemodel").best_loss == trial.loss
         assert (folder / "basemodel" / "metrics.jsonl").is_file()
-        is_best = outcome.number == result.outcomes[0].number
-        assert (folder / "basemodel" / "best_model").is_dir() == is_best
+        assert (folder / "basemodel" / "best_model").is_dir() == (trial.number == 0)
         assert not (folder / "basemodel" / "checkpoints").exists()
     Kronos.from_pretrained(result.best_run / "basemodel" / "best_model")
-
-
-def test_the_best_configuration_trains_to_the_best_loss_in_a_folder_of_its_own(
-    tiny_config: Path, tune_dir: Path
-) -> None:
-    result, _ = run(tiny_config, 2)
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{tune_dir / DATABASE_NAME}")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE]
     best = load_config(result.best_config)
     assert best.model_paths.exp_name == "tiny-best"
     assert best.model_paths.base_save_path == tune_dir.parents[1] / "tiny-best"
-    record = run_pipeline(best, skip_existing=False).records["basemodel"]
-    assert record.best_loss == result.outcomes[0].loss
+    assert best.training.predictor_learning_rate == 0.01
 
 
-def test_the_same_search_goes_on(tiny_config: Path) -> None:
+@pytest.mark.slow
+def test_the_same_search_continues(tiny_config: Path) -> None:
     whole, _ = run(tiny_config, 4, "model_paths.exp_name=whole")
     run(tiny_config, 2)
-    result, watcher = run(tiny_config, 4)
-    assert [outcome.number for outcome in watcher.outcomes] == [2, 3]
-    assert [(o.values, o.loss) for o in result.outcomes] == [(o.values, o.loss) for o in whole.outcomes]
-    assert run(tiny_config, 4)[1].outcomes == []
-    assert run(tiny_config, 9, seconds=0.0)[1].outcomes == []
+    result, display = run(tiny_config, 4)
+    assert [each.number for each in display.results] == [2, 3]
+    assert [(o.values, o.loss) for o in result.trials] == [(o.values, o.loss) for o in whole.trials]
+    assert run(tiny_config, 4)[1].results == []
+    assert run(tiny_config, 9, seconds=0.0)[1].results == []
+    record = run_pipeline(load_config(result.best_config), skip_existing=False).records["basemodel"]
+    assert record.best_loss == result.trials[0].loss, "the best configuration trains to the best loss"
 
 
 def test_another_space_configuration_or_data_is_refused(tiny_config: Path, tmp_path: Path) -> None:
-    run(tiny_config, 1)
+    run(tiny_config, 1, seconds=0.0)
     other = Parameter(RATE.key, 1e-4, 0.2, log=True)
     with pytest.raises(ConfigError, match=r"space training.predictor_learning_rate 0.0001 to 0.1, log → 0.0001 to 0.2"):
         run(tiny_config, 2, space=(other, BATCH))
-    with pytest.raises(ConfigError, match=r"training.max_steps 3 → 4"):
+    with pytest.raises(ConfigError, match=r"training.max_steps 2 → 4"):
         run(tiny_config, 2, "training.max_steps=4")
     with pytest.raises(ConfigError, match=r"stage basemodel → tokenizer"):
         run(tiny_config, 2, stage="tokenizer", space=(BATCH,))
@@ -137,29 +140,20 @@ def test_another_space_configuration_or_data_is_refused(tiny_config: Path, tmp_p
         run(tiny_config, 2)
 
 
-def test_what_fails_by_its_values_does_not_end_the_search(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = Parameter(RATE.key, choices=(0.01, 1e30))
-    batches = Parameter(BATCH.key, choices=(16, 100))
-    result, _ = run(tiny_config, 6, space=(rates, batches))
-    faults = {(o.values[rates.key], o.values[batches.key]): o.fault for o in result.outcomes}
-    assert faults["0.01", "16"] == ""
-    assert any("loss is" in fault for fault in faults.values())
-    assert any("only 61 train windows" in fault for fault in faults.values())
-    failed = [outcome for outcome in result.outcomes if outcome.fault]
-    assert all(o.ending == "failed" and o.loss == math.inf for o in failed)
-
-    def no_memory(*args: object, **kwargs: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(Kronos, "forward", no_memory)
-    with pytest.raises(KronosError, match="the last failed with: basemodel: out of memory"):
-        run(tiny_config, 6, "model_paths.exp_name=large", space=(rates,))
+@pytest.mark.parametrize("error", [None, torch.OutOfMemoryError("CUDA out of memory")], ids=["diverged", "memory"])
+def test_an_error_of_every_trial_ends_the_search(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    monkeypatch.setattr("kronos.tuning.search.MAX_FAILURES", 2)
+    if error:
+        monkeypatch.setattr(Kronos, "forward", lambda *args, **kwargs: (_ for _ in ()).throw(error))
+    rates = Parameter(RATE.key, choices=(1e30, 1e31))
+    cause = "out of memory" if error else "the loss is"
+    with pytest.raises(KronosError, match=rf"none of 2 trials succeeded; the last failed with: basemodel: {cause}"):
+        run(tiny_config, 20, space=(rates,))
 
 
-def test_a_fault_of_every_trial_ends_the_search(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    only = Parameter(RATE.key, choices=(1e30, 1e31))
-    with pytest.raises(KronosError, match=r"none of 5 trials succeeded; the last failed with: basemodel: the loss is"):
-        run(tiny_config, 20, space=(only,))
+def test_an_error_that_the_values_do_not_cause_is_raised(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match="no folder of this name"):
         run(tiny_config, 2, "model_paths.exp_name=other", "model_paths.pretrained_predictor=./none")
 
@@ -168,115 +162,125 @@ def test_a_fault_of_every_trial_ends_the_search(tiny_config: Path, monkeypatch: 
 
     monkeypatch.setattr(trial_run, "run_pipeline", disk_is_full)
     with pytest.raises(KronosError, match="No space left"):
-        run(tiny_config, 2, "model_paths.exp_name=another")
+        run(tiny_config, 2)
 
 
+@pytest.mark.slow
 def test_the_tokenizer_is_trained_once(tiny_config: Path, tune_dir: Path) -> None:
-    on = "experiment.train_tokenizer=true"
-    result, _ = run(tiny_config, 2, on)
+    result, _ = run(tiny_config, 2, WITH_TOKENIZER)
     model = tune_dir / "tokenizer" / "best_model"
     assert model.is_dir() and not list(tune_dir.glob("trial-*/tokenizer"))
     best = load_config(result.best_config)
     assert best.model_paths.finetuned_tokenizer == model and not best.experiment.train_tokenizer
-    config = load_config(tiny_config, [*SHORT, on, "experiment.train_basemodel=false", "model_paths.exp_name=own"])
+    overrides = [*SHORT, WITH_TOKENIZER, "experiment.train_basemodel=false", "model_paths.exp_name=own"]
+    config = load_config(tiny_config, overrides)
     run_pipeline(config, skip_existing=False)
-    run(tiny_config, 1, on, "model_paths.exp_name=own")
+    run(tiny_config, 1, WITH_TOKENIZER, "model_paths.exp_name=own")
     assert not (config.model_paths.base_save_path / "tune" / "tokenizer").exists(), "the run's own is used"
 
 
+@pytest.mark.slow
 def test_other_stages(tiny_config: Path, tune_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    on = "experiment.train_tokenizer=true"
-    tokenizer, _ = run(tiny_config, 2, on, stage="tokenizer", space=(BATCH,))
+    tokenizer, _ = run(tiny_config, 1, WITH_TOKENIZER, stage="tokenizer", space=(BATCH,))
     assert (tokenizer.best_run / "tokenizer" / "best_model").is_dir()
     assert not list(tune_dir.glob("trial-*/basemodel"))
     assert load_config(tokenizer.best_config).experiment.train_basemodel
     with caplog.at_level(logging.WARNING, logger="kronos"):
-        both, _ = run(tiny_config, 1, on, "model_paths.exp_name=both", stage="both")
-    assert "different tokenizers compare badly" in caplog.text
+        both, _ = run(tiny_config, 1, WITH_TOKENIZER, "model_paths.exp_name=both", stage="both")
+    assert "different tokenizers are hard to compare" in caplog.text
     record = StageRecord.read(both.best_run / "basemodel")
-    assert both.outcomes[0].loss == record.best_loss
+    assert both.trials[0].loss == record.best_loss
     assert (both.best_run / "tokenizer" / "best_model").is_dir()
 
 
-def test_a_killed_trial_is_taken_up_again(tiny_config: Path, tune_dir: Path, tmp_path: Path) -> None:
-    overrides = ("training.max_steps=60", "training.save_steps=3", "training.eval_steps=60")
-    (tmp_path / "space.yaml").write_text(f"{RATE.key}: {{low: 1.0e-4, high: 0.1, log: true}}\n")
-    command = [sys.executable, "-m", "kronos", "tune", "--config", tiny_config, "--space", tmp_path / "space.yaml"]
-    process = subprocess.Popen(
-        [*map(str, command), *SHORT[1:], *overrides], cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL
-    )
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_killed_trial_is_resumed(tiny_config: Path, tune_dir: Path) -> None:
+    overrides = ("training.max_steps=30", "training.save_steps=3", "training.eval_steps=30")
+    space = f"{RATE.key}: {{low: 1.0e-4, high: 0.1, log: true}}"
+    command = [sys.executable, "-m", "kronos", "tune", "--config", str(tiny_config), "--space", space]
+    process = subprocess.Popen([*command, SHORT[1], *overrides], cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL)
     while not (tune_dir / "trial-0000/basemodel/checkpoints/checkpoint-6").exists():
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    result, watcher = run(tiny_config, 1, *overrides, space=(RATE,))
-    assert [(o.number, o.values) for o in watcher.outcomes] == [(1, {RATE.key: 0.01})]
+    result, display = run(tiny_config, 1, *overrides, space=(RATE,))
+    assert [(o.number, o.values) for o in display.results] == [(1, {RATE.key: 0.01})]
     lines = [json.loads(line) for line in (tune_dir / "trial-0001/basemodel/metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "loss" in line] == list(range(1, 61))
-    assert watcher.shares[0] > 1 / 60, "it went on from a checkpoint"
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, 31))
+    assert display.shares[0] > 1 / 30, "it was resumed from a checkpoint"
     assert not (tune_dir / "trial-0000").exists()
     whole, _ = run(tiny_config, 1, *overrides, "model_paths.exp_name=whole", space=(RATE,))
-    assert result.outcomes[0].loss == whole.outcomes[0].loss
+    assert result.trials[0].loss == whole.trials[0].loss
 
 
-def leave(trials: Trials, number: int) -> None:
-    """As a kill does: the lock is gone, nothing was entered."""
+def kill(trials: Trials, number: int) -> None:
+    """Leave a trial as a killed process does: the lock is gone, no result was written."""
     trials.release(number)
 
 
 def test_a_trial_that_is_killed_again_and_again_is_given_up(tmp_path: Path) -> None:
-    trials = Trials(tmp_path, (RATE,), {}, seed=1)
+    trials = Trials(tmp_path, (RATE, BATCH), {}, seed=1)
     values = []
     for n in range(MAX_RETRIES + 1):
-        trial = trials.take()
-        (trials.directory(trial.number) / "mark").touch()
+        trial = trials.start()
         values.append(trial.params)
-        leave(trials, trial.number)
-        assert trials.give_up_killed() == ([n] if n < MAX_RETRIES else [])
+        kill(trials, trial.number)
+        assert trials.requeue_killed() == ([n] if n < MAX_RETRIES else [])
     assert values == [values[0]] * 3, "the same values each time"
-    assert trials.take().params != values[0]
+    assert trials.start().params != values[0]
 
 
 def test_processes_share_the_trials(tmp_path: Path) -> None:
     """A trial that runs in one process is left alone by another."""
     first, second = (Trials(tmp_path, (RATE,), {}, seed=1) for _ in range(2))
-    mine, other = first.take(), second.take()
+    mine, other = first.start(), second.start()
     assert (mine.number, other.number) == (0, 1) and mine.params != other.params
-    assert second.give_up_killed() == [] and first.give_up_killed() == []
-    leave(first, 0)
-    assert second.give_up_killed() == [0]
-    assert first.take().params == mine.params
+    assert second.requeue_killed() == [] and first.requeue_killed() == []
+    kill(first, 0)
+    assert second.requeue_killed() == [0]
+    assert first.start().params == mine.params
 
 
-def test_an_interrupted_search_draws_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("space", [(RATE,), (RATE, BATCH)], ids=["one key", "two keys"])
+def test_an_interrupted_search_draws_what_an_uninterrupted_one_does(tmp_path: Path, space: Space) -> None:
     def draw(folder: Path, reopen: bool) -> list[dict]:
-        trials, drawn = Trials(folder, (RATE, BATCH), {}, seed=3), []
-        for n in range(14):  # more than are drawn at random
-            trial = trials.take()
+        trials, drawn = Trials(folder, space, {}, seed=3), []
+        for n in range(N_SPREAD + 2):  # more than are drawn at random
+            trial = trials.start()
             trials.study.tell(trial, trial.params[RATE.key] if n % 4 else math.inf)
             trials.release(trial.number)
             drawn.append(trial.params)
-            trials = Trials(folder, (RATE, BATCH), {}, seed=3) if reopen else trials
+            trials = Trials(folder, space, {}, seed=3) if reopen else trials
         return drawn
 
     drawn = draw(tmp_path / "whole", reopen=False)
     assert drawn == draw(tmp_path / "reopened", reopen=True)
-    assert len({each[RATE.key] for each in drawn}) == 14
+    assert len({each[RATE.key] for each in drawn}) == len(drawn)
 
 
-def test_what_matters_is_found(tmp_path: Path) -> None:
+def test_one_key_is_swept_evenly(tmp_path: Path) -> None:
+    """No gap between neighbouring values is wider than twice the even one."""
+    trials = Trials(tmp_path, (RATE,), {}, seed=3)
+    trials.study.enqueue_trial({RATE.key: 0.01})
+    exponents = sorted(math.log10(trials.start().params[RATE.key]) for _ in range(N_SPREAD))
+    even = (-1 - -4) / (N_SPREAD - 1)
+    assert max(b - a for a, b in zip(exponents, exponents[1:])) < 2 * even
+
+
+def test_the_key_that_matters_is_found(tmp_path: Path) -> None:
     trials = Trials(tmp_path, (RATE, BATCH), {}, seed=3)
-    for _ in range(20):
-        trial = trials.take()
+    for _ in range(12):
+        trial = trials.start()
         trials.study.tell(trial, abs(math.log(trial.params[RATE.key] / 1e-3)))
     importance = _measure_importance(trials)
     assert sum(importance.values()) == pytest.approx(1) and importance[RATE.key] > 0.8
 
 
-def test_a_damaged_database_is_said(tmp_path: Path) -> None:
+def test_a_damaged_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / DATABASE_NAME).write_text("not a database, but long enough to be taken for one" * 30)
-    with pytest.raises(CheckpointError, match=r"search.db: cannot be opened \(.*\); move .* away to begin anew"):
+    with pytest.raises(CheckpointError, match=r"search.db: cannot be opened \(.*\). Move .* away to start a new search"):
         Trials(tmp_path, (RATE,), {}, seed=1)
 
 
@@ -286,7 +290,7 @@ def test_a_poor_trial_is_ended_early(tmp_path: Path) -> None:
     for n in (1, 2, 3):
         good.report(1.0, n)
     study.tell(good, 1.0)
-    callback = PruningCallback(study.ask(), tmp_path / "basemodel", Quiet())
+    callback = PruningCallback(study.ask(), tmp_path / "basemodel", RecordingDisplay())
 
     def evaluate(folder: str, step: int, loss: float) -> bool:
         args = SimpleNamespace(output_dir=str(tmp_path / folder / "checkpoints"), eval_steps=10)
@@ -296,22 +300,9 @@ def test_a_poor_trial_is_ended_early(tmp_path: Path) -> None:
         return control.should_training_stop
 
     assert not evaluate("tokenizer", 10, 9.0), "only the last stage counts"
-    assert not evaluate("basemodel", 0, 9.0), "the untouched model is nobody's fault"
+    assert not evaluate("basemodel", 0, 9.0), "the validation before training does not count"
     assert not evaluate("basemodel", 10, 0.9)
     assert evaluate("basemodel", 20, 1.1) is False, "its best so far is better"
-    callback = PruningCallback(study.ask(), tmp_path / "basemodel", Quiet())
+    callback = PruningCallback(study.ask(), tmp_path / "basemodel", RecordingDisplay())
     assert evaluate("basemodel", 10, 1.5) and callback.pruned
     assert not evaluate("basemodel", 40, 1.5), "at the end there is nothing left to save"
-
-
-def test_pruned_trials_are_entered_as_such(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda self: self.number == 1)
-    result, _ = run(tiny_config, 2, "training.eval_steps=1")
-    assert [(o.number, o.ending) for o in result.outcomes] == [(0, "done"), (1, "pruned")]
-    state = TrialState.PRUNED
-    folder = result.best_run.parent
-    trials = Trials.__new__(Trials)
-    trials.study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / DATABASE_NAME}")
-    assert [trial.number for trial in trials.frozen(state)] == [1]
-    lines = (folder / "trial-0001/basemodel/metrics.jsonl").read_text().splitlines()
-    assert max(json.loads(line)["step"] for line in lines) == 1
