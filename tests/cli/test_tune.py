@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from kronos import load_config
 from kronos.cli import tune as tune_module
 from kronos.cli.main import app
 
@@ -25,29 +24,37 @@ def space(tmp_path: Path) -> Path:
     return path
 
 
-def invoke(config: Path, space: Path, *arguments: object) -> Result:
+def invoke(config: Path, space: object, *arguments: object) -> Result:
     words = ["tune", "--config", config, "--space", space, *SHORT, *arguments]
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def test_a_search_and_its_continuation(tiny_config: Path, space: Path, tmp_path: Path) -> None:
-    done = invoke(tiny_config, space, "--trials", 2)
+    done = invoke(tiny_config, space, "--trials", 1)
     assert done.exit_code == 0, done.output
     lines = done.stderr.splitlines()
-    assert len(lines) == 2, "one line a trial, and no other"
+    assert len(lines) == 1, "one line for each trial, and no other"
     assert re.match(
         r"trial 0  done    loss \d\.\d{5}  0:0.*predictor_learning_rate=0.01  best .* \(trial 0\)", lines[0]
     )
-    assert "the best of 2 trials" in done.stdout and "as configured" in done.stdout
-    best = tmp_path / "runs" / "tiny" / "tune" / "best.yaml"
-    assert f"kronos train --config {best}" in done.stdout
-    assert load_config(best).model_paths.base_save_path == tmp_path / "runs" / "tiny-best"
-    log = (best.parent / "trial-0001" / "logs" / "train.log").read_text()
-    assert "basemodel  done" in log and "trial" not in (best.parent / "trial-0001/logs/train.log").name
-    again = invoke(tiny_config, space, "--trials", 3)
-    assert again.exit_code == 0 and again.stderr.startswith("trial 2  ") and len(again.stderr.splitlines()) == 1
+    assert "The best of 1 trials" in done.stdout and "as configured" in done.stdout
+    tune_dir = tmp_path / "runs" / "tiny" / "tune"
+    assert f"kronos train --config {tune_dir / 'best.yaml'}" in done.stdout
+    assert f"picture        {tune_dir / 'curve.png'}" in done.stdout
+    assert "basemodel  done" in (tune_dir / "trial-0000" / "logs" / "train.log").read_text()
+    english = (tune_dir / "curve.png").read_bytes()
+    again = invoke(tiny_config, f"\n{space.read_text()}", "--trials", 2, "--language", "zh")
+    assert again.exit_code == 0 and again.stderr.startswith("试验 1  完成") and len(again.stderr.splitlines()) == 1
+    assert "2 次试验中最好的结果" in again.stdout and "当前配置" in again.stdout
+    assert (tune_dir / "curve.png").read_bytes() != english
     late = invoke(tiny_config, space, "--trials", 9, "--timeout-minutes", 0)
-    assert late.exit_code == 0 and "the time is up after 3 of 9 trials" in late.stdout
+    assert late.exit_code == 0 and "The time is up after 2 of 9 trials" in late.stdout
+
+
+def test_lr_range_names_the_command_that_replaces_it() -> None:
+    done = CliRunner().invoke(app, ["lr-range", "--config", "configs/demo.yaml", "--from", "1e-7"])
+    assert done.exit_code == 2 and "kronos tune --config … --space configs/spaces/learning_rate.yaml" in done.stderr
+    assert "lr-range" not in CliRunner().invoke(app, ["--help"]).stdout
 
 
 def test_bad_input(tiny_config: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ ERRORS = {
     "training.tokenizer_learning_rate: {low: 0.1, high: 0.2}": "which --stage basemodel does not train",
     "training.seed: {low: 1, high: 5}": "must be the same in all trials",
     "training.accumulation_steps: {choices: [1, 2]}": "changes memory or time, not the validation loss",
-    "training.epochs: {choices: [1, 2]}": "name one of these",
+    "training.epochs: {choices: [1, 2]}": "Name one of these",
     "data.lookback_window: {choices: [64, 96]}": "losses of two trials could not be compared",
     "report.n_paths: {choices: [1, 2]}": "does not change the validation loss",
 }
