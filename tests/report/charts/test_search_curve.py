@@ -22,7 +22,7 @@ def make_trial(number: int, value: object, loss: float, status: TrialStatus = "d
 
 
 def make_result(*trials: TrialResult) -> SearchResult:
-    return SearchResult(trials, 0, Path("best.yaml"), Path("trial"), 4.0, {})
+    return SearchResult(trials, 0, Path("best.yaml"), Path("trial"), Path("trial/basemodel/best_model"), 4.0, {})
 
 
 TRIALS = make_result(
