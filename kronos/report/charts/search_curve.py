@@ -42,14 +42,13 @@ def draw_search_curve(
     """
     labels = "".join(read_texts(words.language)["tune"]["curve"].values())
     _, families = choose_fonts(title + labels)
-    style: dict[Any, Any] = {"font.family": families, "text.parse_math": False, "font.size": 10}
-    with matplotlib.rc_context(style), accept_any_weight():
+    with matplotlib.rc_context({"font.family": families, "font.size": 10}), accept_any_weight():
         figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")
         axes = figure.subplots()
         _set_axes(axes, parameter, words)
         _draw_trials(axes, result.trials, parameter, words)
         _draw_marks(axes, result, parameter, configured, words)
-        axes.set_title(choose_fonts(title)[0], loc="left")
+        axes.set_title(choose_fonts(title)[0], loc="left", parse_math=False)
         figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=9.5, columnspacing=1.4)
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=100)
