@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kronos.data import load_candles, split_candles
 from kronos.forecast import Forecast, KronosPredictor
-from kronos.training.saved.saved_run import load_saved_run
+from kronos.saved_run import load_saved_run
 
 POLICIES = ("recompute", "slide", "grow")
 

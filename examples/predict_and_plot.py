@@ -18,7 +18,7 @@ from kronos import KronosError, KronosPredictor
 from kronos.data import read_candles
 from kronos.forecast.origin import build_forecast_task
 from kronos.report.forecast.candle_plot import draw_forecast
-from kronos.training.saved.saved_run import load_saved_run
+from kronos.saved_run import load_run_config
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("forecast.png"))
     options = parser.parse_args()
 
-    config, tokenizer, model = load_saved_run(options.run)
-    predictor = KronosPredictor(model, tokenizer, max_context=config.data.max_context, clip=config.data.clip)
+    predictor = KronosPredictor.from_run(options.run)
+    config = load_run_config(options.run)
 
     horizon = config.data.predict_window
     frame = read_candles(options.data or config.data.data_path[0])

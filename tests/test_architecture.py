@@ -18,6 +18,8 @@ ORDER = [
     ["candles", "files"],
     ["run_folder"],
     ["config", "model"],
+    ["stage_record"],
+    ["saved_run"],
     ["data"],
     ["training", "forecast"],
     ["planning", "tuning", "evaluation"],

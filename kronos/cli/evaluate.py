@@ -76,7 +76,7 @@ def evaluate(
         given = [*read_backend_override(), *_check(overrides or [])]
         given += [f"evaluation.rivals=[{', '.join(map(repr, baselines))}]"] if baselines else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []
-        from kronos.training.saved.saved_run import load_run_config
+        from kronos.saved_run import load_run_config
 
         config = load_run_config(run, given)
         select_cuda_device(config.device.device_id, process)
@@ -101,9 +101,9 @@ def _evaluate(config: Config, world_size: int, data: Path | None, since: datetim
     from kronos.evaluation.baselines import check_baselines
     from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, is_own
     from kronos.report.verdict.evaluation_report import report_on
+    from kronos.saved_run import check_trained
     from kronos.training.arguments import start_process
     from kronos.training.pipeline import load_run_candles
-    from kronos.training.saved.saved_run import check_trained
 
     check_trained(config)
     check_baselines(config)

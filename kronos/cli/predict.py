@@ -183,7 +183,7 @@ def _load(run: Path | None, tokenizer: str | None, model: str | None, **given: A
     if (run is None) == (tokenizer is None or model is None) or (run is not None and (tokenizer or model)):
         raise ConfigError("give either --run, or both --tokenizer and --model; see --help.")
     from kronos.model import Kronos, KronosTokenizer
-    from kronos.training.saved.saved_run import find_run_of, load_saved_run
+    from kronos.saved_run import find_run_of, load_saved_run
 
     if run is not None:
         config, own_tokenizer, own_model = load_saved_run(run)

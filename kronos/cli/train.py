@@ -28,8 +28,8 @@ from kronos.errors import KronosError
 if TYPE_CHECKING:
     from kronos.config.training import StageName
     from kronos.evaluation.results import Evaluation
+    from kronos.stage_record import StageRecord
     from kronos.training.pipeline import RunResult
-    from kronos.training.saved.stage_record import StageRecord
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The YAML file; see configs/.", show_default=False)]
 SkipExisting = Annotated[

@@ -25,9 +25,9 @@ from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.run_folder import RunFolder
+from kronos.saved_run import SavedRun, load_saved_run
+from kronos.stage_record import StageRecord
 from kronos.training.pipeline import build_windows, read_last_seen
-from kronos.training.saved.saved_run import load_saved_run
-from kronos.training.saved.stage_record import StageRecord
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def has_pretrained(config: Config) -> bool:
 def build_own(config: Config, tokenizer: KronosTokenizer, model: Kronos) -> KronosForecaster:
     """Return the run's models as a forecaster."""
     label = FINETUNED if has_pretrained(config) else FROM_SCRATCH
-    return _build_kronos(OWN, label, tokenizer, model, config, config)
+    return _build_kronos(OWN, label, SavedRun(config, tokenizer, model), config)
 
 
 def build_baselines(
@@ -122,7 +122,7 @@ def _build_pretrained(config: Config) -> Forecaster:
     except KronosError as error:
         raise NotApplicable({"en": f"it cannot be loaded: {error}", "zh": f"无法加载：{error}"}) from None
     _check_untouched(config, {"tokenizer": tokenizer, "basemodel": model})
-    return _build_kronos("pretrained", PRETRAINED, tokenizer, model, config, config)
+    return _build_kronos("pretrained", PRETRAINED, SavedRun(config, tokenizer, model), config)
 
 
 def _check_untouched(config: Config, models: Mapping[StageName, KronosTokenizer | Kronos]) -> None:
@@ -173,9 +173,10 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
     if folder == config.model_paths.base_save_path.resolve():
         raise NotApplicable({"en": "it is this run itself", "zh": "它就是本次运行"})
     try:
-        other, tokenizer, model = load_saved_run(folder)
+        run = load_saved_run(folder)
     except (CheckpointError, ConfigError) as error:
         raise NotApplicable({"en": f"it cannot be loaded: {error}", "zh": f"无法加载：{error}"}) from None
+    other = run.config
     if other.data.max_context <= origins.horizon:
         raise NotApplicable(
             {
@@ -199,16 +200,12 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
                 "zh": f"它的训练或验证数据到 {until} 为止，晚于此处的第一个预测起点",
             }
         )
-    return _build_kronos(name, {"en": name, "zh": name}, tokenizer, model, other, config)
+    return _build_kronos(name, {"en": name, "zh": name}, run, config)
 
 
-def _build_kronos(
-    name: str, label: Texts, tokenizer: KronosTokenizer, model: Kronos, own: Config, evaluated: Config
-) -> KronosForecaster:
-    """Return models as a forecaster that reads candles as its own run did and is sampled as the evaluated one is."""
-    predictor = KronosPredictor(
-        model, tokenizer, device=PartialState().device, max_context=own.data.max_context, clip=own.data.clip
-    )
+def _build_kronos(name: str, label: Texts, run: SavedRun, evaluated: Config) -> KronosForecaster:
+    """Return a forecaster that reads candles as its own run did and samples as the evaluated run does."""
+    predictor = KronosPredictor.from_run(run, device=PartialState().device)
     return KronosForecaster(
         name, label, predictor, Sampling(evaluated.report.temperature, top_p=evaluated.report.top_p)
     )

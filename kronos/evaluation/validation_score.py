@@ -17,6 +17,7 @@ from kronos.errors import DataError
 from kronos.evaluation.scores.metrics import FEWEST_ORIGINS, METRICS
 from kronos.forecast import KronosPredictor
 from kronos.model import Kronos, KronosTokenizer
+from kronos.saved_run import SavedRun
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class ValidationScore:
         """
         best_by = config.training.best_by
         self._metric = METRICS[best_by]
-        self._config = config.data
+        self._config = config
         lookback = config.data.lookback_window
         starts = split.starts.take(spread_evenly(len(split), N_ORIGINS, SEED))
         windows = [candles.frame(start, start + config.data.window) for start in starts.tolist()]
@@ -81,13 +82,8 @@ class ValidationScore:
         """Sample the moves of the close (P, H) from each of some origins."""
         if not origins:
             return []
-        predictor = KronosPredictor(
-            model,
-            tokenizer,
-            device=next(model.parameters()).device,
-            max_context=self._config.max_context,
-            clip=self._config.clip,
-        )
+        run = SavedRun(self._config, tokenizer, model)
+        predictor = KronosPredictor.from_run(run, device=next(model.parameters()).device)
         forecasts = predictor.forecast_batch(
             [self._histories[i] for i in origins],
             y_timestamp_list=[self._futures[i] for i in origins],

@@ -25,7 +25,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
-class Series:
+class ForecastInput:
     """One series and the times to forecast.
 
     candles: (L, 6) float64. timestamps: its L local times. future: the horizon's times. notes: what was assumed of them.
@@ -88,15 +88,15 @@ def list_frames(df_list: object) -> list[pd.DataFrame]:
     return frames
 
 
-def build_all_series(
+def build_all_inputs(
     df_list: Sequence[pd.DataFrame],
     x_timestamp_list: Sequence[Timestamps | None] | None,
     y_timestamp_list: Sequence[Timestamps | None] | None,
     names: Sequence[str] | None,
     horizon: int,
     exchange: str | None,
-) -> list[Series]:
-    """Check many series, see `build_series`; lists that are absent stand for a None, or a number as name, for each.
+) -> list[ForecastInput]:
+    """Check many series, see `build_input`; lists that are absent stand for a None, or a number as name, for each.
 
     Raises:
         DataError: the lists are of different lengths.
@@ -109,17 +109,17 @@ def build_all_series(
             raise DataError(f"there must be one {what} for each series, in a list: {n} series, but {count} {what}.")
     x_list, y_list = ([None] * n if times is None else times for times in (x_timestamp_list, y_timestamp_list))
     names = [f"series {i}" for i in range(n)] if names is None else names
-    return [build_series(name, df, x, y, horizon, exchange) for name, df, x, y in zip(names, df_list, x_list, y_list)]
+    return [build_input(name, df, x, y, horizon, exchange) for name, df, x, y in zip(names, df_list, x_list, y_list)]
 
 
-def build_series(
+def build_input(
     name: str,
     df: pd.DataFrame,
     x_timestamp: Timestamps | None,
     y_timestamp: Timestamps | None,
     horizon: int,
     exchange: str | None,
-) -> Series:
+) -> ForecastInput:
     """Check a series; without y_timestamp the times to come are made, from the history or from an exchange's calendar.
 
     Raises:
@@ -140,7 +140,7 @@ def build_series(
             future, notes = make_future_timestamps(x, horizon, exchange)
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
-        return Series(name, candles, x, future, notes)
+        return ForecastInput(name, candles, x, future, notes)
     y = _to_times(y_timestamp, f"{name}: y_timestamp", put_back)
     if len(y) != horizon:
         raise DataError(f"{name}: the horizon (pred_len) is {horizon}, but there are {len(y)} y_timestamp.")
@@ -150,7 +150,7 @@ def build_series(
         )
     if y[0] <= x[-1] - put_back:
         raise DataError(f"{name}: y_timestamp, row 0: {y[0]} is not after the last known candle, {x[-1]}.")
-    return Series(name, candles, x, y)
+    return ForecastInput(name, candles, x, y)
 
 
 def _to_candles(df: pd.DataFrame, name: str) -> Array:

@@ -12,7 +12,7 @@ from kronos.data import read_frames
 from kronos.data.quality.findings import Finding, refuse_errors
 from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
-from kronos.forecast.inputs import MIN_ROWS, YEAR_FIRST, build_series
+from kronos.forecast.inputs import MIN_ROWS, YEAR_FIRST, build_input
 
 LAST = "last"
 ROWS_THAT_SHOW_THE_PATTERN = 5000
@@ -82,7 +82,7 @@ def build_forecast_tasks(
             except DataError as error:
                 raise DataError(f"{name}: {error}") from None
             _refuse_errors_within(findings, cut.history.index[-lookback:][0], cut.future[-1])
-            build_series(name, cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
+            build_input(name, cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
             cuts[symbol] = cut
         except DataError as error:
             faults.append(str(error))

@@ -85,11 +85,11 @@ def choose_seed(seed: object) -> int:
     return int(seed)
 
 
-def draw_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int) -> Tensor:
-    """Draw what some of a series' paths are sampled with, (P, horizon, 2) in [0, 1): for s1 and s2 of each step.
+def draw_path_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int) -> Tensor:
+    """Draw the random numbers (P, horizon, 2) in [0, 1) that paths of a series are sampled with, for s1 and s2 of each step.
 
-    They belong to the seed, the origin (its clock time, whatever the zone), the path and the step: not to the batch, to
-    the other series or to how many paths and steps there are besides. Different origins draw independently.
+    They depend on the seed, the origin (its clock time in any zone), the path and the step. They do not depend on the
+    batch, on the other series, or on how many paths and steps there are. Different origins draw independently.
     """
     generators = (np.random.default_rng([seed, number_of(origin), path]) for path in range(paths.start, paths.stop))
     return torch.from_numpy(np.stack([each.random((horizon, 2), dtype=np.float32) for each in generators]))

@@ -17,10 +17,10 @@ from kronos.config.training import LOSS_NAME
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
+from kronos.stage_record import StageRecord
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.fit.lora_and_freezing import merge
 from kronos.training.saved.checkpoints import writing
-from kronos.training.saved.stage_record import StageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -25,13 +25,14 @@ from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
 from kronos.run_folder import RunFolder
+from kronos.saved_run import find_tokenizer
+from kronos.stage_record import StageRecord
 from kronos.training.arguments import check_schedule
 from kronos.training.criterion import BY_LOSS, BuildScore, Criterion, Score, bind_score
 from kronos.training.fit.lora_and_freezing import adapt_model
 from kronos.training.inputs.tokens import TokenInputs
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
-from kronos.training.saved.saved_run import find_tokenizer
-from kronos.training.saved.stage_record import StageRecord, collect_settings
+from kronos.training.saved.stage_record import collect_settings
 from kronos.training.stage import Stage, candle_inputs, count_steps, rank_0_first, run_stage
 from kronos.training.tokenizer_gate import apply_gate
 

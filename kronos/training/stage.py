@@ -21,6 +21,7 @@ from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
+from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.criterion import BY_LOSS, Criterion
@@ -37,7 +38,6 @@ from kronos.training.saved.resume import (
     set_aside,
     was_validated,
 )
-from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.trackers import TrackersCallback
 from kronos.training.trainer import KronosTrainer
 

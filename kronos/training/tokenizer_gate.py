@@ -18,9 +18,9 @@ from kronos.data.windows.normalize import Statistics
 from kronos.files import write_json
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.stage_record import StageRecord
 from kronos.training.callbacks import save_model
 from kronos.training.inputs.tokens import encode_candles
-from kronos.training.saved.stage_record import StageRecord
 from kronos.training.saved.tokenizer_record import TokenizerFigures, TokenizerHealth, read_health
 from kronos.training.stage import Stage, rank_0_first
 

@@ -18,9 +18,10 @@ from kronos.errors import KronosError
 from kronos.files import write_text
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.saved_run import find_tokenizer
+from kronos.stage_record import StageRecord
 from kronos.training.pipeline import run_pipeline
-from kronos.training.saved.saved_run import find_tokenizer
-from kronos.training.saved.stage_record import StageRecord, collect_settings
+from kronos.training.saved.stage_record import collect_settings
 from kronos.tuning.plan import SearchDisplay, SearchPlan, TrialResult, TrialStatus
 from kronos.tuning.trial_run import run_trial
 from kronos.tuning.trials import Trials

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from kronos.cli.environment import lock_run_folder
 from kronos.cli.main import app
 from kronos.cli.train import train_base_model, train_tokenizer
-from kronos.training.saved.stage_record import StageRecord
+from kronos.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 
 

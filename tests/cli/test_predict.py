@@ -13,7 +13,7 @@ from kronos.cli.main import app
 from kronos.data import read_candles
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
-from kronos.training.saved.stage_record import StageRecord
+from kronos.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 from tests.data.quality.test_repair import crypto
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from kronos.errors import DataError
-from kronos.forecast.inputs import build_series, log_notes
+from kronos.forecast.inputs import build_input, log_notes
 
 TIMES = pd.date_range("2024-04-01 09:35", periods=12, freq="5min")
 FUTURE = pd.date_range(TIMES[-1], periods=4, freq="5min")[1:]
@@ -11,7 +11,7 @@ FRAME = pd.DataFrame({name: np.arange(12.0) + 10 for name in ("open", "high", "l
 
 
 def build(df: object = FRAME, x: object = TIMES, y: object = FUTURE):
-    return build_series("600977", df, x, y, 3, None)
+    return build_input("600977", df, x, y, 3, None)
 
 
 def spoil(column: str, value: object) -> pd.DataFrame:

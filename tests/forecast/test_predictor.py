@@ -8,7 +8,7 @@ import torch
 
 from kronos.errors import CheckpointError, ConfigError, DataError
 from kronos.forecast import Forecast, KronosPredictor, Sampling
-from kronos.forecast import predictor as module
+from kronos.forecast import paths as module
 from kronos.forecast.generate import generate_paths
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from tests.conftest import GOLDEN, load_vectors

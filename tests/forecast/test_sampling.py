@@ -7,7 +7,7 @@ import torch
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from kronos.errors import ConfigError
-from kronos.forecast.sampling import Sampling, draw_uniforms, filter_logits, sample
+from kronos.forecast.sampling import Sampling, draw_path_uniforms, filter_logits, sample
 
 ORIGIN = pd.Timestamp("2024-04-02 10:10")
 
@@ -69,16 +69,16 @@ def test_nonsense_is_a_clear_error(options: dict, words: str) -> None:
 
 
 def test_draws_belong_to_seed_origin_path_and_step_alone() -> None:
-    draws = draw_uniforms(7, ORIGIN, slice(0, 10), 12)
+    draws = draw_path_uniforms(7, ORIGIN, slice(0, 10), 12)
     assert draws.shape == (10, 12, 2) and draws.dtype == torch.float32
     assert (draws >= 0).all() and (draws < 1).all() and len(draws.unique()) == draws.numel()
-    assert torch.equal(draw_uniforms(7, ORIGIN, slice(4, 10), 5), draws[4:, :5])
-    assert torch.equal(draw_uniforms(7, ORIGIN.tz_localize("Asia/Shanghai"), slice(0, 10), 12), draws)
-    assert torch.equal(draw_uniforms(7, ORIGIN.as_unit("s"), slice(0, 10), 12), draws)
+    assert torch.equal(draw_path_uniforms(7, ORIGIN, slice(4, 10), 5), draws[4:, :5])
+    assert torch.equal(draw_path_uniforms(7, ORIGIN.tz_localize("Asia/Shanghai"), slice(0, 10), 12), draws)
+    assert torch.equal(draw_path_uniforms(7, ORIGIN.as_unit("s"), slice(0, 10), 12), draws)
     for other in (
-        draw_uniforms(8, ORIGIN, slice(0, 10), 12),
-        draw_uniforms(7, ORIGIN + pd.Timedelta(minutes=5), slice(0, 10), 12),
+        draw_path_uniforms(8, ORIGIN, slice(0, 10), 12),
+        draw_path_uniforms(7, ORIGIN + pd.Timedelta(minutes=5), slice(0, 10), 12),
     ):
         assert abs(np.corrcoef(other.flatten(), draws.flatten())[0, 1]) < 0.2
-    assert draw_uniforms(0, pd.Timestamp("1524-03-01"), slice(0, 1), 1).shape == (1, 1, 2)
-    assert draw_uniforms(2**80, pd.Timestamp("1912-03-01"), slice(0, 1), 1).shape == (1, 1, 2)
+    assert draw_path_uniforms(0, pd.Timestamp("1524-03-01"), slice(0, 1), 1).shape == (1, 1, 2)
+    assert draw_path_uniforms(2**80, pd.Timestamp("1912-03-01"), slice(0, 1), 1).shape == (1, 1, 2)

@@ -10,8 +10,8 @@ from kronos import Kronos, KronosTokenizer, load_config
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.planning import measure
 from kronos.planning.plan import RunPlan, plan_run
+from kronos.stage_record import StageRecord
 from kronos.training import run_pipeline
-from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN
 
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from kronos import load_config
 from kronos.errors import ConfigError, KronosError
 from kronos.evaluation import ValidationScore
+from kronos.stage_record import StageRecord
 from kronos.training import RunResult, run_pipeline
 from kronos.training import stage as stage_module
 from kronos.training.criterion import Criterion
-from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 from tests.training.test_distributed import TORCHRUN, launch
 

@@ -15,9 +15,9 @@ from kronos.config import Config
 from kronos.data import WindowDataset
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.model.pretrained import hash_weights
+from kronos.stage_record import StageRecord
 from kronos.training import stage as stage_module
 from kronos.training.inputs.tokens import draw_token_noise
-from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN
 from tests.training.runs import BOTH, Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
 

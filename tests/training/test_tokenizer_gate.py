@@ -15,10 +15,10 @@ from transformers import TrainerCallback
 from kronos import KronosTokenizer, load_config
 from kronos.data import CandleSet, WindowDataset
 from kronos.model.pretrained import hash_weights
+from kronos.stage_record import StageRecord
 from kronos.training import run_pipeline, tokenizer_gate
 from kronos.training import stage as stage_module
 from kronos.training.pipeline import prepare_inputs
-from kronos.training.saved.stage_record import StageRecord
 from kronos.training.tokenizer_gate import (
     TokenizerFigures,
     TokenizerHealth,

@@ -23,8 +23,8 @@ from transformers import TrainerControl
 from kronos import Kronos, load_config
 from kronos.config import Config
 from kronos.errors import CheckpointError, ConfigError, KronosError
+from kronos.stage_record import StageRecord
 from kronos.training import run_pipeline
-from kronos.training.saved.stage_record import StageRecord
 from kronos.tuning import trial_run
 from kronos.tuning.plan import SearchPlan, TrialResult
 from kronos.tuning.search import SearchResult, _measure_importance, run_search

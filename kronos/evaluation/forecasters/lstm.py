@@ -21,11 +21,11 @@ from kronos.evaluation.forecasters.lstm_network import LstmNetwork
 from kronos.evaluation.results import Texts
 from kronos.forecast.coherence import find_price_floor
 from kronos.forecast.devices import eval_mode
-from kronos.forecast.sampling import draw_uniforms
+from kronos.forecast.sampling import draw_path_uniforms
 from kronos.model.pretrained import hash_weights
 from kronos.run_folder import StageFolder
+from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.saved.same_on_all_ranks import check_same_record
-from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.stage import Stage, count_windows_a_step, run_stage
 
 N_VALIDATIONS = 20  # in a whole training
@@ -65,7 +65,9 @@ class LstmForecaster:
             np.stack([compute_calendar(index) for index in indices])
             for indices in ([each.candles.index for each in known], [each.future for each in known])
         )
-        uniforms = torch.stack([draw_uniforms(seed, each.origin, slice(0, n_paths), future.shape[1]) for each in known])
+        uniforms = torch.stack(
+            [draw_path_uniforms(seed, each.origin, slice(0, n_paths), future.shape[1]) for each in known]
+        )
         inputs = (torch.from_numpy(part) for part in (statistics.normalise(candles, self.model.clip), times, future))
         device = next(self.model.parameters()).device
         drawn = self.model.sample_closes(*(part.to(device) for part in (*inputs, uniforms)))

@@ -16,8 +16,9 @@ from kronos.data.windows.splits import SplitName, windows_after
 from kronos.errors import DataError
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.results import Texts
+from kronos.stage_record import StageRecord
 from kronos.training.pipeline import find_last_seen, read_last_seen
-from kronos.training.saved.stage_record import StageRecord, hash_candles
+from kronos.training.saved.stage_record import hash_candles
 
 logger = logging.getLogger(__name__)
 

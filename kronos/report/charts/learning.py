@@ -11,7 +11,7 @@ import numpy as np
 from kronos.config import Config
 from kronos.config.training import STAGES, StageName
 from kronos.errors import CheckpointError
-from kronos.training.saved.stage_record import StageRecord
+from kronos.stage_record import StageRecord
 
 MAX_POINTS = 1000  # of a curve; beyond it means of neighbours are drawn
 

@@ -11,8 +11,8 @@ from kronos.data.windows.splits import WindowStarts
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.forecast.coherence import Repairs
 from kronos.report.forecast.candle_plot import draw_forecast
+from kronos.saved_run import SavedRun, load_models
 from kronos.training.pipeline import RunResult
-from kronos.training.saved.saved_run import load_models
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,7 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
     split = result.splits.get("test") or result.splits["val"]
     origins = choose_origins(split.starts, config.data.lookback_window, config.report.n_origins)
     tokenizer, model = load_models(config)
-    predictor = KronosPredictor(
-        model,
-        tokenizer,
-        device=PartialState().device,
-        max_context=config.data.max_context,
-        clip=config.data.clip,
-    )
+    predictor = KronosPredictor.from_run(SavedRun(config, tokenizer, model), device=PartialState().device)
     logger.info(
         "forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, config.report.n_paths
     )

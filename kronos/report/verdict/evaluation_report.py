@@ -15,7 +15,7 @@ from kronos.evaluation.results import Evaluation
 from kronos.report.verdict.examples import ExampleForecast
 from kronos.report.verdict.page import write_report
 from kronos.run_folder import ReportFolder
-from kronos.training.saved.saved_run import load_models
+from kronos.saved_run import load_models
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from kronos.config import Config
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.pretrained import read_model_config
 from kronos.run_folder import StageFolder
+from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.saved.checkpoints import newest_checkpoint, refuse_sharded
-from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord, describe_differences
+from kronos.training.saved.stage_record import describe_differences
 
 logger = logging.getLogger(__name__)
 

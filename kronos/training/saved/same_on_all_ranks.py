@@ -9,7 +9,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
 from kronos.errors import ConfigError, KronosError
-from kronos.training.saved.stage_record import StageRecord, describe_differences
+from kronos.stage_record import StageRecord
+from kronos.training.saved.stage_record import describe_differences
 
 APPEARS_WITHIN_SECONDS = 10.0  # network file systems show a new file late
 

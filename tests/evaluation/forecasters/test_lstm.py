@@ -19,7 +19,7 @@ from kronos.evaluation.forecasters.lstm import LstmForecaster
 from kronos.evaluation.forecasters.lstm_network import N_CALENDAR, LstmNetwork, draw_student, embed_calendar
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.scores.metrics import compute_crps
-from kronos.training.saved.stage_record import StageRecord
+from kronos.stage_record import StageRecord
 from tests.evaluation.forecasters.lstm_runs import list_known, prepare, train, write_predictable_candles
 from tests.training.runs import Killed, equal, interrupt_at, read_metrics, weights
 from tests.training.test_distributed import TORCHRUN, launch

@@ -15,8 +15,9 @@ from kronos.evaluation.origins import walk_forward
 from kronos.evaluation.origins.held_out import ON_SEEN, ON_VALIDATION, choose_held_out, choose_new, find_instant, is_own
 from kronos.evaluation.origins.walk_forward import GROUP, Origins, WalkForward
 from kronos.run_folder import RunFolder
+from kronos.stage_record import StageRecord
 from kronos.training.pipeline import SEEN_UNTIL, find_last_seen
-from kronos.training.saved.stage_record import StageRecord, collect_settings
+from kronos.training.saved.stage_record import collect_settings
 from tests.conftest import ROOT
 
 

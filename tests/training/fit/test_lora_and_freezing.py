@@ -13,6 +13,7 @@ from torch import Tensor
 from kronos import Kronos, KronosTokenizer, load_config
 from kronos.config.training import LoraConfig, TrainingConfig
 from kronos.errors import ConfigError
+from kronos.stage_record import StageRecord
 from kronos.training import stage as stage_module
 from kronos.training.fit.lora_and_freezing import (
     ADAPTER,
@@ -23,7 +24,6 @@ from kronos.training.fit.lora_and_freezing import (
     merge,
     merge_weights,
 )
-from kronos.training.saved.stage_record import StageRecord
 from tests.conftest import GOLDEN
 from tests.training.test_distributed import TORCHRUN, launch
 from tests.training.test_stage import Killed, equal, interrupt_at, read_metrics, run, weights

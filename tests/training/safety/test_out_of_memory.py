@@ -7,7 +7,7 @@ import torch
 
 from kronos.errors import KronosError
 from kronos.model import Kronos
-from kronos.training.saved.stage_record import StageRecord
+from kronos.stage_record import StageRecord
 from tests.training.runs import equal, run, weights
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kronos.errors import CheckpointError
+from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.saved.checkpoints import seal
-from kronos.training.saved.stage_record import GLOBAL_BATCH, StageRecord
 from tests.training.runs import run
 
 

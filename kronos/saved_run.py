@@ -10,7 +10,7 @@ from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.run_folder import RunFolder
-from kronos.training.saved.stage_record import StageRecord
+from kronos.stage_record import StageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import pytest
 from kronos.cli.train import train, train_tokenizer
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.pretrained import hash_weights
-from kronos.training.saved.saved_run import load_saved_run
+from kronos.saved_run import load_saved_run
 
 
 def test_a_run_that_was_moved(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

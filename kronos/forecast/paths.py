@@ -1,0 +1,80 @@
+"""Sampling the futures of many series, in chunks that fit the memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from kronos.candles import CANDLE_COLUMNS, Array, compute_calendar
+from kronos.data.windows.normalize import Statistics
+from kronos.forecast.chunks import (
+    estimate_footprint,
+    measure_budget,
+    plan_chunks,
+    translate_forecast_out_of_memory,
+)
+from kronos.forecast.devices import eval_mode
+from kronos.forecast.generate import Decoding, generate_paths, pad
+from kronos.forecast.inputs import ForecastInput
+from kronos.forecast.sampling import draw_path_uniforms
+from kronos.model import Kronos, KronosTokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class PathSampler:
+    """The models, where they compute and how they decode; for clip and reference_decode see `KronosPredictor`."""
+
+    tokenizer: KronosTokenizer
+    model: Kronos
+    device: torch.device
+    clip: float
+    reference_decode: bool
+    decoding: Decoding
+
+    def sample(
+        self, inputs: Sequence[ForecastInput], n_paths: int, horizon: int, seed: int, show_progress: bool
+    ) -> Array:
+        """Return sampled candles (S, P, horizon, 6) in the units of each series."""
+        statistics = [Statistics.compute(series.candles, self.reference_decode) for series in inputs]
+        paths = np.empty((len(inputs), n_paths, horizon, len(CANDLE_COLUMNS)))
+        footprint = estimate_footprint(self.tokenizer, self.model, self.decoding.max_context, horizon)
+        lengths = [len(series.candles) for series in inputs]
+        chunks = list(plan_chunks(lengths, n_paths, footprint, measure_budget(self.device)))
+        disable = None if show_progress else True
+        with (
+            translate_forecast_out_of_memory(),
+            eval_mode(self.model, self.tokenizer),
+            tqdm(total=len(chunks) * horizon, desc="forecast", unit="step", disable=disable, leave=False) as progress,
+        ):
+            for chunk in chunks:
+                chosen = [inputs[i] for i in chunk.series]
+                normalised = [statistics[i].normalise(inputs[i].candles, self.clip) for i in chunk.series]
+                uniforms = [draw_path_uniforms(seed, series.timestamps[-1], chunk.paths, horizon) for series in chosen]
+                sampled = self._generate(chosen, normalised, torch.stack(uniforms), progress.update)
+                for i, of_series in zip(chunk.series, sampled):
+                    paths[i, chunk.paths] = statistics[i].denormalise(of_series)
+        return paths
+
+    def _generate(
+        self,
+        chosen: Sequence[ForecastInput],
+        normalised: Sequence[Array],
+        uniforms: torch.Tensor,
+        on_step: Callable[[], object],
+    ) -> Array:
+        """Sample (S, P, horizon, 6) normalised candles."""
+        stamps = [compute_calendar(series.timestamps) for series in chosen]
+        sampled = generate_paths(
+            self.tokenizer,
+            self.model,
+            pad(normalised).to(self.device, self.tokenizer.head.weight.dtype),
+            tuple(len(part) for part in normalised),
+            pad(stamps).to(self.device),
+            torch.from_numpy(np.stack([compute_calendar(series.future) for series in chosen])).to(self.device),
+            uniforms.to(self.device),
+            self.decoding,
+            on_step,
+        )
+        return sampled.cpu().double().numpy()

@@ -1,0 +1,80 @@
+"""stage.json: what a stage was trained on, how far it came and how good its best model is."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kronos.config.training import LOSS_NAME, ModelName
+from kronos.errors import CheckpointError
+from kronos.files import write_json
+from kronos.run_folder import StageFolder
+
+GLOBAL_BATCH = "windows a step"
+
+
+class StageRecord(BaseModel):
+    """The state of a stage. Losses are validation losses; step 0 is the untouched model.
+
+    best_by: what chose the best model (training.best_by). Where that is not the loss, scores are its figures.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: ModelName
+    finished: bool = False
+    steps: int = 0  # optimizer steps of the whole stage
+    start_loss: float | None = None
+    best_step: int | None = None
+    best_loss: float | None = None
+    best_by: str = LOSS_NAME
+    start_score: float | None = None
+    best_score: float | None = None
+    tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
+    start_hash: str | None = None  # of the untouched model; none with low-rank additions
+    n_processes: int = Field(1, ge=1)  # that the stage was started on
+    n_parts: int = Field(1, ge=1)  # that each computed its share of a batch in
+    settings: dict[str, Any]  # everything that changes the result, by its YAML name
+
+    @property
+    def improved(self) -> bool:
+        """Whether training beat the untouched model."""
+        return bool(self.best_step)
+
+    @property
+    def figure_name(self) -> str:
+        """What the best model was chosen by, in words."""
+        return "validation loss" if self.best_by == LOSS_NAME else self.best_by
+
+    @property
+    def start_figure(self) -> float | None:
+        """The untouched model's figure."""
+        return self.start_loss if self.best_by == LOSS_NAME else self.start_score
+
+    @property
+    def best_figure(self) -> float | None:
+        """The best model's figure."""
+        return self.best_loss if self.best_by == LOSS_NAME else self.best_score
+
+    def write(self, folder: Path) -> None:
+        write_json(StageFolder(folder).record, self.model_dump())
+
+    @classmethod
+    def read(cls, folder: Path) -> "StageRecord | None":
+        """Read a stage folder's record; None where there is none.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        path = StageFolder(folder).record
+        if not path.is_file():
+            return None
+        try:
+            record = cls.model_validate_json(path.read_text(encoding="utf-8"))
+            record.settings[GLOBAL_BATCH]
+            return record
+        except (OSError, ValidationError, UnicodeDecodeError, KeyError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise CheckpointError(
+                f"{path}: damaged ({reason}); move the folder {folder} away and start again."
+            ) from None
