@@ -1,9 +1,9 @@
-"""Forecast with the models of a saved run, and draw the forecast beside what came.
+"""Forecast with the models of a saved run, and draw the forecast with the actual candles.
 
     python examples/predict_and_plot.py --run finetuned/demo
     python examples/predict_and_plot.py --run finetuned/demo --data my.csv --origin "2024-04-02 10:10" --paths 20
 
-Without --origin the forecast starts one horizon before the end of the file, so that its truth is known.
+Without --origin the forecast starts one horizon before the end of the file, so the actual candles are known.
 """
 
 import argparse
@@ -36,15 +36,15 @@ def main() -> None:
 
     horizon = config.data.predict_window
     frame = read_candles(options.data or config.data.data_path[0])
-    cut = build_forecast_task(frame, options.origin or str(frame.index[-horizon - 1 :][0]), horizon)
+    task = build_forecast_task(frame, options.origin or str(frame.index[-horizon - 1 :][0]), horizon)
     forecast = predictor.forecast(
-        cut.history[-config.data.lookback_window :], y_timestamp=cut.future, n_paths=options.paths, seed=options.seed
+        task.history[-config.data.lookback_window :], y_timestamp=task.future, n_paths=options.paths, seed=options.seed
     )
     closes = {f"{q:.0%}": forecast.quantile(q)["close"].round(4) for q in (0.05, 0.5, 0.95)}
-    print(pd.DataFrame({**closes, "true close": cut.truth["close"].round(4)}))
+    print(pd.DataFrame({**closes, "actual close": task.actual["close"].round(4)}))
     print(forecast.repairs)
     title = f"{config.model_paths.exp_name} · from {forecast.origin:%Y-%m-%d %H:%M}"
-    draw_forecast(cut.history[-3 * horizon :], forecast, cut.truth, options.out, title)
+    draw_forecast(task.history[-3 * horizon :], forecast, task.actual, options.out, title)
     print(f"drawn in {options.out}")
 
 

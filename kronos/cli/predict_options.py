@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from kronos.config.schema import Language
+
 DEFAULT_HORIZON = 48
-DEFAULT_CONTEXT = 512  # of the published models; Kronos-mini's is 2048
+DEFAULT_CONTEXT = 512  # that of the published models; Kronos-mini's is 2048
 
 _models = partial(typer.Option, rich_help_panel="Models")
 _series = partial(typer.Option, rich_help_panel="What to forecast")
@@ -16,11 +18,13 @@ _computing = partial(typer.Option, rich_help_panel="Computing")
 _output = partial(typer.Option, rich_help_panel="Output")
 
 Run = Annotated[Path | None, _models("--run", help="A run's folder, {base_path}/{exp_name}.")]
-Tokenizer = Annotated[str | None, _models("--tokenizer", help="Instead of --run: a tokenizer's folder or hub name …")]
-Model = Annotated[str | None, _models("--model", help="… and a base model's.")]
+Tokenizer = Annotated[
+    str | None, _models("--tokenizer", help="Instead of --run: the folder or hub name of a tokenizer …")
+]
+Model = Annotated[str | None, _models("--model", help="… and of a base model.")]
 
 Data = Annotated[
-    Path | None, _series("--data", help="A file of candles, a folder of them or a glob; by default the run's.")
+    Path | None, _series("--data", help="A file of candles, a folder of them or a glob; by default the run's candles.")
 ]
 Origin = Annotated[
     str, _series("--origin", help="The last known candle: a local time like '2024-04-02 10:10', or last.")
@@ -29,46 +33,63 @@ Horizon = Annotated[
     int | None, _series("--horizon", help=f"Candles to forecast; by default the run's, else {DEFAULT_HORIZON}.")
 ]
 Lookback = Annotated[
-    int | None, _series("--lookback", help="Candles to forecast from; by default the run's, else as --max-context.")
+    int | None, _series("--lookback", help="Candles to forecast from; by default the run's, else --max-context.")
 ]
 Exchange = Annotated[
-    str | None, _series("--exchange", help="Whose calendar gives the times to come: XSHG, XNYS, 24/7, …")
+    str | None, _series("--exchange", help="The exchange whose calendar gives the future times: XSHG, XNYS, 24/7, …")
 ]
 
 Paths = Annotated[int, _sampling("--paths", help="Futures to sample.")]
-Seed = Annotated[int, _sampling("--seed", help="The same seed, the same forecast.")]
+Seed = Annotated[int, _sampling("--seed", help="The same seed gives the same forecast.")]
 Temperature = Annotated[
-    float | None, _sampling("--temperature", "-T", help="0 is greedy; by default the run's report's, else 1.")
+    float | None, _sampling("--temperature", "-T", help="0 is greedy; by default the run's report.temperature, else 1.")
 ]
-TopK = Annotated[int, _sampling("--top-k", help="Draw from the k most probable tokens; 0 for all.")]
+TopK = Annotated[int, _sampling("--top-k", help="Draw from the k most probable tokens; 0 for all of them.")]
 TopP = Annotated[
     float | None,
-    _sampling("--top-p", help="Draw from this share of probability; by default the run's report's, else 0.9."),
+    _sampling("--top-p", help="Draw from this share of probability; by default the run's report.top_p, else 0.9."),
+]
+
+Calibrate = Annotated[
+    bool,
+    _sampling(
+        "--calibrate/--no-calibrate",
+        help="Correct the quantiles of prices by the run's calibration (evaluation.calibrate), if there is one.",
+    ),
 ]
 
 Policy = Annotated[
     Literal["grow", "slide", "recompute"],
-    _computing("--context-policy", help="Where lookback and horizon exceed --max-context; see docs/forecasting.md."),
+    _computing(
+        "--context-policy", help="What to do when lookback and horizon exceed --max-context; see docs/forecasting.md."
+    ),
 ]
 MaxContext = Annotated[
     int | None,
-    _computing("--max-context", help=f"Tokens attended to at most; by default the run's, else {DEFAULT_CONTEXT}."),
+    _computing("--max-context", help=f"The most tokens to attend to; by default the run's, else {DEFAULT_CONTEXT}."),
 ]
 Device = Annotated[str, _computing("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Dtype = Annotated[
-    Literal["float32", "bfloat16", "float16"], _computing("--dtype", help="What the base model computes in.")
+    Literal["float32", "bfloat16", "float16"],
+    _computing("--dtype", help="Number format of the base model's computation."),
 ]
-Compile = Annotated[bool, _computing("--compile", help="Use torch.compile: a slow start, and no gain on a CPU.")]
+Compile = Annotated[
+    bool, _computing("--compile", help="Use torch.compile: it starts slowly, and gains nothing on a CPU.")
+]
 
-Quantiles = Annotated[str, _output("--quantiles", help="Which to write, between 0 and 1.")]
-Format = Annotated[Literal["csv", "parquet"], _output("--format", help="Of the tables.")]
+Quantiles = Annotated[str, _output("--quantiles", help="The quantiles to write, between 0 and 1.")]
+Format = Annotated[Literal["csv", "parquet"], _output("--format", help="Format of the tables.")]
 SavePaths = Annotated[bool, _output("--save-paths", help="Write every sampled path too.")]
 Pictures = Annotated[bool, _output("--pictures/--no-pictures", help="A PNG and an HTML page (5 MB) of each series.")]
 RisingColour = Annotated[
     Literal["hollow", "red", "green"] | None,
     _output(
-        "--rising", help="How rising candles look (red is the Chinese habit); by default as the run's, else hollow."
+        "--rising", help="Colour of rising candles (red in China); by default the run's report.rising, else hollow."
     ),
+]
+LanguageOption = Annotated[
+    Language | None,
+    _output("--language", help="Language of table, picture and page; by default the run's report.language, else en."),
 ]
 Out = Annotated[Path, _output("--out", help="The folder to write to.")]
 AsJson = Annotated[bool, _output("--json", help="Print the forecasts as JSON.")]

@@ -14,48 +14,72 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from kronos.config.schema import Language
     from kronos.forecast import Forecast
+    from kronos.forecast.coherence import Repairs
     from kronos.forecast.origin import ForecastTask
+    from kronos.report.words.catalogue import Words
 
 
 def print_json(
     forecasts: Sequence[Forecast],
-    cuts: dict[str, ForecastTask],
+    tasks: dict[str, ForecastTask],
     saved: Sequence[dict[str, Path]],
     levels: Sequence[float],
-    faults: Sequence[str],
+    errors: Sequence[str],
 ) -> None:
     from kronos.report.forecast.files import to_json
 
-    listed = [to_json(each, cuts[each.name], levels, files) for each, files in zip(forecasts, saved)]
-    typer.echo(json.dumps({"forecasts": listed, "errors": list(faults)}, allow_nan=False))
+    listed = [to_json(each, tasks[each.name], levels, files) for each, files in zip(forecasts, saved)]
+    typer.echo(json.dumps({"forecasts": listed, "errors": list(errors)}, allow_nan=False))
 
 
 def print_summary(
-    forecasts: Sequence[Forecast], cuts: dict[str, ForecastTask], saved: Sequence[dict[str, Path]], out: Path
+    forecasts: Sequence[Forecast],
+    tasks: dict[str, ForecastTask],
+    saved: Sequence[dict[str, Path]],
+    out: Path,
+    language: Language,
 ) -> None:
-    """Print where each series may stand at the end of the horizon."""
+    """Print where each series may end at the end of the horizon."""
     from kronos.forecast.coherence import Repairs
+    from kronos.report.forecast.scene import band_label
+    from kronos.report.words.catalogue import Words
 
+    words = Words(language)
+    headers = {key: words(f"forecast.table.{key}") for key in ("series", "from", "close", "to", "median")}
+    headers |= {"band": band_label(words, 0.05, 0.95, all(each.calibrated for each in forecasts))}
+    headers |= {key: words(f"forecast.table.{key}") for key in ("higher", "actual")}
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("series", overflow="fold")
-    for header in ("from", "close", "to", "median", "5–95 %", "higher", "came"):
-        table.add_column(header, justify="left" if header in ("from", "to") else "right", no_wrap=True)
+    for key, header in headers.items():
+        if key == "series":
+            table.add_column(header, overflow="fold")
+        else:
+            table.add_column(header, justify="left" if key in ("from", "to") else "right", no_wrap=True)
     for each in forecasts:
-        low, median, high = (f"{each.quantile(q)['close'].iloc[-1]:.6g}" for q in (0.05, 0.5, 0.95))
-        start, end = (f"{time:%Y-%m-%d\n%H:%M}" for time in (each.origin, each.timestamps[-1]))
-        truth = cuts[each.name].truth["close"]
-        came = f"{truth.iloc[-1]:.6g}" if len(truth) == len(each.timestamps) else ""
-        band = (f"{low}\n{high}", f"{each.probability_up().iloc[-1]:.0%}") if len(each.paths) > 1 else ("", "")
-        table.add_row(escape(each.name), start, f"{each.last_close:.6g}", end, median, *band, came)
+        table.add_row(*_format_row(each, tasks[each.name]))
     typer.echo()
     Console().print(table)
     n_paths = len(forecasts[0].paths)
-    paths = f"{n_paths} sampled paths" if n_paths > 1 else "one path"
-    typer.echo(f"\nThe close at the end of the horizon, over {paths}; higher: than the last known close.")
-    typer.echo(
-        f"{Repairs.total(each.repairs for each in forecasts if each.repairs)}. A forecast is no promise of profit."
-    )
-    files = [path.name for path in saved[0].values()]
-    more = f" and the same of {len(saved) - 1} more series" if len(saved) > 1 else ""
-    typer.echo(f"written to {out}{os.sep}: {', '.join(files)}{more}")
+    what = words("forecast.over_paths", n=n_paths) if n_paths > 1 else words("forecast.over_one_path")
+    repairs = Repairs.total(each.repairs for each in forecasts if each.repairs)
+    typer.echo(f"\n{what}\n{_format_repairs(repairs, words)} {words('forecast.no_promise')}")
+    files, folder = ", ".join(path.name for path in saved[0].values()), f"{out}{os.sep}"
+    key = "forecast.written_more" if len(saved) > 1 else "forecast.written"
+    typer.echo(words(key, folder=folder, files=files, n=len(saved) - 1))
+
+
+def _format_row(forecast: Forecast, task: ForecastTask) -> list[str]:
+    low, median, high = (f"{forecast.quantile(q)['close'].iloc[-1]:.6g}" for q in (0.05, 0.5, 0.95))
+    start, end = (f"{time:%Y-%m-%d\n%H:%M}" for time in (forecast.origin, forecast.timestamps[-1]))
+    actual = task.actual["close"]
+    shown = f"{actual.iloc[-1]:.6g}" if len(actual) == len(forecast.timestamps) else ""
+    higher = f"{forecast.probability_up().iloc[-1]:.0%}"
+    band = (f"{low}\n{high}", higher) if len(forecast.paths) > 1 else ("", "")
+    return [escape(forecast.name), start, f"{forecast.last_close:.6g}", end, median, *band, shown]
+
+
+def _format_repairs(repairs: Repairs, words: Words) -> str:
+    if not repairs.any:
+        return words("forecast.no_repairs", n_candles=repairs.n_candles)
+    return words("forecast.repairs", share=repairs.share, **vars(repairs))

@@ -20,6 +20,7 @@ from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut, Texts
 from kronos.evaluation.scores.calibration import fit_calibration, measure_calibration, measure_volatility
 from kronos.evaluation.scoring import COMPARED_BY, Scored, score, to_returns
+from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
 from kronos.evaluation.verdict import build_headline, compare, note_width
 from kronos.model import Kronos, KronosTokenizer
 from kronos.training.saved.tokenizer_record import read_health
@@ -141,13 +142,15 @@ def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
 
 
 def _calibrate(
-    walk: WalkForward, own: Forecaster, earlier: Origins, origins: Origins
+    walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
 ) -> tuple[CalibrationResult | None, list[Texts]]:
-    """Return what calibration on earlier origins is worth, and what has to be known of it."""
+    """Fit a calibration on earlier origins, keep it, and return its worth and the notes on it."""
     if not len(earlier):
         return None, []
     known, came = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.truth))
     fitted = fit_calibration(known, came, measure_volatility(earlier.closes))
+    conditions = describe_conditions(own.predictor, own.sampling, earlier.lookback, earlier.horizon)
+    write_calibration(walk.folder, fitted, conditions)
     paths, truth = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.truth))
     return measure_calibration(fitted, paths, truth, measure_volatility(origins.closes)), fitted.notes()
 

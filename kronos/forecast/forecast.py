@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ class Forecast:
     repairs: Repairs | None
     name: str = "series"
     notes: tuple[str, ...] = ()
+    calibrated: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         n_paths, horizon = self.paths.shape[:2]

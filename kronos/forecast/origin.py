@@ -21,12 +21,12 @@ ROWS_THAT_SHOW_THE_PATTERN = 5000
 class ForecastTask(NamedTuple):
     """A series at an origin.
 
-    history: the candles up to the origin. truth: those of the horizon that are known already, perhaps none.
+    history: the candles up to the origin. actual: those of the horizon that are known already, perhaps none.
     future: the horizon's times. notes: what was assumed of them.
     """
 
     history: pd.DataFrame
-    truth: pd.DataFrame
+    actual: pd.DataFrame
     future: pd.DatetimeIndex
     notes: tuple[str, ...]
 
@@ -45,12 +45,12 @@ def build_forecast_task(frame: pd.DataFrame, origin: str, horizon: int, exchange
         DataError: the origin is not a time, or lies outside the candles; or the times to come cannot be made.
     """
     end = len(frame) if origin == LAST else _find(frame.index, origin)
-    history, truth = frame[:end], frame[end : end + horizon]
-    if len(truth) == horizon:
-        return ForecastTask(history, truth, pd.DatetimeIndex(truth.index), ())
+    history, actual = frame[:end], frame[end : end + horizon]
+    if len(actual) == horizon:
+        return ForecastTask(history, actual, pd.DatetimeIndex(actual.index), ())
     known = pd.DatetimeIndex(frame.index[-ROWS_THAT_SHOW_THE_PATTERN:])
-    made, notes = make_future_timestamps(known, horizon - len(truth), exchange)
-    return ForecastTask(history, truth, pd.DatetimeIndex(truth.index.append(made)), notes)
+    made, notes = make_future_timestamps(known, horizon - len(actual), exchange)
+    return ForecastTask(history, actual, pd.DatetimeIndex(actual.index.append(made)), notes)
 
 
 def build_forecast_tasks(
@@ -63,13 +63,13 @@ def build_forecast_tasks(
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
 ) -> tuple[dict[str, ForecastTask], list[str]]:
-    """Read files and cut each of their symbols at the origin; max_gap: as in data.max_gap.
+    """Read files and task each of their symbols at the origin; max_gap: as in data.max_gap.
 
     Returns:
-        The cuts by symbol (without a symbol column, the file's name), and what is wrong with those that cannot be forecast
+        The tasks by symbol (without a symbol column, the file's name), and what is wrong with those that cannot be forecast
         from their lookback.
     """
-    cuts: dict[str, ForecastTask] = {}
+    tasks: dict[str, ForecastTask] = {}
     frames, unreadable = read_frames(paths, columns, repairs, max_gap)
     faults = [str(finding) for finding in unreadable]
     for symbol, source, frame, findings, breaks in frames:
@@ -78,31 +78,31 @@ def build_forecast_tasks(
             if frame.empty:
                 refuse_errors(findings)
             try:
-                cut = _begin_after_break(build_forecast_task(frame, origin, horizon, exchange), breaks, lookback)
+                task = _begin_after_break(build_forecast_task(frame, origin, horizon, exchange), breaks, lookback)
             except DataError as error:
                 raise DataError(f"{name}: {error}") from None
-            _refuse_errors_within(findings, cut.history.index[-lookback:][0], cut.future[-1])
-            build_input(name, cut.history[-lookback:], None, cut.future, horizon, None)  # finds what is wrong now
-            cuts[symbol] = cut
+            _refuse_errors_within(findings, task.history.index[-lookback:][0], task.future[-1])
+            build_input(name, task.history[-lookback:], None, task.future, horizon, None)  # finds what is wrong now
+            tasks[symbol] = task
         except DataError as error:
             faults.append(str(error))
-    return cuts, faults
+    return tasks, faults
 
 
-def _begin_after_break(cut: ForecastTask, breaks: Sequence[pd.Timestamp], lookback: int) -> ForecastTask:
+def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookback: int) -> ForecastTask:
     """Leave out the history before the last jump or long gap, which no training window crosses either."""
-    rows = [int(np.flatnonzero(cut.history.index == time)[-1]) for time in breaks if time in cut.history.index]
+    rows = [int(np.flatnonzero(task.history.index == time)[-1]) for time in breaks if time in task.history.index]
     start = max(rows, default=0)
-    if start <= len(cut.history) - lookback:
-        return cut
-    history = cut.history[start:]
+    if start <= len(task.history) - lookback:
+        return task
+    history = task.history[start:]
     if len(history) < MIN_ROWS:
         raise DataError(
             f"{len(history)} candle lies between the last jump or long gap and the origin; a forecast needs at least "
             f"{MIN_ROWS}, better hundreds."
         )
     what = f"the history begins at {history.index[0]}, after a jump or a long gap: {len(history)} candles"
-    return cut._replace(history=history, notes=(*cut.notes, what))
+    return task._replace(history=history, notes=(*task.notes, what))
 
 
 def _refuse_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:

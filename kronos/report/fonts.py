@@ -53,6 +53,11 @@ def choose_fonts(text: str) -> tuple[str, list[str]]:
     return "".join("?" if character in missing else character for character in text), families
 
 
+def can_draw(text: str) -> bool:
+    """Whether the installed fonts have all characters of a text."""
+    return choose_fonts(text)[0] == text
+
+
 @contextmanager
 def accept_any_weight() -> Iterator[None]:
     """Keep matplotlib from warning that a Chinese font has but one weight."""

@@ -113,9 +113,9 @@ def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
     assert {path.name for path in out.iterdir()} == {f"600977_forecast.{kind}" for kind in ("csv", "png", "html")}
     for words in (
         "600977",
-        "5–95 %",
+        "5–95%",
         "higher",
-        "needed repair" if "none of" in result.output else "repaired",
+        "needed repair" if "None of" in result.output else "repaired",
         "4 sampled paths",
     ):
         assert words in result.output

@@ -14,8 +14,8 @@ FRAME = pd.DataFrame({"close": range(72)}, index=TIMES)
 )
 def test_what_is_known_and_what_came(origin: str, n_history: int, n_truth: int) -> None:
     cut = build_forecast_task(FRAME, origin, 8)
-    assert (len(cut.history), len(cut.truth)) == (n_history, n_truth)
-    assert cut.truth.index.equals(TIMES[n_history : n_history + n_truth])
+    assert (len(cut.history), len(cut.actual)) == (n_history, n_truth)
+    assert cut.actual.index.equals(TIMES[n_history : n_history + n_truth])
     # Beyond the file's end the times are made.
     assert (cut.future == pd.date_range(cut.history.index[-1], periods=9, freq="h")[1:]).all()
 

@@ -68,6 +68,32 @@ class Calibration:
             bands[level] = inner = low, high
         return bands
 
+    def quantile(self, paths: Array, scale: Array, q: float) -> Array:
+        """Return the calibrated q-quantile (N, H) of paths.
+
+        It is the end of a calibrated band if q is the end of one; the median stays. Values between two of these keep their
+        proportions. Values beyond the widest band move as far as its end.
+
+        Raises:
+            ValueError: see `apply`.
+        """
+        sampled, value = _quantile(paths, 0.5), _quantile(paths, q)
+        before, after = compute_bands(paths), self.apply(paths, scale)
+        ends = [(0.5, sampled, np.clip(sampled, *after[min(LEVELS)]))]
+        for level in LEVELS:
+            low, high = (0.5 - level / 200, 0.5 + level / 200)
+            ends = [(low, before[level][0], after[level][0]), *ends, (high, before[level][1], after[level][1])]
+        i = int(np.searchsorted([p for p, _, _ in ends], q))
+        if i in (0, len(ends)):
+            _, old, new = ends[min(i, len(ends) - 1)]
+            moved: Array = new + value - old
+            return moved
+        (p_low, old_low, new_low), (p_high, old_high, new_high) = ends[i - 1 : i + 1]
+        width = old_high - old_low  # 0 if many paths agree
+        share = np.where(width > 0, (value - old_low) / np.where(width > 0, width, 1), (q - p_low) / (p_high - p_low))
+        between: Array = new_low + share * (new_high - new_low)
+        return between
+
     def notes(self) -> list[Texts]:
         """Say for which bands there were too few origins, so that neighbouring steps had to be taken together."""
         return [
@@ -133,6 +159,12 @@ def measure_volatility(closes: Array) -> Array:
     """
     volatility: Array = np.sqrt(np.square(np.diff(np.log(closes))).mean(axis=-1))
     return np.maximum(volatility, SMALLEST_VOLATILITY)
+
+
+def _quantile(paths: Array, q: float) -> Array:
+    """Return the q-quantile (N, H) of paths, as `compute_bands` takes it."""
+    quantile: Array = np.quantile(paths, q, axis=1, method="weibull")
+    return quantile
 
 
 def _measure_unit(scale: Array, paths: Array) -> Array:

@@ -39,11 +39,6 @@ def draw_chart(chart: Chart, path: Path, language: Language) -> None:
             figure.savefig(temporary, format="png", dpi=100)
 
 
-def can_write(texts: str) -> bool:
-    """Whether the installed fonts have all characters of the texts."""
-    return choose_fonts(texts)[0] == texts
-
-
 def _build_figure(chart: Chart, language: Language) -> Figure:
     columns = min(chart.columns, len(chart.panels))
     rows = -(-len(chart.panels) // columns)

@@ -15,10 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import ScalarFormatter
 
-from kronos.evaluation.results import Language
+from kronos.config.schema import Language
 from kronos.files import replacing
 from kronos.forecast import Forecast
-from kronos.report.fonts import accept_any_weight, choose_fonts
+from kronos.report.fonts import accept_any_weight, can_draw, choose_fonts
 from kronos.report.forecast.scene import (
     CANDLE_COLOURS,
     FORECAST_COLOUR,
@@ -26,11 +26,9 @@ from kronos.report.forecast.scene import (
     ORIGIN_COLOUR,
     Rising,
     Scene,
-    band_label,
     build_scene,
     rises,
 )
-from kronos.report.words.scene_texts import say
 
 N_TIME_LABELS = 8
 TITLE_WIDTH = 1000  # pixels, of 1200
@@ -40,7 +38,7 @@ MANY_CANDLES = 200  # from here on thinner lines, or hollow candles would fill u
 def draw_forecast(
     history: pd.DataFrame,
     forecast: Forecast,
-    truth: pd.DataFrame | None,
+    actual: pd.DataFrame | None,
     path: Path,
     title: str,
     rising: Rising = "hollow",
@@ -50,18 +48,20 @@ def draw_forecast(
 
     Args:
         history: open, high, low, close, volume up to the origin, indexed by timestamp.
-        forecast: what was forecast from there.
-        truth: the candles of the forecast's first timestamps, drawn over the fan. Where it ends or is None, the mean
-            forecast candles are drawn instead.
+        forecast: the forecast from there.
+        actual: the real candles of the forecast's first timestamps, drawn over the fan. After the last of them, the
+            mean forecast candles are drawn instead.
         path: the PNG to write, 1200 × 700 pixels.
-        title: what is drawn; in Chinese, too, where a font for it is installed.
-        rising: how rising candles are coloured.
-        language: of the legend and the axes; Chinese needs a font, see `kronos.report.fonts`.
+        title: in any script for which a font is installed.
+        rising: the colour of rising candles.
+        language: of the legend and the axes. Without a Chinese font they are English, see `kronos.report.fonts`.
 
     Raises:
         KronosError: path cannot be written.
     """
-    scene = build_scene(history, forecast, truth, language)
+    scene = build_scene(history, forecast, actual, language)
+    if not can_draw("".join(str(handle.get_label()) for handle in _legend_handles(scene, rising))):
+        scene = build_scene(history, forecast, actual, "en")
     with replacing(path) as temporary, accept_any_weight():
         _build_figure(scene, title, rising).savefig(temporary, format="png", dpi=100)
 
@@ -91,7 +91,7 @@ def _build_figure(scene: Scene, title: str, rising: Rising) -> Figure:
 
 
 def _draw_fans(prices: Axes, volumes: Axes, scene: Scene) -> None:
-    """Draw the quantiles: of the close as an opening fan, of the volume as steps, as each candle has its own."""
+    """Draw the quantiles of the close as an opening fan, and those of the volume as one step a candle."""
     x = scene.fan_positions
     opened, opened_x = scene.opened_fan, np.append(x[0] - 1, x)
     for low, high, opacity in scene.bands:
@@ -103,7 +103,7 @@ def _draw_fans(prices: Axes, volumes: Axes, scene: Scene) -> None:
 
 
 def _draw_candles(prices: Axes, candles: pd.DataFrame, first: int, colours: tuple[str, str]) -> None:
-    """Draw candles from position first on, in the colours of rising and falling ones."""
+    """Draw candles from position first on; colours: of rising and of falling candles."""
     x = first + np.arange(len(candles))
     opened, high, low, closed = (candles[name].to_numpy() for name in ("open", "high", "low", "close"))
     top, bottom = np.maximum(opened, closed), np.minimum(opened, closed)
@@ -129,8 +129,8 @@ def _set_axes(prices: Axes, volumes: Axes, scene: Scene) -> None:
     plain.set_scientific(False)
     prices.yaxis.set_major_formatter(plain)
     volumes.yaxis.set_major_formatter(_shorten)
-    for axes, key in ((prices, "Price"), (volumes, "Volume")):
-        text, families = choose_fonts(say(key, scene.language))
+    for axes, key in ((prices, "price"), (volumes, "volume")):
+        text, families = choose_fonts(scene.words(f"forecast.{key}"))
         axes.set_ylabel(text, fontfamily=families)
     prices.figure.align_ylabels()
     if not scene.volume_top():
@@ -155,7 +155,7 @@ def _shorten(value: float, position: float = 0) -> str:
 
 
 def _write_title(axes: Axes, title: str) -> None:
-    """Write the title in one line or two; what does not fit is cut off."""
+    """Write the title in one or two lines, and cut off the rest."""
     text, families = choose_fonts(" ".join(title.split()))
     drawn = axes.set_title(text, loc="left", fontfamily=families, parse_math=False)  # a file name may contain $
     width = drawn.get_window_extent().width
@@ -167,13 +167,13 @@ def _write_title(axes: Axes, title: str) -> None:
 def _legend_handles(scene: Scene, rising: Rising) -> list[Artist]:
     up, down = CANDLE_COLOURS[rising]
     handles: list[Artist] = [
-        Patch(facecolor="white", edgecolor=up, label=say("rising", scene.language)),
-        Patch(facecolor=down, edgecolor=down, label=say("falling", scene.language)),
+        Patch(facecolor="white", edgecolor=up, label=scene.words("forecast.rising")),
+        Patch(facecolor=down, edgecolor=down, label=scene.words("forecast.falling")),
         Line2D([], [], color=ORIGIN_COLOUR, linestyle="--", linewidth=1.2, label=scene.origin_label),
         Line2D([], [], color=FORECAST_COLOUR, linewidth=1.8, label=scene.median_label),
     ]
     for low, high, opacity in reversed(scene.bands):
-        handles.append(Patch(facecolor=FORECAST_COLOUR, alpha=opacity + 0.1, label=band_label(low, high)))
+        handles.append(Patch(facecolor=FORECAST_COLOUR, alpha=opacity + 0.1, label=scene.band_label(low, high)))
     if len(scene.expected):
         handles.append(Patch(facecolor="white", edgecolor=FORECAST_COLOUR, label=scene.expected_label))
     return handles

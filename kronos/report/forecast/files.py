@@ -1,4 +1,4 @@
-"""What a forecast leaves on disk: tables of it, a picture and a page."""
+"""The files of a forecast: tables, a picture and a page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any, Literal
 import pandas as pd
 
 from kronos.candles import TIMESTAMP_COLUMN
+from kronos.config.schema import Language
 from kronos.files import replacing
 from kronos.forecast import Forecast
 from kronos.forecast.origin import ForecastTask
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.interactive import write_page
 from kronos.report.forecast.scene import Rising
+from kronos.report.words.catalogue import Words
 
 TableFormat = Literal["csv", "parquet"]
 HISTORY_DRAWN = 3  # times the horizon
@@ -23,7 +25,7 @@ MIN_HISTORY_DRAWN = 60  # candles
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame as CSV or Parquet, by the path's ending, whole or not at all."""
+    """Write a frame as CSV or Parquet, by the ending of the path, whole or not at all."""
     with replacing(path) as temporary:
         if path.suffix == ".parquet":
             frame.to_parquet(temporary)
@@ -33,15 +35,18 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 def save_forecast(
     forecast: Forecast,
-    cut: ForecastTask,
+    task: ForecastTask,
     folder: Path,
     quantiles: Sequence[float],
     table_format: TableFormat = "csv",
     with_paths: bool = False,
     with_pictures: bool = True,
     rising: Rising = "hollow",
+    language: Language = "en",
 ) -> dict[str, Path]:
-    """Write {name}_forecast.csv and, as asked for, {name}_paths.csv, {name}_forecast.png and {name}_forecast.html.
+    """Write {name}_forecast.csv and, if asked for, {name}_paths.csv, {name}_forecast.png and {name}_forecast.html.
+
+    language: of the picture and the page.
 
     Returns:
         The files, by kind: table, paths, picture, page.
@@ -58,18 +63,25 @@ def save_forecast(
             "page": folder / f"{name}_forecast.html",
         }
         horizon = len(forecast.timestamps)
-        history = cut.history[-max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN) :]
-        truth = cut.truth if len(cut.truth) else None
-        title = f"{forecast.name} · {horizon} candle{'s' if horizon > 1 else ''} from {forecast.origin:%Y-%m-%d %H:%M}"
-        draw_forecast(history, forecast, truth, files["picture"], title, rising)
-        write_page(history, forecast, truth, files["page"], title, rising)
+        history = task.history[-max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN) :]
+        actual = task.actual if len(task.actual) else None
+        title = format_title(forecast.name, forecast, language)
+        draw_forecast(history, forecast, actual, files["picture"], title, rising, language)
+        write_page(history, forecast, actual, files["page"], title, rising, language)
     return files
 
 
+def format_title(name: str, forecast: Forecast, language: Language) -> str:
+    """Return the title of a forecast's picture."""
+    horizon = len(forecast.timestamps)
+    key = "forecast.title" if horizon > 1 else "forecast.title_one"
+    return Words(language)(key, name=name, horizon=horizon, origin=f"{forecast.origin:%Y-%m-%d %H:%M}")
+
+
 def to_json(
-    forecast: Forecast, cut: ForecastTask, quantiles: Sequence[float], files: dict[str, Path]
+    forecast: Forecast, task: ForecastTask, quantiles: Sequence[float], files: dict[str, Path]
 ) -> dict[str, Any]:
-    """Return a forecast as plain values: one list per feature, as long as the horizon; truth only as far as it is known."""
+    """Return a forecast as plain values, one list per feature and as long as the horizon; truth: the actual candles so far."""
     return {
         "name": forecast.name,
         "origin": forecast.origin.isoformat(),
@@ -78,8 +90,9 @@ def to_json(
         "mean": _to_lists(forecast.mean),
         "quantiles": {f"{q:.10g}": _to_lists(forecast.quantile(q)) for q in quantiles},
         "probability_up": forecast.probability_up().tolist(),
-        "truth": _to_lists(cut.truth),
+        "truth": _to_lists(task.actual),
         "n_paths": len(forecast.paths),
+        "calibrated": forecast.calibrated,
         "repairs": None if forecast.repairs is None else vars(forecast.repairs),
         "notes": list(forecast.notes),
         "files": {kind: str(path) for kind, path in files.items()},
@@ -91,5 +104,5 @@ def _to_lists(frame: pd.DataFrame) -> dict[str, list[float]]:
 
 
 def _shorten(value: float) -> float:
-    """Round to the seven digits that float32 holds: 21.43, not 21.43000030517578."""
+    """Round to the seven digits of float32: 21.43 instead of 21.43000030517578."""
     return float(f"{value:.7g}")

@@ -1,4 +1,4 @@
-"""The pictures at the end of a run: forecasts from held-out origins, spread evenly, not chosen."""
+"""The pictures at the end of a run: forecasts from held-out origins, which are spread evenly."""
 
 import logging
 from pathlib import Path
@@ -11,16 +11,16 @@ from kronos.data.windows.splits import WindowStarts
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.forecast.coherence import Repairs
 from kronos.report.forecast.candle_plot import draw_forecast
+from kronos.report.forecast.files import HISTORY_DRAWN, format_title
+from kronos.report.words.catalogue import Words
 from kronos.saved_run import SavedRun, load_models
 from kronos.training.pipeline import RunResult
 
 logger = logging.getLogger(__name__)
 
-HISTORY_DRAWN = 3  # times the horizon
-
 
 def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
-    """Forecast from report.n_origins origins of the test split (without one: of validation) and draw each.
+    """Forecast from report.n_origins origins of the test split, or of validation without one, and draw each.
 
     Returns:
         The PNG files written, report/forecast_1.png and so on, in the run's folder.
@@ -37,28 +37,29 @@ def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
     lookback, horizon = config.data.lookback_window, config.data.predict_window
     windows = [result.candles.frame(origin - lookback + 1, origin + 1 + horizon) for origin in origins]
     many = len(result.candles.symbols) > 1
-    symbols = [f"{result.candles.symbol_at(origin).symbol} · " if many else "" for origin in origins]
-    histories, truths = [window[:lookback] for window in windows], [window[lookback:] for window in windows]
+    symbols = [result.candles.symbol_at(origin).symbol if many else "" for origin in origins]
+    histories, actuals = [window[:lookback] for window in windows], [window[lookback:] for window in windows]
     forecasts = predictor.forecast_batch(
         histories,
-        y_timestamp_list=[truth.index for truth in truths],
+        y_timestamp_list=[actual.index for actual in actuals],
         n_paths=config.report.n_paths,
         sampling=Sampling(config.report.temperature, top_p=config.report.top_p),
         seed=config.training.seed,
-        names=[f"{symbol}{history.index[-1]:%Y-%m-%d %H:%M}" for symbol, history in zip(symbols, histories)],
+        names=[f"{symbol} {history.index[-1]:%Y-%m-%d %H:%M}".strip() for symbol, history in zip(symbols, histories)],
     )
     logger.info("%s", Repairs.total(forecast.repairs for forecast in forecasts if forecast.repairs))
     report = config.model_paths.run_folder.report
     for earlier in report.forecasts:
         earlier.unlink()
     paths = []
-    for n, (history, truth, forecast, symbol) in enumerate(zip(histories, truths, forecasts, symbols), start=1):
+    rising, language = config.report.rising, config.report.language
+    for n, (history, actual, forecast, symbol) in enumerate(zip(histories, actuals, forecasts, symbols), start=1):
         paths.append(report.forecast(n))
-        title = (
-            f"{config.model_paths.exp_name} · {symbol}{horizon} candles from {history.index[-1]:%Y-%m-%d %H:%M} "
-            f"({split.name} split)"
+        name = " · ".join(filter(None, (config.model_paths.exp_name, symbol)))
+        title = Words(language)(
+            "forecast.held_out_title", title=format_title(name, forecast, language), split=split.name
         )
-        draw_forecast(history[-HISTORY_DRAWN * horizon :], forecast, truth, paths[-1], title, config.report.rising)
+        draw_forecast(history[-HISTORY_DRAWN * horizon :], forecast, actual, paths[-1], title, rising, language)
     return paths
 
 

@@ -1,14 +1,14 @@
 """Candles, the fan of a forecast and volume as a page to zoom and point at (plotly), in one file, offline."""
 
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from kronos.evaluation.results import Language
+from kronos.config.schema import Language
 from kronos.files import write_text
 from kronos.forecast import Forecast
 from kronos.forecast.forecast import QUANTILES
@@ -19,83 +19,57 @@ from kronos.report.forecast.scene import (
     ORIGIN_COLOUR,
     Rising,
     Scene,
-    band_label,
     build_scene,
     rises,
 )
-from kronos.report.words.scene_texts import say
 
-# The policy lets the browser load nothing: what the page shows is in it.
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-html, body { height: 100%; margin: 0; }
-body { display: flex; flex-direction: column; background: white; color: #222; font: 15px system-ui, sans-serif; }
-h1 { margin: 0.6em 0.8em 0; font-size: 1.1em; font-weight: 600; overflow-wrap: anywhere; }
-main { flex: 1; min-height: 420px; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<main>$plot</main>
-</body>
-</html>
-""")
 CONFIG = {
     "scrollZoom": True,
     "responsive": True,
     "displaylogo": False,
-    "showSendToCloud": False,  # a button that uploads the candles
+    "showSendToCloud": False,  # no button that uploads the candles
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
-FIT_TIME_LABELS = """
-const fit = () => Plotly.relayout('{plot_id}', {'xaxis.nticks': Math.max(2, Math.floor(innerWidth / 110))});
-addEventListener('resize', fit);
-fit();
-"""
+HTML_LANGUAGES: dict[Language, str] = {"en": "en", "zh": "zh-CN"}
 PRICE, VOLUME = ":.7~r", ":,.7~r"  # plain numbers, to seven digits
 
 
 def write_page(
     history: pd.DataFrame,
     forecast: Forecast,
-    truth: pd.DataFrame | None,
+    actual: pd.DataFrame | None,
     path: Path,
     title: str,
     rising: Rising = "hollow",
+    language: Language = "en",
 ) -> None:
-    """Write what `draw_forecast` draws as one HTML file, about 5 MB, that needs no other file and no network.
+    """Write the picture of `draw_forecast` as one HTML file of about 5 MB, which needs no other file and no network.
 
     Args:
-        history, forecast, truth, title, rising: as for `draw_forecast`.
+        history, forecast, actual, title, rising, language: as for `draw_forecast`.
         path: the HTML file to write.
 
     Raises:
         KronosError: path cannot be written.
     """
-    figure = build_figure(build_scene(history, forecast, truth), rising)
-    plot = figure.to_html(
-        full_html=False, include_plotlyjs=True, config=CONFIG, div_id="forecast", post_script=FIT_TIME_LABELS
-    )
-    text = escape(title.encode("utf-8", "replace").decode())  # a file name may hold what is no text
-    write_text(path, PAGE.substitute(title=text, plot=plot))
+    templates = Environment(loader=PackageLoader("kronos.report"), autoescape=True, undefined=StrictUndefined)
+    figure = build_figure(build_scene(history, forecast, actual, language), rising)
+    script = templates.get_template("forecast.js").render()
+    plot = figure.to_html(full_html=False, include_plotlyjs=True, config=CONFIG, div_id="forecast", post_script=script)
+    shown = title.encode("utf-8", "replace").decode()  # a file name may hold bytes that are no text
+    page = templates.get_template("forecast.html.j2")
+    write_text(path, page.render(lang=HTML_LANGUAGES[language], title=shown, plot=Markup(plot)))
 
 
 def build_figure(scene: Scene, rising: Rising) -> go.Figure:
-    """Return the figure; the time axis has one category per candle, so that gaps without candles take no room."""
+    """Return the figure. Its time axis has one category per candle, so gaps without candles take no room."""
     x = [label.replace("\n", "<br>") for label in scene.labels]
     n_known = len(scene.known)
     colours = CANDLE_COLOURS[rising]
-    traces = [_candles(x, scene.known, colours, say("known", scene.language), scene.language)]
+    traces = [_candles(x, scene.known, colours, scene.words("forecast.known"), scene)]
     traces += _price_fan(x[scene.n_history - 1 :], scene)
     if len(scene.expected):
-        traces.append(_candles(x[n_known:], scene.expected, FORECAST_COLOURS, scene.expected_label, scene.language))
+        traces.append(_candles(x[n_known:], scene.expected, FORECAST_COLOURS, scene.expected_label, scene))
     traces.append(_volume(x, scene.known, colours))
     if not scene.bands:
         traces.append(_volume(x[n_known:], scene.expected, FORECAST_COLOURS))
@@ -115,13 +89,12 @@ def build_figure(scene: Scene, rising: Rising) -> go.Figure:
     return figure
 
 
-def _candles(
-    x: list[str], candles: pd.DataFrame, colours: tuple[str, str], name: str, language: Language
-) -> go.Candlestick:
-    """Candles at the first positions of x."""
+def _candles(x: list[str], candles: pd.DataFrame, colours: tuple[str, str], name: str, scene: Scene) -> go.Candlestick:
+    """Return candles at the first positions of x."""
     up, down = colours
     prices = {column: candles[column].tolist() for column in ("open", "high", "low", "close")}
-    hover = "<br>".join(f"{say(column, language)} %{{{column}{PRICE}}}" for column in prices)
+    hover = "<br>".join(f"{scene.words(f'forecast.candle.{column}')} %{{{column}{PRICE}}}" for column in prices)
+    volume = scene.words("forecast.candle.volume")
     return go.Candlestick(
         x=x[: len(candles)],
         **prices,
@@ -129,19 +102,19 @@ def _candles(
         increasing={"line": {"color": up, "width": 1}, "fillcolor": "white"},
         decreasing={"line": {"color": down, "width": 1}, "fillcolor": down},
         customdata=candles["volume"].tolist(),
-        hovertemplate=f"<b>{name}</b><br>{hover}<br>{say('volume', language)} %{{customdata{VOLUME}}}<extra></extra>",
+        hovertemplate=f"<b>{name}</b><br>{hover}<br>{volume} %{{customdata{VOLUME}}}<extra></extra>",
         zorder=1,  # over the fan
     )
 
 
 def _price_fan(x: list[str], scene: Scene) -> list[go.Scatter]:
-    """The quantiles of the close; x begins at the origin, where the fan opens."""
+    """Return the quantiles of the close; x begins at the origin, where the fan opens."""
     common: dict[str, Any] = {"x": x, "mode": "lines", "hoverinfo": "skip"}
     fan, line = scene.opened_fan, {"color": FORECAST_COLOUR, "width": 2}
     traces = [go.Scatter(y=fan[0.5].tolist(), line=line, name=scene.median_label, **common)]
     for low, high, opacity in scene.bands:
         traces.append(go.Scatter(y=fan[low].tolist(), line={"width": 0}, showlegend=False, **common))
-        fill = {"fill": "tonexty", "fillcolor": _fade(opacity), "name": band_label(low, high)}
+        fill = {"fill": "tonexty", "fillcolor": _fade(opacity), "name": scene.band_label(low, high)}
         traces.append(go.Scatter(y=fan[high].tolist(), line={"width": 0}, **fill, **common))
     return traces
 
@@ -152,7 +125,7 @@ def _volume(x: list[str], candles: pd.DataFrame, colours: tuple[str, str]) -> go
 
 
 def _volume_fan(x: list[str], scene: Scene) -> list[go.Bar]:
-    """The quantiles of the volume as bars; the one of the median tells all quantiles when pointed at."""
+    """Return the quantiles of the volume as bars; the hover text of the median shows all quantiles."""
     volume = scene.volume
     bands = [
         _bar(x, volume[high] - volume[low], 1, base=volume[low].tolist(), marker={"color": _fade(opacity)})
@@ -178,13 +151,15 @@ def _bar(x: list[str], height: pd.Series, width: float, **more: Any) -> go.Bar:
 
 
 def _forecast_hover(scene: Scene) -> str:
-    """The text at a forecast candle: customdata holds the quantiles of the close, then those of the volume."""
-    median = say("median_of", scene.language) if scene.bands else ""
+    """Return the hover text of a forecast candle; customdata holds the quantiles of the close, then of the volume."""
     lines = []
     for first, name, form in ((0, "close", PRICE), (len(QUANTILES), "volume", VOLUME)):
         places = {q: f"%{{customdata[{first + i}]{form}}}" for i, q in enumerate(QUANTILES)}
-        lines.append(f"<b>{say(f'forecast_{name}', scene.language)}</b>: {median}{places[0.5]}")
-        lines += [f"{band_label(low, high)}: {places[low]} – {places[high]}" for low, high, _ in reversed(scene.bands)]
+        median = scene.words("forecast.median_value", value=places[0.5]) if scene.bands else places[0.5]
+        lines.append(f"<b>{scene.words(f'forecast.forecast_{name}')}</b>: {median}")
+        lines += [
+            f"{scene.band_label(low, high)}: {places[low]} – {places[high]}" for low, high, _ in reversed(scene.bands)
+        ]
     return "<br>".join(lines) + "<extra></extra>"
 
 
@@ -199,7 +174,7 @@ def _layout(scene: Scene) -> dict[str, Any]:
         "dragmode": "pan",
         "margin": {"l": 10, "r": 10, "t": 35, "b": 10},
         "legend": {
-            "title": {"text": say("hollow_and_filled", scene.language), "side": "top", "font": {"size": 12}},
+            "title": {"text": scene.words("forecast.hollow_and_filled"), "side": "top", "font": {"size": 12}},
             "orientation": "h",
             "traceorder": "normal",
             "yref": "container",  # below the time labels, however high the window is
@@ -216,14 +191,14 @@ def _layout(scene: Scene) -> dict[str, Any]:
             "ticks": "outside",
         },
         "yaxis": {
-            "title": {"text": say("Price", scene.language)},
+            "title": {"text": scene.words("forecast.price")},
             "domain": [0.27, 1],
             "range": scene.price_range(),
             "exponentformat": "none",
             "automargin": True,
         },
         "yaxis2": {
-            "title": {"text": say("Volume", scene.language)},
+            "title": {"text": scene.words("forecast.volume")},
             "domain": [0, 0.23],
             "range": [0, top or 1],
             "exponentformat": "B" if top >= 1 else "none",

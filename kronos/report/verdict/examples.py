@@ -16,10 +16,10 @@ from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.files import HISTORY_DRAWN, MIN_HISTORY_DRAWN
 from kronos.report.forecast.interactive import build_figure
 from kronos.report.forecast.scene import CANDLE_COLOURS, FORECAST_COLOUR, ORIGIN_COLOUR, Rising, build_scene
+from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_figures
 from kronos.report.words.page_texts import text
 from kronos.report.words.page_words import KINDS
-from kronos.report.words.scene_texts import say
 
 DIGITS = 7  # that float32 holds
 MAX_HISTORY_DRAWN = 240  # candles
@@ -114,7 +114,7 @@ def draw_examples(
 
 
 def _format(key: str) -> Texts:
-    return {language: say(key, language) for language in LANGUAGES}
+    return {language: Words(language)(f"forecast.{key}") for language in LANGUAGES}
 
 
 def _shorten(value: Any) -> Any:

@@ -21,9 +21,10 @@ from kronos.evaluation.results import LANGUAGES, Evaluation, Language, Texts
 from kronos.files import write_text
 from kronos.report.charts.chart import Chart, ChartSeries
 from kronos.report.charts.chart_figure import build_panel
-from kronos.report.charts.chart_picture import can_write, draw_chart
+from kronos.report.charts.chart_picture import draw_chart
 from kronos.report.charts.charts import build_charts
 from kronos.report.charts.learning import read_learning_curves
+from kronos.report.fonts import can_draw
 from kronos.report.verdict.audit_view import read_audit
 from kronos.report.verdict.examples import (
     ExampleForecast,
@@ -123,7 +124,7 @@ def _write_pictures(
         with suppress(OSError):  # where nothing can be removed nothing can be written, which says why
             (folder / f"{name}.png").unlink()
     language = config.report.language
-    if not can_write("".join(words[language] for words in TEXTS.values())):
+    if not can_draw("".join(words[language] for words in TEXTS.values())):
         language = "en"
     for name, chart in charts.items():
         draw_chart(chart, folder / f"{name}.png", language)

@@ -74,7 +74,7 @@ def test_one_path_has_no_bands(tmp_path: Path) -> None:
     one, _ = write(tmp_path / "page.html", n_paths=1).figure()
     several, _ = write(tmp_path / "page.html").figure()
     assert not [trace for trace in one if trace.get("fill")]
-    assert [trace["name"] for trace in several if trace.get("fill")] == ["5–95 %", "25–75 %"]
+    assert [trace["name"] for trace in several if trace.get("fill")] == ["5–95%", "25–75%"]
 
 
 def test_what_is_not_a_number_is_left_out(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from kronos.evaluation.results import LANGUAGES, Evaluation, HorizonFigures
 from kronos.report.charts.chart_figure import build_panel
 from kronos.report.charts.charts import build_charts
 from kronos.report.verdict.page import write_report
+from kronos.report.words.catalogue import read_texts
 from kronos.report.words.page_texts import TEXTS
-from kronos.report.words.scene_texts import SCENE_TEXTS
 from tests.report.made_evaluation import make_evaluation, make_examples, make_run
 from tests.report.verdict.parsed_page import Page
 
@@ -180,7 +180,8 @@ def test_figures_are_told_once_for_both_languages(tmp_path: Path) -> None:
 
 
 def test_figures_speak_both_languages_down_to_what_a_pointer_tells(tmp_path: Path) -> None:
-    english = [words["en"] for words in (*TEXTS.values(), *SCENE_TEXTS.values()) if words["en"] != words["zh"]]
+    scene = [{"en": en, "zh": read_texts("zh")["forecast"][key]} for key, en in read_texts("en")["forecast"].items()]
+    english = [words["en"] for words in (*TEXTS.values(), *scene) if words["en"] != words["zh"]]
     for name, figure in read_figures(write(tmp_path)).items():
         told = re.findall(
             r'"(?:name|hovertemplate|text)": "([^"]*)"', json.dumps(speak(figure, "zh"), ensure_ascii=False)

@@ -1,0 +1,115 @@
+"""A run's calibration of its bands, which an evaluation keeps for later forecasts: {run}/evaluation/calibration.json."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
+from kronos.evaluation.scores.calibration import Calibration, measure_volatility
+from kronos.files import write_json
+from kronos.forecast import Forecast, KronosPredictor, Sampling
+from kronos.forecast.forecast import check_quantile
+from kronos.model.pretrained import hash_weights
+
+logger = logging.getLogger(__name__)
+
+CALIBRATION_NAME = "calibration.json"
+FEWEST_PATHS = 19  # with fewer, the outermost paths hold less than 90%
+
+
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
+class CalibratedForecast(Forecast):
+    """A forecast whose quantiles of prices are calibrated; its paths, mean and volumes are as sampled.
+
+    The correction was measured on closes. Open, high and low move by the same, to stay on the same side of the close.
+
+    volatility: of the lookback, see `measure_volatility`.
+    """
+
+    calibrated: ClassVar[bool] = True
+    calibration: Calibration
+    volatility: float
+
+    def quantile(self, q: float) -> pd.DataFrame:
+        """Return the q-quantile over the paths, shaped as `mean`; see `Calibration.quantile`."""
+        frame = super().quantile(q)
+        scale = np.array([self.volatility])
+        for column in PRICE_COLUMNS:
+            returns = np.log(self.paths[np.newaxis, ..., CANDLE_COLUMNS.index(column)] / self.last_close)
+            frame[column] = self.last_close * np.exp(self.calibration.quantile(returns, scale, check_quantile(q))[0])
+        return frame
+
+
+def describe_conditions(predictor: KronosPredictor, sampling: Sampling, lookback: int, horizon: int) -> dict[str, Any]:
+    """Return everything that a calibration holds for: the models and how they forecast."""
+    return {
+        "tokenizer": hash_weights(predictor.tokenizer),
+        "base model": hash_weights(predictor.model),
+        "lookback": lookback,
+        "horizon": horizon,
+        "max_context": predictor.max_context,
+        "clip": predictor.clip,
+        "context_policy": predictor.context_policy,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+    }
+
+
+def write_calibration(folder: Path, calibration: Calibration, conditions: dict[str, Any]) -> None:
+    """Keep a calibration in a run's folder of evaluations.
+
+    Raises:
+        KronosError: the folder cannot be written to.
+    """
+    write_json(folder / CALIBRATION_NAME, {"conditions": conditions, **calibration.to_json()})
+
+
+def find_calibration(folder: Path, conditions: dict[str, Any], n_paths: int) -> Calibration | None:
+    """Return the calibration in a run's folder of evaluations if it holds for a forecast, and log why or why not."""
+    path = folder / CALIBRATION_NAME
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        kept, calibration = dict(stored["conditions"]), Calibration.from_json(stored)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning(
+            "%s: cannot be read (%r). The bands are as sampled; kronos evaluate writes the file.", path, error
+        )
+        return None
+    differences = [key for key, value in conditions.items() if kept.get(key) != value]
+    if differences:
+        logger.warning("%s: made with another %s. The bands are as sampled.", path, ", ".join(differences))
+        return None
+    if n_paths < FEWEST_PATHS:
+        logger.warning(
+            "%d paths are too few for calibrated bands (at least %d). The bands are as sampled.", n_paths, FEWEST_PATHS
+        )
+        return None
+    logger.info(
+        "the bands are calibrated on %d origins of validation (%s); --no-calibrate leaves them as sampled",
+        *(calibration.n_origins, path),
+    )
+    return calibration
+
+
+def calibrate(forecast: Forecast, calibration: Calibration, closes: Array) -> Forecast:
+    """Return a forecast with calibrated quantiles; without change if its prices have no log return.
+
+    Args:
+        closes: those of the lookback (L,), of the length that the calibration was made with.
+    """
+    if not ((closes > 0).all() and (forecast.paths[..., : len(PRICE_COLUMNS)] > 0).all()):
+        logger.warning("%s: prices at or below 0 have no log return. The bands are as sampled.", forecast.name)
+        return forecast
+    own = {field.name: getattr(forecast, field.name) for field in fields(forecast)}
+    volatility = float(measure_volatility(closes[np.newaxis])[0])
+    return CalibratedForecast(**own, calibration=calibration, volatility=volatility)
