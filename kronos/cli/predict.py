@@ -93,8 +93,9 @@ def predict(
         from kronos.report.forecast.files import save_forecast
 
         levels = _read_quantiles(quantiles)
-        given = {"data": [data] if data else None, "horizon": horizon, "lookback": lookback, "max_context": max_context}
-        given |= {"temperature": temperature, "top_p": top_p, "rising": rising, "language": language}
+        given: dict[str, Any] = {"data": [data] if data else None, "horizon": horizon, "lookback": lookback}
+        given |= {"max_context": max_context, "temperature": temperature, "top_p": top_p}
+        given |= {"rising": rising, "language": language}
         source = load_source(run, tokenizer, model, **given)
         sampling = Sampling(source.temperature, top_k, source.top_p)
         n_paths = 1 if sampling.greedy else paths  # greedy paths are all the same

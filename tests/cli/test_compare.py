@@ -55,7 +55,7 @@ def test_four_runs_in_eighty_columns(runs: list[Path]) -> None:
     done = invoke(*runs)
     assert done.exit_code == 0 and not done.stderr, done.output
     lines = done.stdout.splitlines()
-    assert all(cell_len(line) <= 80 for line in lines if "kronos evaluate" not in line)
+    assert all(cell_len(line) <= 80 for line in lines if not line.startswith("kronos evaluate"))
     assert find_line(done.stdout, "crps bp ↓").split()[3:] == ["12.34", "*", "11.97", "13.57", "12.59"]
     assert find_line(done.stdout, "coverage_80").split()[1:] == ["→", "80", "%", *["75.0", "%"] * 4]
     assert find_line(done.stdout, "pretrained").split() == ["pretrained", *["helped"] * 4]
@@ -63,7 +63,7 @@ def test_four_runs_in_eighty_columns(runs: list[Path]) -> None:
     assert re.search(r"x/base +y/base", done.stdout) and "Kronos-small" not in done.stdout
     assert find_line(done.stdout, "training.").split()[1:] == ["4e-05", "1e-05", "4e-05", "4e-05"]
     assert "lookback" not in done.stdout and "finetuned_" not in done.stdout, "settings that do not differ"
-    assert f"kronos evaluate --run {runs[0]} --rivals {runs[1]}\n" in done.stdout
+    assert f"kronos evaluate --run {runs[0]} --baselines {runs[1]}\n" in done.stdout
 
 
 def test_more_runs_than_fit(runs: list[Path]) -> None:
@@ -78,33 +78,38 @@ def test_runs_that_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", 0.0001, horizon=24, n_origins=1200)
     done = invoke(runs[0], runs[3], other)
     assert done.exit_code == 0 and done.stdout.startswith("╭─ NOT COMPARABLE")
-    assert "• horizon: 2 (demo, base); 24 (other)" in done.stdout
-    assert "• origins: 40 (demo, base); 1,200 (other)" in done.stdout
+    assert "• horizon " in done.stdout and "• origins " in done.stdout
     assert find_line(done.stdout, "horizon").split() == ["horizon", "2", "2", "24"]
-    assert " * " not in done.stdout and "--rivals" not in done.stdout
+    assert " * " not in done.stdout and "--baselines" not in done.stdout
 
 
-def test_notes_and_baselines(tmp_path: Path) -> None:
+def test_baselines_and_rules(tmp_path: Path) -> None:
     note, reason = {"en": "No test split.", "zh": "没有测试集。"}, {"en": "Too few windows.", "zh": "窗口太少。"}
     first = make_run(tmp_path / "a", 0.001, notes=[note], comparisons=[make_comparison("lstm", baseline_figure=0.1)])
     lstm = {"comparisons": [make_comparison("lstm", baseline_figure=0.2), make_comparison("drift")], "metric": "crps"}
     second = make_run(tmp_path / "b", 0.002, notes=[note], confidence=0.9, **lstm)
     third = make_run(tmp_path / "c", 0.003, notes=[note], left_out=[{"baseline": "lstm", "reason": reason}])
     text = invoke(first, second, third, columns=200).stdout
-    assert "all: No test split." in text and "c: lstm: Too few windows." in text
     assert re.search(r"^lstm +better +better +left out$", text, re.M) and re.search(
         r"^drift +– +better +–$", text, re.M
     )
-    assert "not the same baseline: lstm." in text and "The verdicts follow different rules" in text
-    assert "below it the interval." in text and "below it the 95\N{NO-BREAK SPACE}% interval." in invoke(first).stdout
+    assert "so they are not the same: lstm." in text
+    assert re.search(r"^evaluation.confidence +0.95 +0.9 +0.95$", text, re.M)
 
 
 def test_chinese(runs: list[Path], tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", 0.0001, horizon=24)
     done = invoke(*runs[:3], other, "--language", "zh")
     assert done.exit_code == 0 and all(cell_len(line) <= 80 for line in done.stdout.splitlines())
-    assert "• 预测步数: 2 (demo, long-name-of-a-run, base); 24 (other)" in done.stdout
+    assert "• 预测步数 " in done.stdout
     assert "微调有效" in done.stdout and "数据太少" in done.stdout and "helped" not in done.stdout
+
+
+def test_the_language_is_by_default_that_of_the_first_run(runs: list[Path]) -> None:
+    with (runs[1] / "config.yaml").open("a") as file:
+        file.write("report: {language: zh}\n")
+    assert "对数收益率" in invoke(runs[1], runs[0]).stdout and "log returns" in invoke(runs[0], runs[1]).stdout
+    assert invoke(runs[1], "--json").stdout == invoke(runs[1], "--json", "--language", "en").stdout
 
 
 def test_json(runs: list[Path], tmp_path: Path) -> None:
@@ -143,8 +148,8 @@ def test_one_run_and_the_same_run(runs: list[Path], monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(runs[0])
     once, twice = invoke("."), invoke(".", runs[0])
     assert once.exit_code == 0 and re.search(r"^ +demo$", once.stdout, re.M)
-    assert twice.stdout == once.stdout and f"{runs[0]}: given more than once, shown once" in twice.stderr
-    assert " * " not in once.stdout and "--rivals" not in once.stdout and "settings that differ" not in once.stdout
+    assert twice.stdout == once.stdout
+    assert " * " not in once.stdout and "--baselines" not in once.stdout and "settings that differ" not in once.stdout
 
 
 def test_bad_input(runs: list[Path], tmp_path: Path) -> None:
@@ -158,17 +163,13 @@ def test_bad_input(runs: list[Path], tmp_path: Path) -> None:
         faults[0]
         == f"{tmp_path}/untrained: this run has not been evaluated yet: kronos evaluate --run {tmp_path}/untrained"
     )
-    assert [fault.partition(": ")[2][:16] for fault in faults[1:]] == [
-        "there is no run ",
-        "no such folder; ",
-        "this is a file; ",
-    ]
+    assert [fault.partition(": ")[2][:15] for fault in faults[1:]] == ["there is no run"] * 3
     (tmp_path / "damaged" / "report" / "metrics.json").write_text('{"run": ')
     make_run(tmp_path / "none", 0.1, forecasters=[])
     for name in ("damaged", "none"):
         done = invoke(runs[0], tmp_path / name)
         assert done.exit_code == 1 and re.search(r"metrics.json: damaged .* makes it anew\.\n$", done.stderr)
-        assert len(done.stderr.splitlines()) == 1
+        assert "Traceback" not in done.stderr
     done = invoke(*runs, "--metric", "crp")
     assert done.exit_code == 1 and "did you mean crps?" in done.stderr
     assert invoke().exit_code == 2
@@ -180,7 +181,7 @@ def test_a_run_without_settings_is_compared_all_the_same(runs: list[Path]) -> No
     done = invoke(*runs)
     assert done.exit_code == 0 and done.stderr.count("Its settings are not compared.") == 2
     assert len(done.stderr.splitlines()) == 2 and "crps bp ↓" in done.stdout
-    assert find_line(done.stdout, "model_paths.").split()[1:] == ["–", "–", "some/base-", "some/base-"]
+    assert find_line(done.stdout, "model_paths.").split()[1:] == ["–", "–", "some/base-mod", "some/base-mod"]
 
 
 @pytest.mark.parametrize(

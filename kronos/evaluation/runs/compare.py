@@ -1,54 +1,50 @@
-"""Several evaluated runs beside each other: whether they may be compared, by what, and which is best at it.
+"""Evaluated runs side by side: whether they are comparable, and which run is best by each metric.
 
-Nothing here tests whether a difference is more than chance: that needs the errors at each origin, which
-`evaluation.rivals` with another run's folder compares.
+Nothing here tests whether a difference is more than chance. That takes the errors at each origin, which
+`kronos evaluate --baselines` with another run's folder compares.
 """
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal
 
 from kronos.errors import ConfigError
 from kronos.evaluation.metric_labels import METRIC_LABELS
-from kronos.evaluation.results import LEVELS, Comparison, Evaluation, Texts
-from kronos.evaluation.runs.evaluated_run import RULES, EvaluatedRun, differ, find_other_settings
+from kronos.evaluation.results import LEVELS, Comparison, Evaluation, HorizonFigures
 
 MAIN_METRICS = ("crps", "mae", "rmse", "direction", "ic", "rank_ic", *(f"coverage_{level}" for level in LEVELS))
-SAME = 1e-6  # relative: what two evaluations of the same thing may differ by through rounding
+CONDITIONS = (
+    *("candles", "split", "interval", "horizon", "n_symbols", "n_origins", "first_origin", "last_origin"),
+    *("stride", "n_paths"),
+)
+RULES = ("metric", "confidence", "margin")  # of the verdict
+SAME = 1e-6  # relative: two evaluations of the same thing may differ by this much through rounding
+# Names and places of a run, and sections about pictures and evaluation: metrics.json holds what was used of these.
+NO_SETTINGS = re.compile(
+    r"model_paths\.(exp_name|base_path|base_save_path)|experiment\.(name|description|skip_existing|trackers|use_comet)"
+    r"|data\.cache_dir|(evaluation|report|device)\..*"
+)
 
 Units = Literal["log_return", "price"]
-Goal = Literal["lower", "higher"] | float | None  # a number: the nearest to it is best; none: nothing is
-
-FACTS: dict[str, Texts] = {
-    "candles": {"en": "candles", "zh": "K 线数据"},
-    "split": {"en": "split", "zh": "数据集"},
-    "interval": {"en": "interval", "zh": "K 线周期"},
-    "horizon": {"en": "horizon", "zh": "预测步数"},
-    "n_symbols": {"en": "symbols", "zh": "标的数"},
-    "n_origins": {"en": "origins", "zh": "预测起点数"},
-    "first_origin": {"en": "first origin", "zh": "首个起点"},
-    "last_origin": {"en": "last origin", "zh": "末个起点"},
-    "stride": {"en": "stride", "zh": "起点间隔"},
-    "n_paths": {"en": "paths", "zh": "采样路径数"},
-}
-CLOSES: Texts = {"en": "the closes: how far they moved", "zh": "收盘价本身：波动幅度"}
+Goal = Literal["lower", "higher"] | float | None  # a number: the closest to it is best; None: nothing is
 
 
 @dataclass(frozen=True)
-class Difference:
-    """What was not the same when the runs were evaluated, so that their figures cannot be compared."""
+class EvaluatedRun:
+    """A run under a name that no other has. settings: its configuration by dotted key, None if it cannot be read."""
 
-    key: str
-    label: Texts
-    values: tuple[Any, ...]  # one a run
+    name: str
+    folder: Path
+    evaluation: Evaluation
+    settings: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric of each run, over the whole horizon; best: positions of the best runs, none where that says nothing."""
+    """A metric of each run over the whole horizon. best: the positions of the best runs, perhaps none."""
 
     metric: str
     units: Units
@@ -58,84 +54,61 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
-class BaselineRow:
-    """Each run against one baseline by its verdict's metric; None where it was not compared."""
-
-    baseline: str
-    label: Texts
-    comparisons: tuple[Comparison | None, ...]
-
-
-@dataclass(frozen=True)
 class RunsCompared:
-    """Runs beside each other; settings: only those that differ, by dotted key, one value a run."""
+    """Runs side by side; all tuples hold one value a run.
+
+    differences: the conditions under which the figures were made, if not the same for all runs.
+    baselines: the comparisons with each baseline by the verdict's metric, None if a run was not compared with it.
+    settings: those that differ, by dotted key. other_baselines: those that are not equally good in all runs.
+    """
 
     runs: tuple[EvaluatedRun, ...]
-    differences: tuple[Difference, ...]
+    differences: dict[str, tuple[Any, ...]]
     metrics: tuple[MetricRow, ...]
-    baselines: tuple[BaselineRow, ...]
+    baselines: dict[str, tuple[Comparison | None, ...]]
     settings: dict[str, tuple[Any, ...]]
-    other_baselines: tuple[str, ...]  # baselines of the same name that were not equally good, and so not the same
-    other_rules: bool  # verdicts by different metrics, confidences or margins
-
-    @property
-    def comparable(self) -> bool:
-        """Whether all were measured on the same origins, in the same way."""
-        return not self.differences
-
-    @property
-    def best_marked(self) -> bool:
-        """Whether any row has a best run."""
-        return any(row.best for row in self.metrics)
+    other_baselines: tuple[str, ...]
 
 
 def compare_runs(runs: Sequence[EvaluatedRun], metrics: Sequence[str] = (), everything: bool = False) -> RunsCompared:
-    """Lay runs beside each other.
-
-    Args:
-        runs: at least one.
-        metrics: the rows, by name; by default MAIN_METRICS, of log returns.
-        everything: all metrics, of log returns and of prices; with `metrics`, those of both.
+    """Compare runs by the metrics named, by default MAIN_METRICS of log returns; everything: by all, of prices too.
 
     Raises:
         ConfigError: no run has such a metric.
     """
     differences = find_differences(runs)
-    rows = [
-        _compare_metric(runs, metric, units, mark=not differences)
-        for units, metric in _choose_metrics(runs, metrics, everything)
+    by_name = [
+        {each.baseline: each for each in run.evaluation.comparisons if each.metric == run.evaluation.metric}
+        for run in runs
     ]
-    baselines = _compare_with_baselines(runs)
+    names = dict.fromkeys(name for comparisons in by_name for name in comparisons)
+    baselines = {name: tuple(comparisons.get(name) for comparisons in by_name) for name in names}
     return RunsCompared(
         runs=tuple(runs),
-        differences=tuple(differences),
-        metrics=tuple(rows),
+        differences=differences,
+        metrics=tuple(
+            _compare_metric(runs, units, metric, mark=not differences)
+            for units, metric in _choose_metrics(runs, metrics, everything)
+        ),
         baselines=baselines,
-        settings=find_other_settings(runs),
-        other_baselines=() if differences else tuple(row.baseline for row in baselines if not _is_same_baseline(row)),
-        other_rules=any(differ([getattr(run.evaluation, key) for run in runs]) for key in RULES),
+        settings=_find_other_settings(runs),
+        other_baselines=tuple(name for name, row in baselines.items() if not differences and not _is_one_baseline(row)),
     )
 
 
-def find_differences(runs: Sequence[EvaluatedRun]) -> list[Difference]:
-    """Find what makes the figures of runs incomparable.
+def find_differences(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, ...]]:
+    """Find the conditions that make the figures of runs incomparable.
 
-    Where all that is written down agrees, the moves of the closes must too: they depend on the candles and origins alone.
+    If all recorded ones agree, the moves of the closes must too: they depend on the candles and origins alone.
     """
-    evaluations = [run.evaluation for run in runs]
-    found = [
-        Difference(key, label, tuple(getattr(each, key) for each in evaluations))
-        for key, label in FACTS.items()
-        if differ([getattr(each, key) for each in evaluations])
-    ]
-    moves = tuple(_measure_moves(each) for each in evaluations)
-    if not found and not _are_same(moves):
-        found.append(Difference("closes", CLOSES, moves))
-    return found
+    rows = {key: tuple(getattr(run.evaluation, key) for run in runs) for key in CONDITIONS}
+    differences = {key: row for key, row in rows.items() if _differ(row)}
+    moves = tuple(_measure_moves(run.evaluation) for run in runs)
+    return differences or ({} if _are_close(moves) else {"closes": moves})
 
 
 def find_goal(metric: str) -> Goal:
-    """Say which figures of a metric are better: the higher, the lower, or those nearest to a number."""
+    """Return which figures of a metric are better: the higher, the lower, or those closest to a number."""
     if band := re.fullmatch(r"coverage_(\d+)", metric):
         return int(band[1]) / 100
     label = METRIC_LABELS.get(metric)
@@ -145,84 +118,101 @@ def find_goal(metric: str) -> Goal:
 
 
 def find_best(figures: Sequence[float], goal: Goal) -> frozenset[int]:
-    """Return the positions of the best figures; none where there are no two to compare, or where all are the same."""
+    """Return the positions of the best figures; none if fewer than two are known or all are the same."""
     if goal is None:
         return frozenset()
-    known = {i: _distance(figure, goal) for i, figure in enumerate(figures) if math.isfinite(figure)}
-    best = frozenset(i for i, each in known.items() if math.isclose(each, min(known.values()), abs_tol=1e-12))
-    return best if len(best) < len(known) else frozenset()
+    distances = {
+        i: figure if goal == "lower" else -figure if goal == "higher" else abs(figure - float(goal))
+        for i, figure in enumerate(figures)
+        if math.isfinite(figure)
+    }
+    best = frozenset(i for i, each in distances.items() if math.isclose(each, min(distances.values()), abs_tol=1e-12))
+    return best if len(best) < len(distances) else frozenset()
 
 
-def _distance(figure: float, goal: Literal["lower", "higher"] | float) -> float:
-    """How far a figure is from the goal, up to a constant."""
-    if goal == "lower":
-        return figure
-    return -figure if goal == "higher" else abs(figure - float(goal))
+def flatten_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested configuration by dotted key, without what is not set (None, an empty mapping)."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten_settings(value, f"{prefix}{key}.")
+        elif value is not None:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
-def _measure_moves(evaluation: Evaluation) -> float:
-    """Return the root mean square of the log returns that came, by r2_os = 1 − Σ error² / Σ return²; NaN where unknown."""
-    own = evaluation.forecasters[0].log_return
-    rmse, share = _read_figure(own, "rmse"), 1 - _read_figure(own, "r2_os")
-    return rmse / math.sqrt(share) if share > 0 else math.nan
-
-
-def _read_figure(figures: dict[str, Any], metric: str) -> float:
-    return float(figures[metric].overall) if metric in figures else math.nan
-
-
-def _are_same(figures: Sequence[float]) -> bool:
-    """Whether the finite ones among figures are equal but for rounding."""
-    finite = [figure for figure in figures if math.isfinite(figure)]
-    return all(math.isclose(figure, finite[0], rel_tol=SAME) for figure in finite)
+def _compare_metric(runs: Sequence[EvaluatedRun], units: Units, metric: str, mark: bool) -> MetricRow:
+    figures = tuple(_read_figure(getattr(run.evaluation.forecasters[0], units), metric) for run in runs)
+    goal = find_goal(metric)
+    return MetricRow(metric, units, goal, figures, find_best(figures, goal) if mark else frozenset())
 
 
 def _choose_metrics(runs: Sequence[EvaluatedRun], names: Sequence[str], everything: bool) -> list[tuple[Units, str]]:
     """Return the rows, those of log returns first."""
     own = [run.evaluation.forecasters[0] for run in runs]
-    log_return = list(dict.fromkeys(metric for each in own for metric in each.log_return))
-    price = list(dict.fromkeys(metric for each in own for metric in each.price))
-    known = list(dict.fromkeys([*MAIN_METRICS, *log_return, *price]))
-    known = [metric for metric in known if metric in log_return or metric in price]
+    log_return, price = (
+        {name for each in own for name in each.log_return},
+        {name for each in own for name in each.price},
+    )
+    listed = dict.fromkeys([*MAIN_METRICS, *(name for each in own for name in (*each.log_return, *each.price))])
+    known = [name for name in listed if name in log_return | price]
     for name in names:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
-            raise ConfigError(f"--metric {name}: these runs have no such metric; {hint}")
-    chosen = list(dict.fromkeys(names)) or (known if everything else [name for name in MAIN_METRICS if name in known])
-    rows: list[tuple[Units, str]] = [("log_return", metric) for metric in chosen if metric in log_return]
-    return rows + [
-        ("price", metric) for metric in chosen if metric in price and (everything or metric not in log_return)
-    ]
+            raise ConfigError(
+                "--metric {name}: these runs have no such metric; there are {known}.", name=name, known=", ".join(known)
+            )
+    chosen = names or [name for name in known if everything or name in MAIN_METRICS]
+    rows: list[tuple[Units, str]] = [("log_return", name) for name in chosen if name in log_return]
+    return rows + [("price", name) for name in chosen if name in price and (everything or name not in log_return)]
 
 
-def _compare_metric(runs: Sequence[EvaluatedRun], metric: str, units: Units, mark: bool) -> MetricRow:
-    own = [run.evaluation.forecasters[0] for run in runs]
-    figures = tuple(_read_figure(each.log_return if units == "log_return" else each.price, metric) for each in own)
-    goal = find_goal(metric)
-    return MetricRow(metric, units, goal, figures, find_best(figures, goal) if mark else frozenset())
+def _measure_moves(evaluation: Evaluation) -> float:
+    """Return the root mean square of the actual log returns, by r2_os = 1 − Σ error² / Σ return²; NaN if unknown."""
+    own = evaluation.forecasters[0].log_return
+    rmse, share = _read_figure(own, "rmse"), 1 - _read_figure(own, "r2_os")
+    return rmse / math.sqrt(share) if share > 0 else math.nan
 
 
-def _compare_with_baselines(runs: Sequence[EvaluatedRun]) -> tuple[BaselineRow, ...]:
-    found = [
-        {each.baseline: each for each in run.evaluation.comparisons if each.metric == run.evaluation.metric}
-        for run in runs
-    ]
-    labels = {each.name: each.label for run in reversed(runs) for each in run.evaluation.forecasters}
-    baselines = dict.fromkeys(baseline for each in found for baseline in each)
-    return tuple(
-        BaselineRow(
-            baseline,
-            labels.get(baseline, {"en": baseline, "zh": baseline}),
-            tuple(each.get(baseline) for each in found),
-        )
-        for baseline in baselines
+def _read_figure(figures: dict[str, HorizonFigures], metric: str) -> float:
+    return float(figures[metric].overall) if metric in figures else math.nan
+
+
+def _is_one_baseline(row: Sequence[Comparison | None]) -> bool:
+    metrics = {each.metric for each in row if each}
+    return all(
+        _are_close([each.baseline_figure for each in row if each and each.metric == metric]) for metric in metrics
     )
 
 
-def _is_same_baseline(row: BaselineRow) -> bool:
-    by_metric: dict[str, list[float]] = {}
-    for each in row.comparisons:
-        if each:
-            by_metric.setdefault(each.metric, []).append(each.baseline_figure)
-    return all(_are_same(figures) for figures in by_metric.values())
+def _are_close(figures: Sequence[float]) -> bool:
+    """Whether the finite ones among figures are equal except for rounding."""
+    finite = [figure for figure in figures if math.isfinite(figure)]
+    return all(math.isclose(figure, finite[0], rel_tol=SAME) for figure in finite)
+
+
+def _differ(values: Sequence[Any]) -> bool:
+    return any(value != values[0] for value in values)
+
+
+def _find_other_settings(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, ...]]:
+    """Return the settings that differ among the runs whose settings are known."""
+    used = [_used_in_evaluation(run.evaluation) for run in runs]
+    own = [
+        {key: value for key, value in (run.settings or {}).items() if not NO_SETTINGS.fullmatch(key)} for run in runs
+    ]
+    rows = {
+        key: tuple((a | b).get(key) for a, b in zip(own, used))
+        for key in dict.fromkeys(key for settings in (*own, *used) for key in settings)
+    }
+    known = [run.settings is not None for run in runs]
+    return {
+        key: row
+        for key, row in rows.items()
+        if _differ([value for value, is_known in zip(row, known) if is_known or key in used[0]])
+    }
+
+
+def _used_in_evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    rules = {f"evaluation.{key}": getattr(evaluation, key) for key in RULES}
+    sampling = {"report.temperature": evaluation.temperature, "report.top_p": evaluation.top_p}
+    return rules | sampling | {"seed of the paths": evaluation.seed, "version": evaluation.version}

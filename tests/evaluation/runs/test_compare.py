@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from kronos.errors import ConfigError
-from kronos.evaluation.runs.compare import FACTS, compare_runs, find_best, find_differences, find_goal
-from kronos.evaluation.runs.evaluated_run import EvaluatedRun, flatten_settings
+from kronos.evaluation.runs.compare import (
+    CONDITIONS,
+    EvaluatedRun,
+    compare_runs,
+    find_best,
+    find_differences,
+    find_goal,
+    flatten_settings,
+)
 from tests.evaluation.made_evaluation import FIGURES, make_comparison, make_evaluation, make_forecaster
 
 
@@ -30,18 +37,16 @@ OTHER: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("key", FACTS)
+@pytest.mark.parametrize("key", CONDITIONS)
 def test_other_conditions_forbid_a_best(key: str) -> None:
     worse, better = make_run(figures={"crps": 0.002}), make_run(**{key: OTHER[key]})
-    (difference,) = find_differences([worse, worse, better])
-    assert (difference.key, difference.values[2]) == (key, OTHER[key])
-    compared = compare_runs([worse, better])
-    assert not compared.comparable and not compared.best_marked
-    assert compare_runs([worse, make_run()]).best_marked
+    assert find_differences([worse, worse, better]) == {key: (*[getattr(worse.evaluation, key)] * 2, OTHER[key])}
+    assert not any(row.best for row in compare_runs([worse, better]).metrics)
+    assert any(row.best for row in compare_runs([worse, make_run()]).metrics)
 
 
 def test_other_settings_of_sampling_do_not_forbid_it() -> None:
-    assert compare_runs([make_run(), make_run(temperature=0.5, seed=1, lookback=32)]).comparable
+    assert not compare_runs([make_run(), make_run(temperature=0.5, seed=1, lookback=32)]).differences
 
 
 def test_the_same_file_with_other_candles_shows_in_how_far_closes_moved() -> None:
@@ -50,8 +55,8 @@ def test_the_same_file_with_other_candles_shows_in_how_far_closes_moved() -> Non
     def run(rmse: float, moved: float, **changes: Any) -> EvaluatedRun:
         return make_run(figures={"rmse": rmse, "r2_os": 1 - (rmse / moved) ** 2}, **changes)
 
-    (difference,) = find_differences([run(0.0016, 0.002), run(0.0017, 0.0021)])
-    assert difference.key == "closes" and difference.values == pytest.approx((0.002, 0.0021))
+    differences = find_differences([run(0.0016, 0.002), run(0.0017, 0.0021)])
+    assert list(differences) == ["closes"] and differences["closes"] == pytest.approx((0.002, 0.0021))
     other_baseline = [make_forecaster("finetuned", FIGURES | {"rmse": 0.0016, "r2_os": 0.36})]
     assert not find_differences([run(0.0017, 0.002, lookback=32), make_run(forecasters=other_baseline)])
     assert not find_differences([run(0.0016, 0.002), make_run()])
@@ -97,7 +102,7 @@ def test_rows() -> None:
     by_name = {row.metric: row for row in compare_runs(runs).metrics}
     assert by_name["mae"].best == {1} and by_name["crps"].best == set() == by_name["ic"].best
     assert math.isnan(by_name["ic"].figures[0])
-    with pytest.raises(ConfigError, match=r"--metric rmae: .*did you mean mae\?"):
+    with pytest.raises(ConfigError, match=r"--metric rmae: .*there are crps, mae"):
         rows("rmae")
     with pytest.raises(ConfigError, match=r"there are crps, mae, direction, ic, coverage_80\."):
         rows("zzz")
@@ -113,12 +118,11 @@ def test_baselines() -> None:
     first = make_run(comparisons=[make_comparison("pretrained"), make_comparison("last_close", metric="mae")])
     second = make_run("b", comparisons=[make_comparison("lstm"), make_comparison("pretrained", baseline_figure=0.002)])
     compared = compare_runs([first, second])
-    assert [row.baseline for row in compared.baselines] == ["pretrained", "lstm"], "by the verdict's metric only"
-    assert compared.baselines[1].comparisons[0] is None
-    assert compared.baselines[1].label == {"en": "lstm", "zh": "lstm"}, "of no forecaster"
+    assert list(compared.baselines) == ["pretrained", "lstm"], "by the verdict's metric only"
+    assert compared.baselines["lstm"][0] is None
     assert compared.other_baselines == ("pretrained",)
     assert compare_runs([first, first]).other_baselines == ()
-    assert not compared.other_rules and compare_runs([first, make_run(margin=0.1)]).other_rules
+    assert compare_runs([first, make_run(margin=0.1)]).settings == {"evaluation.margin": (0.05, 0.1)}
 
 
 def test_settings_that_differ() -> None:
@@ -131,3 +135,11 @@ def test_settings_that_differ() -> None:
         "what is not known differs not"
     )
     assert compare_runs([first]).settings == {}
+
+
+def test_a_configuration_by_dotted_key() -> None:
+    nested = {
+        "data": {"data_path": ["a.csv"], "start": None},
+        "training": {"lora": {"r": 8, "targets": []}, "extra": {}},
+    }
+    assert flatten_settings(nested) == {"data.data_path": ["a.csv"], "training.lora.r": 8, "training.lora.targets": []}
