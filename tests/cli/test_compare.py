@@ -168,10 +168,10 @@ def test_bad_input(runs: list[Path], tmp_path: Path) -> None:
     make_run(tmp_path / "none", 0.1, forecasters=[])
     for name in ("damaged", "none"):
         done = invoke(runs[0], tmp_path / name)
-        assert done.exit_code == 1 and re.search(r"metrics.json: damaged .* makes it anew\.\n$", done.stderr)
+        assert done.exit_code == 1 and re.search(r"metrics.json: damaged .*kronos evaluate ", done.stderr)
         assert "Traceback" not in done.stderr
     done = invoke(*runs, "--metric", "crp")
-    assert done.exit_code == 1 and "did you mean crps?" in done.stderr
+    assert done.exit_code == 1 and "there are crps, mae" in done.stderr
     assert invoke().exit_code == 2
 
 
