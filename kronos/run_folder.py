@@ -153,6 +153,11 @@ class RunFolder:
         return self.path / "evaluation"
 
     @property
+    def calibration(self) -> Path:
+        """The corrections of the forecasts' bands that an evaluation found (evaluation.calibrate)."""
+        return self.evaluation / "calibration.json"
+
+    @property
     def lstm(self) -> StageFolder:
         """The LSTM that the run is compared with."""
         return StageFolder(self.evaluation / "lstm")

@@ -33,9 +33,9 @@ from kronos.evaluation.runs.compare import (
 )
 from kronos.evaluation.verdict_words import name_outcome
 from kronos.files import shorten_names, write_text
-from kronos.run_folder import RunFolder
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import NO_FIGURE, format_figures, format_level, format_percent
+from kronos.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 

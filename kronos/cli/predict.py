@@ -146,13 +146,12 @@ def _forecast_all(
 def _find_calibration(
     source: Source, predictor: KronosPredictor, sampling: Sampling, n_paths: int
 ) -> Calibration | None:
-    from kronos.evaluation.evaluation import FOLDER
     from kronos.evaluation.stored_calibration import describe_conditions, find_calibration
 
     if source.run is None or n_paths == 1:
         return None
     conditions = describe_conditions(predictor, sampling, source.n_known, source.horizon)
-    return find_calibration(source.run.model_paths.base_save_path / FOLDER, conditions, n_paths)
+    return find_calibration(source.run.model_paths.run_folder.calibration, conditions, n_paths)
 
 
 def _report_errors(errors: Sequence[str], n_done: int) -> None:

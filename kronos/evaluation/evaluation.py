@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from accelerate import PartialState
@@ -76,7 +77,7 @@ def evaluate_run(
     if not PartialState().is_main_process:
         return None
     scored = _score_all(walk, [own, *baselines], origins, left_out)
-    calibrated, said = _calibrate(walk, own, calibration, origins)
+    calibrated, said = _calibrate(config.model_paths.run_folder.calibration, walk, own, calibration, origins)
     if config.evaluation.calibrate and calibrated is None:
         said = [NO_CALIBRATION]
     for each in left_out:
@@ -142,7 +143,7 @@ def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
 
 
 def _calibrate(
-    walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
+    path: Path, walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
 ) -> tuple[CalibrationResult | None, list[Texts]]:
     """Fit a calibration on earlier origins, keep it, and return its worth and the notes on it."""
     if not len(earlier):
@@ -150,7 +151,7 @@ def _calibrate(
     known, came = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.truth))
     fitted = fit_calibration(known, came, measure_volatility(earlier.closes))
     conditions = describe_conditions(own.predictor, own.sampling, earlier.lookback, earlier.horizon)
-    write_calibration(walk.folder, fitted, conditions)
+    write_calibration(path, fitted, conditions)
     paths, truth = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.truth))
     return measure_calibration(fitted, paths, truth, measure_volatility(origins.closes)), fitted.notes()
 

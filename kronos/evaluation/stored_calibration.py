@@ -20,7 +20,6 @@ from kronos.model.pretrained import hash_weights
 
 logger = logging.getLogger(__name__)
 
-CALIBRATION_NAME = "calibration.json"
 FEWEST_PATHS = 19  # with fewer, the outermost paths hold less than 90%
 
 
@@ -63,18 +62,17 @@ def describe_conditions(predictor: KronosPredictor, sampling: Sampling, lookback
     }
 
 
-def write_calibration(folder: Path, calibration: Calibration, conditions: dict[str, Any]) -> None:
-    """Keep a calibration in a run's folder of evaluations.
+def write_calibration(path: Path, calibration: Calibration, conditions: dict[str, Any]) -> None:
+    """Write a calibration and what it holds for, `RunFolder.calibration`.
 
     Raises:
-        KronosError: the folder cannot be written to.
+        KronosError: path cannot be written.
     """
-    write_json(folder / CALIBRATION_NAME, {"conditions": conditions, **calibration.to_json()})
+    write_json(path, {"conditions": conditions, **calibration.to_json()})
 
 
-def find_calibration(folder: Path, conditions: dict[str, Any], n_paths: int) -> Calibration | None:
-    """Return the calibration in a run's folder of evaluations if it holds for a forecast, and log why or why not."""
-    path = folder / CALIBRATION_NAME
+def find_calibration(path: Path, conditions: dict[str, Any], n_paths: int) -> Calibration | None:
+    """Return the calibration that an evaluation wrote if it holds for a forecast, and log why or why not."""
     if not path.is_file():
         return None
     try:
