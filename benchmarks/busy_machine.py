@@ -1,9 +1,10 @@
-"""Training steps per second with and without a busy neighbour, with PyTorch's own thread settings and with ours.
+"""Training steps per second, alone and beside another busy program, with PyTorch's thread settings and with ours.
 
     python benchmarks/busy_machine.py [--seconds 8]
 
-The commands set GOMP_SPINCOUNT=1000 unless it is set: threads that wait for each other soon sleep instead of spinning. The
-neighbour is one process that computes without pause. The ratios are the result; beside a neighbour they vary much.
+The commands of this project set GOMP_SPINCOUNT=1000, unless the user has set it. Threads that wait for each other then sleep
+soon instead of spinning. The busy program is one process that computes without pause. Compare the ratios. Beside the busy
+program they vary strongly.
 """
 
 import argparse
@@ -29,7 +30,7 @@ print(steps / (time.perf_counter() - start))
 
 
 def measure(settings: dict[str, str], seconds: float) -> float:
-    """Steps per second of the demo's tokenizer in an environment."""
+    """Return the steps per second of the demo's tokenizer with these environment variables."""
     plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     environment = plain | {"PYTHONPATH": str(ROOT)} | settings
     command = [sys.executable, "-c", STEPS, str(seconds)]
@@ -37,21 +38,21 @@ def measure(settings: dict[str, str], seconds: float) -> float:
 
 
 @contextmanager
-def busy_neighbour():
-    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+def busy_program():
+    program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield
     finally:
-        neighbour.kill()
+        program.kill()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Training speed on a busy machine.")
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seconds", type=float, default=8, help="seconds per measurement")
     seconds = parser.parse_args().seconds
     settings: list[dict[str, str]] = [{}, {"GOMP_SPINCOUNT": "1000"}]
     alone = [measure(setting, seconds) for setting in settings]
-    with busy_neighbour():
+    with busy_program():
         beside = [measure(setting, seconds) for setting in settings]
     for label, (plain, ours) in (("alone", alone), ("beside a busy program", beside)):
         print(f"{label:<22} plain {plain:6.2f} steps/s   ours {ours:6.2f} steps/s   ratio {ours / plain:5.2f}")

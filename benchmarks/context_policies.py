@@ -1,13 +1,13 @@
-"""The three context policies on held-out candles: how good, and how long.
+"""Accuracy and speed of the three context policies on held-out candles.
 
     python train_sequential.py --config configs/demo.yaml data.data_path=my.csv data.lookback_window=72 \\
         data.max_context=96 data.test_ratio=0.2 data.train_ratio=0.7 training.tokenizer_epochs=8 training.basemodel_epochs=4 \\
         model_paths.exp_name=policies
     python benchmarks/context_policies.py --run finetuned/policies --stride 1
 
-The policies differ only where lookback and horizon together exceed max_context, so every forecast here is made from as many
-candles as the context holds. The score is the CRPS of the close (in basis points of the last known close, smaller is
-better), its mean over the horizon, with the same draws for every policy; differences are paired, origin by origin.
+The policies differ only if lookback and horizon together exceed max_context. Every forecast here therefore uses as many
+candles as the context holds. The score is the mean CRPS of the close over the horizon, in basis points of the last known
+close; lower is better. Every policy uses the same random numbers. Differences are paired, origin by origin.
 """
 
 import argparse
@@ -27,23 +27,24 @@ from kronos.saved_run import load_saved_run
 POLICIES = ("recompute", "slide", "grow")
 
 
-def compute_crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """CRPS of samples (P, T) against truth (T,): E|X - y| - E|X - X'| / 2 (Gneiting and Raftery 2007, eq. 21)."""
+def compute_crps(samples: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Return the CRPS of samples (P, T) against actual values (T,): E|X - y| - E|X - X'| / 2 (Gneiting and Raftery 2007, eq. 21)."""
     spread = np.abs(samples[:, None] - samples[None]).mean(axis=(0, 1))
-    return np.abs(samples - truth).mean(axis=0) - spread / 2
+    return np.abs(samples - actual).mean(axis=0) - spread / 2
 
 
-def score(forecast: Forecast, truth: pd.DataFrame) -> float:
-    close = compute_crps(forecast.paths[..., 3], truth["close"].to_numpy())
+def score(forecast: Forecast, actual: pd.DataFrame) -> float:
+    """Return the mean CRPS of the close in basis points."""
+    close = compute_crps(forecast.paths[..., 3], actual["close"].to_numpy())
     return 1e4 * close.mean() / forecast.last_close
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Score and time the context policies on a run's test split.")
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--paths", type=int, default=30)
+    parser.add_argument("--run", type=Path, required=True, help="the run's folder, {base_path}/{exp_name}")
+    parser.add_argument("--paths", type=int, default=30, help="paths per forecast")
     parser.add_argument("--stride", type=int, default=6, help="candles between origins")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     options = parser.parse_args()
 
     config, tokenizer, model = load_saved_run(options.run)
@@ -53,7 +54,7 @@ def main() -> None:
     origins = [start + config.data.lookback_window for start in starts.take(np.arange(0, len(starts), options.stride))]
     origins = [origin for origin in origins if origin - candles.symbol_at(origin).start >= context]
     histories = [candles.frame(origin - context, origin) for origin in origins]
-    truths = [candles.frame(origin, origin + horizon) for origin in origins]
+    actuals = [candles.frame(origin, origin + horizon) for origin in origins]
     print(f"{candles.source}: {len(origins)} origins, lookback {context} = max_context, horizon {horizon}")
     scores, seconds = {}, {}
     for policy in POLICIES:
@@ -62,15 +63,15 @@ def main() -> None:
         runs = []
         for seed in range(options.seeds):
             forecasts = predictor.forecast_batch(
-                histories, y_timestamp_list=[truth.index for truth in truths], n_paths=options.paths, seed=seed
+                histories, y_timestamp_list=[actual.index for actual in actuals], n_paths=options.paths, seed=seed
             )
-            runs.append([score(forecast, truth) for forecast, truth in zip(forecasts, truths)])
+            runs.append([score(forecast, actual) for forecast, actual in zip(forecasts, actuals)])
         seconds[policy] = time.perf_counter() - start
         scores[policy] = np.mean(runs, axis=0)
-    print(f"{'policy':<10} {'CRPS (bp)':>10} {'less recompute':>15} {'standard error':>15} {'times as fast':>14}")
+    print(f"{'policy':<10} {'CRPS (bp)':>10} {'vs recompute':>15} {'standard error':>15} {'times as fast':>14}")
     for policy in POLICIES:
         difference = scores[policy] - scores["recompute"]
-        # Origins nearer than a horizon overlap: the standard error counts one origin a horizon as independent.
+        # Origins closer than a horizon overlap. The standard error counts one origin per horizon as independent.
         n_independent = max(len(origins) * options.stride / horizon, 2)
         error = difference.std(ddof=1) / np.sqrt(n_independent)
         speed = seconds["recompute"] / seconds[policy]

@@ -1,17 +1,18 @@
-"""Loading candles and drawing windows from them: time and peak memory, beside what one writes first with pandas.
+"""Time and peak memory of loading candles and drawing windows, compared with plain pandas code.
 
     python benchmarks/data.py [--sizes 100000 1000000 10000000] [--symbols 500] [--candles 500000]
 
-Loading: `plain` is pd.read_csv, float32 and calendar columns, as the reference implementation does; `ours` adds the audit;
-`again` is ours when the cache, which large files have, is there. Each is a process of its own, so that its peak memory is its
-own; what imports and a first small file take is subtracted from it. Memory is also said in multiples of the candles as float32
-(24 bytes each).
+Loading: `plain` is pd.read_csv, float32 and calendar columns, as in the reference implementation. `ours` adds the audit.
+`again` is ours with the cache that large files have. Each measurement is a process of its own, to measure its own peak
+memory. The memory of the imports and of a first small file is subtracted. The last column is the memory as a multiple of the
+candles in float32 (24 bytes each).
 
-Windows: shuffled batches of 32, lookback 512, horizon 48, through torch's DataLoader in one process; as many candles
-of one symbol and of many, in memory and memory-mapped from the cache, beside a dataset that slices a frame.
+Windows: shuffled batches of 32, lookback 512, horizon 48, through torch's DataLoader in one process. The same number of candles
+is taken from one symbol and from many, in memory and memory-mapped from the cache. They are compared with a dataset
+that slices a frame.
 
-The ratios are the result; absolute figures depend on the machine. The largest file takes some 600 MB of the temporary folder,
-its cache 370 MB.
+Compare the ratios; absolute figures depend on the machine. The largest file takes about 600 MB in the temporary folder, and its
+cache 370 MB.
 """
 
 import argparse
@@ -37,18 +38,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data import CandleSet, WindowDataset, load_candles, split_candles
+from kronos.data.windows import load
 from kronos.data.windows.candle_cache import CACHE_FROM_BYTES
-from kronos.data.windows.dataset import keep_batch, load
+from kronos.data.windows.dataset import keep_batch
 
 MEBIBYTE = 2**20
 BATCH_SIZE = 32
 CALENDAR = ["minute", "hour", "day_of_week", "day", "month"]
 ROWS_AT_A_TIME = 1_000_000
-SMALL = 1_000  # candles of the file that warms up
+SMALL = 1_000  # candles in the file of the warm-up
 
 
 def write_candles(path: Path, n_candles: int, seed: int = 0) -> None:
-    """Write candles of one minute, without a gap or a defect."""
+    """Write one-minute candles without gaps or defects."""
     generator, close = np.random.default_rng(seed), 100.0
     options = pyarrow.csv.WriteOptions(quoting_style="none")
     writer = None
@@ -69,7 +71,7 @@ def write_candles(path: Path, n_candles: int, seed: int = 0) -> None:
 
 
 class PlainCandles:
-    """What one writes first: the frame as read with its calendar columns, and both as float32."""
+    """Plain code: the frame as read with its calendar columns, and both as float32."""
 
     def __init__(self, path: Path) -> None:
         self.frame = pd.read_csv(path, parse_dates=["timestamps"])
@@ -80,7 +82,7 @@ class PlainCandles:
 
 
 class PlainDataset(Dataset):
-    """What one writes first: the frame, sliced, converted and normalised for each window."""
+    """Plain code: the frame is sliced, converted and normalised for each window."""
 
     def __init__(self, frame: pd.DataFrame, n_windows: int, config: DataConfig) -> None:
         self.frame, self.n_windows, self.config = frame, n_windows, config
@@ -105,7 +107,7 @@ def load_ours(path: Path, cache: Path) -> CandleSet:
 
 
 def measure_load(way: str, folder: Path, n_candles: int) -> dict[str, float]:
-    """Seconds and peak memory of loading one file; a first, small one warms up."""
+    """Return the seconds and peak memory of loading one file, after a small one as warm-up."""
 
     def read(n: int) -> PlainCandles | CandleSet:
         path = folder / f"{n}.csv"
@@ -122,9 +124,9 @@ def measure_load(way: str, folder: Path, n_candles: int) -> dict[str, float]:
 
 
 def run_apart(way: str, folder: Path, n_candles: int) -> dict[str, float]:
-    """Write a file of candles, or measure a way of loading it, in a process of its own.
+    """Write a file of candles, or measure one way of loading it, in a process of its own.
 
-    This process stays small, for its peak is the least that those it starts can show.
+    The parent process must stay small, because a child process starts with the peak memory of its parent.
     """
     if way == "ours":
         shutil.rmtree(folder / "cache", ignore_errors=True)
@@ -134,7 +136,7 @@ def run_apart(way: str, folder: Path, n_candles: int) -> dict[str, float]:
 
 def compare_loading(sizes: list[int], repeats: int) -> None:
     print("loading one file")
-    print(f"{'candles':>10}  {'way':<6} {'seconds':>8} {'times as fast':>14} {'peak MiB':>9} {'of the candles':>15}")
+    print(f"{'candles':>10}  {'way':<6} {'seconds':>8} {'times as fast':>14} {'peak MiB':>9} {'x candle bytes':>15}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run_apart("write", folder, SMALL)
@@ -155,7 +157,7 @@ def compare_loading(sizes: list[int], repeats: int) -> None:
 
 
 def measure_windows(dataset: Dataset, seconds: float, collate: Callable | None = None) -> float:
-    """Windows per second over so many seconds, after one batch to warm up."""
+    """Return the windows per second, measured for some seconds after one batch as warm-up."""
     batches = iter(DataLoader(dataset, BATCH_SIZE, shuffle=True, collate_fn=collate))
     next(batches)
     start = time.perf_counter()
@@ -167,8 +169,8 @@ def measure_windows(dataset: Dataset, seconds: float, collate: Callable | None =
 
 
 def load_windows(folder: Path, mapped: bool) -> tuple[WindowDataset, float]:
-    """Return the train windows of a folder's files, with the seconds that loading and splitting took."""
-    load.CACHE_FROM_BYTES = 0 if mapped else sys.maxsize  # as if the files were large, or small
+    """Return the train windows of the files in a folder, and the seconds for loading and splitting."""
+    load.CACHE_FROM_BYTES = 0 if mapped else sys.maxsize  # treat all files as large, or as small
     config = DataConfig(data_path=folder, cache_dir=folder / "cache")
     start = time.perf_counter()
     candles, findings = load_candles(config, RepairsConfig())
@@ -200,9 +202,9 @@ def compare_windows(n_candles: int, n_symbols: int, seconds: float, repeats: int
                 way = f"ours, {symbols}{', mapped' if mapped else ''}"
                 datasets[way], loading[way] = (windows, keep_batch), loaded_in
         print(f"\nwindows from {n_candles:,} candles")
-        print(f"{'':<26} {'windows/s':>10} {'times as fast':>14} {'loaded in s':>12}")
+        print(f"{'':<26} {'windows/s':>10} {'times as fast':>14} {'load seconds':>12}")
         rates = dict.fromkeys(datasets, 0.0)
-        for _ in range(repeats):  # in turn, so that a busy moment hits all
+        for _ in range(repeats):  # in turn, because other programs should slow all of them equally
             for way, (dataset, collate) in datasets.items():
                 rates[way] = max(rates[way], measure_windows(dataset, seconds, collate))
         for way, rate in rates.items():
@@ -210,12 +212,14 @@ def compare_windows(n_candles: int, n_symbols: int, seconds: float, repeats: int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Loading candles and drawing windows, ours and plain pandas.")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--candles", type=int, default=500_000, help="that windows are drawn from")
-    parser.add_argument("--symbols", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=1.0, help="that windows are drawn for, each time")
-    parser.add_argument("--repeats", type=int, default=3, help="of each measurement; the best counts")
+    parser = argparse.ArgumentParser(description="Compare loading candles and drawing windows with plain pandas code.")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000], help="candles per file"
+    )
+    parser.add_argument("--candles", type=int, default=500_000, help="candles to draw windows from")
+    parser.add_argument("--symbols", type=int, default=500, help="number of symbols")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds of drawing windows per measurement")
+    parser.add_argument("--repeats", type=int, default=3, help="repeats of each measurement; the best counts")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:

@@ -1,11 +1,11 @@
-"""Time and peak memory of forecasting, beside plain recomputation.
+"""Time and peak memory of forecasting, compared with plain recomputation.
 
     python benchmarks/forecast.py [--preset small] [--lookback 512] [--horizon 48] [--paths 1 30]
 
-Random weights; context policies `slide` (the default) and `grow` against the plain way, which reads the latest max_context
-tokens of every path anew at every step, as the reference implementation does. Each measurement is a process of its own, so
-that its peak memory is its own; what importing takes is subtracted from it. The ratios are the result. With 30 paths the
-plain way takes many minutes.
+The weights are random. The context policies `slide` (the default) and `grow` are compared with the plain way, which reads the
+latest max_context tokens of every path again at every step, as the reference implementation does. Each measurement is a
+process of its own, to measure its own peak memory; the memory of the imports is subtracted. Compare the ratios. With 30
+paths the plain way takes many minutes.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WAYS = ("plain", "slide", "grow")
 
 
 def measure(way: str, options: argparse.Namespace, n_paths: int) -> dict[str, float]:
-    """Seconds and peak memory of one forecast; a first, shorter one warms up."""
+    """Return the seconds and peak memory of one forecast, after a shorter one as warm-up."""
     torch.manual_seed(0)
     preset = PRESETS[options.preset]
     tokenizer, model = KronosTokenizer(**preset.tokenizer).eval(), Kronos(**preset.base_model).eval()
@@ -55,18 +55,18 @@ def measure(way: str, options: argparse.Namespace, n_paths: int) -> dict[str, fl
 
 
 def run_apart(way: str, n_paths: int) -> dict[str, float]:
-    """Measure in a process of its own, started with this one's options."""
+    """Measure in a process of its own, with the options of this one."""
     command = [sys.executable, __file__, *sys.argv[1:], "--worker", way, str(n_paths)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time and memory of forecasting, ours and plain recomputation.")
+    parser = argparse.ArgumentParser(description="Compare time and memory of forecasting with plain recomputation.")
     parser.add_argument("--preset", default="small", choices=PRESETS)
-    parser.add_argument("--lookback", type=int, default=512)
-    parser.add_argument("--horizon", type=int, default=48)
-    parser.add_argument("--max-context", type=int, default=512)
-    parser.add_argument("--paths", type=int, nargs="+", default=[1, 30])
+    parser.add_argument("--lookback", type=int, default=512, help="known candles")
+    parser.add_argument("--horizon", type=int, default=48, help="candles to forecast")
+    parser.add_argument("--max-context", type=int, default=512, help="the most tokens to attend to")
+    parser.add_argument("--paths", type=int, nargs="+", default=[1, 30], help="paths per forecast")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -75,7 +75,7 @@ def main() -> None:
     print(
         f"{options.preset}, lookback {options.lookback}, horizon {options.horizon}, {torch.get_num_threads()} threads"
     )
-    print(f"{'paths':>5}  {'way':<6} {'seconds':>9} {'times as fast':>14} {'peak MiB':>9} {'of the plain way':>17}")
+    print(f"{'paths':>5}  {'way':<6} {'seconds':>9} {'times as fast':>14} {'peak MiB':>9} {'of plain memory':>17}")
     for n_paths in options.paths:
         plain = None
         for way in WAYS:

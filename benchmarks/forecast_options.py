@@ -1,8 +1,8 @@
-"""What bfloat16 and torch.compile do to the time of a forecast.
+"""Time of a forecast in float32, in bfloat16 and with torch.compile.
 
     python benchmarks/forecast_options.py [--preset small] [--device cuda]
 
-Random weights, lookback 512, horizon 48; the best of three forecasts, after a first one.
+Random weights, lookback 512, horizon 48. The best of three forecasts counts, after a first one as warm-up.
 """
 
 import argparse
@@ -25,10 +25,10 @@ OPTIONS = {"float32": {}, "bfloat16": {"dtype": "bfloat16"}, "compiled": {"compi
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time forecasts in float32, bfloat16 and compiled.")
+    parser = argparse.ArgumentParser(description="Time forecasts in float32, in bfloat16 and with torch.compile.")
     parser.add_argument("--preset", default="small", choices=PRESETS)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--paths", type=int, nargs="+", default=[1, 30])
+    parser.add_argument("--paths", type=int, nargs="+", default=[1, 30], help="paths per forecast")
     arguments = parser.parse_args()
 
     torch.manual_seed(0)

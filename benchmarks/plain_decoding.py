@@ -1,5 +1,7 @@
-"""The plain way to decode, kept as the yardstick of both truth and speed: every step reads the whole context of every
-path anew, and nothing is remembered or shared."""
+"""The plain way to decode, as a reference for correctness and speed.
+
+Every step reads the whole context of every path again. Nothing is cached or shared.
+"""
 
 from unittest.mock import patch
 
@@ -22,7 +24,7 @@ def generate_plainly(
     uniforms: Tensor,
     decoding: Decoding,
 ) -> Tensor:
-    """Do what `kronos.forecast.generate.generate_paths` does, for series of one length."""
+    """Return what `kronos.forecast.generate.generate_paths` returns, for series of equal length."""
     n_series, n_paths, horizon, _ = uniforms.shape
     window = decoding.max_context
     stamp = torch.cat([known_stamp, future_stamp], dim=1).repeat_interleave(n_paths, dim=0)
@@ -47,7 +49,7 @@ def generate_plainly(
 
 
 def _attend_within(window: int):
-    """Scaled dot-product attention in which a query sees the latest `window` positions only, its own included."""
+    """Return scaled dot-product attention in which a query sees only the latest `window` positions, its own included."""
     attend = F.scaled_dot_product_attention
 
     def attend_within(query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causal: bool) -> Tensor:

@@ -1,7 +1,8 @@
-"""The plain way to train, kept as the yardstick of both truth and speed: float32, one operation after the other.
+"""The plain way to train, as a reference for correctness and speed: float32, one operation after the other.
 
-Written as one first would from the formulas, on our models' parameters: attention by PyTorch's fused kernel, rotation and norms
-in their parts, the two reconstructions one after the other, every batch tokenised anew, the loss read at every step.
+It is written directly from the formulas, with the parameters of our models. Attention uses PyTorch's fused kernel; rotation and
+norms are separate operations. The two reconstructions are computed one after the other. Every batch is tokenised
+again, and the loss is read at every step.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ LossOf = Callable[[Tensor, Tensor], Tensor]
 
 
 class PlainLoop:
-    """Forward, backward, clipping, AdamW; `step` does one and returns the loss."""
+    """Forward, backward, clipping, AdamW. `step` makes one step and returns the loss."""
 
     def __init__(self, model: nn.Module, loss_of: LossOf, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
         self._model, self._loss_of, self._batches = model.train(), loss_of, batches
@@ -39,7 +40,7 @@ class PlainLoop:
 
 
 def draw_batches(values: Array, calendar: Array, config: DataConfig, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw batches of n windows without end: normalised candles (n, T, 6) and calendar rows (n, T, 5)."""
+    """Yield batches of n windows without end: normalised candles (n, T, 6) and calendar rows (n, T, 5)."""
     x, stamp = torch.from_numpy(values.copy()).float(), torch.from_numpy(calendar.copy()).float()
     while True:
         rows = torch.randint(len(x) - config.window, (n, 1)) + torch.arange(config.window)
@@ -49,7 +50,7 @@ def draw_batches(values: Array, calendar: Array, config: DataConfig, n: int) -> 
 
 
 def tokenizer_loss(tokenizer: KronosTokenizer, candles: Tensor) -> Tensor:
-    """(MSE(coarse) + MSE(fine) + bsq_loss) / 2."""
+    """Return (MSE(coarse) + MSE(fine) + bsq_loss) / 2."""
     codes, bsq_loss = tokenizer.tokenizer(_embed_candles(tokenizer, candles))
     coarse = _run(tokenizer.decoder, tokenizer.post_quant_embed_pre(codes[..., : tokenizer.s1_bits]))
     fine = _run(tokenizer.decoder, tokenizer.post_quant_embed(codes))
@@ -65,7 +66,7 @@ def tokenise(tokenizer: KronosTokenizer, candles: Tensor) -> tuple[Tensor, Tenso
 
 
 def base_model_loss(model: Kronos, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, teacher_forcing: bool) -> Tensor:
-    """(CE(s1) + CE(s2)) / 2, where s2 is conditioned on the true next s1 or on one drawn from the logits."""
+    """Return (CE(s1) + CE(s2)) / 2. s2 is conditioned on the true next s1, or on one drawn from the logits."""
     embedded = model.embedding(s1_ids[:, :-1], s2_ids[:, :-1]) + model.time_emb(stamp[:, :-1])
     x = F.dropout(embedded, model.token_drop.p, model.training)
     hidden = _norm(model.norm, _run(model.transformer, x))

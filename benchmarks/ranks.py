@@ -1,14 +1,15 @@
-"""What adding processes gains and costs: training steps of both networks under 1, 2, 4, … of them.
+"""Speed and cost of more processes: training steps of both networks with 1, 2, 4, … processes.
 
     python benchmarks/ranks.py [--preset demo] [--batch 16] [--ranks 1 2] [--seconds 3] [--rounds 2]
 
-Each number of processes trains at the same global batch (--batch windows a step in all) and at the same batch a process. On
-CPUs the cores are shared out, so that all rows compute with equally many threads in all; on GPUs each process has its own,
-and nccl connects them. The ratios are the result; the speeds are this machine's, at this moment. The rows are measured in
-rounds and each shows its fastest, since neighbours can only slow it down; on a busy machine take more rounds.
+Each number of processes trains with the same global batch (--batch windows per step in total), and with the same batch per
+process. On CPUs the cores are divided between the processes: all rows use the same number of threads in total. On GPUs each
+process has its own GPU, and nccl connects them. Compare the ratios; speeds depend on the machine and the moment. The rows
+are measured in rounds, and each row shows its fastest one, because other programs can only slow it down. On a busy machine,
+take more rounds.
 
-  efficiency  windows per second against one process; on GPUs against one process times their number. 1 is free scaling
-  averaging   share of a step that averaging the gradients adds: against the same steps without, taken in turns
+  efficiency  windows per second relative to one process; on GPUs, to one process times their number. 1 is ideal
+  averaging   share of a step that averaging the gradients takes, measured against the same steps without it, in turn
 """
 
 import argparse
@@ -24,12 +25,12 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[1]
-LENGTH = 120  # candles a window
-STEPS_A_TURN = 2
+LENGTH = 120  # candles per window
+STEPS_PER_TURN = 2
 
 
 def measure(preset: str, batch: int, seconds: float) -> dict[str, dict[str, float]]:
-    """As one rank of torchrun: seconds a step of each network, with averaging and without."""
+    """As one rank of torchrun, return the seconds per step of each network, with averaging and without."""
     import torch
     import torch.distributed as dist
 
@@ -44,7 +45,7 @@ def measure(preset: str, batch: int, seconds: float) -> dict[str, dict[str, floa
 
 
 def build_networks(preset: str, batch: int, on_gpu: bool) -> Iterator[tuple[str, object, dict[str, object]]]:
-    """Both networks, each with a batch of its inputs."""
+    """Yield both networks, each with its name and a batch of inputs."""
     import torch
 
     from kronos.model import PRESETS, Kronos, KronosTokenizer
@@ -62,7 +63,7 @@ def build_networks(preset: str, batch: int, on_gpu: bool) -> Iterator[tuple[str,
 
 
 def time_turns(model: object, inputs: dict[str, object], seconds: float) -> dict[str, float]:
-    """Median seconds a step; the two kinds take turns, so that a busy moment strikes both."""
+    """Return the median seconds per step. The two kinds take turns, because other programs should slow both equally."""
     import torch
     import torch.distributed as dist
 
@@ -85,31 +86,31 @@ def time_turns(model: object, inputs: dict[str, object], seconds: float) -> dict
 
 
 def count_turns(step: Callable[[], None], seconds: float) -> int:
-    """How many turns of both kinds fit into the time; the same on all ranks."""
+    """Return how many turns of both kinds fit into the time; the same number on all ranks."""
     import torch
     import torch.distributed as dist
 
-    a_turn = torch.tensor(2 * STEPS_A_TURN * time_steps(step, nullcontext))
-    a_turn = a_turn.to("cuda" if torch.cuda.is_available() else "cpu")
-    dist.all_reduce(a_turn, dist.ReduceOp.MAX)
-    return max(int(seconds / a_turn.item()), 3)
+    turn = torch.tensor(2 * STEPS_PER_TURN * time_steps(step, nullcontext))
+    turn = turn.to("cuda" if torch.cuda.is_available() else "cpu")
+    dist.all_reduce(turn, dist.ReduceOp.MAX)
+    return max(int(seconds / turn.item()), 3)
 
 
 def time_steps(step: Callable[[], None], context: Callable[[], object]) -> float:
-    """Seconds a step."""
+    """Return the seconds per step."""
     import torch
 
     started = time.perf_counter()
-    for _ in range(STEPS_A_TURN):
+    for _ in range(STEPS_PER_TURN):
         with context():
             step()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return (time.perf_counter() - started) / STEPS_A_TURN
+    return (time.perf_counter() - started) / STEPS_PER_TURN
 
 
 def launch(ranks: int, threads: int, batch: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Measure under torchrun."""
+    """Measure with torchrun."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "1000", "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "times.json"
@@ -122,26 +123,26 @@ def launch(ranks: int, threads: int, batch: int, options: argparse.Namespace) ->
 
 
 def fastest(times: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """The round in which a network's step was fastest, for each."""
+    """Return, for each network, the round with the fastest step."""
     return {network: min((row[network] for row in times), key=lambda pair: pair["with"]) for network in times[0]}
 
 
 def count_processors() -> tuple[int, bool]:
-    """How many GPUs there are or, without one, cores; and whether they are GPUs."""
+    """Return the number of GPUs or, without a GPU, of cores; and whether they are GPUs."""
     import torch
 
     return (torch.cuda.device_count(), True) if torch.cuda.is_available() else (len(os.sched_getaffinity(0)), False)
 
 
 def print_rows(options: argparse.Namespace) -> None:
-    """Measure all rows and print each network's table."""
+    """Measure all rows and print a table for each network."""
     n_processors, on_gpu = count_processors()
     ranks = options.ranks or [n for n in (1, 2, 4, 8, 16) if n <= n_processors]
     plan = [(n, batch) for n in ranks for batch in dict.fromkeys((options.batch // n, options.batch))]
     threads = {n: 1 if on_gpu else max(n_processors // n, 1) for n in ranks}
     rounds = [[launch(n, threads[n], batch, options) for n, batch in plan] for _ in range(options.rounds)]
     rows = [(n, batch, fastest(times)) for (n, batch), *times in zip(plan, *rounds)]
-    print(f"{n_processors} {'GPUs' if on_gpu else 'cores'}, preset {options.preset}, {LENGTH} candles a window")
+    print(f"{n_processors} {'GPUs' if on_gpu else 'cores'}, preset {options.preset}, {LENGTH} candles per window")
     columns = ("processes", "windows each", "steps/s", "windows/s", "efficiency", "averaging")
     for network in rows[0][2]:
         print(f"\n{network:<11}" + "".join(f"{column:>14}" for column in columns))
@@ -156,14 +157,14 @@ def print_rows(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Training speed under several processes.")
+    parser = argparse.ArgumentParser(description="Training speed with several processes.")
     parser.add_argument("--preset", default="demo", help="demo, mini, small or base")
-    parser.add_argument("--batch", type=int, default=16, help="windows")
+    parser.add_argument("--batch", type=int, default=16, help="windows per step, all processes together")
     parser.add_argument(
-        "--ranks", type=int, nargs="+", help="numbers of processes; the first is what others are compared to"
+        "--ranks", type=int, nargs="+", help="numbers of processes; the others are compared with the first"
     )
-    parser.add_argument("--seconds", type=float, default=3, help="for each network, row and round")
-    parser.add_argument("--rounds", type=int, default=2, help="times that each row is measured")
+    parser.add_argument("--seconds", type=float, default=3, help="seconds per network, row and round")
+    parser.add_argument("--rounds", type=int, default=2, help="number of measurements of each row")
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.out is None:

@@ -1,17 +1,17 @@
-"""Training speed of both stages, beside a plain float32 loop (benchmarks/plain_training.py).
+"""Training speed of both stages, compared with a plain float32 loop (benchmarks/plain_training.py).
 
     python benchmarks/train.py [--models mini small] [--batch 8] [--steps 4] [--device auto]
 
-Synthetic candles, windows of 512, random weights. Ours is the real path: the stage as `kronos train` runs it, with
-precision auto; tokenising before the first step (training.token_cache) is not counted. After each of its steps one of the
-plain loop is taken, so that a busy moment hits both; the quickest of each counts, after two steps to warm up. With batches too
-small to occupy a GPU both wait for its kernels to be launched: hence 64 windows there. On a CPU that others use as well,
-OMP_NUM_THREADS=1 and --cpu-time compare the work done.
+Synthetic candles, windows of 512, random weights. Ours is the real code: the stage as `kronos train` runs it, with precision
+auto. Tokenising before the first step (training.token_cache) is not counted. The steps of both take turns, because other
+programs should slow both equally. The fastest step of each counts, after two steps as warm-up. The batch on a GPU is 64
+windows, because with a small batch both only wait for kernel launches. On a CPU that is shared with other programs, use
+OMP_NUM_THREADS=1 and --cpu-time to compare the work done.
 
-The last columns are what ours makes of the machine: the model's operations, 6 × parameters of linear layers × tokens
-+ 6 × attention layers × width × window × tokens (causal scores and mixing, forward and backward; the tokenizer's decoder counts
-twice, for it reconstructs twice), over the operations per second of one large matrix product in the same type.
-The ratio is the result; absolute figures depend on the machine.
+The last columns show how much of the machine is used. The operations of the model are 6 × parameters of linear layers × tokens
++ 6 × attention layers × width × window × tokens (causal scores and mixing, forward and backward). The tokenizer's decoder counts
+twice, because it reconstructs twice. They are divided by the operations per second of one large matrix product in the same
+dtype. Compare the ratio; absolute figures depend on the machine.
 """
 
 import argparse
@@ -48,27 +48,27 @@ TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TakeTurns(TrainerCallback):
-    """Times the Trainer's steps, from the end of one to the end of the next, and a plain step after each."""
+    """Time each step of the Trainer and, after it, one plain step."""
 
     def __init__(self, plain: PlainLoop, now: Callable[[], float]) -> None:
         self._plain, self._now = plain, now
         self.seconds: dict[str, list[float]] = {"plain": [], "ours": []}
-        self._begun: float | None = None
+        self._started: float | None = None
 
     def on_step_end(self, *arguments: Any, **kwargs: Any) -> None:
         ended = self._now()
-        if self._begun is not None:
-            self.seconds["ours"].append(ended - self._begun)
+        if self._started is not None:
+            self.seconds["ours"].append(ended - self._started)
         self._plain.step()
-        self._begun = self._now()
-        self.seconds["plain"].append(self._begun - ended)
+        self._started = self._now()
+        self.seconds["plain"].append(self._started - ended)
 
     def best(self, way: str) -> float:
         return min(self.seconds[way][WARM_UP:])
 
 
 def build_config(folder: Path, preset: str, stage: StageName, options: argparse.Namespace) -> Config:
-    """Build the configuration of a stage's run, from the files of `main`."""
+    """Build the configuration of a stage from the files that `main` has written."""
     n_steps = options.steps + WARM_UP + 1
     tokenizer = folder / f"{preset}-tokenizer"
     return Config(
@@ -107,7 +107,7 @@ def build_config(folder: Path, preset: str, stage: StageName, options: argparse.
 
 
 def build_plain(config: Config, stage: StageName, device: str) -> tuple[nn.Module, PlainLoop]:
-    """Build the model of a stage and its plain loop, which is first checked to compute the same loss as ours."""
+    """Build the model of a stage and its plain loop, and check that both compute the same loss."""
     torch.manual_seed(0)
     preset = PRESETS[config.model_paths.exp_name]
     tokenizer, model = KronosTokenizer(**preset.tokenizer).to(device), Kronos(**preset.base_model).to(device)
@@ -135,7 +135,7 @@ def build_plain(config: Config, stage: StageName, device: str) -> tuple[nn.Modul
 
 
 def count_operations(model: nn.Module, n_tokens: int) -> float:
-    """Floating-point operations of a training step on n_tokens, by the formula above."""
+    """Return the floating-point operations of a training step on n_tokens, by the formula above."""
     total = 0.0
     for name, layer in model.named_modules():
         passes = 2 if isinstance(model, KronosTokenizer) and name.startswith(("decoder", "head")) else 1
@@ -147,7 +147,7 @@ def count_operations(model: nn.Module, n_tokens: int) -> float:
 
 
 def measure_peak(dtype: torch.dtype, device: str, now: Callable[[], float]) -> float:
-    """Operations per second of a large matrix product, the best of several."""
+    """Return the operations per second of a large matrix product, the best of ten."""
     n, m = (8192, 8192) if device == "cuda" else (4096, 1024)
     a, b = (torch.randn(shape, device=device).to(dtype) for shape in ((n, m), (m, m)))
     best = float("inf")
@@ -159,7 +159,7 @@ def measure_peak(dtype: torch.dtype, device: str, now: Callable[[], float]) -> f
 
 
 def choose_clock(device: str, cpu_time: bool) -> Callable[[], float]:
-    """Return what tells the seconds: on a GPU when all that was started is done."""
+    """Return a function that returns the time in seconds; on a GPU it first waits for all kernels."""
 
     def now() -> float:
         if device == "cuda":
@@ -170,7 +170,7 @@ def choose_clock(device: str, cpu_time: bool) -> Callable[[], float]:
 
 
 def compare(name: str, stage: StageName, config: Config, device: str, now: Callable[[], float]) -> None:
-    """Run a stage beside its plain loop and print a line."""
+    """Run a stage and its plain loop in turn, and print a line."""
     model, plain = build_plain(config, stage, device)
     turns = TakeTurns(plain, now)
     precision = choose_precision(config)
@@ -188,20 +188,20 @@ def compare(name: str, stage: StageName, config: Config, device: str, now: Calla
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Training speed, ours and a plain float32 loop.")
+    parser = argparse.ArgumentParser(description="Compare training speed with a plain float32 loop.")
     parser.add_argument("--models", nargs="*", default=["mini", "small"], choices=PRESETS)
-    parser.add_argument("--batch", type=int, help="windows a step; 8, on a GPU 64")
-    parser.add_argument("--steps", type=int, default=4, help="that count")
+    parser.add_argument("--batch", type=int, help="windows per step; default 8, on a GPU 64")
+    parser.add_argument("--steps", type=int, default=4, help="steps to measure")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--compile", action="store_true", help="ours with training.torch_compile")
-    parser.add_argument("--cpu-time", action="store_true", help="count this process' CPU seconds")
+    parser.add_argument("--compile", action="store_true", help="run ours with training.torch_compile")
+    parser.add_argument("--cpu-time", action="store_true", help="measure the CPU seconds of this process")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     device = "cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"
     options.batch = options.batch or (64 if device == "cuda" else 8)
-    print(f"{options.batch} windows of {WINDOW} a step on {device}, {torch.get_num_threads()} threads")
+    print(f"{options.batch} windows of {WINDOW} per step on {device}, {torch.get_num_threads()} threads")
     print(
-        f"{'':<16} {'plain, tok/s':>12} {'ours, tok/s':>12} {'ratio':>7} {'computes':>9} {'product TFLOP/s':>16} {'reached':>8}"
+        f"{'':<16} {'plain, tok/s':>12} {'ours, tok/s':>12} {'ratio':>7} {'precision':>9} {'matmul TFLOP/s':>16} {'used':>8}"
     )
     now = choose_clock(device, options.cpu_time)
     measured: list[dict[str, Any]] = []
@@ -212,7 +212,7 @@ def main() -> None:
         for preset in options.models:
             architecture = PRESETS[preset].tokenizer
             KronosTokenizer(**architecture).save_pretrained(folder / f"{preset}-tokenizer")
-            if architecture not in measured:  # several sizes share one
+            if architecture not in measured:  # several sizes share one architecture
                 measured.append(architecture)
                 compare(
                     f"{preset} tokenizer", "tokenizer", build_config(folder, preset, "tokenizer", options), device, now

@@ -1,7 +1,7 @@
 """Write data/synthetic_5min.csv: SYNTHETIC 5-minute candles, for demonstrations and tests. No market ever traded them.
 
-They look like an A-share's: two sessions a day with a lunch break, no weekends, overnight gaps, clustered volatility
-(GARCH(1,1)), U-shaped volume. The price is a random walk: there is nothing in it to predict but volatility and volume.
+They look like the candles of an A-share: two sessions a day with a lunch break, no weekends, overnight gaps, clustered
+volatility (GARCH(1,1)) and U-shaped volume. The price is a random walk: only volatility and volume can be predicted.
 
     python examples/make_synthetic_candles.py [--days 70] [--seed 7] [--out data/synthetic_5min.csv]
 """
@@ -17,14 +17,14 @@ TICKS_A_CANDLE = 40
 
 
 def make_timestamps(n_days: int) -> pd.DatetimeIndex:
-    """Candle closing times, 09:35–11:30 and 13:05–15:00, on weekdays."""
+    """Return the closing times of candles on weekdays: 09:35–11:30 and 13:05–15:00."""
     days = pd.bdate_range("2024-01-02", periods=n_days)
     minutes = np.concatenate([start * 60 + 35 + 5 * np.arange(CANDLES_A_SESSION) for start in (9, 12.5)])
     return pd.DatetimeIndex((days.to_numpy()[:, None] + minutes.astype("timedelta64[m]")).ravel())
 
 
 def make_volatility(generator: np.random.Generator, n_days: int) -> np.ndarray:
-    """Standard deviation of each candle's log return: GARCH(1,1) times a U over the day."""
+    """Return the standard deviation of each candle's log return: GARCH(1,1) times a U shape over the day."""
     n_candles = 2 * CANDLES_A_SESSION
     variance, level = 1.0, np.empty(n_days * n_candles)
     for i, shock in enumerate(generator.standard_normal(level.size)):
@@ -35,7 +35,7 @@ def make_volatility(generator: np.random.Generator, n_days: int) -> np.ndarray:
 
 
 def make_candles(n_days: int, seed: int) -> pd.DataFrame:
-    """Candles aggregated from a tick path, so that open, high, low and close belong together."""
+    """Return candles aggregated from one path of ticks, which makes open, high, low and close consistent."""
     generator = np.random.default_rng(seed)
     timestamps = make_timestamps(n_days)
     volatility = make_volatility(generator, n_days)
@@ -57,7 +57,7 @@ def make_candles(n_days: int, seed: int) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write synthetic 5-minute candles.")
-    parser.add_argument("--days", type=int, default=70)
+    parser.add_argument("--days", type=int, default=70, help="trading days")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "data" / "synthetic_5min.csv")
     options = parser.parse_args()
