@@ -1,33 +1,18 @@
-"""YAML file and overrides to a checked `Config`; every fault with its place, its value and its remedy."""
+"""YAML file and overrides to a checked `Config`; every error with its place, its value and how to correct it."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from kronos.config.messages import KeyPath, build_config_error
 from kronos.config.schema import Config
 from kronos.config.section import UserPath, set_key
+from kronos.config.yaml_text import parse_yaml, read_value, write_yaml_text
 from kronos.errors import ConfigError
 
-
-class _Constructor(RoundTripConstructor):
-    """Leaves dates as the texts they are; YAML's own reading stumbles over 30 February."""
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.construct_scalar)
-
-
-class _Yaml(YAML):
-    def __init__(self) -> None:
-        super().__init__()
-        self.Constructor = _Constructor
+COMMAND_LINE = "command line"
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -38,29 +23,29 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         overrides: "section.key=value" each, the value written as in YAML.
 
     Raises:
-        ConfigError: with all faults at once, a line each.
+        ConfigError: with all errors at once, a line each.
     """
     path = Path(path)
     values, places = read_yaml(path, needs="at least data.data_path and model_paths", example="configs/demo.yaml")
-    return _build(values, places, path, overrides)
+    return _build(values, places, str(path), overrides)
 
 
 def build_config(values: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     """Build a configuration without a file, from its sections and overrides.
 
     Raises:
-        ConfigError: with all faults at once, a line each.
+        ConfigError: with all errors at once, a line each.
     """
-    return _build(values, {}, Path("command line"), overrides)
+    return _build(values, {}, COMMAND_LINE, overrides)
 
 
-def _build(values: dict[str, Any], places: dict[KeyPath, str], path: Path, overrides: Sequence[str]) -> Config:
+def _build(values: dict[str, Any], places: dict[KeyPath, str], name: str, overrides: Sequence[str]) -> Config:
     for override in overrides:
         _apply_override(values, places, override)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise build_config_error(error, Config, places, str(path)) from None
+        raise build_config_error(error, Config, places, name) from None
 
 
 def dump_config(config: Config) -> str:
@@ -70,9 +55,7 @@ def dump_config(config: Config) -> str:
     """
     values = config.model_dump(mode="json")
     values["model_paths"] |= dict.fromkeys(config.model_paths.list_derived(), "")
-    stream = io.StringIO()
-    YAML().dump(values, stream)
-    return stream.getvalue()
+    return write_yaml_text(values)
 
 
 def read_yaml(
@@ -89,83 +72,45 @@ def read_yaml(
     Raises:
         ConfigError: there is no such file, or it is not a mapping in YAML.
     """
-    try:
-        document = _Yaml().load(path.read_text(encoding="utf-8-sig") if text is None else text)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such config file. Ready ones are in configs/, for example {example}.") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: this is a folder; give a YAML file.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
-    except DuplicateKeyError as error:
-        raise ConfigError(f"{_mark(path, error)}: {_first_line(error.problem)}; keep one of them.") from None
-    except MarkedYAMLError as error:
-        raise ConfigError(f"{_mark(path, error)}: not valid YAML: {error.problem}.") from None
-    except YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {_first_line(str(error))}.") from None
+    document, places = parse_yaml(_read_text(path, example) if text is None else text, str(path))
     if document is None:
-        raise ConfigError(f"{path}: the file is empty; it needs {needs}.")
-    if not isinstance(document, CommentedMap):
-        raise ConfigError(f"{path}: expected sections (data:, training:, …), found something else.")
-    values = {key: {} if value is None else value for key, value in _plain(document).items()}  # an empty section
-    return values, _locate(document, path)
+        raise ConfigError("{path}: the file is empty; it needs {needs}.", path=path, needs=needs)
+    if not isinstance(document, dict):
+        raise ConfigError("{path}: expected sections (data:, training:, …), found something else.", path=path)
+    return {key: {} if value is None else value for key, value in document.items()}, places  # an empty section
 
 
-def _mark(path: Path, error: MarkedYAMLError) -> str:
-    return f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "unreadable").strip().splitlines()[0]
-
-
-def _plain(node: Any) -> Any:
-    """Turn ruamel's containers and scalars into plain Python ones."""
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for plain_type in (bool, int, float, str):
-        if isinstance(node, plain_type):
-            return plain_type(node)
-    return node
-
-
-def _locate(node: CommentedMap, path: Path, prefix: KeyPath = ()) -> dict[KeyPath, str]:
-    places = {}
-    for key, value in node.items():
-        keys = (*prefix, str(key))
-        # A key merged in by << has no place of its own; its section has.
-        line = node.lc.key(key)[0] if key in (node.lc.data or {}) else node.lc.line
-        places[keys] = f"{path}:{line + 1}"
-        if isinstance(value, CommentedMap):
-            places |= _locate(value, path, keys)
-    return places
+def _read_text(path: Path, example: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        template = "{path}: no such config file. Ready ones are in configs/, for example {example}."
+        raise ConfigError(template, path=path, example=example) from None
+    except IsADirectoryError:
+        raise ConfigError("{path}: this is a folder; give a YAML file.", path=path) from None
+    except UnicodeDecodeError as error:
+        template = "{path}: not a UTF-8 text file ({reason} at byte {byte})."
+        raise ConfigError(template, path=path, reason=error.reason, byte=error.start) from None
+    except OSError as error:
+        raise ConfigError("{path}: cannot be read: {reason}.", path=path, reason=error.strerror) from None
 
 
 def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override: str) -> None:
     dotted, equals, text = override.partition("=")
     keys = tuple(dotted.split("."))
     if not equals or not all(keys):
-        raise ConfigError(
-            f"command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8."
+        template = (
+            "command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8."
         )
-    value = text if _is_text(keys) and not text.startswith("[") else _parse_value(text)
-    set_key(values, keys, value, "command line")
-    places[keys] = "command line"
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return _plain(_Yaml().load(text)) if text else ""
-    except YAMLError:
-        return text
+        raise ConfigError(template, override=override)
+    set_key(values, keys, text if _is_text(keys) and not text.startswith("[") else read_value(text), COMMAND_LINE)
+    for below in [place for place in places if place[: len(keys)] == keys]:
+        del places[below]
+    places[keys] = COMMAND_LINE
 
 
 def _is_text(keys: KeyPath) -> bool:
-    """Whether a key holds a text or a path, which are taken as they stand: 000001 is a stock, not 1."""
+    """Whether a key holds a text or a path. These are taken as they are: 000001 is a stock, not 1."""
     section = Config.model_fields[keys[0]].annotation if keys[0] in Config.model_fields else None
     if len(keys) != 2 or not (isinstance(section, type) and issubclass(section, BaseModel)):
         return False
