@@ -97,4 +97,15 @@ class DistributedConfig(Section):
 
     use_ddp: bool | None = None  # none: when launched by torchrun
     backend: Literal["nccl", "gloo"] | None = None  # none: nccl on GPUs, gloo on CPUs
-    strategy: Literal["ddp", "fsdp"] = "ddp"  # fsdp: each process holds a share of the model
+    strategy: Literal["ddp"] = "ddp"  # each process holds the whole model
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _no_shards(cls, strategy: object) -> object:
+        if strategy == "fsdp":
+            raise cross_field_error(
+                "distributed.strategy",
+                "strategy fsdp is not supported any more; use ddp. No Kronos model needs shards: the largest, 0.5 billion "
+                "parameters, takes 8 GB for weights, gradients and optimizer",
+            )
+        return strategy

@@ -175,6 +175,14 @@ seed: 3
         (MINIMAL + "training:\n  batch_size: 0\n", "c.yaml:8: training.batch_size is 0"),
         (MINIMAL + "training:\n  tokenizer_learning_rate: .nan\n", "c.yaml:8: training.tokenizer_learning_rate is nan"),
         (MINIMAL + "distributed:\n  backend: mpi\n", "c.yaml:8: distributed.backend is 'mpi'"),
+        (
+            MINIMAL + "distributed:\n  strategy: fsdp\n",
+            "c.yaml:8: strategy fsdp is not supported any more; use ddp. No ",
+        ),
+        (
+            MINIMAL + "distributed:\n  strategy: ddpp\n",
+            "c.yaml:8: distributed.strategy is 'ddpp'; it must be 'ddp'; did",
+        ),
         (MINIMAL + "  finetuned_tokenizer: /elsewhere\n", "c.yaml:7: finetuned_tokenizer is /elsewhere, but stage 1"),
     ],
 )

@@ -156,7 +156,6 @@ def _derive_config(config: Config, folder: Path) -> Config:
             "training.best_by": "loss",
             "experiment.trackers": (),
             "experiment.use_comet": False,
-            "distributed.strategy": "ddp",
             "model_paths.base_save_path": folder,
         }
     )
