@@ -1,9 +1,9 @@
-"""Forecast with the models of a saved run, and draw the forecast with the actual candles.
+"""Forecast with the models of a run, and draw the forecast with the actual candles.
 
     python examples/predict_and_plot.py --run finetuned/demo
     python examples/predict_and_plot.py --run finetuned/demo --data my.csv --origin "2024-04-02 10:10" --paths 20
 
-Without --origin the forecast starts one horizon before the end of the file, so the actual candles are known.
+Without --origin, the forecast starts one horizon before the end of the file, where the actual candles are known.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from kronos.saved_run import load_run_config
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Forecast with a saved run and draw the result.")
+    parser = argparse.ArgumentParser(description="Forecast with the models of a run and draw the result.")
     parser.add_argument("--run", type=Path, required=True, help="the run's folder, {base_path}/{exp_name}")
-    parser.add_argument("--data", type=Path, help="a CSV of candles; by default the run's own")
-    parser.add_argument("--origin", help="time of the last known candle, or last")
-    parser.add_argument("--paths", type=int, default=30, help="futures to sample")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("forecast.png"))
+    parser.add_argument("--data", type=Path, help="a file of candles; by default the run's own")
+    parser.add_argument("--origin", help="time of the last known candle, or last for the end of the file")
+    parser.add_argument("--paths", type=int, default=30, help="number of futures to sample")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same forecast")
+    parser.add_argument("--out", type=Path, default=Path("forecast.png"), help="where to write the picture")
     options = parser.parse_args()
 
     predictor = KronosPredictor.from_run(options.run)
@@ -45,7 +45,7 @@ def main() -> None:
     print(forecast.repairs)
     title = f"{config.model_paths.exp_name} · from {forecast.origin:%Y-%m-%d %H:%M}"
     draw_forecast(task.history[-3 * horizon :], forecast, task.actual, options.out, title)
-    print(f"drawn in {options.out}")
+    print(f"picture written to {options.out}")
 
 
 if __name__ == "__main__":
