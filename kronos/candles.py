@@ -10,7 +10,7 @@ TIMESTAMP_COLUMN = "timestamps"
 PRICE_COLUMNS = ("open", "high", "low", "close")
 CANDLE_COLUMNS = (*PRICE_COLUMNS, "volume", "amount")
 
-# In a frame's attrs: its rows stand in order of true time, although the clock, being put back, shows an hour twice.
+# In a frame's attrs: its rows are in order of true time, although the clock was put back and shows an hour twice.
 TRUE_ORDER = "in_true_order"
 
 Array = np.ndarray[Any, Any]
@@ -18,11 +18,11 @@ Float32Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def stack_columns(columns: Mapping[str, Array]) -> Array:
-    """Stack the columns of N candles in model order, making up what is absent.
+    """Stack the columns of N candles in model order, and compute absent columns.
 
     Args:
-        columns: the four prices and, where known, volume and amount, (N,) each. Without volume both are taken as 0;
-            without amount it is volume × mean(open, high, low, close).
+        columns: the four prices and, if known, volume and amount, (N,) each. Without volume both are 0; without amount
+            it is volume × mean(open, high, low, close).
 
     Returns:
         (N, 6) float64.

@@ -11,6 +11,7 @@ KronosError
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class KronosError(Exception):
@@ -25,6 +26,11 @@ class KronosError(Exception):
         super().__init__(template.format(**values) if values else template)
         self.template = template
         self.values = values
+
+    def within(self, place: str, /, **values: object) -> Self:
+        """Return the same error with its place in front: `error.within("{path}, line {line}", path=path, line=3)`."""
+        template = self.template if self.values else self.template.replace("{", "{{").replace("}", "}}")
+        return type(self)(f"{place}: {template}", **self.values, **values)
 
 
 class Terminated(BaseException):

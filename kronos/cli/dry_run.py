@@ -87,7 +87,7 @@ def _grid(*ratios: int | None) -> Table:
 
 
 def _candles_table(plan: RunPlan) -> Table:
-    from kronos.data.audit import summarise
+    from kronos.data.audit import summarise_findings
     from kronos.data.quality.findings import SEVERITIES
 
     table = _grid(1)
@@ -95,7 +95,7 @@ def _candles_table(plan: RunPlan) -> Table:
     counts = Counter(finding.severity for finding in plan.findings)
     said = [f"{counts[s]:,} {s}{'s' if counts[s] != 1 else ''}" for s in SEVERITIES if counts[s]]
     table.add_row("audit", ", ".join(said) or "nothing found")
-    for line in summarise(plan.findings):
+    for line in summarise_findings(plan.findings):
         table.add_row("", escape(line))
     data = plan.config.data
     table.add_row("a window", f"{data.window} candles: {data.lookback_window} lookback, {data.predict_window} horizon")

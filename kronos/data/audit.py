@@ -1,4 +1,4 @@
-"""The audit at the start of a run, and what `kronos check` shows of it."""
+"""The audit of candles at the start of a run and in `kronos check`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from kronos.config import Config
-from kronos.config.data import DataConfig
-from kronos.data.quality.findings import FINDINGS, SEVERITIES, Finding, Severity, format_time, refuse_errors
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.quality.findings import FINDINGS, SEVERITIES, Finding, Severity, format_time, raise_errors
 from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import CandleSet, SymbolRows
 from kronos.data.windows.load import Audited, load_candles
@@ -17,40 +16,40 @@ from kronos.data.windows.splits import Split, SplitName
 
 logger = logging.getLogger(__name__)
 
-N_LINES = 12  # findings said one by one; of more only their kinds
+N_LINES = 12  # more findings are summarised by kind
 
 
-def audit_candles(config: Config) -> Audited:
-    """Load the candles of a run, and say what was found and done.
+def audit_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
+    """Load the candles of a run and log the findings.
 
     Raises:
         DataError: there are errors among the findings.
     """
-    audited = load_candles(config.data, config.repairs)
-    refuse_errors(audited.findings)
-    for line in summarise(audited.findings):
+    audited = load_candles(data, repairs)
+    raise_errors(audited.findings)
+    for line in summarise_findings(audited.findings):
         logger.info("%s", line)
     return audited
 
 
-def summarise(findings: tuple[Finding, ...]) -> list[str]:
-    """Say findings one by one where they are few, else in how many places of how many symbols each kind was found."""
+def summarise_findings(findings: tuple[Finding, ...]) -> list[str]:
+    """List a few findings one by one; count many by kind, places and symbols."""
     if len(findings) <= N_LINES:
         return [f"{finding.severity}: {finding}" for finding in findings]
     kinds: dict[tuple[Severity, str], list[Finding]] = defaultdict(list)
     for finding in sorted(findings, key=lambda each: SEVERITIES.index(each.severity)):
-        kinds[finding.severity, finding.code].append(finding)
+        kinds[finding.severity, finding.kind].append(finding)
     lines = []
-    for (severity, code), alike in kinds.items():
-        n_symbols, count = len({each.symbol for each in alike}), sum(each.count for each in alike)
-        done = f"; {alike[0].message.rpartition('; ')[2]}" if severity == "repair" else ""
+    for (severity, kind), same_kind in kinds.items():
+        n_symbols, count = len({each.symbol for each in same_kind}), sum(each.count for each in same_kind)
+        done = f"; {same_kind[0].text.rpartition('; ')[2]}" if severity == "repair" else ""
         where = f"{count:,} in {n_symbols:,}" if count else f"{n_symbols:,}"
-        lines.append(f"{severity}: {FINDINGS[code]}: {where} symbol{'s' if n_symbols > 1 else ''}{done}")
-    return [*lines, "kronos check lists them one by one"]
+        lines.append(f"{severity}: {FINDINGS[kind]}: {where} symbol{'s' if n_symbols > 1 else ''}{done}")
+    return [*lines, "kronos check lists them one by one."]
 
 
 def audit_to_json(audited: Audited) -> dict[str, Any]:
-    """Return the audit as a JSON file holds it: the series and the findings."""
+    """Return the series and the findings as plain values for a JSON file."""
     candles = audited.candles
     return {
         "candles": len(candles),
@@ -72,7 +71,7 @@ def _symbol_to_json(candles: CandleSet, symbol: SymbolRows) -> dict[str, Any]:
 
 
 def describe_candles(candles: CandleSet) -> str:
-    """Say in a line how many candles of what there are."""
+    """Describe the candles in one line: their number, interval and span."""
     if not len(candles):
         return "no candles"
     first = min(int(candles.local(symbol, symbol.start, symbol.start + 1)[0]) for symbol in candles.symbols)
@@ -84,17 +83,17 @@ def describe_candles(candles: CandleSet) -> str:
 
 
 def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig) -> list[str]:
-    """Say how many windows each split has, how many were left out and why, and how many are independent."""
+    """Describe the windows of each split: how many there are, are left out (and why), and are independent."""
     lines = []
     if config.train_end is not None:
         ends = f"train to {config.train_end}" + (f", val to {config.val_end}" if config.val_end else "")
         lines.append(f"  split by date ({ends}); the ratios are not used")
     for name, split in splits.items():
         lost = ", ".join(f"{n:,} to {reason}" for reason, n in split.dropped.items())
-        share = "without overlap" if name == "train" else "whose horizons do not overlap"
+        share = "without overlap" if name == "train" else "with horizons that do not overlap"
         windows = f"{len(split):,} windows ({split.independent:,} {share})"
         epoch = f"; {min(len(split), config.windows_per_epoch):,} an epoch" if config.windows_per_epoch else ""
-        epoch += "; as many of each symbol" if config.balance_symbols else ""
+        epoch += "; the same number of each symbol" if config.balance_symbols else ""
         lines.append(
             f"  {name:<5}  {split.rows:,} candles, {windows}{f'; left out: {lost}' if lost else ''}"
             f"{epoch if name == 'train' else ''}"

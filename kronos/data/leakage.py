@@ -1,8 +1,8 @@
-"""The self-test against looking into the future: change all that comes after a cut, and see whether anything before moves.
+"""The self-test against look-ahead: change everything after a cut, and check that nothing before it changes.
 
-The files are read anew, the rows after the cut are changed as they came from the file, and everything is done as for
-training: repairs, splits, statistics, batches. What a model is shown of the time before must stay the same, bit for bit.
-The times at which there are candles are not changed: which windows there are may depend on them.
+The files are read again, the rows after the cut are changed as read, and everything is done as for training: repairs,
+splits, statistics, batches. The model inputs of the time before the cut must stay the same, bit for bit. The times of the
+candles are not changed: the choice of windows may depend on them.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from kronos.data.windows.load import load_candles, read_all
 from kronos.data.windows.splits import Split, SplitName, WindowStarts, find_moments, split_candles
 from kronos.errors import DataError
 
-N_SYMBOLS = 20  # looked at; of more, those with the most windows
+N_SYMBOLS = 20  # at most, those with the most windows
 N_ORIGINS = 4  # cuts within each split, besides its end
-N_REPAIRS, MAX_REPAIRS = 10, 50  # cuts at candles that were repaired: of a kind in a symbol, and in all
-N_WINDOWS = 512  # compared at each cut: the last ones, which lie nearest to it, and others spread evenly
+N_REPAIRS, MAX_REPAIRS = 10, 50  # cuts at repaired candles: of one kind in a symbol, and in all
+N_WINDOWS = 512  # compared at each cut: the last ones, which are nearest to it, and others spread evenly
 
 
 class Leak(NamedTuple):
-    """Something before a cut that moved. what: windows, batch, statistics or history. cut: the time of the cut."""
+    """Something before a cut that changed. what: windows, batch, statistics or history. cut: the time of the cut."""
 
     what: str
     cut: str
@@ -43,16 +43,16 @@ class Leak(NamedTuple):
 
 
 class Leaks(NamedTuple):
-    """What the self-test saw. found: leaks, none if all is well. n_cuts, n_windows: how much was compared."""
+    """The result of the self-test. leaks: empty if there are none. n_cuts, n_windows: how much was compared."""
 
-    found: list[Leak]
+    leaks: list[Leak]
     n_cuts: int
     n_windows: int
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Everything that is made from the files on the way to a model."""
+    """Everything made from the files on the way to a model."""
 
     candles: CandleSet
     splits: dict[SplitName, Split]
@@ -60,28 +60,28 @@ class _Prepared:
 
 
 def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
-    """Cut at the end of each split and at a few origins within, change what comes after, and compare what lies before.
+    """Cut at the end of each split and at a few origins within it, change what follows, and compare what comes before.
 
     Raises:
-        DataError: the candles cannot be read, or do not suffice for the splits.
+        DataError: the candles cannot be read, or are too few for the splits.
     """
     candles, _ = load_candles(data, repairs)
     moments, kept = find_moments(candles, data), _choose_symbols(candles, split_candles(candles, data))
     raws = [raw for raw in read_all(find_files(data.data_path), data.columns, []) if raw.symbol in kept]
     raws = [follow_clock(raw)[0] for raw in raws]  # cuts are made in true time
     held_out = {key: tuple(s for s in getattr(data, key) if s in kept) for key in ("val_symbols", "test_symbols")}
-    # A cap spreads its windows over all of validation, so that one more at the end moves every other.
+    # data.val_windows spreads its windows over all of validation: one more at the end moves all others.
     data = data.override(held_out | {"val_windows": None})
     before = _prepare(raws, data, repairs, moments)
-    found, cuts, n_windows = [], list(_choose_cuts(before, data)), 0
+    leaks, cuts, n_windows = list[Leak](), list(_choose_cuts(before, data)), 0
     for cut, over in tqdm(cuts, desc="cuts", leave=False, delay=2, disable=None):
         after = _prepare([_change_after(raw, cut) for raw in raws], data, repairs, moments)
         if np.array_equal(before.candles.values, after.candles.values):
-            raise DataError(f"nothing comes after the cut {format_time(cut)}, so that nothing can be tested there.")
-        leaks, n = _compare(before, after, cut, over, data)
-        found += leaks
+            raise DataError("no candle comes after the cut {cut}; nothing can be tested there.", cut=format_time(cut))
+        more, n = _compare(before, after, cut, over, data)
+        leaks += more
         n_windows += n
-    return Leaks(found, len(cuts), n_windows)
+    return Leaks(leaks, len(cuts), n_windows)
 
 
 def _choose_symbols(candles: CandleSet, splits: dict[SplitName, Split]) -> set[str]:
@@ -124,10 +124,8 @@ def _change_after(raw: RawSeries, cut: int) -> RawSeries:
 
 
 def _choose_cuts(prepared: _Prepared, data: DataConfig) -> Iterator[tuple[int, SplitName | None]]:
-    """Give the moment before each split's first horizon, with the split that must be over by then; candles that something
-    was found in, as a repair might look at the next one; and origins within each split.
-
-    Symbols held out have no such moment.
+    """Yield the moment before each split's first horizon, with the split that must have ended by then (symbols held out
+    have no such moment); repaired candles, as a repair might use the next candle; and origins within each split.
     """
     instants = prepared.candles.instants
     for over, split in itertools.pairwise(prepared.splits.values()):
@@ -156,41 +154,41 @@ def _rows(starts: WindowStarts, offset: int) -> Array:
 def _compare(
     before: _Prepared, after: _Prepared, cut: int, over: SplitName | None, data: DataConfig
 ) -> tuple[list[Leak], int]:
-    """Compare what must not depend on candles after the cut; also how many windows were compared."""
-    found, n_compared, time = [], 0, format_time(cut)
+    """Return what depends on candles after the cut and must not, and the number of windows compared."""
+    leaks, n_compared, time = [], 0, format_time(cut)
     instants = before.candles.instants
     known = instants <= cut
     if not np.array_equal(before.candles.values[known], after.candles.values[known]):
-        found.append(Leak("history", time, "candles up to the cut change with later ones"))
+        leaks.append(Leak("history", time, "candles up to the cut change with later ones"))
     if over:
         shared = _of_shared_symbols(before.splits[over].starts, before, data)
         if (instants[_rows(shared, data.window - 1)] > cut).any():
-            found.append(Leak("windows", time, f"{over} windows reach into what the next split forecasts"))
+            leaks.append(Leak("windows", time, f"{over} windows reach into horizons of the next split"))
     for name in before.splits:
         starts, others = (_rows(prepared.splits[name].starts, 0) for prepared in (before, after))
         whole = instants[starts + data.window - 1] <= cut
         if not np.array_equal(starts[whole], others[instants[others + data.window - 1] <= cut]):
-            found.append(Leak("windows", time, f"which {name} windows there are changes with later candles"))
+            leaks.append(Leak("windows", time, f"the choice of {name} windows changes with later candles"))
             continue
         at_origin = (instants[starts + data.lookback_window - 1] <= cut) & ~whole
         for what, mask, length in (("batch", whole, data.window), ("statistics", at_origin, data.lookback_window)):
-            chosen = _choose(starts[mask])
+            chosen = _choose_windows(starts[mask])
             n_compared += len(chosen)
-            if not _same(before, after, chosen, length, data):
+            if not _equal(before, after, chosen, length, data):
                 part = "windows wholly before the cut" if what == "batch" else "lookbacks that end before the cut"
-                found.append(Leak(what, time, f"{name}: {part} change with later candles"))
-    return found, n_compared
+                leaks.append(Leak(what, time, f"{name}: {part} change with later candles"))
+    return leaks, n_compared
 
 
-def _choose(starts: Array) -> Array:
+def _choose_windows(starts: Array) -> Array:
     if len(starts) <= N_WINDOWS:
         return starts
     spread = starts[np.linspace(0, len(starts) - 1, N_WINDOWS // 2).astype(int)]
     return np.unique(np.concatenate([starts[-N_WINDOWS // 2 :], spread]))
 
 
-def _same(before: _Prepared, after: _Prepared, starts: Array, length: int, data: DataConfig) -> bool:
-    """Whether the first length candles of windows are the same, bit for bit, as a model gets them."""
+def _equal(before: _Prepared, after: _Prepared, starts: Array, length: int, data: DataConfig) -> bool:
+    """Whether the first length candles of windows are the same model inputs, bit for bit."""
     if not len(starts):
         return True
     rows = WindowStarts(starts, np.ones(len(starts), np.int64))

@@ -1,4 +1,4 @@
-"""The candles to come where a calendar decides: an exchange's sessions, or whole weeks and months.
+"""The timestamps to come from a calendar: an exchange's sessions, or whole weeks and months.
 
 Exchanges need the optional package exchange_calendars.
 """
@@ -18,14 +18,14 @@ from kronos.errors import ConfigError, DataError
 
 DAY = pd.Timedelta(days=1)
 WEEK = 7 * DAY
-N_COMPARED = 2000  # candles at the end of the history that are held against the calendar
+N_COMPARED = 2000  # candles at the end of the history that are compared with the calendar
 UNITS = (("day", DAY), ("hour", pd.Timedelta(hours=1)), ("minute", pd.Timedelta(minutes=1)))
 
 
 class _Labels(NamedTuple):
-    """One way to stamp the candles of a session: the arguments of `trading_index` that make it, and how well it fits.
+    """One way to label the candles of a session: the arguments of `trading_index` for it, and how well it fits.
 
-    fit: stamps that are in both, over those in either; 0 to 1. matched: the share of the history that it explains.
+    fit: timestamps in both, divided by those in either; 0 to 1. matched: the share of the history that it explains.
     """
 
     options: dict[str, Any]
@@ -36,10 +36,10 @@ class _Labels(NamedTuple):
 def follow_exchange(
     history: pd.DatetimeIndex, horizon: int, interval: pd.Timedelta, code: str
 ) -> tuple[pd.DatetimeIndex, tuple[str, ...]]:
-    """Return the candles after the history's last that the exchange's calendar foresees, holidays left out.
+    """Return the timestamps after the history's last in the exchange's calendar, without holidays.
 
-    Whether a stamp is its candle's start or its end, and where candles stand to breaks and full hours, is taken from
-    the history.
+    The history shows whether a timestamp is the start or the end of its candle, and how candles are aligned with breaks
+    and full hours.
 
     Args:
         history: two or more wall-clock times of the exchange, without a zone.
@@ -47,7 +47,7 @@ def follow_exchange(
         code: as exchange_calendars names it: XSHG, XNYS, XHKG, 24/7, …
 
     Raises:
-        ConfigError: the package is not installed, or knows no such exchange.
+        ConfigError: the package is not installed, or does not know the exchange.
         DataError: the history is not in the exchange's hours, or the calendar does not reach far enough.
     """
     calendar = _load_calendar(code, history)
@@ -58,31 +58,31 @@ def follow_exchange(
     choices = _fit_labels(calendar, recent, interval)
     best = max(choices, key=lambda labels: labels.fit)
     if best.matched < 0.5:
-        raise _outside(calendar, best.matched, interval)
+        raise _outside_error(calendar, best.matched, interval)
     futures = [
         _follow_labels(calendar, history[-1], horizon, labels.options) for labels in choices if labels.fit == best.fit
     ]
     notes = []
     if best.fit < 0.9:
         notes.append(
-            f"The history and the calendar of {calendar.name} agree on only {best.fit:.0%} of their candles: days or hours of "
-            f"one are missing from the other. Is it this exchange, and are the times local to {calendar.tz}?"
+            f"The history and the calendar of {calendar.name} agree on only {best.fit:.0%} of their candles: days or hours "
+            f"are missing from one of them. Check the exchange, and that the times are local to {calendar.tz}."
         )
     if not all(future.equals(futures[0]) for future in futures):
         side = "start" if best.options["closed"] == "left" else "end"
-        notes.append(f"The history does not settle how its candles are stamped; taken as the {side} of each.")
+        notes.append(f"Timestamps may be the start or the end of their candles; the {side} of each is assumed.")
     return futures[0], tuple(notes)
 
 
 def follow_weeks(history: pd.DatetimeIndex, horizon: int, n_weeks: int) -> pd.DatetimeIndex:
-    """Return times n_weeks apart, on the usual weekday; a week stamped otherwise because of a holiday moves nothing."""
+    """Return times n_weeks apart, on the usual weekday, even if a holiday moved the last candle to another day."""
     weekdays = history.day_of_week.to_numpy()
     shift = int(np.bincount(weekdays).argmax() - weekdays[-1])
     return history[-1] + pd.to_timedelta(shift + 7 * n_weeks * np.arange(1, horizon + 1), unit="D")
 
 
 def follow_months(history: pd.DatetimeIndex, horizon: int) -> tuple[pd.DatetimeIndex, tuple[str, ...]]:
-    """Return times whole months apart, on the day that most of the history has: the last, a working day, …"""
+    """Return times whole months apart, on the day of most of the history: the last, a working day, …"""
     days = history.to_numpy().astype("M8[D]")
     months = days.astype("M8[M]")
     steps, counts = np.unique(np.diff(months).astype(int), return_counts=True)
@@ -90,7 +90,7 @@ def follow_months(history: pd.DatetimeIndex, horizon: int) -> tuple[pd.DatetimeI
     usual = int(np.bincount(history.day).argmax())
     matched = [float((rule == days).mean()) for rule in _month_days(months, usual)]
     future = _month_days(future_months, usual)[int(np.argmax(matched))]
-    note = "The day of the month varies; the most common one is kept."
+    note = "The day of the month varies; the most common one is used."
     time_of_day = history[-1] - history[-1].normalize()
     return pd.DatetimeIndex(future, dtype="M8[us]") + time_of_day, (note,) if max(matched) < 0.5 else ()
 
@@ -104,7 +104,7 @@ def _month_days(months: Array, usual: int) -> list[Array]:
 
 
 def describe_interval(interval: pd.Timedelta) -> str:
-    """Return an interval in words: '5 minutes', '1.5 hours', '1 day'."""
+    """Return an interval as text: '5 minutes', '1.5 hours', '1 day'."""
     name, unit = next(((n, u) for n, u in UNITS if interval >= u), ("second", pd.Timedelta(seconds=1)))
     number = interval / unit
     return f"{number:.4g} {name}{'' if number == 1 else 's'}"
@@ -114,56 +114,61 @@ def _load_calendar(code: str, history: pd.DatetimeIndex) -> Any:
     try:
         package = importlib.import_module("exchange_calendars")
     except ImportError:
-        raise ConfigError(
-            f"exchange {code!r} needs the package exchange_calendars: pip install exchange_calendars."
-        ) from None
+        template = "exchange {code!r} needs the package exchange_calendars. Run pip install exchange_calendars."
+        raise ConfigError(template, code=code) from None
     names = package.get_calendar_names()
     code = {name.upper(): name for name in names}.get(str(code).upper(), code)
     if code not in names:
         near = difflib.get_close_matches(str(code).upper(), names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "codes are like XSHG, XHKG, XNYS or 24/7."
-        raise ConfigError(f"exchange {code!r} is not known to exchange_calendars; {hint}")
+        unknown = "exchange_calendars does not know the exchange {code!r}."
+        template = (
+            f"{unknown} Did you mean {{near}}?" if near else f"{unknown} Use a code like XSHG, XHKG, XNYS or 24/7."
+        )
+        raise ConfigError(template, code=code, near=" or ".join(near))
     calendar = package.get_calendar(code)
     if history[-1].normalize() > calendar.last_session:
-        raise _too_short(calendar)
+        raise _too_short_error(calendar)
     if history[0] - WEEK < calendar.first_session:  # by default calendars begin 20 years ago
         try:
             calendar = package.get_calendar(code, start=(history[0] - WEEK).normalize())
         except ValueError as error:
-            raise DataError(f"The calendar of {code} does not cover the history: {error}") from None
+            template = "The calendar of {code} does not cover the history: {reason} Leave the exchange out."
+            raise DataError(template, code=code, reason=error) from None
     return calendar
 
 
 def _follow_sessions(
     calendar: Any, history: pd.DatetimeIndex, horizon: int, interval: pd.Timedelta
 ) -> pd.DatetimeIndex:
-    """Daily candles: one a session, at the time of day of the last one known."""
+    """Return a daily candle for each session, at the time of day of the last known one."""
     sessions, dates = calendar.sessions, history.normalize()
     matched = float(dates.isin(sessions).mean())
     if matched < 0.5:
-        raise _outside(calendar, matched, interval)
+        raise _outside_error(calendar, matched, interval)
     if interval > DAY and ((sessions >= dates[0]) & (sessions <= dates[-1])).sum() > len(dates):
         raise DataError(
-            f"Candles of {describe_interval(interval)} cannot be cut from the sessions of {calendar.name}; leave the "
-            "exchange away or give the future timestamps."
+            "Candles of {interval} do not fit the sessions of {exchange}. Leave the exchange out or give the future "
+            "timestamps.",
+            interval=describe_interval(interval),
+            exchange=calendar.name,
         )
     future = sessions[sessions > dates[-1]][:horizon]
     if len(future) < horizon:
-        raise _too_short(calendar)
+        raise _too_short_error(calendar)
     return pd.DatetimeIndex((future + (history[-1] - dates[-1])).to_numpy(), dtype="M8[us]")
 
 
 def _fit_labels(calendar: Any, recent: pd.DatetimeIndex, interval: pd.Timedelta) -> list[_Labels]:
-    """Hold every way of stamping against the history; the plainer of two that do equally well comes first."""
+    """Compare every way of labelling candles with the history; the simpler of two equally good ones comes first."""
     minute = pd.Timedelta(minutes=1)
     hour_factor = interval % minute == pd.Timedelta(0) and pd.Timedelta(hours=1) % interval == pd.Timedelta(0)
-    # Some sources cut at full hours though trading opens at half past; align moves a session's first candle there.
+    # Some sources begin candles at full hours although trading opens at half past: align moves the first candle there.
     aligns = (minute, interval, -interval) if hour_factor and interval > minute else (minute,)
     choices = []
     for align, ignore_breaks, closed, force in itertools.product(
         aligns, (False, True), ("left", "right"), (True, False)
     ):
-        # Forced closes cut a candle that would reach into the break or the night; left stamps know no such end.
+        # Forced closes shorten a candle that would reach into the break or the night. Start labels do not show this.
         if closed == "left" and not force:
             continue
         options = {"period": interval, "closed": closed, "force": force, "align": align, "ignore_breaks": ignore_breaks}
@@ -176,7 +181,7 @@ def _fit_labels(calendar: Any, recent: pd.DatetimeIndex, interval: pd.Timedelta)
 
 
 def _compute_labels(calendar: Any, first: int, last: int, options: dict[str, Any]) -> pd.DatetimeIndex:
-    """Return the wall-clock stamps of the sessions first … last - 1; none where candles would overlap."""
+    """Return the wall-clock timestamps of the sessions first … last - 1; none if candles would overlap."""
     sessions = calendar.sessions[first:last]
     if sessions.empty:
         return pd.DatetimeIndex([])
@@ -197,21 +202,26 @@ def _follow_labels(calendar: Any, origin: pd.Timestamp, horizon: int, options: d
         if len(labels) >= horizon:
             return labels[:horizon]
         if first + n_sessions >= len(calendar.sessions):
-            raise _too_short(calendar)
+            raise _too_short_error(calendar)
         n_sessions *= 2
 
 
-def _outside(calendar: Any, matched: float, interval: pd.Timedelta) -> DataError:
-    words = describe_interval(interval)
+def _outside_error(calendar: Any, matched: float, interval: pd.Timedelta) -> DataError:
     return DataError(
-        f"Only {matched:.0%} of the history's times are those of {words} candles of {calendar.name}, fewer than half; "
-        f"they must be local to the exchange ({calendar.tz}), within its hours and counted from its opening. Else "
-        "leave the exchange away or give the future timestamps."
+        "Only {matched:.0%} of the history's times, fewer than half, are those of {interval} candles of {exchange}. The times "
+        "must be local to the exchange ({zone}), within its hours and counted from its opening. Correct them, leave the "
+        "exchange out, or give the future timestamps.",
+        matched=matched,
+        interval=describe_interval(interval),
+        exchange=calendar.name,
+        zone=calendar.tz,
     )
 
 
-def _too_short(calendar: Any) -> DataError:
+def _too_short_error(calendar: Any) -> DataError:
     return DataError(
-        f"The calendar of {calendar.name} ends with the session of {calendar.last_session:%Y-%m-%d}, before the last "
-        "candle wanted; update exchange_calendars, shorten the horizon or give the future timestamps."
+        "The calendar of {exchange} ends with the session of {last:%Y-%m-%d}, before the last candle of the forecast. Update "
+        "exchange_calendars, shorten the horizon or give the future timestamps.",
+        exchange=calendar.name,
+        last=calendar.last_session,
     )

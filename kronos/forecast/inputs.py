@@ -45,7 +45,7 @@ def check_count(what: str, value: object) -> int:
         ConfigError: value is not a whole number of at least 1.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{what} must be a whole number of at least 1, got {value!r}.")
+        raise ConfigError("{what} must be a whole number of at least 1, got {value!r}.", what=what, value=value)
     return int(value)
 
 
@@ -54,9 +54,10 @@ def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
     listed = y_timestamp_list if isinstance(y_timestamp_list, Sized) else ()
     given = next((y for y in listed if y is not None), None)
     if given is None:
-        raise ConfigError("give a horizon (pred_len), or the y_timestamp to forecast.")
+        raise ConfigError("the horizon is missing. Give pred_len, or the y_timestamp to forecast.")
     if not isinstance(given, Sized):
-        raise ConfigError(f"y_timestamp must be a Series, an index or a list of times, got {type(given).__name__}.")
+        template = "y_timestamp must be a Series, an index or a list of times, got {type}."
+        raise ConfigError(template, type=type(given).__name__)
     return len(given)
 
 
@@ -78,13 +79,11 @@ def list_frames(df_list: object) -> list[pd.DataFrame]:
         DataError: it is no list of frames, or holds none.
     """
     if isinstance(df_list, pd.DataFrame):
-        raise DataError(
-            "expected a list of frames, one for each series; got one frame (forecast and predict take that)."
-        )
+        raise DataError("expected a list of frames, one for each series, got one frame. Use forecast or predict for one.")
     if isinstance(df_list, Mapping | str) or not isinstance(df_list, Iterable):
-        raise DataError(f"expected a list of frames, one for each series; got {type(df_list).__name__}.")
+        raise DataError("expected a list of frames, one for each series, got {type}.", type=type(df_list).__name__)
     if not (frames := list(df_list)):
-        raise DataError("there are no series to forecast: the list of frames is empty.")
+        raise DataError("the list of frames is empty. Give at least one series to forecast.")
     return frames
 
 
@@ -106,7 +105,8 @@ def build_all_inputs(
     for what, given in lists.items():
         if given is not None and (not isinstance(given, Sized) or len(given) != n):
             count = len(given) if isinstance(given, Sized) else type(given).__name__
-            raise DataError(f"there must be one {what} for each series, in a list: {n} series, but {count} {what}.")
+            template = "{n} series, but {count} {what}. Give a list with one {what} for each series."
+            raise DataError(template, n=n, count=count, what=what)
     x_list, y_list = ([None] * n if times is None else times for times in (x_timestamp_list, y_timestamp_list))
     names = [f"series {i}" for i in range(n)] if names is None else names
     return [build_input(name, df, x, y, horizon, exchange) for name, df, x, y in zip(names, df_list, x_list, y_list)]
@@ -126,48 +126,61 @@ def build_input(
         DataError: naming the series and, where it is one, the row (counted from 0).
     """
     if not isinstance(df, pd.DataFrame):
-        raise DataError(f"{name}: expected a pandas DataFrame of candles, got {type(df).__name__}.")
+        template = "{name}: expected a pandas DataFrame of candles, got {type}."
+        raise DataError(template, name=name, type=type(df).__name__)
     candles = _to_candles(df, name)
     given = _find_timestamps(df, name) if x_timestamp is None else x_timestamp
     put_back = PUT_BACK if x_timestamp is None and df.attrs.get(TRUE_ORDER) else NOTHING
     x = _to_times(given, f"{name}: x_timestamp", put_back)
     if len(candles) != len(x):
-        raise DataError(f"{name}: {len(candles)} candles, but {len(x)} x_timestamp; there must be one for each.")
+        template = "{name}: {n} candles, but {n_times} x_timestamp. Give one x_timestamp for each candle."
+        raise DataError(template, name=name, n=len(candles), n_times=len(x))
     if len(candles) < MIN_ROWS:
-        raise DataError(f"{name}: {len(candles)} candles; a forecast needs at least {MIN_ROWS}, better hundreds.")
+        template = "{name}: {n} candles, but a forecast needs at least {least}, better hundreds."
+        raise DataError(template, name=name, n=len(candles), least=MIN_ROWS)
     if y_timestamp is None:
         try:
             future, notes = make_future_timestamps(x, horizon, exchange)
         except DataError as error:
-            raise DataError(f"{name}: {error}") from None
+            raise error.within("{name}", name=name) from None
         return ForecastInput(name, candles, x, future, notes)
     y = _to_times(y_timestamp, f"{name}: y_timestamp", put_back)
     if len(y) != horizon:
-        raise DataError(f"{name}: the horizon (pred_len) is {horizon}, but there are {len(y)} y_timestamp.")
+        template = "{name}: the horizon (pred_len) is {horizon}, but there are {n} y_timestamp. Give one for each candle."
+        raise DataError(template, name=name, horizon=horizon, n=len(y))
     if str(x.tz) != str(y.tz):
         raise DataError(
-            f"{name}: x_timestamp is in time zone {x.tz or 'none'}, y_timestamp in {y.tz or 'none'}; give both the same way."
+            "{name}: x_timestamp is in time zone {x_zone}, y_timestamp in {y_zone}. Convert both to the same zone.",
+            name=name,
+            x_zone=x.tz or "none",
+            y_zone=y.tz or "none",
         )
     if y[0] <= x[-1] - put_back:
-        raise DataError(f"{name}: y_timestamp, row 0: {y[0]} is not after the last known candle, {x[-1]}.")
+        template = "{name}: y_timestamp, row 0: {first} is not after the last known candle, {last}. Give later times."
+        raise DataError(template, name=name, first=y[0], last=x[-1])
     return ForecastInput(name, candles, x, y)
 
 
 def _to_candles(df: pd.DataFrame, name: str) -> Array:
     """Return the six columns of a frame (L, 6) float64, making up absent volume and amount."""
     if missing := [column for column in PRICE_COLUMNS if column not in df]:
+        template = "{name}: column {missing} missing; the frame has {columns}. Rename or add it."
         has = ", ".join(map(str, df.columns)) or "none"
-        raise DataError(f"{name}: column {', '.join(missing)} missing; the frame has {has}.")
+        raise DataError(template, name=name, missing=", ".join(missing), columns=has)
     present = [column for column in CANDLE_COLUMNS if column in df]
-    if twice := [column for column in present if isinstance(df[column], pd.DataFrame)]:
-        raise DataError(f"{name}: column {', '.join(twice)} stands more than once; keep one.")
+    if repeated := [column for column in present if isinstance(df[column], pd.DataFrame)]:
+        raise DataError("{name}: column {columns} occurs more than once. Keep one.", name=name, columns=", ".join(repeated))
     values = stack_columns({column: _to_numbers(df[column], name) for column in present})
     usable = np.abs(values) <= LARGEST  # False for NaN too
     if not usable.all():
         row, column = np.argwhere(~usable)[0]
         raise DataError(
-            f"{name}, row {row}: {CANDLE_COLUMNS[column]} is {values[row, column]}, not a finite number that can be used "
-            f"({(~usable).any(axis=1).sum()} such rows); fill it or leave the row out."
+            "{name}, row {row}: {column} is {value}, not a usable finite number ({n} such rows). Fill it or leave the row out.",
+            name=name,
+            row=row,
+            column=CANDLE_COLUMNS[column],
+            value=values[row, column],
+            n=(~usable).any(axis=1).sum(),
         )
     return values
 
@@ -175,15 +188,18 @@ def _to_candles(df: pd.DataFrame, name: str) -> Array:
 def _to_numbers(column: pd.Series, name: str) -> Array:
     is_truth = column.dtype == object and any(isinstance(value, bool | np.bool_) for value in column)
     if is_truth or column.dtype.kind in "bmMc" or isinstance(column.dtype, pd.PeriodDtype):
-        raise DataError(f"{name}: {column.name} holds {_describe_type(column)}, not numbers.")
+        template = "{name}: {column} holds {type}, not numbers."
+        raise DataError(template, name=name, column=column.name, type=_describe_type(column))
     try:
         numbers = pd.to_numeric(column, errors="coerce")
     except (TypeError, OverflowError) as error:
-        raise DataError(f"{name}: {column.name} does not hold numbers: {error}.") from None
+        template = "{name}: {column} does not hold numbers: {reason}."
+        raise DataError(template, name=name, column=column.name, reason=error) from None
     unreadable = (numbers.isna() & column.notna()).to_numpy()
     if unreadable.any():
         row = int(unreadable.argmax())
-        raise DataError(f"{name}, row {row}: {column.name} is {column.iloc[row]!r}, not a number.")
+        template = "{name}, row {row}: {column} is {value!r}, not a number."
+        raise DataError(template, name=name, row=row, column=column.name, value=column.iloc[row])
     return numbers.to_numpy(np.float64, na_value=np.nan)
 
 
@@ -196,7 +212,8 @@ def _find_timestamps(df: pd.DataFrame, name: str) -> Timestamps:
         return df.index
     if TIMESTAMP_COLUMN in df and isinstance(df[TIMESTAMP_COLUMN], pd.Series):
         return df[TIMESTAMP_COLUMN]
-    raise DataError(f"{name}: give x_timestamp, or a frame indexed by time or with a column {TIMESTAMP_COLUMN}.")
+    template = "{name}: the candles have no times. Give x_timestamp, or a frame indexed by time or with a column {column}."
+    raise DataError(template, name=name, column=TIMESTAMP_COLUMN)
 
 
 def _to_times(timestamps: Timestamps, name: str, put_back: pd.Timedelta) -> pd.DatetimeIndex:
@@ -204,27 +221,29 @@ def _to_times(timestamps: Timestamps, name: str, put_back: pd.Timedelta) -> pd.D
     try:
         values = pd.Series(timestamps).reset_index(drop=True)
     except (TypeError, ValueError, NotImplementedError):
-        raise DataError(
-            f"{name} must be a Series, an index or a list of times, got {type(timestamps).__name__}."
-        ) from None
+        template = "{name} must be a Series, an index or a list of times, got {type}."
+        raise DataError(template, name=name, type=type(timestamps).__name__) from None
     if pd.api.types.is_numeric_dtype(values):
-        raise DataError(f"{name} holds numbers, not timestamps (pd.to_datetime makes them).")
+        raise DataError("{name} holds numbers, not timestamps. Convert them with pd.to_datetime.", name=name)
     if values.dtype == object:
         _check_one_zone(values, name)
     _check_year_first(values, name)
     try:
         index = pd.DatetimeIndex(values)
     except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
-        raise DataError(f"{name} does not hold timestamps: {error}.") from None
+        raise DataError("{name} does not hold timestamps: {reason}.", name=name, reason=error) from None
     if index.hasnans:
-        raise DataError(f"{name} has no time in row {int(index.isna().argmax())}.")
+        raise DataError("{name} has no time in row {row}. Leave the row out.", name=name, row=int(index.isna().argmax()))
     late = np.flatnonzero(index[1:] <= index[:-1] - put_back)
     if len(late):
         row = int(late[0]) + 1
         raise DataError(
-            f"{name}, row {row}: {index[row]} does not come after the row before it, {index[row - 1]}; sort the rows by time "
-            "and keep one of each. (Where clocks are put back an hour comes twice: give times in UTC, or a frame of "
-            "kronos.data.read_candles.)"
+            "{name}, row {row}: {time} is not after the previous row, {previous}. Sort the rows by time and keep one of each. "
+            "(When clocks are put back, an hour comes twice: give times in UTC, or a frame of kronos.data.read_candles.)",
+            name=name,
+            row=row,
+            time=index[row],
+            previous=index[row - 1],
         )
     return index
 
@@ -233,7 +252,8 @@ def _check_year_first(values: pd.Series, name: str) -> None:
     """05/06/2024 is May in one country and June in the next."""
     for row, value in enumerate(values if pd.api.types.is_string_dtype(values) else ()):
         if isinstance(value, str) and not YEAR_FIRST.match(value):
-            raise DataError(f"{name} does not hold timestamps: row {row} is {value!r}; write it like 2024-04-02 10:10.")
+            template = "{name} does not hold timestamps: row {row} is {value!r}. Write it like 2024-04-02 10:10."
+            raise DataError(template, name=name, row=row, value=value)
 
 
 def _check_one_zone(values: pd.Series, name: str) -> None:
@@ -241,5 +261,9 @@ def _check_one_zone(values: pd.Series, name: str) -> None:
     other = next((row for row, zone in enumerate(zones) if zone != zones[0]), None)
     if other is not None:
         raise DataError(
-            f"{name}, row {other}: time zone {zones[other]}, unlike the first row's {zones[0]}; bring all rows to one zone."
+            "{name}, row {row}: time zone {zone}, unlike the first row's {first}. Convert all rows to one time zone.",
+            name=name,
+            row=other,
+            zone=zones[other],
+            first=zones[0],
         )

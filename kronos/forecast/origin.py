@@ -9,7 +9,7 @@ import pandas as pd
 
 from kronos.config.data import RepairsConfig
 from kronos.data import read_frames
-from kronos.data.quality.findings import Finding, refuse_errors
+from kronos.data.quality.findings import Finding, raise_errors
 from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
 from kronos.forecast.inputs import MIN_ROWS, YEAR_FIRST, build_input
@@ -76,12 +76,12 @@ def build_forecast_tasks(
         name = source if symbol in source else f"{source}, {symbol}"
         try:
             if frame.empty:
-                refuse_errors(findings)
+                raise_errors(findings)
             try:
                 task = _begin_after_break(build_forecast_task(frame, origin, horizon, exchange), breaks, lookback)
             except DataError as error:
-                raise DataError(f"{name}: {error}") from None
-            _refuse_errors_within(findings, task.history.index[-lookback:][0], task.future[-1])
+                raise error.within("{name}", name=name) from None
+            _raise_errors_within(findings, task.history.index[-lookback:][0], task.future[-1])
             build_input(name, task.history[-lookback:], None, task.future, horizon, None)  # finds what is wrong now
             tasks[symbol] = task
         except DataError as error:
@@ -98,17 +98,19 @@ def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookb
     history = task.history[start:]
     if len(history) < MIN_ROWS:
         raise DataError(
-            f"{len(history)} candle lies between the last jump or long gap and the origin; a forecast needs at least "
-            f"{MIN_ROWS}, better hundreds."
+            "{n} candle(s) between the last jump or long gap and the origin, but a forecast needs at least {least}, better "
+            "hundreds. Choose a later origin.",
+            n=len(history),
+            least=MIN_ROWS,
         )
     what = f"the history begins at {history.index[0]}, after a jump or a long gap: {len(history)} candles"
     return task._replace(history=history, notes=(*task.notes, what))
 
 
-def _refuse_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:
+def _raise_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:
     """Refuse errors in what the forecast reads or is held against; older ones do not matter to it."""
     start, stop = pd.DatetimeIndex([first, last]).as_unit("us").asi8
-    refuse_errors(each for each in findings if ((start <= each.at) & (each.at <= stop)).any())
+    raise_errors(each for each in findings if ((start <= each.at) & (each.at <= stop)).any())
 
 
 def _find(times: pd.Index, origin: str) -> int:
@@ -116,17 +118,21 @@ def _find(times: pd.Index, origin: str) -> int:
     # Year first only, as in files: 05/06/2024 is May in one country and June in the next.
     time = pd.to_datetime(origin, errors="coerce") if YEAR_FIRST.match(origin) else None
     if not isinstance(time, pd.Timestamp):
-        raise DataError(f"the origin {origin!r} is not a local time; write it like 2024-04-02 10:10, or {LAST}.")
+        template = "the origin {origin!r} is not a local time. Write it like 2024-04-02 10:10, or {last}."
+        raise DataError(template, origin=origin, last=LAST)
     if time.tzinfo is not None:
-        raise DataError(f"the origin {origin!r} is not a local time; leave its time zone out.")
+        raise DataError("the origin {origin!r} is not a local time. Leave its time zone out.", origin=origin)
     if time > times[-1]:
-        raise DataError(
-            f"the origin {origin} lies after the last candle, {times[-1]}; choose an earlier one, or {LAST}."
-        )
+        template = "the origin {origin} is after the last candle, {end}. Choose an earlier one, or {last}."
+        raise DataError(template, origin=origin, end=times[-1], last=LAST)
     end = 1 + int(np.flatnonzero(times <= time).max(initial=-1))  # not by bisection: clocks may be put back
     if end < MIN_ROWS:
         raise DataError(
-            f"the origin {origin} leaves {end} candles before it; a forecast needs at least {MIN_ROWS}, better hundreds "
-            f"(the first stands at {times[0]})."
+            "the origin {origin} leaves {n} candles of history, but a forecast needs at least {least}, better hundreds. "
+            "Choose a later origin (the first candle is at {first}).",
+            origin=origin,
+            n=end,
+            least=MIN_ROWS,
+            first=times[0],
         )
     return end

@@ -187,8 +187,8 @@ def load_run_candles(config: Config) -> Audited:
     """Load and audit the candles; rank 0 first, which leaves large ones on disk for the others to map."""
     with rank_0_first() as is_rank_0:
         if is_rank_0:
-            audited = audit_candles(config)
-    return audited if is_rank_0 else audit_candles(config)
+            audited = audit_candles(config.data, config.repairs)
+    return audited if is_rank_0 else audit_candles(config.data, config.repairs)
 
 
 def build_stage(

@@ -127,7 +127,7 @@ def _train_tokenizer(plan: SearchPlan) -> Path:
 def _collect_settings(plan: SearchPlan, fixed: Sequence[str]) -> dict[str, Any]:
     """Collect, by name, what must be the same in all trials for their losses to be comparable."""
     config = plan.build(fixed)
-    candles = audit_candles(config).candles
+    candles = audit_candles(config.data, config.repairs).candles
     settings = {
         name: value for stage in plan.stages for name, value in collect_settings(config, stage, candles).items()
     }

@@ -214,7 +214,7 @@ def test_irregular_candles_are_continued_at_the_median_difference() -> None:
     ("times", "words"),
     [
         (["09:30", "09:35"], "5 minutes, rests on a single difference"),
-        (["09:30", "09:35", "10:05"], "2 candle intervals are equally common; the shortest, 5 minutes"),
+        (["09:30", "09:35", "10:05"], "2 candle intervals are equally common. The shortest, 5 minutes"),
         (["09:30", "09:35", "09:40", "09:50", "10:05", "10:25"], "5 minutes, makes up less than half"),
     ],
 )

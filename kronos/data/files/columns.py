@@ -1,4 +1,4 @@
-"""Which column of a file is which of ours: by name, by a common other name, or as `data.columns` says."""
+"""Match the columns of a file with ours: by name, by a common other name, or as `data.columns` sets it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.data.files.notes import Note
 from kronos.errors import DataError
 
-TIME, SYMBOL = "time", "symbol"  # the time of day, where it stands apart from the date; and what is traded
+TIME, SYMBOL = "time", "symbol"  # the time of day if it stands apart from the date; what is traded
 
 # In order of preference; compared without case, spaces, underscores and the <> of MetaTrader.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -37,41 +38,46 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 
+NO_VOLUME = Note("no column volume; volume and amount are taken as 0")
+NO_VOLUME_BUT_AMOUNT = Note(f"{NO_VOLUME.template} (an amount without a volume is not used)")
+
+
 @dataclass(frozen=True)
 class Columns:
-    """found: our names of the columns that are there, and the file's. notes: what was recognised, ignored or is absent."""
+    """names: our names of the columns that the file has, and its names. notes: which are recognised, ignored or absent."""
 
-    found: dict[str, str]
-    notes: tuple[str, ...]
+    names: dict[str, str]
+    notes: tuple[Note, ...]
 
 
 def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) -> Columns:
-    """Find our columns among a file's.
+    """Match our columns with those of a file.
 
     Args:
         names: the file's columns, without spaces around them.
-        mapping: our name to the file's, as in data.columns; goes before everything else.
+        mapping: our name to the file's, as in data.columns; it takes precedence.
 
     Raises:
-        DataError: timestamps or a price is missing, a column stands twice, or the mapping names one that is not there.
+        DataError: timestamps or a price is missing, a column occurs twice, or the mapping names a column that is not there.
     """
     for ours, name in mapping.items():
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the file has: {_list(names)}."
-            raise DataError(f"{path}: data.columns says that {ours} is called {name!r}, which is not there; {hint}")
-    found = dict(mapping) | {
+            missing = "{path}: data.columns maps {ours} to the column {name!r}, which is not in the file."
+            template = f"{missing} Did you mean {{close!r}}?" if close else f"{missing} The file has: {{names}}."
+            raise DataError(template, path=path, ours=ours, name=name, close=(*close, "")[0], names=_list(names))
+    matched = dict(mapping) | {
         ours: theirs
         for ours, aliases in ALIASES.items()
         if ours not in mapping and (theirs := _find(aliases, names, set(mapping.values())))
     }
-    if TIME in found and (TIMESTAMP_COLUMN not in found or found[TIME] == found[TIMESTAMP_COLUMN]):
-        found[TIMESTAMP_COLUMN] = found.pop(TIME)
-    elif TIME in found and TIME not in mapping and not _is_a_date(found[TIMESTAMP_COLUMN]):
-        del found[TIME]  # a full timestamp, and another time beside it
-    _check(found, names, path)
-    _check_alike({ours: theirs for ours, theirs in found.items() if ours not in mapping}, names, path)
-    return Columns(found, tuple(_describe(found, names, mapping)))
+    if TIME in matched and (TIMESTAMP_COLUMN not in matched or matched[TIME] == matched[TIMESTAMP_COLUMN]):
+        matched[TIMESTAMP_COLUMN] = matched.pop(TIME)
+    elif TIME in matched and TIME not in mapping and not _is_a_date(matched[TIMESTAMP_COLUMN]):
+        del matched[TIME]  # a full timestamp, and another time beside it
+    _check_columns(matched, names, path)
+    _check_alike({ours: theirs for ours, theirs in matched.items() if ours not in mapping}, names, path)
+    return Columns(matched, tuple(_describe_match(matched, names, mapping)))
 
 
 def is_known(name: str) -> bool:
@@ -96,44 +102,48 @@ def _is_a_date(name: str) -> bool:
     return "date" in plain.replace("datetime", "") or "日期" in plain.replace("日期时间", "") or plain == "day"
 
 
-def _check(found: Mapping[str, str], names: Sequence[str], path: Path) -> None:
+def _check_columns(matched: Mapping[str, str], names: Sequence[str], path: Path) -> None:
     if names and names[0] == "Price" and "Close" in names:
         raise DataError(
-            f"{path}: three rows of names, as yfinance writes them; leave one: df.columns = df.columns.droplevel(1) before "
-            "df.to_csv(), or python examples/download_candles.py yfinance."
+            "{path}: the file has three rows of column names, as yfinance writes them. Keep one: run "
+            "df.columns = df.columns.droplevel(1) before df.to_csv(), or use python examples/download_candles.py yfinance.",
+            path=path,
         )
-    if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in found]:
+    if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in matched]:
         raise DataError(
-            f"{path}: column {', '.join(missing)} missing; the file has: {_list(names)}. The first line must hold the names of "
-            f"the columns; if one has another name, say so: data.columns: {{{missing[0]}: its name}}."
+            "{path}: column {missing} missing; the file has: {names}. The first line must hold the column names. If a "
+            "column has another name, set data.columns: {{{first}: its name}}.",
+            path=path,
+            missing=", ".join(missing),
+            names=_list(names),
+            first=missing[0],
         )
-    used = list(found.values())
-    if twice := sorted({name for name in used if names.count(name) > 1}):
-        raise DataError(f"{path}: column {', '.join(twice)} stands more than once; keep one.")
+    used = list(matched.values())
+    if repeated := sorted({name for name in used if names.count(name) > 1}):
+        raise DataError("{path}: column {names} occurs more than once. Keep one.", path=path, names=", ".join(repeated))
     if shared := sorted({name for name in used if used.count(name) > 1}):
-        raise DataError(f"{path}: data.columns gives column {', '.join(shared)} two meanings; give each one.")
+        template = "{path}: data.columns uses column {names} for two of our columns. Use it for one."
+        raise DataError(template, path=path, names=", ".join(shared))
 
 
 def _check_alike(recognised: Mapping[str, str], names: Sequence[str], path: Path) -> None:
     for ours, theirs in recognised.items():
         if len(alike := [name for name in names if _plain(name) == _plain(theirs)]) > 1:
-            raise DataError(
-                f"{path}: columns {', '.join(alike)} are alike; say which to read: data.columns: {{{ours}: its name}}."
-            )
+            template = "{path}: columns {names} are alike. Choose one: data.columns: {{{ours}: its name}}."
+            raise DataError(template, path=path, names=", ".join(alike), ours=ours)
 
 
 def _list(names: Sequence[str]) -> str:
     return ", ".join([name[:40] for name in names[:20]] + ["…"] * (len(names) > 20))
 
 
-def _describe(found: Mapping[str, str], names: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
-    recognised = [f"{theirs} as {ours}" for ours, theirs in found.items() if ours != theirs and ours not in mapping]
-    ignored = [name for name in names if name not in found.values()]
-    notes = [f"columns read: {', '.join(recognised)}"] if recognised else []
-    notes += [f"columns ignored: {_list(ignored)}"] if ignored else []
-    if "volume" not in found:
-        lost = "" if "amount" not in found else " (an amount without a volume is not used)"
-        notes.append(f"no column volume; volume and amount are taken as 0{lost}")
-    elif "amount" not in found:
-        notes.append("no column amount; taken as volume × mean of open, high, low and close")
+def _describe_match(matched: Mapping[str, str], names: Sequence[str], mapping: Mapping[str, str]) -> list[Note]:
+    recognised = [f"{theirs} as {ours}" for ours, theirs in matched.items() if ours != theirs and ours not in mapping]
+    ignored = [name for name in names if name not in matched.values()]
+    notes = [Note.make("columns read: {names}", names=", ".join(recognised))] if recognised else []
+    notes += [Note.make("columns ignored: {names}", names=_list(ignored))] if ignored else []
+    if "volume" not in matched:
+        notes.append(NO_VOLUME if "amount" not in matched else NO_VOLUME_BUT_AMOUNT)
+    elif "amount" not in matched:
+        notes.append(Note("no column amount; taken as volume × mean of open, high, low and close"))
     return notes

@@ -1,4 +1,4 @@
-"""Read files of candles as they stand, symbol by symbol; `check` says what is wrong with them and mends it."""
+"""Read files of candles as they are, symbol by symbol; kronos.data.quality finds and repairs what is wrong with them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, stack_columns
 from kronos.data.files.columns import SYMBOL, TIME, match_columns
+from kronos.data.files.notes import Note
 from kronos.data.files.sources import symbol_of
 from kronos.data.files.tables import ROWS_AT_A_TIME, Table, open_table
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_time
@@ -22,13 +23,13 @@ LINES_A_PART = 1 << 40
 
 @dataclass(frozen=True)
 class RawSeries:
-    """One symbol's rows in the order of the file, nothing mended yet.
+    """One symbol's rows in the order of the file, without repairs.
 
-    values: (N, 6) float32 as in the file, NaN where it is blank. local, instants: (N,) int64 microseconds since 1970,
-    the exchange's clock and the true time; the same array where the file has no zones. lines: (N,) where each row
-    stands, counted in unit; in a series of several files its line plus LINES_A_PART times the number of its file.
-    zoned: whether instants are true. notes: what was assumed in reading. modified: when the file was written, seconds
-    since 1970. named: whether a column tells the symbol. parts: the files of a series of several.
+    values: (N, 6) float32 as in the file, NaN for a blank. local, instants: (N,) int64 microseconds since 1970,
+    the exchange's clock and the true time; the same array if the file has no zones. lines: (N,) the place of each row,
+    counted in unit; in a series of several files its line plus LINES_A_PART times the number of its file.
+    zoned: whether instants are true times. notes: what was assumed in reading. modified: when the file was written, in
+    seconds since 1970. named: whether a column holds the symbol. parts: the files of a series of several files.
     """
 
     symbol: str
@@ -39,7 +40,7 @@ class RawSeries:
     lines: Array
     unit: str
     zoned: bool
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     modified: float
     named: bool = False
     parts: tuple[str, ...] = ()
@@ -80,22 +81,22 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawS
     """Read one file: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
 
     Args:
-        path: a file with a column of times, open, high, low, close and, where there are, volume, amount and symbol.
-        columns: our name of a column to the file's, where it is not recognised.
+        path: a file with columns of times, open, high, low, close and, optionally, volume, amount and symbol.
+        columns: our name of a column to the file's, for columns that are not recognised.
 
     Returns:
         A series for each symbol, in order of appearance.
 
     Raises:
-        DataError: naming the file and, where it is one, the line.
+        DataError: with the file and, if one row is wrong, the line.
     """
     table = open_table(path)
     matched = match_columns(table.names, columns or {}, path)
-    found, notes = matched.found, (*table.notes, *matched.notes)
-    texts = [found[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in found]
+    names = matched.names
+    texts = [names[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in names]
     rows, clock, symbols = _Rows(), None, _Symbols()
-    for piece in table.read(list(found.values()), texts):
-        frame = piece[list(found.values())].set_axis(list(found), axis=1)
+    for piece in table.read(list(names.values()), texts):
+        frame = piece[list(names.values())].set_axis(list(names), axis=1)
         blank = frame.isna().all(axis=1)
         frame = frame[~blank] if blank.any() else frame
         if frame.empty:
@@ -107,17 +108,16 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawS
         if (wrong := (local == NOT_A_TIME) | (instants == NOT_A_TIME)).any():
             row = int(wrong.argmax())
             is_last = row == len(lines) - 1 and len(piece) < ROWS_AT_A_TIME
-            hint = " It is the last one: if it is no candle, delete it." if is_last and lines[row] > table.first else ""
-            raise DataError(f"{path}, {table.unit} {lines[row]}: {clock.fault(times, row)}{hint}")
+            raise _locate(_explain_time(clock, times, row, is_last and lines[row] > table.first), table, lines[row])
         pieces: dict[str, Array] = {"values": _to_candles(frame, table, lines), "lines": lines, "local": local}
         if clock.zoned:
             pieces["instants"] = instants
-        if SYMBOL in found:
+        if SYMBOL in names:
             pieces["symbol"] = symbols.encode(frame[SYMBOL], table, lines)
         rows.append(**pieces)
     if clock is None:
-        raise DataError(f"{path}: the file has a header but no candles.")
-    notes = (*notes, said) if (said := clock.describe()) else notes
+        raise DataError("{path}: the file has a header but no candles. Add candles, or remove the file.", path=path)
+    notes = (*table.notes, *matched.notes, *clock.describe())
     return _split_by_symbol(path, table, rows.finish(), symbols, clock, notes)
 
 
@@ -129,16 +129,26 @@ def _recognise(times: Any, table: Table, line: int) -> TimestampFormat:
     try:
         return TimestampFormat.recognise(times)
     except DataError as error:
-        raise DataError(f"{table.path}, {table.unit} {line}: {error}") from None
+        raise _locate(error, table, line) from None
+
+
+def _explain_time(clock: TimestampFormat, times: Any, row: int, is_last: bool) -> DataError:
+    error = clock.explain(times, row)
+    hint = " It is the last row: if it is no candle, delete it." if is_last else ""
+    return DataError(error.template + hint, **error.values)
+
+
+def _locate(error: DataError, table: Table, line: int) -> DataError:
+    return error.within("{path}, {unit} {line}", path=table.path, unit=table.unit, line=line)
 
 
 def _to_candles(frame: pd.DataFrame, table: Table, lines: Array) -> Float32Array:
-    """Return the six columns (N, 6); NaN for what is blank, infinity for what no float32 holds."""
+    """Return the six columns (N, 6); NaN for blanks, infinity for values beyond float32."""
     numbers = {name: _to_numbers(frame[name], table, lines) for name in CANDLE_COLUMNS if name in frame}
     blank = {name: np.isnan(numbers[name]) for name in ("volume", "amount") if {name, "volume"} <= numbers.keys()}
     with np.errstate(over="ignore", invalid="ignore"):
         if "volume" in numbers and "amount" not in numbers:
-            # What is made up of a blank volume is not blank.
+            # An amount computed from a blank volume is not blank.
             prices = np.mean([numbers[name] for name in PRICE_COLUMNS], axis=0)
             numbers["amount"] = np.where(blank["volume"], 0, numbers["volume"]) * prices
         values = stack_columns(numbers).astype(np.float32)
@@ -151,34 +161,37 @@ def _to_numbers(column: Any, table: Table, lines: Array) -> Array:
     if column.dtype.kind in "iuf":
         numbers: Array = column.to_numpy(np.float64, na_value=np.nan)
         return numbers
-    text = column.astype("str")  # of an integer of hundreds of digits pandas makes no number
+    text = column.astype("str")  # pandas makes no number of an integer of hundreds of digits
     numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     wrong = np.isnan(numbers) & column.notna().to_numpy()
     if table.decimal == ",":
-        wrong |= text.str.contains(".", regex=False).to_numpy(bool, na_value=False)  # 1.000 is a thousand then
+        wrong |= text.str.contains(".", regex=False).to_numpy(bool, na_value=False)  # then 1.000 is a thousand
     if wrong.any():
         row = int(wrong.argmax())
-        more = f" ({wrong.sum() - 1:,} more such rows)" if wrong.sum() > 1 else ""
-        value = str(column.iloc[row])
-        raise DataError(
-            f"{table.path}, {table.unit} {lines[row]}: {column.name} is {value[:40]!r}, not a number{more}; write it with "
-            "digits and a decimal point, without thousands separators."
+        more = " ({n:,} more such rows)" if wrong.sum() > 1 else ""
+        error = DataError(
+            f"{{column}} is {{value!r}}, not a number{more}. Write it with digits and a decimal point, without thousands "
+            "separators.",
+            column=column.name,
+            value=str(column.iloc[row])[:40],
+            n=wrong.sum() - 1,
         )
+        raise _locate(error, table, lines[row])
     return numbers
 
 
 class _Symbols:
-    """The symbols met, numbered in order of appearance."""
+    """Symbols, numbered in order of appearance."""
 
     def __init__(self) -> None:
         self.names: dict[str, int] = {}
 
     def encode(self, column: Any, table: Table, lines: Array) -> Array:
-        codes, found = pd.factorize(column.astype("str").str.strip())
+        codes, names = pd.factorize(column.astype("str").str.strip())
         if (codes < 0).any():
             line = lines[int((codes < 0).argmax())]
-            raise DataError(f"{table.path}, {table.unit} {line}: the symbol is blank; every row must name its own.")
-        numbers = [self.names.setdefault(str(name), len(self.names)) for name in found]
+            raise _locate(DataError("the symbol is blank. Write a symbol in every row."), table, line)
+        numbers = [self.names.setdefault(str(name), len(self.names)) for name in names]
         return np.asarray(numbers, np.int32)[codes]
 
 
@@ -188,7 +201,7 @@ def _split_by_symbol(
     arrays: dict[str, Array],
     symbols: _Symbols,
     clock: TimestampFormat,
-    notes: tuple[str, ...],
+    notes: tuple[Note, ...],
 ) -> list[RawSeries]:
     names = list(symbols.names) or [symbol_of(path)]
     instants = arrays.get("instants", arrays["local"])

@@ -1,4 +1,4 @@
-"""Which files `data_path` means."""
+"""Find the files that `data_path` names."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
 def find_files(data_path: Sequence[Path]) -> list[Path]:
-    """Return the files of candles that paths name, each once: files as they are, globs and folders in order of name.
+    """Return the files of candles that paths name, each once; globs and folders in order of name.
 
     Raises:
-        DataError: a path leads to nothing.
+        DataError: there is nothing at a path.
     """
-    found: dict[Path, Path] = {}
+    files: dict[Path, Path] = {}
     for path in data_path:
         for file in _expand(path):
-            found.setdefault(file.resolve(), file)
-    return list(found.values())
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
 
 
 def symbol_of(path: Path) -> str:
-    """Return the symbol that a file without a symbol column holds: its name without the endings."""
+    """Return the symbol of a file without a symbol column: its name without the endings."""
     name = path.name
     for suffix in (*COMPRESSIONS, *TABLES, ".txt"):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
@@ -37,7 +37,7 @@ def symbol_of(path: Path) -> str:
 
 
 def name_files(files: Sequence[Path]) -> list[str]:
-    """Return the symbols of files without a symbol column; files of one name are told apart by their folders."""
+    """Return the symbols of files without a symbol column; the folders distinguish files of one name."""
     names = [symbol_of(file) for file in files]
     for depth in range(1, max((len(file.parts) for file in files), default=0)):
         counts = Counter(names)
@@ -47,7 +47,7 @@ def name_files(files: Sequence[Path]) -> list[str]:
             else name
             for file, name in zip(files, names)
         ]
-    counts = Counter(names)  # in one folder the endings tell them apart
+    counts = Counter(names)  # in one folder the endings differ
     return [file.name if counts[name] > 1 else name for file, name in zip(files, names)]
 
 
@@ -55,26 +55,33 @@ def _expand(path: Path) -> list[Path]:
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if _holds_a_table(file))
         if not files:
-            raise DataError(f"{path}: there is no file of candles in this folder ({', '.join(TABLES[:3])}, …).")
+            template = (
+                "{path}: no file of candles in this folder. Put CSV, Parquet or Feather files there ({endings}, …)."
+            )
+            raise DataError(template, path=path, endings=", ".join(TABLES[:3]))
         return files
     if path.is_file():
         return [path]
     if path.exists():
-        raise DataError(f"{path}: this is no file that can be read more than once; save it as one.")
+        raise DataError("{path}: not a regular file. Save the candles to a file and name that.", path=path)
     if glob.has_magic(str(path)):
         anchor = Path(path.anchor)
         try:
             files = sorted(anchor.glob(str(path.relative_to(anchor)) if path.anchor else str(path)))
-        except ValueError as error:  # as of data/**.csv
-            raise DataError(f"{path}: {str(error).lower()}; data/**/*.csv finds files at any depth.") from None
+        except ValueError as error:  # data/**.csv, for example
+            template = "{path}: {reason}. To find files at any depth, write data/**/*.csv."
+            raise DataError(template, path=path, reason=str(error).lower()) from None
         hidden = path.name.startswith(".")
         if files := [file for file in files if file.is_file() and file.name.startswith(".") == hidden]:
             return files
-        raise DataError(f"{path}: no file matches (looked in {Path.cwd()}).")
+        raise DataError("{path}: no file matches (looked in {folder}).", path=path, folder=Path.cwd())
     columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))
     raise DataError(
-        f"{path}: no such file (looked in {Path.cwd()}); name a file, a folder or a glob of candles (data.data_path): a CSV "
-        f"with the columns {columns}, for example."
+        "{path}: no such file (looked in {folder}). Name a file, a folder or a glob of candles (data.data_path), for example "
+        "a CSV with the columns {columns}.",
+        path=path,
+        folder=Path.cwd(),
+        columns=columns,
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables on disk, of any format, as frames of many rows at a time."""
+"""Read tables of any format from disk, as frames of many rows at a time."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ import pyarrow.parquet
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.columns import is_known
+from kronos.data.files.notes import Note
 from kronos.errors import DataError
 
 ROWS_AT_A_TIME = 50_000
 HEAD_BYTES = 1 << 16
-MAX_TITLES = 5  # lines that may stand above the names of the columns
+MAX_TITLES = 5  # lines that may stand above the column names
 DELIMITERS = ",;\t|"
 BLANKS = (
     *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
@@ -34,7 +35,7 @@ DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
-FOREIGN = {  # what a file begins with that is no table; MetaTrader's begin with <DATE> or <TICKER>
+FOREIGN = {  # beginnings of files that are no tables; MetaTrader's tables begin with <DATE> or <TICKER>
     b"pk\x03\x04": "an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
     **dict.fromkeys((b"<!", b"<?", b"<html", b"<head", b"<table", b"<div", b"<meta"), "a web page or XML"),
@@ -56,11 +57,11 @@ class Table:
     names: list[str]
     unit: str
     first: int
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     encoding: str = ""
     delimiter: str = ""
     decimal: str = "."
-    titles: int = 0  # lines above the names of the columns
+    titles: int = 0  # lines above the column names
 
     def read(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Read columns in pieces of many rows, indexed by the number of the row from 0; those in texts stay as text.
@@ -85,15 +86,16 @@ class Table:
                 keep_default_na=False,
                 na_values={name: [""] if name in texts else BLANKS for name in self.names},  # NA is a symbol too
                 skipinitialspace=True,
-                skip_blank_lines=False,  # so that rows keep their line numbers
+                skip_blank_lines=False,  # rows keep their line numbers
                 chunksize=ROWS_AT_A_TIME,
                 low_memory=False,
             )
             for piece in pieces:
                 if not isinstance(piece.index, pd.RangeIndex):
                     raise DataError(
-                        f"{self.path}: the rows have more values than the header has columns; is there a delimiter too many "
-                        "at their ends?"
+                        "{path}: the rows have more values than the header has columns. Remove the extra delimiter at "
+                        "the end of the rows, or name every column.",
+                        path=self.path,
                     )
                 yield piece
 
@@ -101,23 +103,23 @@ class Table:
         first = 0
         with _open(self.path) as file:
             for batch in _arrow_batches(file, list(columns)):
-                frame = batch.to_pandas(ignore_metadata=True)  # which would make the times an index
+                frame = batch.to_pandas(ignore_metadata=True)  # the metadata would make the times an index
                 frame.index = pd.RangeIndex(first, first + len(frame))
                 first += len(frame)
                 yield frame
 
 
 def open_table(path: Path) -> Table:
-    """Look at a file: what it is, by its content, and which columns it has.
+    """Detect the format of a file by its content, and read its column names.
 
     Raises:
-        DataError: it is empty, damaged or no table.
+        DataError: the file is empty, damaged or no table.
     """
     with _translate_damage(path):
         with _open(path) as file:
             head = file.read(HEAD_BYTES)
         if not head.strip():
-            raise DataError(f"{path}: the file is empty.")
+            raise DataError("{path}: the file is empty. Save the candles again.", path=path)
         if head.startswith((b"PAR1", b"ARROW1", b"FEA1")):
             with _open(path) as file:
                 names = _arrow_schema(file)
@@ -125,40 +127,38 @@ def open_table(path: Path) -> Table:
             return Table(path, names, "row", 1, ())
         for beginning, what in FOREIGN.items():
             if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(beginning):
-                raise DataError(f"{path}: this is {what}, not a table of candles; save it as CSV (UTF-8).")
-        return _look_at_text(path, head)
+                template = "{path}: this is {what}, not a table of candles. Save it as CSV (UTF-8)."
+                raise DataError(template, path=path, what=what)
+        return _open_text(path, head)
 
 
-def _look_at_text(path: Path, head: bytes) -> Table:
+def _open_text(path: Path, head: bytes) -> Table:
     encoding = _detect_encoding(path, head)
     lines = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").lstrip("\ufeff"))
     titles = _count_titles(lines)
     header, *lines = lines[titles:]
     delimiter = max(DELIMITERS, key=header.count)
     if not header.strip():
-        raise DataError(f"{path}: the first line is blank; it must hold the names of the columns.")
+        raise DataError("{path}: the first line is blank. Put the column names there.", path=path)
     if "\0" in header:
-        raise DataError(
-            f"{path}: the first line has NUL bytes, which text has not; save it as CSV with UTF-8 encoding."
-        )
+        raise DataError("{path}: the first line has NUL bytes, so this is not text. Save it as CSV (UTF-8).", path=path)
     names = [name.strip() for name in next(_split([header], delimiter))]
     if sum(bool(re.fullmatch(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*", name)) for name in names) > len(names) / 2:
-        raise DataError(
-            f"{path}: the first line holds numbers; put the names of the columns above it, as in "
-            f"{','.join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))}."
-        )
+        template = "{path}: the first line holds numbers. Put the column names above it, for example {names}."
+        raise DataError(template, path=path, names=",".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS)))
     names = [name or f"column {i}" for i, name in enumerate(names, start=1)]
     _check_names(names, path)
     comma = delimiter != "," and _has_decimal_comma(lines, delimiter, path)
-    notes = [f"read as {encoding.upper()}"] if not encoding.startswith("utf-8") else []
-    notes += [f"columns separated by {delimiter!r}"] if delimiter != "," else []
-    notes += ["numbers with a decimal comma"] if comma else []
-    notes += [f"{titles} line{'s' if titles > 1 else ''} above the names of the columns passed over"] if titles else []
+    notes = [Note.make("read as {encoding}", encoding=encoding.upper())] if not encoding.startswith("utf-8") else []
+    notes += [Note.make("columns separated by {delimiter!r}", delimiter=delimiter)] if delimiter != "," else []
+    notes += [Note("numbers with a decimal comma")] if comma else []
+    if titles:
+        notes.append(Note.make("{n} line(s) above the column names skipped", n=titles))
     return Table(path, names, "line", 2 + titles, tuple(notes), encoding, delimiter, "," if comma else ".", titles)
 
 
 def _count_titles(lines: Sequence[str]) -> int:
-    """Return how many lines stand above the names of the columns, as exports of Chinese brokers have them."""
+    """Return the number of lines above the column names, as in exports of Chinese brokers."""
     for n, line in enumerate(lines[:MAX_TITLES]):
         names = next(_split([line], max(DELIMITERS, key=line.count)), [])
         if sum(is_known(name.strip()) for name in names) >= len(PRICE_COLUMNS):
@@ -171,26 +171,28 @@ def _split(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
 
 
 def _has_decimal_comma(lines: Sequence[str], delimiter: str, path: Path) -> bool:
-    """Tell 1,5 from 1,000, which is one with a decimal comma and a thousand without; the last line may be cut off."""
+    """Whether commas are decimal: 1,5 is, 1,000 may be one or a thousand. The last line may be cut off."""
     cells = [cell.strip() for line in lines[:-1] or lines for cell in line.replace('"', "").split(delimiter)]
     commas = [cell for cell in cells if "," in cell and DECIMAL.fullmatch(cell)]
     unclear = [cell for cell in commas if THOUSANDS.fullmatch(cell)]
     points = any("." in cell and DECIMAL.fullmatch(cell) for cell in cells)
     if commas and len(unclear) == len(commas) and not points:
         raise DataError(
-            f"{path}: {unclear[0]!r} may be a thousand and more or a number with a decimal comma; write numbers without "
-            "thousands separators, and with a decimal point."
+            "{path}: {number!r} is ambiguous: the comma may separate thousands or be a decimal comma. Write numbers without "
+            "thousands separators and with a decimal point.",
+            path=path,
+            number=unclear[0],
         )
     return len(commas) > len(unclear) and not points
 
 
 def _check_names(names: Sequence[str], path: Path) -> None:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path}: column {', '.join(twice)} stands more than once; keep one.")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError("{path}: column {names} occurs more than once. Keep one.", path=path, names=", ".join(repeated))
 
 
 def _detect_encoding(path: Path, head: bytes) -> str:
-    """Return UTF-8, or what a byte order mark says, or GB18030 where the bytes are not UTF-8."""
+    """Return the encoding of a byte order mark, else UTF-8, else GB18030."""
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if head.startswith(mark) and len(head) > len(mark):
             return encoding
@@ -204,19 +206,20 @@ def _detect_encoding(path: Path, head: bytes) -> str:
         except UnicodeDecodeError:
             continue
         return encoding
-    raise DataError(f"{path}: neither UTF-8 nor GB18030 text; save it as CSV with UTF-8 encoding.")
+    raise DataError("{path}: this is neither UTF-8 nor GB18030 text. Save it as CSV (UTF-8).", path=path)
 
 
 def _open(path: Path) -> Any:
-    """Open a file for reading bytes, decompressed as its content says; an archive, where its name says that it is one."""
+    """Open a file for reading bytes. Its content tells the compression, its name whether it is a zip archive."""
     with path.open("rb") as file:
         head = file.read(6)
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             if len(names := [name for name in archive.namelist() if not name.endswith("/")]) != 1:
-                raise DataError(f"{path}: there are {len(names):,} files in this archive; unpack it into a folder.")
+                template = "{path}: this archive holds {n:,} files. Unpack it into a folder and name the folder."
+                raise DataError(template, path=path, n=len(names))
         return fsspec.open(str(path.absolute()), "rb", compression="zip").open()
-    if head.startswith(b"\x28\xb5\x2f\xfd"):  # fsspec's reader takes a file that was cut off for a whole one
+    if head.startswith(b"\x28\xb5\x2f\xfd"):  # fsspec's reader does not notice that a file was cut off
         return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
     compression = next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None)
     return fsspec.open(str(path.absolute()), "rb", compression=compression).open()
@@ -249,9 +252,9 @@ def _translate_damage(path: Path) -> Iterator[None]:
         raise
     except pd.errors.ParserError as error:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        raise DataError(f"{path}: not a well-formed CSV file: {reason}.") from None
+        raise DataError("{path}: not a well-formed CSV file: {reason}.", path=path, reason=reason) from None
     except ImportError as error:
-        raise DataError(f"{path}: {error}") from None
-    except (pa.ArrowException, Exception) as error:  # what decompressors raise has no common ancestor
+        raise DataError("{path}: {reason}", path=path, reason=error) from None
+    except (pa.ArrowException, Exception) as error:  # the errors of decompressors have no common ancestor
         reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
-        raise DataError(f"{path}: cannot be read: {reason}.") from None
+        raise DataError("{path}: the file cannot be read: {reason}.", path=path, reason=reason) from None

@@ -1,4 +1,4 @@
-"""Timestamps as written in files: the exchange's wall clock and, where the file tells it, the true time."""
+"""Read timestamps as written in files: the exchange's wall clock and, if the file has time zones, the true time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pandas as pd
 from pandas.tseries.api import guess_datetime_format
 
 from kronos.candles import Array
+from kronos.data.files.notes import Note
 from kronos.errors import DataError
 
 Text = pd.Series  # of str
 ACCEPTED = "2024-06-18 11:15:00, 2024/6/18 11:15, or as seconds or milliseconds since 1970"
-# Plain digits: how many stand for what. Seconds, milliseconds, … since 1970 in UTC, or a date written without separators.
+# The number of plain digits tells the unit of a time since 1970 in UTC; other numbers may be dates without separators.
 EPOCH_UNITS: dict[int, Literal["s", "ms", "us", "ns"]] = {
     9: "s",
     10: "s",
@@ -29,8 +30,8 @@ EPOCH_UNITS: dict[int, Literal["s", "ms", "us", "ns"]] = {
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 DATE_FORMATS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
 COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2}|\d{4}|\d{6}|\d{9})?")
-# Year first only: 05/06/2024 is May in one country and June in the next. And nothing behind the time but AM or PM: of
-# UTC+8 pandas makes 8 hours west.
+# Year first only: 05/06/2024 is May in one country and June in the next. Only AM or PM may follow the time: pandas reads
+# UTC+8 as 8 hours west.
 YEAR_FIRST = r"\d{4}(?:([-/. ])(?:\d{1,2}|[A-Za-z]{3,9})\1\d{1,2}(?:[T\s][\d:.,\s]*(?:[AaPp][Mm])?)?|[-/]\d{1,2})$"
 DIGITS = r"\d+(?:\.0*)?"
 ZONED = r".*:.*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
@@ -41,10 +42,10 @@ NOT_A_TIME = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class TimestampFormat:
-    """How a file writes its times, told by its first row; all rows must be written so."""
+    """How a file writes its times, detected from its first row. All rows must be written that way."""
 
     kind: Literal["digits", "date", "zoned", "local", "native"]
-    zoned: bool  # whether the file tells true times
+    zoned: bool  # whether the file has true times
     unit: Literal["s", "ms", "us", "ns"] | None = None
     format: str | None = None
 
@@ -53,7 +54,7 @@ class TimestampFormat:
         """Recognise how times are written.
 
         Raises:
-            DataError: without a place; the first row's time is none of the kinds.
+            DataError: without a place; the first row's time is of no known kind.
         """
         if isinstance(times.dtype, pd.DatetimeTZDtype) or times.dtype.kind == "M":
             return cls("native", isinstance(times.dtype, pd.DatetimeTZDtype))
@@ -63,20 +64,23 @@ class TimestampFormat:
             if COMPACT_DATE.fullmatch(digits):
                 return cls("date", False, format=DATE_FORMATS[len(digits)])
             if len(digits) not in EPOCH_UNITS:
-                raise DataError(f"timestamp {first!r} is neither seconds nor milliseconds since 1970, nor a date.")
+                template = "timestamp {value!r} is no date, and no number of seconds or milliseconds since 1970. Write it like {form}."
+                raise DataError(template, value=first, form=ACCEPTED)
             return cls("digits", True, EPOCH_UNITS[len(digits)])
         if re.match(ZONED, first):
             return cls("zoned", True)
         return cls("local", False, format=guess_datetime_format(first) if re.match(YEAR_FIRST, first) else None)
 
-    def describe(self) -> str | None:
-        """Say what is assumed, if anything is."""
-        return f"timestamps read as {UNIT_NAMES[self.unit]} since 1970, in UTC" if self.unit else None
+    def describe(self) -> tuple[Note, ...]:
+        """Return a note about the assumed unit, if there is one."""
+        if not self.unit:
+            return ()
+        return (Note.make("timestamps read as {unit} since 1970, in UTC", unit=UNIT_NAMES[self.unit]),)
 
     def parse(self, times: Text) -> tuple[Array, Array]:
-        """Return local and true times as (N,) int64 microseconds since 1970, NOT_A_TIME where a row is not written so.
+        """Return local and true times as (N,) int64 microseconds since 1970, NOT_A_TIME for a row of another format.
 
-        Without zones the two are the same array.
+        Without zones both are the same array.
         """
         if self.kind == "native":
             local = _to_micros(times.dt.tz_localize(None))
@@ -84,12 +88,12 @@ class TimestampFormat:
         text = _to_text(times)
         if self.kind == "zoned":
             text = text.where(text.str.match(ZONED))
-            # The clock on the wall, as written, is what the calendar features and the sessions follow.
+            # The calendar features and the sessions follow the wall clock as written.
             return _parse(text.str.replace(ZONE_SUFFIX, "", regex=True)), _to_micros(_to_datetime(text, utc=True))
         if self.kind == "digits":
             local = self._parse_digits(text)
         elif self.kind == "date":
-            digits = text.where(text.str.fullmatch(DIGITS)).str.partition(".")[0]  # pandas knows "now", too
+            digits = text.where(text.str.fullmatch(DIGITS)).str.partition(".")[0]  # pandas also accepts "now"
             local = _to_micros(pd.to_datetime(digits, format=self.format, errors="coerce"))
         else:
             local = self._parse_local(text)
@@ -98,7 +102,7 @@ class TimestampFormat:
     def _parse_local(self, text: Text) -> Array:
         if self.format is None:
             return _parse(text.mask(text.str.match(ZONED)))
-        # What is written just like the first row needs no closer look, which takes long. But pandas knows "now", too.
+        # Rows in the format of the first row are parsed fast, the others one by one. (pandas also accepts "now".)
         dates = text.where(text.str.match(r"\d"))
         local = _to_micros(pd.to_datetime(dates, format=self.format, errors="coerce"))
         if len(left := np.flatnonzero(local == NOT_A_TIME)):
@@ -112,21 +116,25 @@ class TimestampFormat:
         numbers = pd.to_numeric(digits.where(same_unit), errors="coerce")
         return _to_micros(pd.to_datetime(numbers, unit=self.unit, errors="coerce"))
 
-    def fault(self, times: Text, row: int) -> str:
-        """Say why a row's time was not accepted."""
+    def explain(self, times: Text, row: int) -> DataError:
+        """Return the error, without a place, of a row whose time was not accepted."""
         text = _to_text(times).iloc[row]
         has_zone = bool(re.match(ZONED, text))
         text = text[:40]
         if self.kind in ("zoned", "local") and ":" in text and has_zone != self.zoned:
-            has = "has a" if has_zone else "has no"
-            return f"timestamp {text!r} {has} time zone, unlike the first row's; write all the same way."
+            has = "a" if has_zone else "no"
+            template = (
+                f"timestamp {{value!r}} has {has} time zone, unlike the first row's. Write all times the same way."
+            )
+            return DataError(template, value=text)
         if re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}", text):
-            return f"timestamp {text!r} may be read day first or month first; write the year first, like {ACCEPTED}."
-        return f"timestamp {text!r} cannot be read; write it like {ACCEPTED}."
+            template = "timestamp {value!r} is ambiguous: day first or month first? Write the year first, like {form}."
+            return DataError(template, value=text, form=ACCEPTED)
+        return DataError("timestamp {value!r} cannot be read. Write it like {form}.", value=text, form=ACCEPTED)
 
 
 def join_date_and_time(date: Text, time: Text) -> Text:
-    """Join a column of dates and one of times of day, either with or without separators, or that hold the date too."""
+    """Join a column of dates and a column of times of day, with or without separators. The times may include the date."""
     day, clock = _to_text(date), _to_text(time)
     if clock.str.match(r"\d{4}[-/.]|\d{12}").all():
         return clock

@@ -1,4 +1,4 @@
-"""Clocks that are put forward and back, and stamps whose time zone changes within a file."""
+"""Find changes of clocks, and timestamps whose time zone changes within a file."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from kronos.candles import Array
 from kronos.data.files.read import RawSeries
-from kronos.data.quality.findings import FINDINGS, Finding, found_in
+from kronos.data.quality.findings import FINDINGS, Finding, make_finding
 
 HOUR = 3600 * 1_000_000
 DAY = 24 * HOUR
 LONGEST_SEASON = 250 * DAY  # from one change of clocks to the next
 SUNDAY = 3  # days since a Thursday, 1970-01-01
+ONE_ZONE = "convert all rows to one time zone"
 DAYS_COMPARED = 7  # trading days before and after that must agree for their hours to have moved
 
 
 def follow_clock(raw: RawSeries) -> tuple[RawSeries, list[Finding]]:
-    """Find where clocks are put forward or back, and without zones in the file, count true time on through it.
+    """Find where clocks are put forward or back and, if the file has no time zones, reconstruct true time.
 
-    Without zones, an hour that is skipped or comes twice in the night to Sunday is a clock put forward or back: the rows
-    stand in order of true time, although their stamps do not.
+    Without zones, an hour that is skipped or comes twice in the night to Sunday is a change of clocks: the rows are in
+    order of true time, but their timestamps are not.
     """
     if len(raw) < 3:
         return raw, []
@@ -35,8 +36,8 @@ def follow_clock(raw: RawSeries) -> tuple[RawSeries, list[Finding]]:
         rows = 1 + np.flatnonzero((step == interval - HOUR) | (step == interval + HOUR))
         local = raw.local[rows]
         rows = rows[(local % DAY // HOUR <= 3) & (interval <= HOUR) & _is_sunday_of_change(local)]
-        twice = (step[rows - 1] == 0) & (raw.values[rows] == raw.values[rows - 1]).all(axis=1)
-        back = (step[rows - 1] < interval) & ~twice
+        repeated = (step[rows - 1] == 0) & (raw.values[rows] == raw.values[rows - 1]).all(axis=1)
+        back = (step[rows - 1] < interval) & ~repeated
         forward = step[rows - 1] > interval
         in_turn = (np.diff(back[back | forward].astype(int)) != 0).all()
         between = np.diff(raw.local[np.concatenate([[0], rows[back | forward], [len(raw) - 1]])])
@@ -51,9 +52,9 @@ def follow_clock(raw: RawSeries) -> tuple[RawSeries, list[Finding]]:
         return raw, []
     far = moved[np.abs((raw.local - raw.instants)[moved] - (raw.local - raw.instants)[moved - 1]) > 2 * HOUR]
     if len(far):
-        return raw, [found_in(raw, "time_zone", "note", f"{FINDINGS['time_zone']}; bring all rows to one zone", far)]
-    what = f"{FINDINGS['clock_changes']}; windows go on through it in true time"
-    return raw, [found_in(raw, "clock_changes", "note", what, moved)]
+        return raw, [make_finding(raw, "time_zone", "note", f"{FINDINGS['time_zone']}; {ONE_ZONE}", far)]
+    template = f"{FINDINGS['clock_changes']}; windows follow true time"
+    return raw, [make_finding(raw, "clock_changes", "note", template, moved)]
 
 
 def _is_sunday_of_change(local: Array) -> Array:
@@ -67,15 +68,15 @@ def _is_sunday_of_change(local: Array) -> Array:
 
 
 def find_moved_hours(raw: RawSeries) -> list[Finding]:
-    """Find days from which on the market opens at another hour, 1 hour or more away, as where stamps change their zone.
+    """Find days from which on the market opens more than an hour earlier or later: the time zone may have changed.
 
-    An hour's move is what a market with daylight saving shows in UTC; it is not reported.
+    A move by an hour is not reported: a market with daylight saving shows it in UTC.
     """
     if not len(raw):
         return []
     days = raw.local // DAY
     changes = np.append(0, 1 + np.flatnonzero(days[1:] != days[:-1]))
-    days, first = np.unique(days[changes], return_index=True)  # of all rows it would sort a copy
+    days, first = np.unique(days[changes], return_index=True)  # np.unique of all rows would sort a copy
     first = changes[first]
     weekday = (days + 3) % 7 < 5
     days, first = days[weekday], first[weekday]
@@ -92,16 +93,15 @@ def find_moved_hours(raw: RawSeries) -> list[Finding]:
         return []
     at = int(np.flatnonzero(moved)[0])
     hours = (level[after] - level[before])[at] / HOUR
-    what = (
-        f"{FINDINGS['time_zone']}: from here on the market opens {abs(hours):g} h {'later' if hours > 0 else 'earlier'}"
-    )
-    return [found_in(raw, "time_zone", "note", f"{what}; bring all rows to one zone", rows)]
+    when = "{hours:g} h later" if hours > 0 else "{hours:g} h earlier"
+    template = f"{FINDINGS['time_zone']}: from here on the market opens {when}; {ONE_ZONE}"
+    return [make_finding(raw, "time_zone", "note", template, rows, hours=abs(hours))]
 
 
 def _most_common(values: Array) -> int:
-    found, counts = np.unique(values[:: len(values) // 1000 + 1], return_counts=True)
-    guess = int(found[counts.argmax()])
+    unique, counts = np.unique(values[:: len(values) // 1000 + 1], return_counts=True)
+    guess = int(unique[counts.argmax()])
     if 2 * np.count_nonzero(values == guess) > len(values):
-        return guess  # saves the sorting, of a copy
-    found, counts = np.unique(values, return_counts=True)
-    return int(found[counts.argmax()])
+        return guess  # without sorting a copy
+    unique, counts = np.unique(values, return_counts=True)
+    return int(unique[counts.argmax()])

@@ -1,14 +1,15 @@
-"""What is found in candles: errors, repairs and notes."""
+"""Findings about candles: errors, repairs and notes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from kronos.candles import Array
+from kronos.config.data import RepairsConfig
 from kronos.data.files.read import LINES_A_PART, RawSeries
 from kronos.errors import DataError
 
@@ -17,30 +18,44 @@ SEVERITIES: tuple[Severity, ...] = ("error", "repair", "note")
 N_PLACES = 3
 MAX_ERRORS_LISTED = 10
 
-# Every finding, with what it means. Those of the name of a key in `repairs` can be switched there.
+# Every kind of finding. `repairs` has a key for those that can be switched.
 FINDINGS = {
     "unreadable": "the file cannot be read",
     "reading": "what was assumed in reading the file",
-    "unsorted": "rows out of order of time",
+    "unsorted": "rows not in order of time",
     "duplicates": "repeated rows",
     "conflicting": "different candles at the same time",
     "not_finite": "blank or non-finite prices",
     "blank_volume": "volume or amount left blank",
     "non_positive": "prices of 0 or less",
     "impossible": "impossible candles",
-    "unfinished": "a last candle that is still growing",
+    "unfinished": "an unfinished last candle",
     "clock_changes": "clocks put forward or back within the rows",
-    "time_zone": "trading hours that move, as where the stamps' time zone changes",
+    "time_zone": "trading hours that move, as if the time zone of the timestamps changed",
     "intervals": "stretches of different candle intervals",
     "irregular": "times without a fixed interval",
     "gaps": "candles missing within the trading hours",
     "halts": "trading days without candles",
-    "jumps": "prices that jump as at a split",
+    "jumps": "price jumps, as at a split",
     "flat": "long stretches without a trade",
     "volume": "volume or amount is missing or constant",
-    "zones": "times with zones beside times without",
+    "zones": "times with a time zone beside times without",
     "copies": "the same candles as another symbol's",
     "short": "too few candles for a window",
+}
+
+
+ACTIONS = {
+    "sort": "sorted",
+    "drop": "left out",
+    "once": "one of each is kept",
+    "first": "the first of each is kept",
+    "last": "the last of each is kept",
+    "fill": "filled with the previous close and no volume",
+    "widen": "high and low widened to include open and close",
+    "zero": "set to 0",
+    "keep": "kept as they are",
+    "break": "no window crosses them",
 }
 
 
@@ -48,19 +63,29 @@ FINDINGS = {
 class Finding:
     """One kind of finding in one series.
 
-    count: rows, candles or places concerned. places: the first few. message: what it is and what is done about it.
-    remedy: what to do about an error. at: local times concerned, int64 microseconds since 1970, all of them.
+    kind: a key of FINDINGS. count: rows, candles or places concerned. places: the first few. template, values: what is
+    wrong and what is done about it, in English, as in `str.format`. remedy_template: how to correct an error.
+    at: all local times concerned, int64 microseconds since 1970.
     """
 
-    code: str
+    kind: str
     severity: Severity
     source: str
     symbol: str
     count: int
     places: tuple[str, ...]
-    message: str
-    remedy: str = ""
+    template: str
+    values: Mapping[str, object] = field(default_factory=dict, hash=False)
+    remedy_template: str = ""
     at: Array = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        return self.template.format(**self.values) if self.values else self.template
+
+    @property
+    def remedy(self) -> str:
+        return self.remedy_template.format(**self.values) if self.values else self.remedy_template
 
     def __str__(self) -> str:
         where = (
@@ -69,60 +94,103 @@ class Finding:
             else "".join(self.places)
         )
         name = self.symbol if self.symbol and self.symbol not in self.source else ""
-        said = f"{self.message}; {self.remedy}" if self.remedy else self.message
-        return f"{', '.join(filter(None, [self.source, name, where]))}: {said}"
+        text = f"{self.text.rstrip('.')}. {self.remedy}" if self.remedy else self.text
+        return f"{', '.join(filter(None, [self.source, name, where]))}: {text}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a JSON file holds of it."""
-        keys = ("code", "severity", "source", "symbol", "count", "message", "remedy")
-        return {key: getattr(self, key) for key in keys} | {"places": list(self.places)}
+        """Return the finding as plain values: its English text, and the template and values to word it otherwise."""
+        keys = ("severity", "source", "symbol", "count", "remedy", "template", "remedy_template")
+        plain = {key: getattr(self, key) for key in keys} | {"places": list(self.places)}
+        return plain | {
+            "code": self.kind,
+            "message": self.text,
+            "values": {key: _to_plain(v) for key, v in self.values.items()},
+        }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Finding:
-        return cls(**values | {"places": tuple(values["places"])})
+    def from_json(cls, values: Mapping[str, Any]) -> Finding:
+        """Return the finding of to_json; files of older versions hold the finished texts only."""
+        return cls(
+            *(values["code"], values["severity"], values["source"], values["symbol"], values["count"]),
+            tuple(values["places"]),
+            values.get("template", values["message"]),
+            values.get("values", {}),
+            values.get("remedy_template", values["remedy"]),
+        )
 
 
-def severity_of(action: str) -> Severity:
-    """A finding is an error where the action is error, a note where nothing is done, else a repair."""
+def _to_plain(value: object) -> object:
+    plain = value.item() if isinstance(value, np.generic) else value
+    return plain if isinstance(plain, str | int | float) else str(plain)
+
+
+def choose_severity(action: str) -> Severity:
+    """Return error for the action error, note if nothing is done, else repair."""
     return {"error": "error", "keep": "note"}.get(action, "repair")  # type: ignore[return-value]
 
 
-def found_in(
+def make_finding(
     raw: RawSeries,
-    code: str,
+    kind: str,
     severity: Severity,
-    message: str,
+    template: str,
     rows: Array | None = None,
     count: int | None = None,
     remedy: str = "",
+    **values: object,
 ) -> Finding:
-    """Make a finding about rows of a series."""
+    """Return a finding about rows of a series."""
     rows = np.empty(0, np.int64) if rows is None else rows
-    places = tuple(place(raw, row) for row in rows[:N_PLACES])
+    places = tuple(format_place(raw, row) for row in rows[:N_PLACES])
     n = len(rows) if count is None else count
-    return Finding(code, severity, raw.source, raw.symbol, n, places, message, remedy, raw.local[rows])
+    return Finding(kind, severity, raw.source, raw.symbol, n, places, template, values, remedy, raw.local[rows])
 
 
-def place(raw: RawSeries, row: int) -> str:
-    """Say where a row stands."""
+def report_rows(
+    raw: RawSeries, kind: str, rows: Array, action: str, detail: str = "", **values: object
+) -> list[Finding]:
+    """Return the finding about these rows, if there are any, for an action of `repairs`.
+
+    detail: a template that shows the first row, for values.
+    """
+    if not len(rows):
+        return []
+    template = f"{FINDINGS[kind]} ({detail})" if detail else FINDINGS[kind]
+    values["action"] = action
+    if action == "error":
+        values |= {"key": kind, "options": " or ".join(a for a in list_actions(kind) if a != "error")}
+        remedy = "Correct the file, or set repairs.{key} to {options}."
+        return [make_finding(raw, kind, "error", template, rows, remedy=remedy, **values)]
+    done = ACTIONS["once" if kind == "duplicates" else action]
+    return [make_finding(raw, kind, choose_severity(action), f"{template}; {done}", rows, **values)]
+
+
+def list_actions(kind: str) -> tuple[str, ...]:
+    """Return the values of repairs.{kind}."""
+    return RepairsConfig.model_fields[kind].annotation.__args__  # type: ignore[union-attr,no-any-return]
+
+
+def format_place(raw: RawSeries, row: int) -> str:
+    """Return where a row stands: its line or row and its time."""
     part, line = divmod(int(raw.lines[row]), LINES_A_PART)
     file = f"{raw.parts[part]}, " if raw.parts else ""
     return f"{file}{raw.unit} {line} ({format_time(raw.local[row])})"
 
 
 def format_time(micros: int) -> str:
-    """Write a local time as shortly as it allows."""
+    """Return a local time without the parts that are 0."""
     text = str(np.datetime64(int(micros), "us")).replace("T", " ")
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return text.removesuffix(":00").removesuffix(" 00:00")
 
 
-def refuse_errors(findings: Iterable[Finding]) -> None:
-    """Raise a DataError where there are errors, naming the first few."""
+def raise_errors(findings: Iterable[Finding]) -> None:
+    """Raise a DataError that lists the first few errors, if there are any."""
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return
-    said = [str(error) for error in errors[:MAX_ERRORS_LISTED]]
-    if len(errors) > MAX_ERRORS_LISTED:
-        said.append(f"… and {len(errors) - MAX_ERRORS_LISTED:,} more; kronos check lists them all.")
-    raise DataError("\n".join(said))
+    listed = "\n".join(str(error) for error in errors[:MAX_ERRORS_LISTED])
+    if len(errors) <= MAX_ERRORS_LISTED:
+        raise DataError("{errors}", errors=listed)
+    more = len(errors) - MAX_ERRORS_LISTED
+    raise DataError("{errors}\n… and {n:,} more. kronos check lists all of them.", errors=listed, n=more)

@@ -1,12 +1,13 @@
-"""What is wrong with a series of candles, and mending it: each step finds one kind of defect.
+"""Find and repair the defects of a series of candles, one kind of defect a step.
 
-What is done about a finding says the section `repairs` of the configuration. The user's file is never written to.
+The section `repairs` of the configuration sets what is done about a finding. The user's file is never changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -14,30 +15,18 @@ from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.data import RepairsConfig
 from kronos.data.files.read import RawSeries
 from kronos.data.quality.daylight_saving import follow_clock
-from kronos.data.quality.findings import FINDINGS, Finding, found_in, severity_of
+from kronos.data.quality.findings import FINDINGS, Finding, make_finding, report_rows
 
-Step = Callable[[RawSeries, RepairsConfig], tuple[RawSeries, list[Finding]]]
+RepairStep = Callable[[RawSeries, RepairsConfig], tuple[RawSeries, list[Finding]]]
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
-DONE = {
-    "sort": "sorted",
-    "drop": "left out",
-    "once": "one of each is kept",
-    "first": "the first of each is kept",
-    "last": "the last of each is kept",
-    "fill": "filled with the close before, without volume",
-    "widen": "high and low widened to hold the candle",
-    "zero": "taken as 0",
-    "keep": "kept as they are",
-    "break": "no window crosses them",
-}
 
 
 def repair_series(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
-    """Bring a series in order of time, each time once, every candle possible; say what was found on the way.
+    """Return the series in order of time, each time once and every candle possible, and the findings.
 
-    Rows with an error hold the close before in what is returned, so that the rest can be looked at.
+    Rows with an error hold the previous close in the returned series. The other rows can then be inspected.
     """
-    findings = [found_in(raw, "reading", "note", note) for note in raw.notes]
+    findings = [make_finding(raw, "reading", "note", note.template, **dict(note.values)) for note in raw.notes]
     raw, more = follow_clock(raw)
     findings += more
     for step in STEPS:
@@ -46,25 +35,8 @@ def repair_series(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, li
     return raw, findings
 
 
-def judge(raw: RawSeries, code: str, rows: Array, action: str, detail: str = "") -> list[Finding]:
-    """Return the finding about these rows, if any."""
-    if not len(rows):
-        return []
-    what = f"{FINDINGS[code]}{f' ({detail})' if detail else ''}"
-    if action == "error":
-        options = " or ".join(a for a in actions_of(code) if a != "error")
-        remedy = f"correct the file, or set repairs.{code}: {options}"
-        return [found_in(raw, code, "error", what, rows, remedy=remedy)]
-    done = DONE["once" if code == "duplicates" else action]
-    return [found_in(raw, code, severity_of(action), f"{what}; {done}", rows)]
-
-
-def actions_of(code: str) -> tuple[str, ...]:
-    return RepairsConfig.model_fields[code].annotation.__args__  # type: ignore[union-attr,no-any-return]
-
-
 def _remove(raw: RawSeries, wrong: Array, action: str) -> RawSeries:
-    """Leave rows out; rows with an error only lose their values, so that they do not look like gaps as well."""
+    """Leave rows out. Rows with an error only lose their values: they must not look like gaps as well."""
     if action != "error" or wrong.all():
         return raw.take(~wrong)
     values = raw.values.copy()
@@ -77,12 +49,12 @@ def _remove(raw: RawSeries, wrong: Array, action: str) -> RawSeries:
 
 def _order(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
     late = 1 + np.flatnonzero(raw.instants[1:] < raw.instants[:-1])
-    findings = judge(raw, "unsorted", late, repairs.unsorted)
+    findings = report_rows(raw, "unsorted", late, repairs.unsorted)
     return (raw.take(np.argsort(raw.instants, kind="stable")) if len(late) else raw), findings
 
 
 def _drop_duplicates(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
-    """Keep one row of each time; rows alike are duplicates, others conflict."""
+    """Keep one row of each time. Equal rows are duplicates, the others conflict."""
     same_time = raw.instants[1:] == raw.instants[:-1]
     if not same_time.any():
         return raw, []
@@ -91,8 +63,8 @@ def _drop_duplicates(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
         (raw.values[before] == raw.values[after]) | np.isnan(raw.values[before]) & np.isnan(raw.values[after])
     ).all(1)
     duplicates, conflicting = after[alike], after[~alike]
-    findings = judge(raw, "duplicates", duplicates, repairs.duplicates)
-    findings += judge(raw, "conflicting", conflicting, repairs.conflicting, _show_two(raw, conflicting))
+    findings = report_rows(raw, "duplicates", duplicates, repairs.duplicates)
+    findings += _report_conflicting(raw, conflicting, repairs.conflicting)
     keep = np.ones(len(raw), bool)
     keep[duplicates] = False
     raw = raw.take(keep)
@@ -102,22 +74,28 @@ def _drop_duplicates(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries,
 
 
 def _drop_blank_twins(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
-    """Leave out rows without a price where another row at the same time has one."""
+    """Leave out rows without a price if another row at the same time has one."""
     blank = np.asarray(np.isnan(raw.values[:, :VOLUME]).any(axis=1))
     if not blank.any():
         return raw, []
     same = raw.instants[1:] == raw.instants[:-1]
     beside = np.append(same & ~blank[1:], False) | np.insert(same & ~blank[:-1], 0, False)
     rows = np.flatnonzero(blank & beside)
-    return (raw.take(~(blank & beside)) if len(rows) else raw), judge(raw, "duplicates", rows, repairs.duplicates)
+    return (raw.take(~(blank & beside)) if len(rows) else raw), report_rows(raw, "duplicates", rows, repairs.duplicates)
 
 
-def _show_two(raw: RawSeries, rows: Array) -> str:
+def _report_conflicting(raw: RawSeries, rows: Array, action: str) -> list[Finding]:
     if not len(rows):
-        return ""
+        return []
     column = int((raw.values[rows[0]] != raw.values[rows[0] - 1]).argmax())
-    one, other = raw.values[rows[0] - 1, column], raw.values[rows[0], column]
-    return f"{CANDLE_COLUMNS[column]} {one:.6g} and {other:.6g}"
+    shown = {"one": _format(raw.values[rows[0] - 1, column]), "other": _format(raw.values[rows[0], column])}
+    return report_rows(
+        raw, "conflicting", rows, action, "{column} {one} and {other}", column=CANDLE_COLUMNS[column], **shown
+    )
+
+
+def _format(value: float) -> str:
+    return f"{value:.6g}"
 
 
 def _repair_not_finite(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
@@ -127,21 +105,25 @@ def _repair_not_finite(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
     rows = np.flatnonzero(wrong)
     column = int((~np.isfinite(raw.values[rows[0]])).argmax())
     value = raw.values[rows[0], column]
-    detail = f"{CANDLE_COLUMNS[column]} is {'blank' if np.isnan(value) else 'infinite'}"
+    detail = "{column} is blank" if np.isnan(value) else "{column} is infinite"
+    report = partial(report_rows, raw, "not_finite", detail=detail, column=CANDLE_COLUMNS[column])
     if repairs.not_finite != "fill":
-        return _remove(raw, wrong, repairs.not_finite), judge(raw, "not_finite", rows, repairs.not_finite, detail)
+        return _remove(raw, wrong, repairs.not_finite), report(rows, repairs.not_finite)
     row = np.arange(len(raw))
-    known = np.maximum.accumulate(np.where(wrong, -1, row))  # the last row before that has a price
+    known = np.maximum.accumulate(np.where(wrong, -1, row))  # the last earlier row with a price
     end = np.minimum.accumulate(np.where(wrong, len(raw), row)[::-1])[::-1]
     short = wrong & (known >= 0) & (end - known - 1 <= repairs.fill_limit)
     too_long = np.flatnonzero(wrong & ~short)
     values = raw.values.copy()
     values[short] = 0
     values[short, :VOLUME] = values[known[short], CLOSE][:, None]
-    findings = judge(raw, "not_finite", np.flatnonzero(short), "fill", detail)
+    findings = report(np.flatnonzero(short), "fill")
     if len(too_long):
-        why = f"more than repairs.fill_limit ({repairs.fill_limit}) in a row, or nothing before them"
-        findings.append(found_in(raw, "not_finite", "error", f"{FINDINGS['not_finite']}: {why}", too_long))
+        template = f"{FINDINGS['not_finite']}: more than repairs.fill_limit ({{limit}}) in a row, or none before them"
+        remedy = "Correct the file, raise repairs.fill_limit, or set repairs.not_finite to drop."
+        findings.append(
+            make_finding(*(raw, "not_finite", "error", template, too_long), remedy=remedy, limit=repairs.fill_limit)
+        )
     return _remove(replace(raw, values=values), wrong & ~short, "error"), findings
 
 
@@ -151,9 +133,8 @@ def _repair_blank_volume(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSer
         return raw, []
     rows = np.flatnonzero(blank.any(axis=1))
     names = " and ".join(name for i, name in enumerate(CANDLE_COLUMNS[VOLUME:]) if blank[:, i].any())
-    return replace(raw, values=np.nan_to_num(raw.values, nan=0.0)), judge(
-        raw, "blank_volume", rows, repairs.blank_volume, names
-    )
+    findings = report_rows(raw, "blank_volume", rows, repairs.blank_volume, "{columns}", columns=names)
+    return replace(raw, values=np.nan_to_num(raw.values, nan=0.0)), findings
 
 
 def _repair_non_positive(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
@@ -162,8 +143,8 @@ def _repair_non_positive(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSer
         return raw, []
     rows = np.flatnonzero(wrong)
     column = int((raw.values[rows[0], :VOLUME] <= 0).argmax())
-    detail = f"{CANDLE_COLUMNS[column]} is {raw.values[rows[0], column]:.6g}"
-    findings = judge(raw, "non_positive", rows, repairs.non_positive, detail)
+    shown = {"column": CANDLE_COLUMNS[column], "value": _format(raw.values[rows[0], column])}
+    findings = report_rows(raw, "non_positive", rows, repairs.non_positive, "{column} is {value}", **shown)
     return (raw if repairs.non_positive == "keep" else _remove(raw, wrong, repairs.non_positive)), findings
 
 
@@ -176,11 +157,10 @@ def _repair_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
     if not wrong.any():
         return raw, []
     rows = np.flatnonzero(wrong)
-    shown = values[rows[0]]
-    detail = f"open {shown[0]:.6g}, high {shown[1]:.6g}, low {shown[2]:.6g}, close {shown[3]:.6g}"
-    if negative[rows[0]]:
-        detail = f"volume {shown[4]:.6g}, amount {shown[5]:.6g}"
-    findings = judge(raw, "impossible", rows, repairs.impossible, detail)
+    shown = CANDLE_COLUMNS[VOLUME:] if negative[rows[0]] else CANDLE_COLUMNS[:VOLUME]
+    detail = ", ".join(f"{name} {{{name}}}" for name in shown)
+    candle = {name: _format(value) for name, value in zip(CANDLE_COLUMNS, values[rows[0]])}
+    findings = report_rows(raw, "impossible", rows, repairs.impossible, detail, **candle)
     if repairs.impossible == "keep":
         return raw, findings
     if repairs.impossible != "widen":
@@ -191,9 +171,9 @@ def _repair_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
     return replace(raw, values=values), findings
 
 
-# In order of time first, so that what is filled is filled from the past; of two candles at one time the possible one
-# is kept.
-STEPS: tuple[Step, ...] = (
+# Sorting comes first: blanks are filled from the past. Impossible candles go before duplicates: of two candles at one time
+# the possible one is kept.
+STEPS: tuple[RepairStep, ...] = (
     _order,
     _drop_blank_twins,
     _repair_not_finite,

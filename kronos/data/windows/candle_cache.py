@@ -1,4 +1,4 @@
-"""Large sets of candles on disk, as read, named by the content of their files: every rank and later run maps one copy."""
+"""Keep large sets of candles on disk, named by the content of their files; all ranks and later runs map one copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kronos.files import write_json
 
 CACHE_FROM_BYTES = 64 << 20  # about a million candles of text
 ARRAYS = {"values": (np.float32, len(CANDLE_COLUMNS)), "instants": (np.int64, 1), "calendar": (np.uint8, 5)}
-INDEX = "index.json"  # written last: a folder that has it is whole
+INDEX = "index.json"  # written last: a folder that has it is complete
 
 Loaded = tuple[CandleSet, list[Finding]]
 
@@ -36,9 +36,9 @@ class CandleCache:
 
     @classmethod
     def find(cls, data: DataConfig, repairs: RepairsConfig, files: Sequence[Path]) -> CandleCache:
-        """Name the entry of these files, read with these settings."""
+        """Return the entry of these files, read with these settings."""
         digest = hashlib.sha256(repr((data.columns, repairs.model_dump())).encode())
-        for source in sorted(Path(__file__).parents[1].rglob("*.py")):  # what another version of ours read may differ
+        for source in sorted(Path(__file__).parents[1].rglob("*.py")):  # another version may read files differently
             digest.update(source.read_bytes())
         for file, name in zip(files, name_files(files)):
             with file.open("rb") as content:
@@ -47,7 +47,7 @@ class CandleCache:
         return cls(data.cache_dir / digest.hexdigest()[:32])
 
     def load(self) -> Loaded | None:
-        """Map the entry; None where there is none, or it is not whole."""
+        """Map the entry; None if it does not exist or is incomplete."""
         try:
             index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
             arrays = {name: self._map(name, index["rows"]) for name in ARRAYS}
@@ -62,21 +62,22 @@ class CandleCache:
         shape = (rows, width) if width > 1 else (rows,)
         path = self.folder / name
         if path.stat().st_size != rows * width * np.dtype(dtype).itemsize:
-            raise ValueError(f"{path}: not whole")
+            raise ValueError(f"{path}: incomplete")
         if rows == 0:
             return np.empty(shape, dtype)  # nothing to map
         return np.memmap(path, dtype, "r", shape=shape)
 
     def build(self, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> Loaded:
-        """Write the entry series by series, then map it. One process writes; others that come meanwhile wait for it."""
+        """Write the entry series by series, then map it. One process writes; others wait for it."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.folder}.lock"):
                 return self.load() or self._write(inspect)
         except OSError as error:
             raise DataError(
-                f"{error.filename or self.folder}: the cache of candles cannot be written: {error.strerror or error}; choose another "
-                "place with data.cache_dir."
+                "{path}: the cache of candles cannot be written: {reason}. Choose another folder with data.cache_dir.",
+                path=error.filename or self.folder,
+                reason=error.strerror or error,
             ) from None
 
     def _write(self, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> Loaded:

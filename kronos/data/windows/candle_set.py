@@ -1,4 +1,4 @@
-"""The candles of many symbols, one after the other in one array, in memory or mapped from a file."""
+"""The candles of all symbols, one symbol after the other in one array, in memory or mapped from a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kronos.data.quality.series import InspectedSeries
 
 ROWS_AT_A_TIME = 100_000
 DAY = 86_400_000_000
-HOLIDAYS = 10  # trading days: the longest closing that is believed to be one
+HOLIDAYS = 10  # trading days: the longest closing that may be a holiday
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class SymbolRows:
     start, stop: its rows. interval: microseconds. opening: the usual local time of its day's first candle, microseconds.
     zoned: whether its instants are true times.
     gap_rows, gap_missing, gap_days: the first row after each gap, the candles and the whole trading days missing there.
-    jump_rows: rows whose open lies far from the close before. offset_rows, offsets: from which row on the exchange's
-    clock is how far ahead of the instants, microseconds.
+    jump_rows: rows whose open is far from the previous close. offset_rows, offsets: from each of these rows on, the
+    exchange's clock is so many microseconds ahead of the instants.
     """
 
     symbol: str
@@ -63,10 +63,10 @@ class SymbolRows:
         return sorted(gaps | set(self.jump_rows if jumps else ()))
 
     def allowed_gap(self, max_gap: int | None) -> int:
-        """Return how many candles may be missing in a row within a window: as set, or as many as the longest holidays take.
+        """Return how many candles may be missing in a row within a window: max_gap, or by default the longest holidays.
 
-        Those are ten trading days, or in a market that never closes, where nothing but a fault explains a gap, one day;
-        of candles longer than a day, one.
+        These are ten trading days, one day in a market that never closes (only an outage explains its gaps), and one
+        candle if candles are longer than a day.
         """
         if max_gap is not None:
             return max_gap
@@ -91,7 +91,7 @@ class CandleSet:
 
     values: (N, 6) float32, open, high, low, close, volume, amount, in the files' units. instants: (N,) int64 microseconds
     since 1970, ascending within a symbol; local times where the file has no zones. calendar: (N, 5) uint8, minute, hour,
-    weekday, day, month of local time. key: names the content, where it is known without reading it all.
+    weekday, day, month of local time. key: a name of the content, if it is known without reading all of it.
     """
 
     values: Float32Array
@@ -157,7 +157,7 @@ class CandleSet:
 
 
 def place_series(inspected: InspectedSeries) -> SymbolRows:
-    """Describe a series as if it were the only one."""
+    """Return the rows of a series as if it were the only one."""
     raw, gaps = inspected.raw, inspected.gaps
     offset = raw.local - raw.instants if raw.local is not raw.instants else np.zeros(min(len(raw), 1), np.int64)
     changes = np.concatenate([[0], 1 + np.flatnonzero(np.diff(offset))]) if len(offset) else np.zeros(0, np.int64)
@@ -166,9 +166,9 @@ def place_series(inspected: InspectedSeries) -> SymbolRows:
         source=raw.source,
         start=0,
         stop=len(raw),
-        interval=inspected.pattern.interval,
-        candles_a_day=inspected.pattern.candles_a_day,
-        never_closes=inspected.pattern.never_closes,
+        interval=inspected.hours.interval,
+        candles_a_day=inspected.hours.candles_a_day,
+        never_closes=inspected.hours.never_closes,
         opening=_opening(raw.local),
         zoned=raw.zoned,
         gap_rows=tuple(gaps.rows.tolist()),
@@ -185,7 +185,7 @@ def _opening(local: Array) -> int:
         return 0
     days = local // DAY
     changes = np.append(0, 1 + np.flatnonzero(days[1:] != days[:-1]))
-    _, first = np.unique(days[changes], return_index=True)  # of all days it would sort a copy
+    _, first = np.unique(days[changes], return_index=True)  # np.unique of all days would sort a copy
     first = changes[first]
     times, counts = np.unique(local[first] % DAY, return_counts=True)
     return int(times[counts.argmax()])
@@ -217,6 +217,6 @@ def join_series(series: Iterator[InspectedSeries] | list[InspectedSeries]) -> Ca
 
 
 def _join(arrays: list[Array], empty_shape: tuple[int, ...], dtype: type) -> Array:
-    if len(arrays) == 1:  # as it is: a copy would double the memory
+    if len(arrays) == 1:  # a copy would double the memory
         return arrays[0]
     return np.concatenate(arrays) if arrays else np.empty(empty_shape, dtype)

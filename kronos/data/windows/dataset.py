@@ -1,4 +1,4 @@
-"""Windows gathered in batches from one array of candles."""
+"""Gather batches of windows from one array of candles."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from kronos.data.windows.candle_set import CandleSet
 from kronos.data.windows.normalize import Statistics
 from kronos.data.windows.splits import WindowStarts
 
-Batch = dict[str, Any]  # tensors; the rows at which the windows begin, "window", an array that stays on the CPU
+Batch = dict[str, Any]  # tensors; "window", the rows at which the windows begin, is an array and stays on the CPU
 # From a batch of windows to the model's inputs; the step is None in validation.
 PrepareBatch = Callable[[Batch, int | None], Batch]
 
@@ -28,9 +28,9 @@ class WindowDataset(Dataset[dict[str, Any]]):
     A batch of B windows is a dict of
         candles (B, T, 6) float32, in standard deviations of the lookback;
         stamp (B, T, 5) float32, the calendar rows;
-        window (B,) int64, the row of the candles at which each begins; an array, so that it stays on the CPU.
+        window (B,) int64, the row of the candles at which each begins; an array, which stays on the CPU.
 
-    symbol_bounds: (S + 1,) the windows of the symbols lie between; by default they are of one symbol.
+    symbol_bounds: (S + 1,) bounds of each symbol's windows; by default all are of one symbol.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         self._calendar = sliding_window_view(candles.calendar, config.window, axis=0)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle, for processes that are not forked, what the views are made of; they would be written out in full."""
+        """Pickle the arrays behind the views, for processes that are not forked; views would be written out in full."""
         return WindowDataset, (self.candles, self.starts, self.config, self.symbol_bounds)
 
     def __len__(self) -> int:
@@ -55,20 +55,20 @@ class WindowDataset(Dataset[dict[str, Any]]):
         return {key: value[0] for key, value in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
-        """Return a whole batch; torch's DataLoader calls this where a dataset has it."""
+        """Return a whole batch; torch's DataLoader calls this if a dataset has it."""
         starts = self.starts.take(np.asarray(indices))
-        candles = np.ascontiguousarray(self._values[starts]).transpose(0, 2, 1)  # so that sums run along memory
+        candles = np.ascontiguousarray(self._values[starts]).transpose(0, 2, 1)  # sums then run along memory
         statistics = Statistics.compute(candles[:, : self.config.lookback_window])
         normalised = np.ascontiguousarray(statistics.normalise(candles, self.config.clip))
         return {"candles": torch.from_numpy(normalised), **self._gather_places(starts)}
 
     def _gather_places(self, starts: Array) -> dict[str, Any]:
-        """Return what a batch says of its windows' times: stamp and window."""
+        """Return a batch's entries about the times of its windows: stamp and window."""
         stamp = np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1), np.float32)
         return {"stamp": torch.from_numpy(stamp), "window": starts}
 
     def content_hash(self) -> str:
-        """Return a SHA-256 of all that decides the normalised candles: the same windows, the same hash."""
+        """Return a SHA-256 of everything that determines the normalised candles: the same windows, the same hash."""
         config, starts = self.config, self.starts
         sizes = (config.lookback_window, config.predict_window, config.clip, starts.stride)
         digest = hashlib.sha256(repr((self.candles.content_hash(), *sizes)).encode())
@@ -78,7 +78,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
 
 
 def describe_windows(candles: CandleSet, rows: Array) -> str:
-    """Say of which candles the windows are that begin at rows (B,)."""
+    """Describe the windows that begin at rows (B,): symbol and time of the first few."""
     parts = []
     for row in rows[:N_DESCRIBED].tolist():
         symbol = candles.symbol_at(row)

@@ -1,4 +1,4 @@
-"""Gaps seen together: what other symbols do in the meantime tells a halt from a holiday."""
+"""Classify the gaps of all symbols: if other symbols trade meanwhile, a gap is a halt, not a holiday."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kronos.data.windows.candle_set import DAY, HOLIDAYS, ROWS_AT_A_TIME, Candle
 
 
 def classify_gaps(candles: CandleSet, max_gap: int | None) -> list[Finding]:
-    """Find the gaps and halts of each symbol; days on which most others of its market rest too are holidays."""
+    """Find the gaps and halts of each symbol; days without candles of most other symbols of its market are holidays."""
     markets: dict[tuple[int, int], list[SymbolRows]] = defaultdict(list)
     for symbol in candles.symbols:
         markets[symbol.interval, symbol.opening].append(symbol)
@@ -27,7 +27,7 @@ def classify_gaps(candles: CandleSet, max_gap: int | None) -> list[Finding]:
         for symbol, own in zip(market, spans):
             index = which.ravel()[at : at + len(own)]
             at += len(own)
-            findings += _judge(candles, symbol, alive[index] - 1, traded[index], trading_days, max_gap)
+            findings += _find_own_gaps(candles, symbol, alive[index] - 1, traded[index], trading_days, max_gap)
     return findings
 
 
@@ -58,7 +58,7 @@ def _count_others(candles: CandleSet, market: Sequence[SymbolRows], spans: Array
     return alive, traded
 
 
-def _judge(
+def _find_own_gaps(
     candles: CandleSet,
     symbol: SymbolRows,
     others: Array,
@@ -75,20 +75,23 @@ def _judge(
         "halts": (days > 0) & (own | (alone & ((days > HOLIDAYS) | symbol.never_closes))),
     }
     findings = []
-    for code, mask in kinds.items():
+    for kind, mask in kinds.items():
         if not mask.any():
             continue
         rows = np.asarray(symbol.gap_rows, np.int64)[mask]
         after, until = candles.local_at(symbol, rows - 1), candles.local_at(symbol, rows)
         n, unit = int(missing[mask].sum()), "candle"
-        if code == "halts":  # holidays within are none of the days lost, as far as others tell
+        if kind == "halts":  # holidays within a halt, known from the other symbols, are not counted
             first = np.searchsorted(trading_days, after // DAY, side="right")
             last = np.searchsorted(trading_days, until // DAY, side="left")
             n, unit = int(np.where(alone[mask], days[mask], last - first).sum()), "day"
         n_long = int((missing[mask] > limit).sum())
-        stop = f"; no window crosses the {n_long:,} longer than {limit:,} candles (data.max_gap)" if n_long else ""
-        size = f"{n:,} {unit}{'s' if n > 1 else ''} in {len(rows):,} place{'s' if len(rows) > 1 else ''}"
+        size = f"{{n:,}} {unit}{'s' if n > 1 else ''} in {{n_places:,}} place{'s' if len(rows) > 1 else ''}"
+        stop = "; no window crosses the {n_long:,} longer than {limit:,} candles (data.max_gap)" if n_long else ""
+        template = f"{FINDINGS[kind]}: {size}{stop}"
+        values = {"n": n, "n_places": len(rows), "n_long": n_long, "limit": limit}
         places = tuple(f"after {format_time(time)}" for time in after[:N_PLACES])
-        message = f"{FINDINGS[code]}: {size}{stop}"
-        findings.append(Finding(code, "note", symbol.source, symbol.symbol, len(rows), places, message, at=until))
+        findings.append(
+            Finding(*(kind, "note", symbol.source, symbol.symbol, len(rows), places, template, values), at=until)
+        )
     return findings

@@ -1,4 +1,4 @@
-"""From `data_path` to one set of candles, audited; large sets are kept on disk as read and mapped into memory."""
+"""Load all candles that `data_path` names, audited; large sets are kept on disk and mapped into memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.files.read import LINES_A_PART, RawSeries, read_file
 from kronos.data.files.sources import find_files, name_files
-from kronos.data.quality.findings import FINDINGS, Finding, refuse_errors
+from kronos.data.quality.findings import FINDINGS, Finding, raise_errors
 from kronos.data.quality.series import InspectedSeries, inspect_series
 from kronos.data.windows.candle_cache import CACHE_FROM_BYTES, CandleCache
 from kronos.data.windows.candle_set import CandleSet, join_series
@@ -24,24 +24,24 @@ from kronos.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-ROWS_COMPARED = 256  # by which copies are known
+ROWS_COMPARED = 256  # that two copies have in common
 
 
 class Audited(NamedTuple):
-    """Candles and all that was found in them; with errors among the findings the candles are not to be used."""
+    """Candles and the findings about them. Do not use the candles if there are errors among the findings."""
 
     candles: CandleSet
     findings: tuple[Finding, ...]
 
 
 def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
-    """Read, mend and audit all files that data.data_path names.
+    """Read, repair and audit all files that data.data_path names.
 
-    Sets of more than about a million candles are memory-mapped from data.cache_dir, where they are found again by the
-    content of their files and the settings of their reading.
+    Sets of more than about a million candles are memory-mapped from data.cache_dir; the content of their files and the
+    settings of reading identify them there.
 
     Raises:
-        DataError: there is no such file. What is wrong within files is among the findings.
+        DataError: there is no such file. Errors within files are among the findings.
     """
     files = find_files(data.data_path)
     if sum(file.stat().st_size for file in files) < CACHE_FROM_BYTES:
@@ -49,8 +49,8 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
         candles = join_series(list(_inspect_all(files, data, repairs, findings)))
     else:
         cache = CandleCache.find(data, repairs, files)
-        candles, findings = cache.load() or cache.build(lambda found: _inspect_all(files, data, repairs, found))
-        logger.info("large: kept as read and mapped into memory from %s", cache.folder)
+        candles, findings = cache.load() or cache.build(lambda new: _inspect_all(files, data, repairs, new))
+        logger.info("The set is large: its candles are mapped into memory from %s.", cache.folder)
     findings += classify_gaps(candles, data.max_gap)
     findings += [*_find_copies(candles), *_check_clocks(candles)]
     findings += _find_short(candles, data.window)
@@ -58,10 +58,10 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
 
 
 def read_all(files: Sequence[Path], columns: Mapping[str, str], findings: list[Finding]) -> Iterator[RawSeries]:
-    """Read files, one after the other; what cannot be read becomes a finding.
+    """Read files one after the other; a file that cannot be read becomes a finding.
 
-    Rows of one symbol in several files, told by a symbol column, are joined. Files of one name are told apart by their
-    folders.
+    Rows of one symbol in several files are joined if the files have a symbol column. Folders distinguish files of one
+    name.
     """
     parts: dict[str, list[RawSeries]] = {}
     for file, name in tqdm(
@@ -70,8 +70,8 @@ def read_all(files: Sequence[Path], columns: Mapping[str, str], findings: list[F
         try:
             series = read_file(file, columns)
         except DataError as error:
-            said = str(error).removeprefix(str(file)).lstrip(":, ")
-            findings.append(Finding("unreadable", "error", str(file), "", 1, (), said))
+            template = error.template.removeprefix("{path}").lstrip(":, ")
+            findings.append(Finding("unreadable", "error", str(file), "", 1, (), template, error.values))
             continue
         if not series[0].named:
             yield replace(series[0], symbol=name)
@@ -80,13 +80,14 @@ def read_all(files: Sequence[Path], columns: Mapping[str, str], findings: list[F
         else:
             for each in series:
                 parts.setdefault(each.symbol, []).append(each)
-    for symbol, of_symbol in parts.items():
-        clocks = {part.zoned: part.source for part in of_symbol}
+    for symbol, same_symbol in parts.items():
+        clocks = {part.zoned: part.source for part in same_symbol}
         if len(clocks) > 1:
-            said = f"the times of {clocks[True]} have zones, those of {clocks[False]} have none; write all the same way"
-            findings.append(Finding("unreadable", "error", of_symbol[0].source, symbol, 1, (), said))
+            template = "the times of {zoned} have a time zone, those of {local} have none. Write all the same way."
+            values = {"zoned": clocks[True], "local": clocks[False]}
+            findings.append(Finding("unreadable", "error", same_symbol[0].source, symbol, 1, (), template, values))
         else:
-            yield of_symbol[0] if len(of_symbol) == 1 else _join_parts(of_symbol)
+            yield same_symbol[0] if len(same_symbol) == 1 else _join_parts(same_symbol)
 
 
 def _join_parts(parts: Sequence[RawSeries]) -> RawSeries:
@@ -116,7 +117,7 @@ def _inspect_all(
 
 
 def _find_copies(candles: CandleSet) -> list[Finding]:
-    """Find symbols that begin or end with the candles of an earlier one: they would count twice, or be no test."""
+    """Find symbols that begin or end with the candles of an earlier one: they would count twice, or test nothing."""
     seen: dict[tuple[str, int, bytes], str] = {}
     findings = []
     for symbol in candles.symbols:
@@ -125,30 +126,33 @@ def _find_copies(candles: CandleSet) -> list[Finding]:
         keys = [(end, int(candles.instants[rows][0]), candles.values[rows].tobytes()) for end, rows in ends.items()]
         twin = next((seen[key] for key in keys if key in seen), None)
         if twin:
-            message = f"{FINDINGS['copies']}, {twin}: leave one out"
-            findings.append(Finding("copies", "note", symbol.source, symbol.symbol, len(symbol), (), message))
+            template = f"{FINDINGS['copies']}, {{other}}: leave one out"
+            shown = (symbol.source, symbol.symbol, len(symbol), (), template, {"other": twin})
+            findings.append(Finding("copies", "note", *shown))
         for key in keys:
             seen.setdefault(key, symbol.symbol)
     return findings
 
 
 def _check_clocks(candles: CandleSet) -> list[Finding]:
-    """Find that some files tell true times and others the exchange's alone, which cannot be laid side by side."""
+    """Report that some files have true times and others the exchange's times only: these cannot be compared."""
     with_zones, without = ([s for s in candles.symbols if s.zoned is zoned] for zoned in (True, False))
     if not (with_zones and without):
         return []
     few, other = sorted((with_zones, without), key=len)
-    said = "have a time zone" if few[0].zoned else "have none"
-    message = f"{FINDINGS['zones']}: those of {len(few):,} of {len(few) + len(other):,} symbols {said}"
-    remedy = "write all times the same way, or train on the two apart"
-    return [Finding("zones", "error", few[0].source, few[0].symbol, len(few), (), message, remedy)]
+    have = "have a time zone" if few[0].zoned else "have none"
+    template = f"{FINDINGS['zones']}: those of {{n:,}} of {{n_symbols:,}} symbols {have}"
+    values = {"n": len(few), "n_symbols": len(few) + len(other), "zoned": few[0].zoned}
+    remedy = "Write all times the same way, or train on the two groups separately."
+    return [Finding("zones", "error", few[0].source, few[0].symbol, len(few), (), template, values, remedy)]
 
 
 def _find_short(candles: CandleSet, window: int) -> list[Finding]:
+    template = "{n:,} candles, fewer than a window of {window:,} (lookback_window + predict_window): not used"
     return [
         Finding(
-            *("short", "note", symbol.source, symbol.symbol, len(symbol), ()),
-            f"{len(symbol):,} candles, fewer than a window of {window:,} (lookback_window + predict_window): not used",
+            *("short", "note", symbol.source, symbol.symbol, len(symbol), (), template),
+            {"n": len(symbol), "window": window},
         )
         for symbol in candles.symbols
         if len(symbol) < window and len(candles.symbols) > 1
@@ -156,9 +160,9 @@ def _find_short(candles: CandleSet, window: int) -> list[Finding]:
 
 
 class SymbolFrame(NamedTuple):
-    """One symbol's candles, indexed by local time, and what was found in them.
+    """One symbol's candles, indexed by local time, and the findings about them.
 
-    breaks: local times of the candles before which something breaks off: a jump, or a gap longer than a window may cross.
+    breaks: local times of the first candles after a jump, or after a gap longer than a window may cross.
     """
 
     symbol: str
@@ -174,16 +178,16 @@ def read_frames(
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
 ) -> tuple[list[SymbolFrame], list[Finding]]:
-    """Read files, a frame for each symbol in them; repairs are said, rows with errors are left out and listed.
+    """Read files into a frame for each symbol. Repairs are logged; rows with errors are left out and listed.
 
     Returns:
-        The frames, and what could not be read.
+        The frames, and findings about files that cannot be read.
     """
     frames, unreadable = [], list[Finding]()
     for raw in read_all(files, columns or {}, unreadable):
         inspected = inspect_series(raw, repairs or RepairsConfig())
         for finding in inspected.findings:
-            if finding.severity == "repair" or finding.code == "reading":
+            if finding.severity == "repair" or finding.kind == "reading":
                 logger.info("%s", finding)
         candles = join_series([inspected])
         frame, breaks = candles.frame(), candles.symbols[0].breaks(max_gap)
@@ -202,16 +206,19 @@ def read_candles(
 
     Args:
         path: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
-        columns: our name of a column to the file's, where it is not recognised.
-        repairs: what to do about defects; by default as the configuration's defaults.
+        columns: our name of a column to the file's, for columns that are not recognised.
+        repairs: what to do about defects; by default the configuration's defaults.
 
     Raises:
-        DataError: naming the file, the line and the remedy; or there are several symbols.
+        DataError: with the file, the line and the remedy; or there are several symbols.
     """
     frames, unreadable = read_frames(find_files([Path(path)]), columns, repairs)
-    refuse_errors(unreadable)
+    raise_errors(unreadable)
     if len(frames) > 1:
         shown = ", ".join(each.symbol for each in frames[:5])
-        raise DataError(f"{path}: there are {len(frames):,} symbols in this file ({shown}, …); read_frames reads them.")
-    refuse_errors(frames[0].findings)
+        template = (
+            "{path}: there are {n:,} symbols in this file ({symbols}, …). Read them with kronos.data.read_frames."
+        )
+        raise DataError(template, path=path, n=len(frames), symbols=shown)
+    raise_errors(frames[0].findings)
     return frames[0].frame

@@ -1,4 +1,4 @@
-"""Normalisation by the statistics of a lookback, and its inverse."""
+"""Normalise candles by the statistics of their lookback, and invert this."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -41,5 +41,5 @@ class Statistics:
         return np.clip(normalised, -clip, clip, out=normalised).astype(np.float32)
 
     def denormalise(self, normalised: Array) -> Array:
-        """Undo `normalise` but for the clipping: (..., T, F) float64 in the units of the candles."""
+        """Undo `normalise`, except for the clipping: (..., T, F) float64 in the units of the candles."""
         return normalised * self.scale + self.mean

@@ -1,4 +1,4 @@
-"""Which windows belong to train, validation and test; none crosses a symbol, a forbidden gap or a jump."""
+"""Assign windows to train, validation and test; no window crosses a symbol, a long gap or a jump."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class WindowStarts:
 class Split:
     """The windows of a split.
 
-    rows: candles from which horizons may be taken. symbol_bounds: (S + 1,) the windows of the symbols lie between, in
-    order. dropped: how many windows were left out for which reason. independent: how many of them share no candle
+    rows: candles from which horizons may be taken. symbol_bounds: (S + 1,) bounds of each symbol's windows, in order.
+    dropped: the number of windows left out for each reason. independent: the number of windows that share no candle
     (train) or no candle of the horizon (val, test).
     """
 
@@ -64,7 +64,7 @@ class Split:
 
 @dataclass(frozen=True)
 class _Span:
-    """Rows start to stop of a symbol from which a split takes horizons; embargo: how many at its beginning it leaves."""
+    """Rows start to stop of a symbol from which a split takes horizons; embargo: rows left out at their beginning."""
 
     symbol: SymbolRows
     start: int
@@ -75,22 +75,22 @@ class _Span:
 def split_candles(
     candles: CandleSet, config: DataConfig, moments: Sequence[int] | None = None
 ) -> dict[SplitName, Split]:
-    """Split candles in order of time into train, val and, where asked for, test; whole symbols may be held out.
+    """Split candles in order of time into train, val and, if asked for, test; whole symbols may be held out.
 
     The boundaries are moments, the same for all symbols. A train window lies within train. A val or test window's
-    horizon lies within its split, while its lookback may reach back into earlier candles, which a forecast would know too.
+    horizon lies within its split; its lookback may reach back into earlier candles, which a forecast would also know.
 
     Args:
-        moments: the instants at which val and test begin, where they are not to be found from these candles.
+        moments: the instants at which val and test begin; by default they are computed from these candles.
 
     Raises:
-        DataError: a split has no window, or a symbol held out is not there.
+        DataError: a split has no window, or a symbol to hold out does not exist.
     """
     spans = _bound(candles, config, moments)
     splits = {name: _build(name, spans[name], candles, config) for name in NAMES if name in spans}
     for split in splits.values():
         if not len(split):
-            raise DataError(_explain_no_windows(split, splits, candles, config))
+            raise _explain_no_windows(split, splits, candles, config)
     return splits
 
 
@@ -99,7 +99,8 @@ def _bound(candles: CandleSet, config: DataConfig, moments: Sequence[int] | None
     known = {symbol.symbol for symbol in candles.symbols}
     if unknown := [name for names in held_out.values() for name in names if name not in known]:
         shown = ", ".join(sorted(known)[:10]) + (", …" if len(known) > 10 else "")
-        raise DataError(f"data.val_symbols, data.test_symbols: no symbol {', '.join(unknown)}; there are {shown}.")
+        template = "data.val_symbols, data.test_symbols: no symbol {unknown}. The candles hold {known}."
+        raise DataError(template, unknown=", ".join(unknown), known=shown)
     has_test = bool(config.test_symbols) or (config.val_end is not None if config.train_end else config.test_ratio > 0)
     names = NAMES if has_test else NAMES[:2]
     spans: dict[SplitName, list[_Span]] = {name: [] for name in names}
@@ -133,7 +134,7 @@ def find_moments(candles: CandleSet, config: DataConfig) -> list[int]:
 
 
 def _moments_of_ratios(candles: CandleSet, symbols: Sequence[SymbolRows], config: DataConfig) -> list[int]:
-    """Return the instants at which val and test begin, so that the ratios of all candles lie before them."""
+    """Return the instants at which val and test begin: the ratios of all candles lie before them."""
     n_rows = sum(len(symbol) for symbol in symbols)
     if not n_rows:
         return [0, 0]
@@ -145,7 +146,7 @@ def _moments_of_ratios(candles: CandleSet, symbols: Sequence[SymbolRows], config
 
 
 def _moments_of_dates(candles: CandleSet, symbols: Sequence[SymbolRows], config: DataConfig) -> list[int]:
-    """Return the instants after the days, or moments, of the configuration: where clocks differ, the earliest."""
+    """Return the instants after the days, or moments, of the configuration: if clocks differ, the earliest."""
     moments = []
     for end in (config.train_end, config.val_end):
         local = int((np.datetime64(end_of(end), "us") - EPOCH).astype(np.int64)) if end else LAST_MOMENT
@@ -157,7 +158,7 @@ def _moments_of_dates(candles: CandleSet, symbols: Sequence[SymbolRows], config:
 
 
 def _build(name: SplitName, spans: Sequence[_Span], candles: CandleSet, config: DataConfig) -> Split:
-    """Lay out a split's windows, and count those lost to each reason in turn."""
+    """Lay out a split's windows, and count those left out for each reason in turn."""
     stride = config.train_stride if name == "train" else 1
     whole = [replace(span, embargo=0) for span in spans]
     reasons = {
@@ -210,32 +211,40 @@ def _lay_out(
     return stretches
 
 
-def _explain_no_windows(split: Split, splits: dict[SplitName, Split], candles: CandleSet, config: DataConfig) -> str:
-    n_rows, name = len(candles), split.name
-    held_out = config.val_symbols or config.test_symbols
-    needs = f"{config.predict_window} (predict_window)"
-    if name == "train":
-        needs = f"{config.window} (lookback_window {config.lookback_window} + predict_window {config.predict_window})"
-    if len(candles.symbols) == 1 and not (config.train_end or held_out) and not any(s.dropped for s in splits.values()):
-        ratio = getattr(config, f"{name}_ratio")
-        return (
-            f"{candles.source}: {n_rows} rows, of which {name} gets {split.rows} ({name}_ratio {ratio:g}), but it needs at "
-            f"least {needs}. Use a file of at least {_enough_rows(n_rows, config)} rows, a larger {name}_ratio, or shorter "
-            "windows."
+def _explain_no_windows(
+    split: Split, splits: dict[SplitName, Split], candles: CandleSet, config: DataConfig
+) -> DataError:
+    held_out = {*config.val_symbols, *config.test_symbols}
+    symbols = {symbol.symbol for symbol in candles.symbols}
+    if split.name == "train" and held_out >= symbols:
+        return DataError(
+            "every symbol is held out, and none is left to train on. Remove some from data.val_symbols or data.test_symbols."
         )
-    if name == "train" and {*config.val_symbols, *config.test_symbols} >= {s.symbol for s in candles.symbols}:
-        return "every symbol is held out (data.val_symbols, data.test_symbols); none is left to train on."
-    lost = ", ".join(f"{n:,} to {reason}" for reason, n in split.dropped.items())
-    return (
-        f"{candles.source}: no {name} window in {split.rows:,} {name} candles of {len(candles.symbols):,} "
-        f"symbol{'s' if len(candles.symbols) > 1 else ''}; one needs {needs} in a row"
-        f"{f' (windows lost: {lost})' if lost else ''}. Give more candles, other splits, a larger data.max_gap or shorter "
-        "windows."
+    needs = "{predict} (predict_window)"
+    if split.name == "train":
+        needs = "{window} (lookback_window {lookback} + predict_window {predict})"
+    values: dict[str, object] = {"lookback": config.lookback_window, "predict": config.predict_window, "window": config.window}
+    values |= {"source": candles.source, "name": split.name, "n_rows": len(candles), "n_split": split.rows}
+    if len(symbols) == 1 and not (config.train_end or held_out) and not any(s.dropped for s in splits.values()):
+        return DataError(
+            "{source}: {n_rows} rows, of which {name} gets {n_split} ({name}_ratio {ratio:g}), but it needs at least "
+            f"{needs}. Use a file of at least {{enough}} rows, a larger {{name}}_ratio, or shorter windows.",
+            **values,
+            ratio=getattr(config, f"{split.name}_ratio"),
+            enough=_enough_rows(len(candles), config),
+        )
+    lost = " (windows left out: {lost})" if split.dropped else ""
+    return DataError(
+        "{source}: no {name} window in {n_split:,} {name} candles (symbols: {n_symbols:,}). A window needs "
+        f"{needs} in a row{lost}. Use more candles, other splits, a larger data.max_gap or shorter windows.",
+        **values,
+        n_symbols=len(symbols),
+        lost=", ".join(f"{n:,} to {reason}" for reason, n in split.dropped.items()),
     )
 
 
 def _enough_rows(n_rows: int, config: DataConfig) -> int:
-    """Return the least number of rows of one symbol with which every split has a window."""
+    """Return the smallest number of rows of one symbol that gives every split a window."""
     for n in itertools.count(n_rows):
         train, val = round(n * config.train_ratio), round(n * (config.train_ratio + config.val_ratio))
         spans: list[tuple[SplitName, int, int]] = [("train", 0, train), ("val", train, val)]
@@ -251,7 +260,7 @@ def _enough_rows(n_rows: int, config: DataConfig) -> int:
 def spread_evenly(n: int, n_chosen: int, seed: int) -> Array:
     """Choose min(n, n_chosen) different numbers below n, ascending: one at random from each of as many equal parts.
 
-    At random, so that no regular choice falls on the same hour, or the same end of every symbol, each time.
+    A regular choice could fall on the same hour, or on the same end of every symbol, each time.
     """
     parts = min(n, n_chosen)
     edges = np.arange(parts + 1) * n // parts

@@ -10,7 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kronos.candles import Array
-from kronos.data.quality.market_week import Gaps, IntervalChange, find_gaps, find_interval_changes, infer_market_hours
+from kronos.data.quality.market_hours import IntervalChange, find_interval_changes
+from kronos.data.quality.market_week import infer_market_hours
+from kronos.data.quality.missing_candles import Gaps, find_gaps
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

@@ -1,0 +1,16 @@
+"""What was assumed in reading a file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Note(NamedTuple):
+    """An English template and its values, by name, as in `str.format`."""
+
+    template: str
+    values: tuple[tuple[str, object], ...] = ()
+
+    @classmethod
+    def make(cls, template: str, /, **values: object) -> Note:
+        return cls(template, tuple(values.items()))
