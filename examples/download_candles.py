@@ -1,17 +1,17 @@
-"""Download candles as CSV files that train_sequential.py reads, one a symbol: data/600977_5m.csv.
+"""Download candles as CSV files for train_sequential.py, one file a symbol: data/600977_5m.csv.
 
     python examples/download_candles.py akshare 600977 --interval 5m --out data/
     python examples/download_candles.py yfinance AAPL MSFT --interval 1d --start 2018-01-01 --out data/
     python examples/download_candles.py ccxt BTC/USDT --exchange binance --interval 5m --start 2024-01-01 --out data/
 
-What the sources mean by a candle differs, and is left as it is:
+The sources define a candle differently; the files keep each source's definition:
 
               timestamps                          volume                amount
     akshare   a candle's end, Shanghai's clock    lots of 100 shares    yuan
     yfinance  its start, the exchange's clock     shares                absent
     ccxt      its start, UTC                      the base currency     absent
 
-akshare asks East Money, yfinance asks Yahoo; their daily candles bear the date alone. Adjustment changes akshare's
+akshare uses East Money, yfinance uses Yahoo; their daily candles have a date and no time. Adjustment changes akshare's
 prices, not volume or amount; Yahoo's prices and volumes are adjusted for splits in any case.
 """
 
@@ -44,20 +44,20 @@ logger = logging.getLogger("kronos.download")
 
 RETRY_AFTER_SECONDS = (1, 3)
 A_DAY = pd.Timedelta(1, "D")
-SHANGHAI_DAY = pd.Timedelta(15.5, "h")  # until half an hour after the close there is trade at the closing price
+SHANGHAI_DAY = pd.Timedelta(15.5, "h")  # trading at the closing price ends half an hour after the close
 UNITS = {"m": pd.Timedelta(1, "min"), "h": pd.Timedelta(1, "h"), "d": A_DAY, "w": 7 * A_DAY}
 AKSHARE_PERIODS = {"1m": "1", "5m": "5", "15m": "15", "30m": "30", "60m": "60", "1h": "60", "1d": "daily"}
 AKSHARE_COLUMNS = ("开盘", "最高", "最低", "收盘", "成交量", "成交额")  # in our order; 换手率 is a rate, not an amount
-NOTHING = "there are no such candles; are symbol and dates right?"
+NOTHING = "there are no such candles. Check the symbol and the dates."
 PROXY = "Check the network and the proxy (HTTPS_PROXY)"
-ADJUST_HELP = """Take dividends and splits, which are jumps, out of the prices? auto: hfq for akshare, Yahoo's way for
-yfinance, no for coins. hfq (后复权) leaves the oldest prices and lifts later ones; qfq (前复权) leaves today's, so that
-old ones change with each dividend and may fall below 0."""
-DAY_OPTION = typer.Option(formats=["%Y-%m-%d"], help="First and last day; by default all (ccxt: the newest page).")
+ADJUST_HELP = """Adjust prices for dividends and splits, which are jumps. auto: hfq for akshare, Yahoo's adjustment for
+yfinance, none for coins. hfq (后复权) keeps the oldest prices and raises later ones; qfq (前复权) keeps today's prices:
+old ones then change with each dividend and may fall below 0."""
+DAY_OPTION = typer.Option(formats=["%Y-%m-%d"], help="First and last day; by default all days (ccxt: the newest page).")
 
 Source = Literal["akshare", "yfinance", "ccxt"]
 Rows = list[list[float]]
-Download = tuple[pd.DataFrame, pd.Series]  # candles, and when each is finished
+Download = tuple[pd.DataFrame, pd.Series]  # candles, and the time at which each is finished
 Fetch = Callable[[str], Download]  # of a symbol
 
 
@@ -72,12 +72,12 @@ class Wanted(NamedTuple):
 
 class Service(NamedTuple):
     name: str
-    unreachable: tuple[type[Exception], ...]  # what its library raises when it is out of reach, or wants no more
-    refusals: tuple[type[Exception], ...]  # and what when it has no such candles
+    unreachable: tuple[type[Exception], ...]  # raised if it cannot be reached, or limits requests
+    refusals: tuple[type[Exception], ...]  # raised if it has no such candles
     advice: str
 
     def ask(self, call: Callable[[], Any]) -> Any:
-        """Call, three times if need be. A DataError is about this symbol, a bare KronosError about all."""
+        """Call up to three times. A DataError concerns this symbol, a plain KronosError all symbols."""
         for pause in (*RETRY_AFTER_SECONDS, None):
             try:
                 return call()
@@ -85,15 +85,17 @@ class Service(NamedTuple):
                 if getattr(getattr(error, "response", None), "status_code", None) == 404:  # yfinance
                     raise DataError(NOTHING) from None
                 if pause is None:
-                    reason = f"{self.name} cannot be reached, or refuses: {shorten(error)}"
-                    raise KronosError(f"{reason}. {self.advice}") from None
+                    template = "{service} cannot be reached, or refuses requests: {reason}. {advice}"
+                    reason = shorten(error)
+                    raise KronosError(template, service=self.name, reason=reason, advice=self.advice) from None
                 time.sleep(pause)
             except self.refusals as error:
-                raise DataError(f"{NOTHING} {self.name} says {shorten(error)}.") from None
+                template = f"{NOTHING} {{service}} answered: {{reason}}."
+                raise DataError(template, service=self.name, reason=shorten(error)) from None
 
 
 def shorten(error: Exception) -> str:
-    text = str(error).rpartition("Caused by ")[2]  # urllib3 says at length what it was doing, and then why it could not
+    text = str(error).rpartition("Caused by ")[2]  # urllib3 describes the request at length before the cause
     return textwrap.shorten(f"{type(error).__name__}: {text}", 200, placeholder=" …").rstrip(".")
 
 
@@ -101,19 +103,20 @@ def load_library(name: str) -> Any:
     try:
         library = importlib.import_module(name)
     except ImportError as error:
-        raise ConfigError(f"{name} cannot be imported ({error}): pip install {name}") from None
-    warnings.filterwarnings("ignore", module=rf"{name}\b")  # about its own inside; yfinance sets filters when imported
+        template = "{name} cannot be imported ({reason}). Run pip install {name}."
+        raise ConfigError(template, name=name, reason=error) from None
+    warnings.filterwarnings("ignore", module=rf"{name}\b")  # about its own code; yfinance sets filters when imported
     return library
 
 
 def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
     if value not in (known := list(choices)):
         near = difflib.get_close_matches(value, known) or known[:20]
-        raise ConfigError(f"{what} {value} is not known; is it one of {', '.join(near)}?")
+        raise ConfigError("{what} {value} is unknown. Use one of {near}.", what=what, value=value, near=", ".join(near))
 
 
 def from_akshare(frame: pd.DataFrame) -> pd.DataFrame:
-    """What stock_zh_a_hist (日期) and stock_zh_a_hist_min_em (时间) answer, in our columns; times have no zone."""
+    """Convert an answer of stock_zh_a_hist (日期) or stock_zh_a_hist_min_em (时间); times have no zone."""
     times = pd.to_datetime(frame["日期" if "日期" in frame else "时间"])
     columns = {name: frame[theirs] for name, theirs in zip(CANDLE_COLUMNS, AKSHARE_COLUMNS)}
     return pd.DataFrame({TIMESTAMP_COLUMN: times, **columns})
@@ -123,10 +126,12 @@ def open_akshare(wanted: Wanted) -> Fetch:
     check_choice("--interval", wanted.interval, AKSHARE_PERIODS)
     period = AKSHARE_PERIODS[wanted.interval]
     if period == "1" and wanted.adjust in ("qfq", "hfq"):
-        raise ConfigError("East Money's 1-minute candles, of the last five days, are not adjusted; leave out --adjust.")
+        raise ConfigError(
+            "East Money has 1-minute candles of the last five days only, and does not adjust them. Leave out --adjust."
+        )
     library = load_library("akshare")
-    # It takes answers apart without looking: for an unknown symbol it raises any of the three.
-    refusals, advice = (TypeError, ValueError, KeyError), f"{PROXY}; after many requests, wait some minutes."
+    # It does not check answers: for an unknown symbol it raises any of the three.
+    refusals, advice = (TypeError, ValueError, KeyError), f"{PROXY}. After many requests, wait some minutes."
     service = Service("East Money (akshare)", (OSError,), refusals, advice)
     call, day, after = library.stock_zh_a_hist_min_em, "%Y-%m-%d", pd.Timedelta(0)
     if period == "daily":
@@ -136,7 +141,7 @@ def open_akshare(wanted: Wanted) -> Fetch:
 
     def fetch(symbol: str) -> Download:
         if not re.fullmatch(r"\d{6}", symbol):
-            raise DataError("the symbol of an A-share is six digits, like 600977.")
+            raise DataError("this is no symbol of an A-share. Write six digits, like 600977.")
         answer = service.ask(lambda: call(symbol=symbol, **options))
         if answer.empty:
             raise DataError(NOTHING)
@@ -147,7 +152,7 @@ def open_akshare(wanted: Wanted) -> Fetch:
 
 
 def from_yfinance(frame: pd.DataFrame) -> pd.DataFrame:
-    """What Ticker.history answers, in our columns; days have no zone, other times the exchange's."""
+    """Convert an answer of Ticker.history; days have no zone, other times the exchange's."""
     times = pd.DatetimeIndex(frame.index)
     columns = {name: frame[name.capitalize()].to_numpy() for name in (*PRICE_COLUMNS, "volume")}
     return pd.DataFrame({TIMESTAMP_COLUMN: times.tz_localize(None) if times.name == "Date" else times, **columns})
@@ -155,15 +160,15 @@ def from_yfinance(frame: pd.DataFrame) -> pd.DataFrame:
 
 def open_yfinance(wanted: Wanted) -> Fetch:
     library = load_library("yfinance")
-    library.config.debug.hide_exceptions = False  # else an unplugged cable and an unknown symbol look the same
+    library.config.debug.hide_exceptions = False  # otherwise a lost network and an unknown symbol look the same
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
-    unreachable = (OSError, ValueError, library.exceptions.YFRateLimitError)  # ValueError: a page, where JSON should be
-    advice = f"{PROXY}, which mainland China needs for Yahoo; after many requests, wait some minutes."
-    refusals = (library.exceptions.YFException, TypeError, KeyError)  # the latter where it does not look
+    unreachable = (OSError, ValueError, library.exceptions.YFRateLimitError)  # ValueError: a page instead of JSON
+    advice = f"{PROXY}, which mainland China needs for Yahoo. After many requests, wait some minutes."
+    refusals = (library.exceptions.YFException, TypeError, KeyError)  # the last two if it does not check an answer
     service = Service("Yahoo (yfinance)", unreachable, refusals, advice)
     options: dict[str, Any] = {"auto_adjust": wanted.adjust == "auto", "actions": False, "timeout": 30}
     options |= {"start": f"{wanted.start:%Y-%m-%d}"} if wanted.start else {"period": "max"}
-    options |= {"end": f"{wanted.end + A_DAY:%Y-%m-%d}"}  # yfinance leaves the end out
+    options |= {"end": f"{wanted.end + A_DAY:%Y-%m-%d}"}  # yfinance excludes the end
 
     def fetch(symbol: str) -> Download:
         answer = service.ask(lambda: library.Ticker(symbol).history(interval=wanted.interval, **options))
@@ -175,7 +180,7 @@ def open_yfinance(wanted: Wanted) -> Fetch:
 
 
 def from_ccxt(rows: Rows) -> pd.DataFrame:
-    """What fetch_ohlcv answers, rows of milliseconds since 1970 and five numbers, in our columns; UTC."""
+    """Convert an answer of fetch_ohlcv, rows of milliseconds since 1970 (UTC) and five numbers."""
     frame = pd.DataFrame(rows, columns=[TIMESTAMP_COLUMN, *PRICE_COLUMNS, "volume"])
     return frame.assign(**{TIMESTAMP_COLUMN: pd.to_datetime(frame[TIMESTAMP_COLUMN], unit="ms", utc=True)})
 
@@ -185,7 +190,7 @@ def open_ccxt(wanted: Wanted) -> Fetch:
     check_choice("--exchange", wanted.exchange, library.exchanges)
     exchange = getattr(library, wanted.exchange)({"enableRateLimit": True, "requests_trust_env": True})  # HTTPS_PROXY
     check_choice("--interval", wanted.interval, exchange.timeframes or ())
-    advice = f"{PROXY}; some exchanges refuse some countries: try another --exchange."
+    advice = f"{PROXY}. Some exchanges refuse some countries: try another --exchange."
     service = Service(f"{wanted.exchange} (ccxt)", (library.NetworkError,), (library.BaseError,), advice)
     service.ask(exchange.load_markets)
     step = int(wanted.length.total_seconds() * 1000)
@@ -206,7 +211,7 @@ def open_ccxt(wanted: Wanted) -> Fetch:
 
 
 def read_pages(read_page: Callable[[int | None], Rows], since: int | None, until: int, step: int, limit: int) -> Rows:
-    """The rows from since (or else the newest page's) to before until, page after page; all in milliseconds."""
+    """Read the rows from since (without it, the newest page) to before until, page by page; all in milliseconds."""
     rows: Rows = []
     bar = tqdm(unit=" pages", leave=False, disable=None)
     while since is None or since < until:
@@ -216,23 +221,23 @@ def read_pages(read_page: Callable[[int | None], Rows], since: int | None, until
             rows += new
             since = int(max(row[0] for row in new)) + step
         elif page or since is None:
-            break  # an earlier page again: there is nothing newer
+            break  # an earlier page again: nothing is newer
         else:
-            since += limit * step  # not yet listed, or a pause; some exchanges look no further than one page
+            since += limit * step  # not yet listed, or a pause: some exchanges search one page only
     bar.close()
     return [row for row in rows if row[0] < until]
 
 
-def tidy(frame: pd.DataFrame, ends: pd.Series, now: pd.Timestamp, say: Callable[[str], None]) -> pd.DataFrame:
-    """The finished candles that have all prices, oldest first, each time once; what is left out is said."""
+def clean(frame: pd.DataFrame, ends: pd.Series, now: pd.Timestamp, log: Callable[[str], None]) -> pd.DataFrame:
+    """Return finished candles that have all prices, oldest first, each time once; log what is left out."""
     finished, prices = ends <= now, frame[list(PRICE_COLUMNS)]
     priced = prices.notna().all(axis=1)
     for moment in frame.loc[~finished, TIMESTAMP_COLUMN]:
-        say(f"the candle of {moment} is not finished yet; left out")
+        log(f"the candle of {moment} is not finished yet; left out")
     if not priced.all():
-        say(f"{(~priced).sum():,} candles without a price left out")
+        log(f"{(~priced).sum():,} candles without a price left out")
     if doubtful := (prices <= 0).any(axis=1).sum():
-        say(f"{doubtful:,} candles have a price of 0 or less: nothing to train on. If they are qfq's, take hfq")
+        log(f"{doubtful:,} candles have a price of 0 or less and cannot be used for training; use hfq instead of qfq")
     return frame[finished & priced].drop_duplicates(TIMESTAMP_COLUMN, keep="last").sort_values(TIMESTAMP_COLUMN)
 
 
@@ -248,33 +253,33 @@ def write_candles(frame: pd.DataFrame, path: Path) -> str:
 def download(
     source: Annotated[Source, typer.Argument(help="The library; it must be installed.")],
     symbols: Annotated[list[str], typer.Argument(help="As the source spells them: 600977, AAPL, 0700.HK, BTC/USDT.")],
-    interval: Annotated[str, typer.Option(help="1m, 5m, 15m, 30m, 1h, 1d, or what else the source has.")] = "1d",
+    interval: Annotated[str, typer.Option(help="1m, 5m, 15m, 30m, 1h, 1d, or another interval of the source.")] = "1d",
     start: Annotated[datetime | None, DAY_OPTION] = None,
     end: Annotated[datetime | None, DAY_OPTION] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("data"),
     exchange: Annotated[str, typer.Option(help="ccxt's name of an exchange.")] = "binance",
     adjust: Annotated[Literal["auto", "none", "qfq", "hfq"], typer.Option(help=ADJUST_HELP)] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Download candles, one CSV a symbol."""
     start_logging()
     n_failed = 0
-    with translate_errors("the files written so far are whole"):
+    with translate_errors("the files written so far are complete"):
         if adjust in ("qfq", "hfq") and source != "akshare":
-            raise ConfigError("qfq and hfq are akshare's; elsewhere --adjust is auto or none.")
+            raise ConfigError("qfq and hfq exist for akshare only. Use --adjust auto or none.")
         if not re.fullmatch(r"[1-9]\d*[mhdw]", interval):
-            raise ConfigError(f"--interval {interval}: write it like 5m, 1h or 1d.")
+            raise ConfigError("--interval {interval} cannot be read. Write it like 5m, 1h or 1d.", interval=interval)
         length = int(interval[:-1]) * UNITS[interval[-1]]
         first, last = pd.Timestamp(start) if start else None, pd.Timestamp(end or datetime.now() + A_DAY)
         openers = {"akshare": open_akshare, "yfinance": open_yfinance, "ccxt": open_ccxt}
         fetch = openers[source](Wanted(interval, length, first, last, adjust, exchange))
         for symbol in tqdm(symbols, unit="symbol", leave=False, disable=None):
-            say = partial(logger.info, "%s: %s", symbol)
+            log = partial(logger.info, "%s: %s", symbol)
             path = out / (re.sub(r"[^\w.^=-]+", "-", symbol) + f"_{interval}.csv")
             try:
                 if path.exists() and not overwrite:
-                    raise DataError(f"{path} is there already; --overwrite replaces it.")
-                say(write_candles(tidy(*fetch(symbol), pd.Timestamp.now("UTC"), say), path))
+                    raise DataError("{path} exists already. Use --overwrite to replace it.", path=path)
+                log(write_candles(clean(*fetch(symbol), pd.Timestamp.now("UTC"), log), path))
             except DataError as error:
                 logger.error("error: %s: %s", symbol, error)
                 n_failed += 1

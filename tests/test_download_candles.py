@@ -136,7 +136,7 @@ def test_akshare_days_symbols_that_are_wrong(
     symbols = "sh600977", "999999", "999998", "600977"
     result = run("akshare", *symbols, "--adjust", "none", "--end", "2024-06-18", status=1)
     assert asked["adjust"] == "" and asked["period"] == "daily" and asked["end_date"] == "20240618"
-    assert "error: sh600977: the symbol of an A-share is six digits" in result.output
+    assert "error: sh600977: this is no symbol of an A-share. Write six digits" in result.output
     assert "error: 999999: there are no such candles" in result.output
     assert "error: 999998: there are no such candles" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["600977_1d.csv"]
@@ -153,7 +153,7 @@ def test_a_day_in_shanghai_is_over_half_an_hour_after_the_close(
     day = pd.Timestamp("2024-06-18")
     fetch = script.open_akshare(script.Wanted("1d", pd.Timedelta(1, "D"), None, day, "auto", ""))
     said: list[str] = []
-    kept = script.tidy(*fetch("600977"), pd.Timestamp(now, tz="Asia/Shanghai"), said.append)
+    kept = script.clean(*fetch("600977"), pd.Timestamp(now, tz="Asia/Shanghai"), said.append)
     assert len(kept) == n_kept and len(said) == 2 - n_kept
 
 
@@ -255,7 +255,9 @@ def test_yfinance_tells_unknown_symbols_from_refusals(
     for symbol in ("OLD", "NONE", "EMPTY"):
         assert f"error: {symbol}: there are no such candles" in result.output
     assert "must be within the last 60 days" in result.output
-    assert "Yahoo (yfinance) cannot be reached, or refuses: YFRateLimitError: Too Many Requests." in result.output
+    assert (
+        "Yahoo (yfinance) cannot be reached, or refuses requests: YFRateLimitError: Too Many Requests." in result.output
+    )
     assert "NEVER" not in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["BTC-USD_1d.csv"]
 
@@ -365,7 +367,7 @@ def test_joints_of_pages() -> None:
     rows = script.read_pages(read_page, NEW_YEAR, NEW_YEAR + 6 * STEP, STEP, 5)
     assert [row[0] for row in rows] == [NEW_YEAR + i * STEP for i in range(6)]
     frame = script.from_ccxt([rows[2], rows[0], rows[2], rows[1]])
-    kept = script.tidy(frame, frame["timestamps"], pd.Timestamp.now("UTC"), print)
+    kept = script.clean(frame, frame["timestamps"], pd.Timestamp.now("UTC"), print)
     assert kept["timestamps"].is_monotonic_increasing and len(kept) == 3
 
 
@@ -398,7 +400,10 @@ def test_offline(run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest
         result = run(source, "600977", "600978", status=1)
         lines = result.output.strip().splitlines()
         assert len(lines) == 1
-        assert lines[0].startswith(f"error: {service} cannot be reached, or refuses: ") and "HTTPS_PROXY" in lines[0]
+        assert (
+            lines[0].startswith(f"error: {service} cannot be reached, or refuses requests: ")
+            and "HTTPS_PROXY" in lines[0]
+        )
         assert "Max retries" not in lines[0]
     assert not list(tmp_path.iterdir())
 
@@ -415,7 +420,7 @@ def test_an_existing_file_is_kept(run: Callable[..., Result], tmp_path: Path, fa
     path = tmp_path / "BTC-USDT_5m.csv"
     path.write_text("mine")
     result = run(*CCXT, status=1)
-    assert "is there already; --overwrite replaces it" in result.output and path.read_text() == "mine"
+    assert "exists already. Use --overwrite to replace it" in result.output and path.read_text() == "mine"
     run(*CCXT, "--overwrite")
     assert len(read_candles(path)) > 900
     assert [path.name for path in tmp_path.iterdir()] == ["BTC-USDT_5m.csv"]
@@ -424,12 +429,12 @@ def test_an_existing_file_is_kept(run: Callable[..., Result], tmp_path: Path, fa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("yfinance", "AAPL", "--adjust", "hfq"), "qfq and hfq are akshare's"),
-        (("akshare", "600977", "--interval", "1m", "--adjust", "qfq"), "1-minute candles, of the last five days"),
-        (("akshare", "600977", "--interval", "4h"), "is it one of 1m, 5m, 15m, 30m, 60m, 1h, 1d?"),
-        (("akshare", "600977", "--interval", "5min"), "write it like 5m, 1h or 1d"),
-        (("ccxt", "BTC/USDT", "--exchange", "binanc"), "is it one of binance?"),
-        (("ccxt", "BTC/USDT", "--interval", "7m"), "--interval 7m is not known"),
+        (("yfinance", "AAPL", "--adjust", "hfq"), "qfq and hfq exist for akshare only"),
+        (("akshare", "600977", "--interval", "1m", "--adjust", "qfq"), "1-minute candles of the last five days"),
+        (("akshare", "600977", "--interval", "4h"), "Use one of 1m, 5m, 15m, 30m, 60m, 1h, 1d."),
+        (("akshare", "600977", "--interval", "5min"), "Write it like 5m, 1h or 1d"),
+        (("ccxt", "BTC/USDT", "--exchange", "binanc"), "Use one of binance."),
+        (("ccxt", "BTC/USDT", "--interval", "7m"), "--interval 7m is unknown"),
     ],
 )
 def test_options_that_do_not_fit(
@@ -441,7 +446,7 @@ def test_options_that_do_not_fit(
 def test_prices_below_zero_are_said() -> None:
     said: list[str] = []
     frame = script.from_akshare(akshare_minutes("2024-06-18 09:35:00").assign(最低=-1.86))
-    script.tidy(frame, frame["timestamps"].dt.tz_localize("UTC"), pd.Timestamp.now("UTC"), said.append)
+    script.clean(frame, frame["timestamps"].dt.tz_localize("UTC"), pd.Timestamp.now("UTC"), said.append)
     assert len(said) == 1 and "1 candles have a price of 0 or less" in said[0]
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from kronos.cli.check import check
+from kronos.cli.check import check_command
 from kronos.cli.compare import compare
 from kronos.cli.environment import make_stdout_unicode_safe
 from kronos.cli.evaluate import evaluate
@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("check")(check)
+app.command("check")(check_command)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)

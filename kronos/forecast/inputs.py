@@ -79,7 +79,9 @@ def list_frames(df_list: object) -> list[pd.DataFrame]:
         DataError: it is no list of frames, or holds none.
     """
     if isinstance(df_list, pd.DataFrame):
-        raise DataError("expected a list of frames, one for each series, got one frame. Use forecast or predict for one.")
+        raise DataError(
+            "expected a list of frames, one for each series, got one frame. Use forecast or predict for one."
+        )
     if isinstance(df_list, Mapping | str) or not isinstance(df_list, Iterable):
         raise DataError("expected a list of frames, one for each series, got {type}.", type=type(df_list).__name__)
     if not (frames := list(df_list)):
@@ -146,7 +148,9 @@ def build_input(
         return ForecastInput(name, candles, x, future, notes)
     y = _to_times(y_timestamp, f"{name}: y_timestamp", put_back)
     if len(y) != horizon:
-        template = "{name}: the horizon (pred_len) is {horizon}, but there are {n} y_timestamp. Give one for each candle."
+        template = (
+            "{name}: the horizon (pred_len) is {horizon}, but there are {n} y_timestamp. Give one for each candle."
+        )
         raise DataError(template, name=name, horizon=horizon, n=len(y))
     if str(x.tz) != str(y.tz):
         raise DataError(
@@ -169,7 +173,9 @@ def _to_candles(df: pd.DataFrame, name: str) -> Array:
         raise DataError(template, name=name, missing=", ".join(missing), columns=has)
     present = [column for column in CANDLE_COLUMNS if column in df]
     if repeated := [column for column in present if isinstance(df[column], pd.DataFrame)]:
-        raise DataError("{name}: column {columns} occurs more than once. Keep one.", name=name, columns=", ".join(repeated))
+        raise DataError(
+            "{name}: column {columns} occurs more than once. Keep one.", name=name, columns=", ".join(repeated)
+        )
     values = stack_columns({column: _to_numbers(df[column], name) for column in present})
     usable = np.abs(values) <= LARGEST  # False for NaN too
     if not usable.all():
@@ -212,7 +218,9 @@ def _find_timestamps(df: pd.DataFrame, name: str) -> Timestamps:
         return df.index
     if TIMESTAMP_COLUMN in df and isinstance(df[TIMESTAMP_COLUMN], pd.Series):
         return df[TIMESTAMP_COLUMN]
-    template = "{name}: the candles have no times. Give x_timestamp, or a frame indexed by time or with a column {column}."
+    template = (
+        "{name}: the candles have no times. Give x_timestamp, or a frame indexed by time or with a column {column}."
+    )
     raise DataError(template, name=name, column=TIMESTAMP_COLUMN)
 
 
@@ -233,7 +241,9 @@ def _to_times(timestamps: Timestamps, name: str, put_back: pd.Timedelta) -> pd.D
     except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise DataError("{name} does not hold timestamps: {reason}.", name=name, reason=error) from None
     if index.hasnans:
-        raise DataError("{name} has no time in row {row}. Leave the row out.", name=name, row=int(index.isna().argmax()))
+        raise DataError(
+            "{name} has no time in row {row}. Leave the row out.", name=name, row=int(index.isna().argmax())
+        )
     late = np.flatnonzero(index[1:] <= index[:-1] - put_back)
     if len(late):
         row = int(late[0]) + 1

@@ -37,8 +37,8 @@ def test_planted_defects_as_a_table_and_as_json(tmp_path: Path) -> None:
         "repairs",
         "notes",
         "line 482",
-        "set repairs.impossible: drop or widen or keep",
-        "13 errors",
+        "set repairs.impossible to drop or widen or keep",
+        "errors: 13",
     ):
         assert words in table.output
     assert "The files were not changed." in table.output
@@ -56,7 +56,7 @@ def test_repairs_as_overrides(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "a.csv", index=False)
     assert invoke(tmp_path / "a.csv").exit_code == 1
     mended = invoke(tmp_path / "a.csv", "repairs.impossible=widen")
-    assert mended.exit_code == 0 and "widened to hold the candle" in " ".join(mended.output.split())
+    assert mended.exit_code == 0 and "widened to include open and close" in " ".join(mended.output.split())
 
 
 def test_the_windows_of_a_configuration() -> None:
@@ -73,7 +73,9 @@ def test_the_windows_of_a_configuration() -> None:
 def test_what_an_epoch_takes() -> None:
     keys = ("data.windows_per_epoch=100", "data.balance_symbols=true")
     result = invoke("--config", DEMO, f"data.data_path={SAMPLE}", *keys)
-    assert "2,569 windows (22 without overlap); 100 an epoch; as many of each symbol" in " ".join(result.output.split())
+    assert "2,569 windows (22 without overlap); 100 an epoch; the same number of each symbol" in " ".join(
+        result.output.split()
+    )
 
 
 def test_what_is_the_same_of_many_files_is_said_once(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "give --config, or files of candles"),
+        ((), "Give --config, or files of candles"),
         (("none.csv",), "none.csv: no such file"),
         (("*.none",), "no file matches"),
         ((SAMPLE, "repairs.imposible=drop"), "did you mean repairs.impossible?"),
@@ -142,7 +144,7 @@ def test_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--config", DEMO, "data.val_end=2024-06-30"), "val_end is given without train_end"),
         (("--config", DEMO, "data.train_end=2024-06-30", "data.val_end=2024-06-01"), "must be later than train_end"),
         (("--config", DEMO, "data.columns={opn: a}"), "columns has unknown names: opn"),
-        ((SAMPLE, "data.columns={open: opne}"), "did you mean 'open'?"),
+        ((SAMPLE, "data.columns={open: opne}"), "Did you mean 'open'?"),
         (("--config", DEMO, "data.data_path="), "data_path is empty"),
     ],
 )

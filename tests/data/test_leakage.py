@@ -43,11 +43,11 @@ REPAIRS = RepairsConfig(not_finite="fill", gaps="fill", fill_limit=2)
 )
 def test_no_leak(data: DataConfig, keys: dict[str, object]) -> None:
     leaks = find_leaks(DataConfig(**data.model_dump() | keys), REPAIRS)
-    assert leaks.found == [] and leaks.n_cuts >= 8 and leaks.n_windows > 1000
+    assert leaks.leaks == [] and leaks.n_cuts >= 8 and leaks.n_windows > 1000
 
 
 def kinds(data: DataConfig) -> set[str]:
-    return {leak.what for leak in find_leaks(data, REPAIRS).found}
+    return {leak.what for leak in find_leaks(data, REPAIRS).leaks}
 
 
 def test_statistics_of_the_whole_window_are_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_jumps_judged_by_the_whole_file_are_found(data: DataConfig, monkeypatch:
 @pytest.mark.parametrize("start", ["2024-02-25", "2024-10-20"])
 def test_no_leak_where_clocks_change(tmp_path: Path, start: str) -> None:
     crypto(20, None, start).to_csv(tmp_path / "c.csv", index=False)
-    assert find_leaks(DataConfig(data_path=(tmp_path / "c.csv",), **WINDOWS), REPAIRS).found == []
+    assert find_leaks(DataConfig(data_path=(tmp_path / "c.csv",), **WINDOWS), REPAIRS).leaks == []
 
 
 def test_a_repair_that_looks_one_row_ahead_is_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_many_harmless_findings_hide_no_leak(data: DataConfig, tmp_path: Path, m
 
 
 def test_a_cap_of_validation_is_no_leak(data: DataConfig) -> None:
-    assert find_leaks(data.override({"val_windows": 20}), REPAIRS).found == []
+    assert find_leaks(data.override({"val_windows": 20}), REPAIRS).leaks == []
 
 
 def test_files_that_cannot_be_read_are_said(data: DataConfig, tmp_path: Path) -> None:
@@ -153,4 +153,4 @@ def test_many_symbols_are_looked_at_in_part(data: DataConfig, monkeypatch: pytes
     all_symbols = find_leaks(data, REPAIRS)
     monkeypatch.setattr(leakage, "N_SYMBOLS", 1)
     one = find_leaks(data, REPAIRS)
-    assert one.found == all_symbols.found == [] and one.n_windows < all_symbols.n_windows
+    assert one.leaks == all_symbols.leaks == [] and one.n_windows < all_symbols.n_windows

@@ -137,7 +137,7 @@ def make_finding(
     rows: Array | None = None,
     count: int | None = None,
     remedy: str = "",
-    **values: object,
+    **values: Any,
 ) -> Finding:
     """Return a finding about rows of a series."""
     rows = np.empty(0, np.int64) if rows is None else rows
@@ -146,9 +146,7 @@ def make_finding(
     return Finding(kind, severity, raw.source, raw.symbol, n, places, template, values, remedy, raw.local[rows])
 
 
-def report_rows(
-    raw: RawSeries, kind: str, rows: Array, action: str, detail: str = "", **values: object
-) -> list[Finding]:
+def report_rows(raw: RawSeries, kind: str, rows: Array, action: str, detail: str = "", **values: Any) -> list[Finding]:
     """Return the finding about these rows, if there are any, for an action of `repairs`.
 
     detail: a template that shows the first row, for values.

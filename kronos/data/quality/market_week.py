@@ -203,7 +203,7 @@ def decide_weeks(evidence: Evidence, open_in_doubt: bool = False) -> Week:
     weekdays |= (2 * n + 1 >= of) & (shown & in_balance)[:, None]
     # A slot that most days do not show must be shown clearly by a weekday: some weekday shows it by chance.
     weekdays &= (4 * n > 3 * of) | np.asarray(2 * n.sum(1) > of.sum(1))[:, None]
-    few = trades[..., None] & ((n_met < N_FEW) | (open_in_doubt & (2 * n_seen == n_met)))
+    few = np.asarray(trades[..., None] & ((n_met < N_FEW) | (open_in_doubt & (2 * n_seen == n_met))))
     if few.any():
         np.copyto(open_, _classify_few(n_seen, n_met, trades, open_in_doubt), where=few)
     open_ &= trades[..., None]
@@ -236,9 +236,9 @@ def _classify_few(n_seen: Array, n_met: Array, trades: Array, open_in_doubt: boo
     """Decide for slots met a few times, (n, 7, S): by all weekdays or the weekend; by every day in a seven-day market."""
     open_: Array = np.empty(n_seen.shape, bool)
     for kind in (WEEKDAYS, WEEKEND):
-        every_day = (trades.all(1)[:, None] | open_in_doubt) & (n_met[:, kind].sum(1) < N_FEW)
+        every_day = np.asarray(trades.all(1) | open_in_doubt)[:, None] & (n_met[:, kind].sum(1) < N_FEW)
         n_shown, n = (np.where(every_day, m.sum(1), m[:, kind].sum(1)) for m in (n_seen, n_met))
-        open_[:, kind] = (2 * n_shown + open_in_doubt > n)[:, None]
+        open_[:, kind] = np.asarray(2 * n_shown + open_in_doubt > n)[:, None]
     before = np.maximum.accumulate(n_seen, axis=2) > 0
     after = np.maximum.accumulate(n_seen[..., ::-1], axis=2)[..., ::-1] > 0
     # A slot that a weekday never shows beside a day of rest is closed, as Friday's late and Sunday's early hours are.

@@ -129,8 +129,7 @@ def _fill_gaps(raw: RawSeries, hours: MarketHours, gaps: Gaps, limit: int) -> tu
     values[:, :VOLUME] = raw.values[at - 1, CLOSE][:, None]
     local, instants = (np.insert(t, at, t[at - 1] + nth * hours.interval) for t in (raw.local, raw.instants))
     template = f"{FINDINGS['gaps']}; up to {{limit}} in a row within a session {ACTIONS['fill']}"
-    values = {"limit": limit, "action": "fill"}
-    findings = [make_finding(raw, "gaps", "repair", template, rows, count=len(at), **values)]
+    findings = [make_finding(raw, "gaps", "repair", template, rows, count=len(at), limit=limit, action="fill")]
     filled = replace(
         raw,
         values=np.insert(raw.values, at, values, axis=0),

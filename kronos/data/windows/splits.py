@@ -223,7 +223,11 @@ def _explain_no_windows(
     needs = "{predict} (predict_window)"
     if split.name == "train":
         needs = "{window} (lookback_window {lookback} + predict_window {predict})"
-    values: dict[str, object] = {"lookback": config.lookback_window, "predict": config.predict_window, "window": config.window}
+    values: dict[str, object] = {
+        "lookback": config.lookback_window,
+        "predict": config.predict_window,
+        "window": config.window,
+    }
     values |= {"source": candles.source, "name": split.name, "n_rows": len(candles), "n_split": split.rows}
     if len(symbols) == 1 and not (config.train_end or held_out) and not any(s.dropped for s in splits.values()):
         return DataError(

@@ -72,7 +72,7 @@ def check_file(name: str, content: bytes, repairs: RepairsConfig, windows: Windo
             _assert_said(str(error), path)
         candles, findings = load_candles(config, repairs)
         for finding in findings:
-            assert finding.message.strip() and finding.message.strip() == finding.message, finding
+            assert finding.text.strip() and finding.text.strip() == finding.text, finding
             assert finding.count >= 0 and finding.source, finding
             assert str(path) in str(finding)
         errors = [finding for finding in findings if finding.severity == "error"]
@@ -313,7 +313,7 @@ def test_a_million_identical_rows(tmp_path: Path, same_time: bool) -> None:
     candles, findings = load_candles(DataConfig(data_path=(path,)), RepairsConfig())
     assert time.perf_counter() - started < 5
     assert len(candles) == (1 if same_time else n)
-    counts = {finding.code: finding.count for finding in findings}
+    counts = {finding.kind: finding.count for finding in findings}
     assert counts.get("duplicates", 0) == (n - 1 if same_time else 0)
 
 

@@ -196,13 +196,13 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         (with_times("2024-06-18", ""), "line 3: timestamp '' cannot be read"),
         (
             with_times("18/06/2024 09:35"),
-            "line 2: timestamp '18/06/2024 09:35' may be read day first or month first; write the year",
+            "line 2: timestamp '18/06/2024 09:35' is ambiguous: day first or month first. Write the year",
         ),
         (
             with_times("06.05.2024"),
-            "line 2: timestamp '06.05.2024' may be read day first or month first; write the year",
+            "line 2: timestamp '06.05.2024' is ambiguous: day first or month first. Write the year",
         ),
-        (with_times("24-06-18"), "line 2: timestamp '24-06-18' may be read day first or month first; write the year"),
+        (with_times("24-06-18"), "line 2: timestamp '24-06-18' is ambiguous: day first or month first. Write the year"),
         (with_times("2024-13-40"), "line 2: timestamp '2024-13-40' cannot be read"),
         (with_times("2024-18-06"), "line 2: timestamp '2024-18-06' cannot be read"),
         (with_times("2024/05/06", "2024/18/06"), "line 3: timestamp '2024/18/06' cannot be read"),
@@ -217,8 +217,8 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         (with_times("-1718703300"), "line 2: timestamp '-1718703300' cannot be read"),
         (with_times("1718703300", "17187033"), "line 3: timestamp '17187033' cannot be read"),
         (with_times("1718703300", "1718703600000"), "line 3: timestamp '1718703600000' cannot be read"),
-        (with_times("12345"), "line 2: timestamp '12345' is neither"),
-        (with_times("45000"), "line 2: timestamp '45000' is neither"),  # a day number of Excel's
+        (with_times("12345"), "line 2: timestamp '12345' is no date, and no number"),
+        (with_times("45000"), "line 2: timestamp '45000' is no date, and no number"),  # a day number of Excel's
         (with_times("2024-06-18 09:35", "2024-06-18 09:40Z"), "line 3: .* has a time zone, unlike the first row's"),
         (with_times("2024-06-18 09:35Z", "2024-06-18 09:40"), "line 3: .* has no time zone, unlike the first row's"),
         (HEADER + "2024-06-18,1,1,1,1,1,1,9,9\n", "more values than the header has columns"),
@@ -231,14 +231,14 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         ),
         (HEADER + "2024-06-18,1,1,1,1,1,1\n" + "\0" * 999, r"line 3: timestamp '(\\x00){40}' cannot be read"),
         (HEADER + "2024-06-18,1,1,1,1,1,1\n" + HEADER, "line 3: timestamp 'timestamps' cannot be read"),
-        ("2024-06-18,1,1,1,1,1\n2024-06-19,1,1,1,1,1\n", "the first line holds numbers; put the names"),
-        ("2024-06-18 09:35,1,2,0.5,1\n", "the first line holds numbers; put the names"),
-        ("# exported today\n\nx,y\n", "the file has: # exported today. The first line must hold the names"),
-        (HEADER.encode("utf-16-le"), "NUL bytes, which text has not"),
+        ("2024-06-18,1,1,1,1,1\n2024-06-19,1,1,1,1,1\n", "the first line holds numbers. Put the column names"),
+        ("2024-06-18 09:35,1,2,0.5,1\n", "the first line holds numbers. Put the column names"),
+        ("# exported today\n\nx,y\n", "the file has: # exported today. The first line must hold the column names"),
+        (HEADER.encode("utf-16-le"), "NUL bytes, so this is not text"),
         (b"timestamps,open\n\xff\xfe\xff\n", "neither UTF-8 nor GB18030"),
-        ("timestamps,open,high,low,close, close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
-        ("timestamps,open,high,low,close,close\n2024-06-18,1,2,3,4,5\n", "column close stands more than once"),
-        ("date,Open,open,high,low,close\n2024-06-18,1,2,2,1,1\n", "columns Open, open are alike; say which"),
+        ("timestamps,open,high,low,close, close\n2024-06-18,1,2,3,4,5\n", "column close occurs more than once"),
+        ("timestamps,open,high,low,close,close\n2024-06-18,1,2,3,4,5\n", "column close occurs more than once"),
+        ("date,Open,open,high,low,close\n2024-06-18,1,2,2,1,1\n", "columns Open, open are alike. Choose one"),
         (
             "Price,Close,High,Low,Open,Volume\nTicker,A,A,A,A,A\nDate,,,,,\n2024-06-18,1,1,1,1,1\n",
             "as yfinance writes them",
@@ -307,7 +307,7 @@ def test_aliases(tmp_path: Path, text: str | bytes, amount: float) -> None:
 def test_a_turnover_that_is_a_rate_is_said(tmp_path: Path, turnover: str, said: bool) -> None:
     rows = "".join(f"2024-06-{i},1,2,1,2,1{i},{turnover.format(i=i)}\n" for i in range(10, 30))
     ((_, _, _, findings, _),), _ = read_frames([write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows)])
-    assert any("is it a turnover rate?" in finding.message for finding in findings) == said
+    assert any("is it a turnover rate?" in finding.text for finding in findings) == said
 
 
 @pytest.mark.parametrize(
@@ -335,9 +335,9 @@ def test_the_columns_mapping_goes_before_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"close": "Adj Clos"}, "data.columns says that close is called 'Adj Clos', .* did you mean 'Adj Close'"),
-        ({"close": "xyz"}, "which is not there; the file has: date, open, high, low, close, Adj Close"),
-        ({"close": "Adj Close", "open": "Adj Close"}, "gives column Adj Close two meanings"),
+        ({"close": "Adj Clos"}, "data.columns maps close to the column 'Adj Clos', .* Did you mean 'Adj Close'"),
+        ({"close": "xyz"}, "which is not in the file. The file has: date, open, high, low, close, Adj Close"),
+        ({"close": "Adj Close", "open": "Adj Close"}, "uses column Adj Close for two of our columns"),
     ],
 )
 def test_a_wrong_columns_mapping(tmp_path: Path, columns: dict[str, str], words: str) -> None:
@@ -375,8 +375,8 @@ def test_a_decimal_comma(tmp_path: Path, rows: list[str], volume: float) -> None
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("1500;1600;1200;1400;1,000", "'1,000' may be a thousand and more or a number with a decimal comma"),
-        ("1,500;1,600;1,200;1,400;1,234,567", "'1,500' may be"),
+        ("1500;1600;1200;1400;1,000", "'1,000' is ambiguous: the comma may separate thousands or be a decimal comma"),
+        ("1,500;1,600;1,200;1,400;1,234,567", "'1,500' is ambiguous"),
         ("1500.5;1600.5;1200.5;1400.5;1,000", "line 2: volume is '1,000', not a number"),
         ("1,5;1,5;1,5;1,5;1.000", "line 2: (open is '1,5'|volume is '1.000'), not a number"),
         ("1.500,5;1.600,5;1.200,5;1.400,5;10", "line 2: open is '1.500,5', not a number"),
@@ -436,7 +436,7 @@ def test_a_title_above_the_names_of_the_columns(tmp_path: Path) -> None:
     for title in ("600977 中国电影 5分钟线 前复权\n", "# exported today\n\n", "a;b\n"):
         text = title + with_times("2024-06-18", "2024-06-19")
         ((_, _, frame, findings, _),), _ = read_frames([write(tmp_path, text.encode("gb18030"))])
-        assert len(frame) == 2 and "above the names of the columns passed over" in " ".join(f.message for f in findings)
+        assert len(frame) == 2 and "above the column names skipped" in " ".join(f.text for f in findings)
         n = text.count("\n")
         with pytest.raises(DataError, match=f"line {n}: high is 'x'"):
             read_candles(write(tmp_path, text.removesuffix(ROW) + ROW.replace("11", "x", 1)))
@@ -444,7 +444,7 @@ def test_a_title_above_the_names_of_the_columns(tmp_path: Path) -> None:
 
 def test_an_archive_of_several_files_is_not_read_in_part(tmp_path: Path) -> None:
     path = write(tmp_path, as_zip(with_times("2024-06-18").encode(), "a.csv", "b.csv"), "c.zip")
-    with pytest.raises(DataError, match="2 files in this archive; unpack it"):
+    with pytest.raises(DataError, match="this archive holds 2 files. Unpack it"):
         read_candles(path)
 
 
@@ -562,7 +562,7 @@ def test_what_is_no_number_in_parquet(tmp_path: Path, column: pa.Array) -> None:
 )
 def test_what_is_no_time_in_parquet(tmp_path: Path, times: pa.Array) -> None:
     path = save(tmp_path, pa.table({"date": times, **TWO}), "c.feather")
-    with pytest.raises(DataError, match=r"row 2: timestamp '.*' (cannot be read|may be read)"):
+    with pytest.raises(DataError, match=r"row 2: timestamp '.*' (cannot be read|is ambiguous)"):
         read_file(path)
 
 
@@ -603,16 +603,16 @@ def test_load_makes_findings_of_what_is_wrong(tmp_path: Path) -> None:
     candles, findings = load_candles(DataConfig(data_path=(bad, good)), RepairsConfig())
     assert [symbol.symbol for symbol in candles.symbols] == ["good"]
     (error,) = [finding for finding in findings if finding.severity == "error"]
-    assert (error.code, error.source) == ("unreadable", str(bad)) and "high is 'abc'" in error.message
+    assert (error.kind, error.source) == ("unreadable", str(bad)) and "high is 'abc'" in error.text
 
 
 def test_repairs_that_leave_no_candle(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + "2024-06-18,,1,1,1,1,1\n")
     repairs = RepairsConfig(not_finite="drop")
-    with pytest.raises(DataError, match=r"too few candles.* the repairs left none; leave the file out"):
+    with pytest.raises(DataError, match=r"too few candles.* the repairs left none. Leave the file out"):
         read_candles(path, repairs=repairs)
     candles, findings = load_candles(DataConfig(data_path=(path,)), repairs)
-    assert not len(candles) and [f.code for f in findings if f.severity == "error"] == ["short"]
+    assert not len(candles) and [f.kind for f in findings if f.severity == "error"] == ["short"]
 
 
 def test_content_hash_tells_candles_apart(tmp_path: Path) -> None:

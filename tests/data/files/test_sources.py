@@ -69,13 +69,13 @@ def test_a_file_named_like_a_glob(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("none.csv", r"none.csv: no such file \(looked in .*\); name a file"),
+        ("none.csv", r"none.csv: no such file \(looked in .*\). Name a file"),
         ("none/*.csv", r"none/\*.csv: no file matches \(looked in .*\)"),
         ("*.md/*", "no file matches"),
         ("sub/*", None),
-        ("sub**.csv", r"data/\*\*/\*.csv finds files at any depth"),
-        ("empty", "empty: there is no file of candles in this folder"),
-        ("/dev/zero", "/dev/zero: this is no file that can be read more than once"),
+        ("sub**.csv", r"To find files at any depth, write data/\*\*/\*.csv"),
+        ("empty", "empty: no file of candles in this folder"),
+        ("/dev/zero", "/dev/zero: not a regular file"),
     ],
 )
 def test_nothing_there(folder: Path, path: str, words: str | None) -> None:

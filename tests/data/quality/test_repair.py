@@ -11,8 +11,8 @@ import pytest
 
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data import load_candles, read_candles, split_candles
-from kronos.data.audit import summarise
-from kronos.data.quality.findings import FINDINGS, SEVERITIES, Finding, refuse_errors
+from kronos.data.audit import summarise_findings
+from kronos.data.quality.findings import FINDINGS, SEVERITIES, Finding, raise_errors
 from kronos.data.windows.load import Audited
 from kronos.errors import DataError
 from tests.conftest import ROOT
@@ -29,7 +29,7 @@ def load(path: Path, repairs: RepairsConfig | None = None, **data: object) -> Au
 
 
 def kinds(findings: tuple[Finding, ...]) -> set[tuple[str, str]]:
-    return {(finding.code, finding.severity) for finding in findings}
+    return {(finding.kind, finding.severity) for finding in findings}
 
 
 def write(folder: Path, content: object, name: str = "made.csv") -> Path:
@@ -94,12 +94,12 @@ def test_a_line_of_the_table(tmp_path: Path, code: str, severity: str, example: 
     findings = load(path).findings
     assert kinds(findings) == {(code, severity)}
     if code == "unreadable":
-        assert "symbol.csv" in findings[0].source and "line 2882: close is 'n/v'" in findings[0].message
+        assert "symbol.csv" in findings[0].source and "line 2882: close is 'n/v'" in findings[0].text
     elif rows:
         assert findings[0].places[0].startswith("line 288")
     if severity == "error":
         with pytest.raises(DataError, match=r"symbol\.csv"):
-            refuse_errors(findings)
+            raise_errors(findings)
 
 
 @pytest.mark.parametrize(
@@ -178,11 +178,11 @@ def test_all_defects_in_a_folder_of_50_symbols_and_nothing_else(tmp_path: Path) 
     candles, findings = load(tmp_path)
     found = defaultdict(set)
     for finding in findings:
-        found[finding.symbol or Path(finding.source).stem].add((finding.code, finding.severity))
+        found[finding.symbol or Path(finding.source).stem].add((finding.kind, finding.severity))
     assert len(expected) == 50
     assert {name: found[name] for name in expected} == expected and set(found) <= set(expected)
     assert len(candles.symbols) == 50 - 3  # three cannot be read
-    sizes = {f.symbol: re.search(r"([\d,]+ \w+) in", f.message)[1] for f in findings if f.code in ("gaps", "halts")}
+    sizes = {f.symbol: re.search(r"([\d,]+ \w+) in", f.text)[1] for f in findings if f.kind in ("gaps", "halts")}
     days = {"halt_of_3_days": "3 days", "halt_of_15_days": "15 days"}  # the latter with two holidays within
     assert sizes == {"hole_of_3": "3 candles", "hole_of_20": "20 candles"} | days
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -300,7 +300,7 @@ def test_a_longer_download_of_the_same_symbol_is_a_copy(tmp_path: Path) -> None:
     write(tmp_path, make_frame(1), "AAPL (1).csv")
     write(tmp_path, make_frame(1)[:2000], "AAPL.csv")
     write(tmp_path, make_frame(1)[500:], "late.csv")
-    assert [f.symbol for f in load(tmp_path).findings if f.code == "copies"] == ["AAPL", "late"]
+    assert [f.symbol for f in load(tmp_path).findings if f.kind == "copies"] == ["AAPL", "late"]
 
 
 def test_early_jumps_and_zeros_hide_no_later_jump(tmp_path: Path) -> None:
@@ -368,15 +368,17 @@ def test_many_findings_are_counted_by_kind(tmp_path: Path) -> None:
         frame = make_frame(seed, 20)
         frame.loc[[100, 200], "high"] = 1.0
         write(tmp_path, frame.drop(columns="amount"), f"s{seed}.csv")
-    assert summarise(load(tmp_path, RepairsConfig(impossible="widen")).findings) == [
-        "repair: impossible candles: 26 in 13 symbols; high and low widened to hold the candle",
+    assert summarise_findings(load(tmp_path, RepairsConfig(impossible="widen")).findings) == [
+        "repair: impossible candles: 26 in 13 symbols; high and low widened to include open and close",
         "note: what was assumed in reading the file: 13 symbols",
-        "kronos check lists them one by one",
+        "kronos check lists them one by one.",
     ]
 
 
 def test_at_most_ten_errors_are_said() -> None:
-    errors = [Finding("impossible", "error", f"{n}.csv", "", 1, (), "odd", "mend it") for n in range(13)]
+    errors = [
+        Finding("impossible", "error", f"{n}.csv", "", 1, (), "odd", remedy_template="mend it") for n in range(13)
+    ]
     with pytest.raises(DataError) as caught:
-        refuse_errors(errors)
+        raise_errors(errors)
     assert str(caught.value).count("\n") == 10 and "… and 3 more" in str(caught.value)

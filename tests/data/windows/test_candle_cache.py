@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_nothing_half_written(data: DataConfig, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("kronos.data.windows.candle_cache.compute_small_calendar", fill_up)
-    with pytest.raises(DataError, match=r"No space left on device; choose another place with data\.cache_dir"):
+    with pytest.raises(DataError, match=r"No space left on device. Choose another folder with data\.cache_dir"):
         load_candles(data, RepairsConfig())
     assert entries(data) == []
 
@@ -106,4 +106,4 @@ def test_nothing_readable_is_no_crash(data: DataConfig) -> None:
     for file in data.data_path[0].iterdir():
         file.write_text("no candles\n1\n")
     audited = load_candles(data, RepairsConfig())
-    assert len(audited.candles) == 0 and {finding.code for finding in audited.findings} == {"unreadable"}
+    assert len(audited.candles) == 0 and {finding.kind for finding in audited.findings} == {"unreadable"}

@@ -175,7 +175,7 @@ def test_whole_symbols_are_held_out() -> None:
     symbols = {name: {candles.symbol_at(s).symbol for s in all_starts(split)} for name, split in splits.items()}
     assert symbols == {"train": {"s0"}, "val": {"s0", "s1"}, "test": {"s0", "s2"}}
     assert all_starts(splits["test"]).max() + WINDOW == 900
-    with pytest.raises(DataError, match="no symbol s9; there are s0, s1, s2"):
+    with pytest.raises(DataError, match="no symbol s9. The candles hold s0, s1, s2"):
         split_candles(candles, make_config(test_symbols=("s9",)))
 
 
@@ -188,7 +188,7 @@ def test_a_market_that_closes_may_rest_longer_than_one_that_never_does() -> None
 
 def test_no_window_at_all_says_why() -> None:
     everywhere = gaps(*((row, 9) for row in range(10, 290, 10)))
-    with pytest.raises(DataError, match=r"no train window in 180 train candles .*windows lost: .* to gaps"):
+    with pytest.raises(DataError, match=r"no train window in 180 train candles .*windows left out: .* to gaps"):
         split_candles(make_set(300, s0=everywhere), make_config(max_gap=2))
 
 
