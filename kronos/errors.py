@@ -30,7 +30,7 @@ class KronosError(Exception):
     def within(self, place: str, /, **values: object) -> Self:
         """Return the same error with its place in front: `error.within("{path}, line {line}", path=path, line=3)`."""
         template = self.template if self.values else self.template.replace("{", "{{").replace("}", "}}")
-        return type(self)(f"{place}: {template}", **self.values, **values)
+        return type(self)(f"{place}: {template}", **self.values | values)
 
 
 class Terminated(BaseException):

@@ -413,7 +413,7 @@ def test_a_library_that_is_not_installed(
     source: str, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, source, None)
-    assert run(source, "600977", status=1).output.strip().endswith(f"pip install {source}")
+    assert run(source, "600977", status=1).output.strip().endswith(f"Run pip install {source}.")
 
 
 def test_an_existing_file_is_kept(run: Callable[..., Result], tmp_path: Path, fake_ccxt: type[Exchange]) -> None:

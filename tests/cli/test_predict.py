@@ -75,7 +75,7 @@ def test_a_forecast_does_not_read_across_a_split(candles: Path, out: Path) -> No
     frame.loc[151:, ["open", "high", "low", "close"]] /= 2
     frame.to_csv(candles, index=False)
     result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", out)
-    assert result.exit_code == 1 and "1 candle lies between the last jump or long gap and the origin" in result.output
+    assert result.exit_code == 1 and "1 candle(s) between the last jump or long gap and the origin" in result.output
 
 
 def test_what_trained_together_is_forecast_together(candles: Path, out: Path) -> None:

@@ -320,8 +320,8 @@ def test_stamps_that_may_be_starts_or_ends_are_noted() -> None:
 @pytest.mark.parametrize(
     ("market", "exchange", "horizon", "error", "words"),
     [
-        ("A-share, 5 minutes", "xsgh", 5, ConfigError, "did you mean XSHG"),
-        ("A-share, 5 minutes", "", 5, ConfigError, "codes are like"),
+        ("A-share, 5 minutes", "xsgh", 5, ConfigError, "Did you mean XSHG"),
+        ("A-share, 5 minutes", "", 5, ConfigError, "a code like"),
         ("Chinese futures, 5 minutes", "XNYS", 5, DataError, "America/New_York"),
         ("Sunday to Thursday", "XNYS", 10**5, DataError, r"session of \d{4}-\d\d-\d\d"),
         ("A-share, 5 minutes", "XSHG", 10**6, DataError, r"session of \d{4}-\d\d-\d\d"),

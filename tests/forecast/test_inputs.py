@@ -27,7 +27,7 @@ def swap(times: pd.DatetimeIndex, row: int) -> pd.DatetimeIndex:
 @pytest.mark.parametrize(
     ("df", "words"),
     [
-        (spoil("close", np.nan), "row 4: close is nan, not a finite number"),
+        (spoil("close", np.nan), "row 4: close is nan, not a usable finite number"),
         (spoil("volume", np.inf), "row 4: volume is inf"),
         (spoil("open", -np.inf), "row 4: open is -inf"),
         (spoil("high", 1e300), "row 4: high is 1e[+]300"),
@@ -43,7 +43,7 @@ def swap(times: pd.DatetimeIndex, row: int) -> pd.DatetimeIndex:
         (FRAME.assign(close=TIMES), "close holds datetime64.*, not numbers"),
         (FRAME.drop(columns=["close", "low"]), "column low, close missing; the frame has open, high, volume, amount"),
         (FRAME.rename(columns=str.upper), "missing; the frame has OPEN"),
-        (pd.concat([FRAME, FRAME[["open"]]], axis=1), "column open stands more than once"),
+        (pd.concat([FRAME, FRAME[["open"]]], axis=1), "column open occurs more than once"),
         (FRAME.to_numpy(), "expected a pandas DataFrame of candles, got ndarray"),
         (FRAME[:11], "11 candles, but 12 x_timestamp"),
     ],
@@ -58,21 +58,21 @@ def test_bad_candles_are_one_error_that_names_series_and_row(df: object, words: 
     [
         (FRAME.index, FUTURE, "x_timestamp holds numbers, not timestamps"),
         (["then"] * 12, FUTURE, "x_timestamp does not hold timestamps: row 0 is 'then'"),
-        ([f"{day:02}/01/2024" for day in range(1, 13)], FUTURE, "row 0 is '01/01/2024'; write it like 2024"),
+        ([f"{day:02}/01/2024" for day in range(1, 13)], FUTURE, "row 0 is '01/01/2024'. Write it like 2024"),
         (FRAME, FUTURE, "x_timestamp must be a Series, an index or a list of times, got DataFrame"),
         (set(TIMES), FUTURE, "x_timestamp must be .*, got set"),
         (pd.Series(TIMES).where(FRAME.index != 3), FUTURE, "x_timestamp has no time in row 3"),
-        (swap(TIMES, 5), FUTURE, "x_timestamp, row 5: 2024-04-01 09:55:00 does not come after the row before it"),
+        (swap(TIMES, 5), FUTURE, "x_timestamp, row 5: 2024-04-01 09:55:00 is not after the previous row"),
         (TIMES.where(FRAME.index != 6, TIMES[5]), FUTURE, "x_timestamp, row 6: .* keep one of each"),
         (TIMES[:11], FUTURE, "12 candles, but 11 x_timestamp"),
         (TIMES, FUTURE[:2], "the horizon .pred_len. is 3, but there are 2 y_timestamp"),
         (TIMES, FUTURE - pd.Timedelta("5min"), "y_timestamp, row 0: 2024-04-01 10:30:00 is not after the last known"),
-        (TIMES, swap(FUTURE, 2), "y_timestamp, row 2: .* does not come after"),
+        (TIMES, swap(FUTURE, 2), "y_timestamp, row 2: .* is not after"),
         (TIMES.tz_localize("Asia/Shanghai"), FUTURE, "in time zone Asia/Shanghai, y_timestamp in none"),
         (TIMES, FUTURE.tz_localize("UTC"), "x_timestamp is in time zone none, y_timestamp in UTC"),
         ([*TIMES[:4], *TIMES[4:].tz_localize("UTC")], FUTURE, "x_timestamp, row 4: time zone UTC, unlike the first"),
         ([*TIMES[:4].tz_localize("UTC"), *TIMES[4:]], FUTURE, "x_timestamp, row 4: time zone None, unlike the first"),
-        (None, FUTURE, "give x_timestamp, or a frame indexed by time or with a column timestamps"),
+        (None, FUTURE, "Give x_timestamp, or a frame indexed by time or with a column timestamps"),
     ],
 )
 def test_bad_times_are_one_error_that_names_series_and_row(x: object, y: object, words: str) -> None:
@@ -81,7 +81,7 @@ def test_bad_times_are_one_error_that_names_series_and_row(x: object, y: object,
 
 
 def test_too_few_rows() -> None:
-    with pytest.raises(DataError, match="600977: 1 candles; a forecast needs at least 2"):
+    with pytest.raises(DataError, match="600977: 1 candles, but a forecast needs at least 2"):
         build(FRAME[:1], TIMES[:1])
     with pytest.raises(DataError, match="600977: 0 candles"):
         build(FRAME[:0], TIMES[:0])

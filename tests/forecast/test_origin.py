@@ -24,12 +24,12 @@ def test_what_is_known_and_what_came(origin: str, n_history: int, n_truth: int) 
     ("origin", "words"),
     [
         ("yesterday?", "the origin 'yesterday.' is not a local time"),
-        ("2024-04-02 10:00+08:00", "is not a local time; leave its time zone out"),
-        ("02/04/2024 10:10", "'02/04/2024 10:10' is not a local time; write it like"),
-        ("10:10", "'10:10' is not a local time; write it like"),
-        ("2030-01-01", "lies after the last candle, 2024-04-03 23:00:00"),
-        ("2024-04-01 00:30", "leaves 1 candles before it"),
-        ("2020-01-01", "leaves 0 candles before it.*the first stands at 2024-04-01"),
+        ("2024-04-02 10:00+08:00", "is not a local time. Leave its time zone out"),
+        ("02/04/2024 10:10", "'02/04/2024 10:10' is not a local time. Write it like"),
+        ("10:10", "'10:10' is not a local time. Write it like"),
+        ("2030-01-01", "is after the last candle, 2024-04-03 23:00:00"),
+        ("2024-04-01 00:30", "leaves 1 candles of history"),
+        ("2020-01-01", "leaves 0 candles of history.*the first candle is at 2024-04-01"),
     ],
 )
 def test_an_origin_outside_the_candles(origin: str, words: str) -> None:

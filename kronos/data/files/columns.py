@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
@@ -81,8 +82,13 @@ def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) 
 
 
 def is_known(name: str) -> bool:
-    """Whether a column's name is one of those that are recognised."""
-    return any(_plain(name) == _plain(alias) for aliases in ALIASES.values() for alias in aliases)
+    """Whether a column's name is recognised."""
+    return _plain(name) in _plain_aliases()
+
+
+@cache
+def _plain_aliases() -> frozenset[str]:
+    return frozenset(_plain(alias) for aliases in ALIASES.values() for alias in aliases)
 
 
 def _find(aliases: Sequence[str], names: Sequence[str], taken: Collection[str]) -> str | None:

@@ -444,7 +444,7 @@ def test_a_title_above_the_names_of_the_columns(tmp_path: Path) -> None:
 
 def test_an_archive_of_several_files_is_not_read_in_part(tmp_path: Path) -> None:
     path = write(tmp_path, as_zip(with_times("2024-06-18").encode(), "a.csv", "b.csv"), "c.zip")
-    with pytest.raises(DataError, match="this archive holds 2 files. Unpack it"):
+    with pytest.raises(DataError, match=r"this archive holds 2 files\. Unpack it"):
         read_candles(path)
 
 

@@ -175,7 +175,7 @@ def test_whole_symbols_are_held_out() -> None:
     symbols = {name: {candles.symbol_at(s).symbol for s in all_starts(split)} for name, split in splits.items()}
     assert symbols == {"train": {"s0"}, "val": {"s0", "s1"}, "test": {"s0", "s2"}}
     assert all_starts(splits["test"]).max() + WINDOW == 900
-    with pytest.raises(DataError, match="no symbol s9. The candles hold s0, s1, s2"):
+    with pytest.raises(DataError, match=r"no symbol s9\. The candles hold s0, s1, s2"):
         split_candles(candles, make_config(test_symbols=("s9",)))
 
 
