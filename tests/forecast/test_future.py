@@ -224,6 +224,29 @@ def test_a_doubtful_interval_is_noted(times: list[str], words: str) -> None:
     assert result.timestamps[1] - result.timestamps[0] == pd.Timedelta("5min")
 
 
+@pytest.mark.parametrize("last", ["2024-03-11 23:00", "2024-03-13 18:00", "2024-03-20 16:00"])
+def test_new_york_in_utc_is_continued_in_its_new_hours(last: str) -> None:
+    """The clocks changed on 10 March; the new hours are in the minority for two weeks."""
+    days = pd.bdate_range("2024-01-02", "2024-04-30").repeat(13)
+    local = days + pd.to_timedelta(np.resize(9.5 + 0.5 * np.arange(13), len(days)), unit="h")
+    times = local.tz_localize("America/New_York").tz_convert("UTC").tz_localize(None)
+    past, future = times[times < last], times[times >= last]
+    assert list(continue_(past, 60).timestamps) == list(future[:60])
+
+
+@pytest.mark.parametrize("frequency", ["7min", "50min", "36h"])
+def test_an_interval_that_does_not_divide_the_day_is_continued(frequency: str) -> None:
+    times = pd.date_range(MONDAY, periods=2000, freq=frequency)
+    result = continue_(times[:1900], 99)
+    assert list(result.timestamps) == list(times[1900:1999]) and result.notes == ()
+
+
+def test_random_days_apart_are_irregular() -> None:
+    seconds = np.random.default_rng(0).exponential(3 * 86400, 300).round().cumsum()
+    result = continue_(pd.Timestamp(MONDAY) + pd.to_timedelta(seconds, unit="s"), 3)
+    assert len(result.notes) == 1 and "irregular" in result.notes[0]
+
+
 @pytest.mark.parametrize("exchange", [None, "XSHG"])
 def test_one_candle_has_no_interval(exchange: str | None) -> None:
     with pytest.raises(DataError, match="y_timestamp"):

@@ -81,7 +81,7 @@ def cut(times: Array, row: int, count: int) -> tuple[Array, tuple[int, int, int]
     return left, (row, count, n_days)
 
 
-# --- the pattern ---
+# --- the hours ---
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def cut(times: Array, row: int, count: int) -> tuple[Array, tuple[int, int, int]
         ("CME", 60, 23, False),
     ],
 )
-def test_the_pattern_of_a_market(market: str, minutes: int, per_day: int, never_closes: bool) -> None:
+def test_the_hours_of_a_market(market: str, minutes: int, per_day: int, never_closes: bool) -> None:
     times = make(market, minutes, 60)
-    pattern = infer_market_hours(times, times)
-    assert pattern.interval == minutes * MINUTE
-    assert pattern.regular is True
-    assert pattern.candles_a_day == per_day
-    assert pattern.never_closes is never_closes
+    hours = infer_market_hours(times, times)
+    assert hours.interval == minutes * MINUTE
+    assert hours.regular is True
+    assert hours.candles_a_day == per_day
+    assert hours.never_closes is never_closes
 
 
 @pytest.mark.parametrize("minutes", [5, 60])
@@ -110,7 +110,7 @@ def test_a_market_never_closes_though_a_week_of_it_is_missing(minutes: int) -> N
     assert infer_market_hours(times, times).never_closes
 
 
-def test_what_is_too_short_to_show_a_day_is_not_said_never_to_close() -> None:
+def test_what_is_too_short_to_show_a_day_is_not_taken_to_never_close() -> None:
     times = make("24/7", 5, 2)
     assert not infer_market_hours(times[: 23 * 12], times[: 23 * 12]).never_closes
     assert infer_market_hours(times[:288], times[:288]).never_closes
@@ -237,9 +237,10 @@ def test_daily_candles_stamped_at_the_last_trade() -> None:
     assert as_rows(find(times)) == [gap]
 
 
-@pytest.mark.parametrize("frequency", ["7D", "2D", "W-FRI", "MS", "ME", "BME", "QE", "YE", "28D"])
+@pytest.mark.parametrize("frequency", ["36h", "7D", "2D", "W-FRI", "MS", "ME", "BME", "QE", "YE", "28D"])
 def test_candles_longer_than_a_day(frequency: str) -> None:
     times = to_times(pd.date_range("1971-01-04", periods=120, freq=frequency))
+    assert infer_market_hours(times, times).interval > DAY
     assert as_rows(find(times)) == []
     assert as_rows(find(np.delete(times, slice(40, 71)))) == [(40, 31, 0)]
 
@@ -437,9 +438,9 @@ def test_a_short_stretch_is_no_change_of_the_interval() -> None:
 def test_whatever_increases_is_taken(steps: list[int], repeats: int, first: int, clock: list[int]) -> None:
     instants = first + np.cumsum(np.tile(steps, repeats), dtype=np.int64)
     local = instants + np.resize(clock, len(instants))
-    pattern = infer_market_hours(instants, local)
-    assert pattern.candles_a_day >= 1
-    gaps = find_gaps(instants, local, pattern)
+    hours = infer_market_hours(instants, local)
+    assert hours.candles_a_day >= 1
+    gaps = find_gaps(instants, local, hours)
     assert (np.diff(gaps.rows) > 0).all() and (gaps.missing >= 1).all() and (gaps.days >= 0).all()
     assert ((gaps.rows >= 1) & (gaps.rows < len(instants))).all()
     rows = [change.row for change in find_interval_changes(instants)]
@@ -449,8 +450,8 @@ def test_whatever_increases_is_taken(steps: list[int], repeats: int, first: int,
 @pytest.mark.parametrize("n_candles", [0, 1])
 def test_too_few_to_have_an_interval(n_candles: int) -> None:
     times = np.arange(n_candles)
-    pattern = infer_market_hours(times, times)
-    assert (pattern.interval, pattern.regular, pattern.candles_a_day, pattern.never_closes) == (0, False, 1, False)
+    hours = infer_market_hours(times, times)
+    assert (hours.interval, hours.regular, hours.candles_a_day, hours.never_closes) == (0, False, 1, False)
     assert as_rows(find(times)) == []
     assert find_interval_changes(times) == []
 
@@ -468,8 +469,8 @@ def test_the_input_stays_as_it_is() -> None:
 
 def test_a_real_stock(real_candles: Path) -> None:
     times = to_times(pd.DatetimeIndex(pd.read_csv(real_candles, parse_dates=["timestamps"])["timestamps"]))
-    pattern = infer_market_hours(times, times)
-    assert (pattern.interval, pattern.candles_a_day, pattern.never_closes) == (5 * MINUTE, 48, False)
+    hours = infer_market_hours(times, times)
+    assert (hours.interval, hours.candles_a_day, hours.never_closes) == (5 * MINUTE, 48, False)
     assert as_rows(find(times)) == []  # no holiday lies in these months, and no trading day is missing
     for row, count in ((1, 1), (900, 48), (1234, 100), (2400, 60)):
         left, gap = cut(times, row, count)
