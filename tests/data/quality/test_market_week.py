@@ -424,8 +424,7 @@ def test_a_short_stretch_is_no_change_of_the_interval() -> None:
 # --- anything ---
 
 
-@settings(deadline=None, max_examples=300)
-@given(
+any_increasing_times = given(
     steps=st.lists(
         st.integers(1, 2**52) | st.sampled_from([1, 1000, SECOND, MINUTE, HOUR, DAY, 7 * DAY, 30 * DAY]),
         min_size=1,
@@ -435,7 +434,9 @@ def test_a_short_stretch_is_no_change_of_the_interval() -> None:
     first=st.integers(-(2**60), 2**60),
     clock=st.lists(st.sampled_from([-HOUR, 0, HOUR, DAY]), min_size=1, max_size=5),
 )
-def test_whatever_increases_is_taken(steps: list[int], repeats: int, first: int, clock: list[int]) -> None:
+
+
+def check_any_times(steps: list[int], repeats: int, first: int, clock: list[int]) -> None:
     instants = first + np.cumsum(np.tile(steps, repeats), dtype=np.int64)
     local = instants + np.resize(clock, len(instants))
     hours = infer_market_hours(instants, local)
@@ -445,6 +446,12 @@ def test_whatever_increases_is_taken(steps: list[int], repeats: int, first: int,
     assert ((gaps.rows >= 1) & (gaps.rows < len(instants))).all()
     rows = [change.row for change in find_interval_changes(instants)]
     assert rows == sorted(rows)
+
+
+test_any_increasing_times = settings(deadline=None, max_examples=50)(any_increasing_times(check_any_times))
+test_more_increasing_times = pytest.mark.slow(
+    settings(deadline=None, max_examples=500)(any_increasing_times(check_any_times))
+)
 
 
 @pytest.mark.parametrize("n_candles", [0, 1])
