@@ -13,6 +13,7 @@ Overridden, private:
     _run_epoch                a run that was interrupted after its last step takes no further step
     _get_train_sampler        every rank draws the same windows, in whole global batches
 Overridden, public:
+    train                     remembers the step that the run resumes from
     get_batch_samples         the tokenizer's loss needs a mean over the whole batch
     training_step             notes the loss and the windows of each step for messages
     create_scheduler          a warm-up from 0 would waste the first step
@@ -24,7 +25,6 @@ Called or read, private:
     _get_learning_rate        for the message of a diverged step
     _tr_loss                  the loss summed since the last log line
     _globalstep_last_logged   the step of that log line
-    _initial_global_step      the step of the checkpoint that the run resumed from
 """
 
 import json
@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from kronos.candles import Array
 from kronos.config.data import DataConfig
@@ -56,7 +56,7 @@ from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.inputs.sampler import WindowSampler
 from kronos.training.safety.divergence import HealthCheck
 from kronos.training.safety.stopping import StopRequest
-from kronos.training.saved.checkpoints import remove_checkpoints, seal, writing
+from kronos.training.saved.checkpoints import remove_checkpoints, seal, step_of, writing
 
 PROGRESS_NAME = "progress.json"
 WORKER_SECONDS = 30  # that a loader process lives on after SIGTERM
@@ -183,11 +183,16 @@ class KronosTrainer(Trainer):
         """Stop in the middle of a validation, leaving a checkpoint of the step that it belongs to."""
         if not self._stop.agreed():
             return
-        if self.state.global_step > self._initial_global_step:  # otherwise it is on disk already
+        if self.state.global_step:  # before the first step there is nothing to save
             self._save_checkpoint(self.model, None)
         raise Terminated(f"stopped by SIGTERM in the validation at step {self.state.global_step}")
 
     # checkpoints and resuming
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        if resume_from_checkpoint:
+            self._saved_step = step_of(Path(str(resume_from_checkpoint)))
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save a checkpoint that is complete or absent, then remove the oldest."""
