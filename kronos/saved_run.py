@@ -1,4 +1,4 @@
-"""The models that a run left."""
+"""Load the models of a run."""
 
 import logging
 from collections.abc import Sequence

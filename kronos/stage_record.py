@@ -1,4 +1,4 @@
-"""stage.json: what a stage was trained on, how far it came and how good its best model is."""
+"""stage.json: the settings of a stage, its progress, and how good its best model is."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ GLOBAL_BATCH = "windows a step"
 class StageRecord(BaseModel):
     """The state of a stage. Losses are validation losses; step 0 is the untouched model.
 
-    best_by: what chose the best model (training.best_by). Where that is not the loss, scores are its figures.
+    best_by: the figure that chose the best model (training.best_by). If it is not the loss, the scores hold its values.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,9 +31,9 @@ class StageRecord(BaseModel):
     start_score: float | None = None
     best_score: float | None = None
     tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
-    start_hash: str | None = None  # of the untouched model; none with low-rank additions
-    n_processes: int = Field(1, ge=1)  # that the stage was started on
-    n_parts: int = Field(1, ge=1)  # that each computed its share of a batch in
+    start_hash: str | None = None  # of the untouched model; None with LoRA
+    n_processes: int = Field(1, ge=1)  # at the start of the stage
+    n_parts: int = Field(1, ge=1)  # in which each process computed its share of a batch
     settings: dict[str, Any]  # everything that changes the result, by its YAML name
 
     @property
@@ -43,7 +43,7 @@ class StageRecord(BaseModel):
 
     @property
     def figure_name(self) -> str:
-        """What the best model was chosen by, in words."""
+        """The figure that chose the best model, for a log line."""
         return "validation loss" if self.best_by == LOSS_NAME else self.best_by
 
     @property
@@ -61,7 +61,7 @@ class StageRecord(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> "StageRecord | None":
-        """Read a stage folder's record; None where there is none.
+        """Read a stage folder's record; None if there is none.
 
         Raises:
             CheckpointError: the file is damaged.
@@ -76,5 +76,8 @@ class StageRecord(BaseModel):
         except (OSError, ValidationError, UnicodeDecodeError, KeyError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             raise CheckpointError(
-                f"{path}: damaged ({reason}); move the folder {folder} away and start again."
+                "{path}: damaged ({reason}). Move the folder {folder} away and start again.",
+                path=path,
+                reason=reason,
+                folder=folder,
             ) from None

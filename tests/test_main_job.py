@@ -59,7 +59,7 @@ def test_kill_9_in_the_middle_of_stage_2(tiny_config: Path, tmp_path: Path) -> N
     assert not json.loads((run_dir / "basemodel" / "stage.json").read_text())["finished"]
     again = run(*killed)
     assert "tokenizer  finished before, skipped" in again.stderr
-    assert "basemodel  interrupted before, goes on from" in again.stderr
+    assert "basemodel  interrupted before, resumes from" in again.stderr
     for name in ("tokenizer/best_model", "basemodel/best_model", "basemodel/checkpoints/checkpoint-120"):
         first, second = (
             load_file(d / "tiny" / name / "model.safetensors") for d in (tmp_path / "whole", run_dir.parent)

@@ -1,4 +1,4 @@
-"""From our configuration to the arguments of `transformers.Trainer`."""
+"""Translate our configuration into the arguments of `transformers.Trainer`."""
 
 import math
 import os
@@ -15,19 +15,19 @@ from kronos.training.fit.precision import choose_precision, runs_on_cpu
 from kronos.training.trackers import check_trackers
 
 SCHEDULER_NEEDS = {
-    "warmup_stable_decay": " It needs num_decay_steps: the steps at the end in which the rate falls.",
-    "cosine_with_min_lr": " It needs min_lr_rate: the share of the rate that is left at the end.",
+    "warmup_stable_decay": " It needs num_decay_steps: the number of last steps in which the rate falls.",
+    "cosine_with_min_lr": " It needs min_lr_rate: the share of the rate that remains at the end.",
 }
-MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0, "lstm": 3.0}  # of the stages: as the published models were trained
+MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0, "lstm": 3.0}  # as the published models were trained
 
 
 def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate_first: bool) -> TrainingArguments:
-    """Build a stage's training arguments; evaluate_first validates before the first step."""
+    """Build a stage's training arguments; with evaluate_first, validation comes before the first step."""
     training = config.training
     return TrainingArguments(
         output_dir=str(output_dir),
         run_name=f"{config.experiment.name}-{config.model_paths.exp_name}-{stage}",
-        report_to="none",  # trackers.py does
+        report_to="none",  # trackers.py reports
         per_device_train_batch_size=training.batch_size // training.accumulation_steps,
         per_device_eval_batch_size=training.batch_size,
         gradient_accumulation_steps=training.accumulation_steps,
@@ -48,7 +48,7 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         eval_on_start=evaluate_first,
         save_strategy="steps" if training.save_steps else "epoch",
         save_steps=training.save_steps or 500,
-        save_total_limit=None,  # KronosTrainer removes the oldest, once the newest is whole
+        save_total_limit=None,  # KronosTrainer removes the oldest after the newest is complete
         bf16=choose_precision(config) == "bf16",
         fp16=choose_precision(config) == "fp16",
         torch_compile=training.torch_compile,
@@ -62,7 +62,7 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         ddp_find_unused_parameters=False,
         ddp_backend=PartialState().backend,
         use_cpu=runs_on_cpu(config),
-        disable_tqdm=True,  # our own progress bar and lines
+        disable_tqdm=True,  # callbacks.py has its own progress bar and log lines
         log_level="error",
     )
 
@@ -71,48 +71,57 @@ def check_schedule(training: TrainingConfig, stage: StageName, n_steps: int) -> 
     """Check that a stage's learning-rate schedule can be built for its steps.
 
     Raises:
-        ConfigError: lr_scheduler_kwargs do not suit lr_scheduler, or more steps are to decay than there are.
+        ConfigError: lr_scheduler_kwargs do not fit lr_scheduler, or ask for more decay steps than the stage has.
     """
     name, arguments = training.lr_scheduler, training.lr_scheduler_kwargs
-    what = f"training.lr_scheduler_kwargs does not suit training.lr_scheduler={name}"
     if name.startswith("constant") and arguments:
-        raise ConfigError(f"{what}, which takes none.")
+        raise ConfigError(
+            "training.lr_scheduler_kwargs: lr_scheduler={name} takes no arguments. Remove training.lr_scheduler_kwargs.",
+            name=name,
+        )
     n_warmup = math.ceil(training.warmup_ratio * n_steps)
     probe = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=training.rate_of(stage))
     try:
         get_scheduler(name, probe, n_warmup, n_steps, arguments)
     except (TypeError, ValueError) as error:
-        needs = SCHEDULER_NEEDS.get(name, "")
-        raise ConfigError(f"{what}: {str(error).splitlines()[0]}.{needs}") from None
+        raise ConfigError(
+            "training.lr_scheduler_kwargs does not fit training.lr_scheduler={name}: {reason}.{needs}",
+            name=name,
+            reason=str(error).splitlines()[0],
+            needs=SCHEDULER_NEEDS.get(name, ""),
+        ) from None
     if int(arguments.get("num_decay_steps", 0)) > n_steps - n_warmup:
         raise ConfigError(
-            f"training.lr_scheduler_kwargs.num_decay_steps is {arguments['num_decay_steps']}, but the {stage} stage has "
-            f"{n_steps - n_warmup} steps after its warm-up, so that it would never come to its learning rate: set it lower."
+            "training.lr_scheduler_kwargs.num_decay_steps is {n_decay}, but the {stage} stage has only {n_left} steps after its "
+            "warm-up and would never reach its learning rate. Set num_decay_steps lower.",
+            n_decay=arguments["num_decay_steps"],
+            stage=stage,
+            n_left=n_steps - n_warmup,
         )
 
 
 def check_requirements(config: Config) -> None:
-    """Check that the device and the trackers asked for are there.
+    """Check that the requested device and trackers are available.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: one of them is not.
     """
     device = config.device
-    asked_for = device.use_cuda or (device.use_cuda is None and device.device_id > 0)
-    if asked_for and not torch.cuda.is_available():
+    wants_cuda = device.use_cuda or (device.use_cuda is None and device.device_id > 0)
+    if wants_cuda and not torch.cuda.is_available():
         raise ConfigError(
-            f"CUDA device {device.device_id} is asked for (device.use_cuda, device.device_id), but PyTorch sees none of that "
-            "number here: set device.use_cuda=false to compute on the CPU, or install a CUDA build of PyTorch and check "
-            "nvidia-smi."
+            "CUDA device {device_id} is not available to PyTorch (device.use_cuda, device.device_id). Set device.use_cuda=false "
+            "to use the CPU, or install a CUDA build of PyTorch and check nvidia-smi.",
+            device_id=device.device_id,
         )
     check_trackers(config)
 
 
 def start_process(config: Config, world_size: int) -> None:
-    """Note the device and, as one of world_size processes, join the process group.
+    """Choose the device and, if there are several processes, join the process group.
 
     Raises:
-        ConfigError: CUDA or a tracker is asked for and absent, or several processes were launched with distributed.use_ddp false.
+        ConfigError: CUDA or a tracker is missing, or several processes were launched with distributed.use_ddp=false.
     """
     check_requirements(config)
     on_cpu = runs_on_cpu(config)
@@ -121,13 +130,14 @@ def start_process(config: Config, world_size: int) -> None:
         return
     if config.distributed.use_ddp is False:
         raise ConfigError(
-            f"launched as {world_size} processes, but distributed.use_ddp is false: set it to true (or leave it out), or "
-            "launch with python instead of torchrun."
+            "launched as {n_processes} processes, but distributed.use_ddp is false. Remove distributed.use_ddp, or launch with "
+            "python instead of torchrun.",
+            n_processes=world_size,
         )
-    # nccl needs GPUs, so that on CPUs it is gloo whatever the file says.
+    # nccl needs GPUs; on CPUs the backend is always gloo.
     PartialState(cpu=on_cpu, backend="gloo" if on_cpu else config.distributed.backend or "nccl")
 
 
 def _num_workers(config: Config) -> int:
-    """As asked, but no more than there are cores: more only wait for each other."""
+    """Return num_workers, but at most one for each core: more would only wait for each other."""
     return min(config.training.num_workers, os.cpu_count() or 1)

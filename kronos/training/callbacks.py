@@ -1,4 +1,4 @@
-"""What happens beside the training steps: progress, metrics on disk, the best model."""
+"""Callbacks of the Trainer: progress, metrics on disk, the best model."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def measure_memory_mb(device: torch.device) -> float:
 
 
 class ProgressCallback(TrainerCallback):
-    """A progress bar, a line every log_interval steps, and the same figures in metrics.jsonl; on rank 0 only."""
+    """Shows a progress bar, logs a line every log_interval steps and writes the same figures to metrics.jsonl, on rank 0."""
 
     def __init__(self, stage: str, metrics_path: Path, criterion: Criterion = BY_LOSS) -> None:
         self._stage = stage
@@ -50,7 +50,7 @@ class ProgressCallback(TrainerCallback):
         if not state.is_world_process_zero:
             return
         self._elapsed_before = _forget_after(self._metrics_path, state.global_step, not args.eval_on_start)
-        self._bar = tqdm(  # silent where there is no terminal; the log lines remain
+        self._bar = tqdm(  # not shown without a terminal
             desc=self._stage, total=state.max_steps, initial=state.global_step, unit="step", disable=None, leave=False
         )
 
@@ -59,7 +59,7 @@ class ProgressCallback(TrainerCallback):
             self._bar.update(state.global_step - self._bar.n)
         if state.global_step == state.max_steps:
             control.should_log = True
-            control.should_evaluate |= args.eval_strategy == "steps"  # the last state is a candidate too
+            control.should_evaluate |= args.eval_strategy == "steps"  # the last state may be the best
 
     def on_log(
         self,
@@ -79,7 +79,7 @@ class ProgressCallback(TrainerCallback):
         logger.info(
             "%s  step %d/%d  epoch %.2f  loss %.4f  lr %.2e  grad %.2f  elapsed %s  left %s  memory %.0f MB",
             *(self._stage, state.global_step, state.max_steps, logs["epoch"], logs["loss"], logs["learning_rate"]),
-            *(logs["grad_norm"], _clock(elapsed), _clock(left), memory),
+            *(logs["grad_norm"], _format_duration(elapsed), _format_duration(left), memory),
         )
         keys = ("epoch", "loss", "learning_rate", "grad_norm")
         self._write_metrics(
@@ -118,7 +118,7 @@ class ProgressCallback(TrainerCallback):
             self._validation_bar = None
         names = dict.fromkeys([LOSS_NAME, self._criterion.name])
         figures: dict[str, float] = {name: kwargs["metrics"][f"eval_{name}"] for name in names}
-        note = "  (the untouched model)" if state.global_step == 0 else ""
+        note = "  (before training)" if state.global_step == 0 else ""
         logger.info(
             "%s  step %d/%d  validation %s%s",
             *(self._stage, state.global_step, state.max_steps),
@@ -140,12 +140,12 @@ class ProgressCallback(TrainerCallback):
 
 
 class BestModelCallback(TrainerCallback):
-    """Keeps the model that is best by a criterion in best_model/, the untouched one being the first candidate."""
+    """Keeps the best model by a criterion in best_model/. The untouched model is the first candidate."""
 
     def __init__(
         self, folder: Path, record: StageRecord, criterion: Criterion = BY_LOSS, patience: int | None = None
     ) -> None:
-        """Patience: validations in a row without improvement after which the stage ends."""
+        """Patience: the number of validations in a row without improvement that ends the stage."""
         self._folder = folder
         self._criterion = criterion
         self._patience = patience
@@ -167,7 +167,7 @@ class BestModelCallback(TrainerCallback):
         step, figure = state.global_step, kwargs["metrics"][f"eval_{self._criterion.name}"]
         if self._has_lost_patience(state):
             logger.info(
-                "%s  no improvement in %d validations: ends at step %d", self.record.stage, self._patience, step
+                "%s  no improvement in %d validations, stops at step %d", self.record.stage, self._patience, step
             )
             control.should_training_stop = True
         is_better = self._criterion.is_better(figure, self.record.best_figure)
@@ -188,7 +188,7 @@ class BestModelCallback(TrainerCallback):
         return bool(self._patience and state.global_step and self._count_since_best(state) >= self._patience)
 
     def _count_since_best(self, state: TrainerState) -> int:
-        """Return how many validations came since the best; from what a checkpoint carries, so that resuming changes nothing."""
+        """Count the validations since the best, from the checkpoint's history, so a resumed run counts the same."""
         best, n_since = None, 0
         for entry in state.log_history:
             figure = entry.get(f"eval_{self._criterion.name}")
@@ -199,12 +199,12 @@ class BestModelCallback(TrainerCallback):
 
 
 def save_model(model: PretrainedModel, folder: Path, tokenizer_hash: str | None = None) -> None:
-    """Save a model so that a reader finds the old files or the new ones, never half of one.
+    """Save a model; a reader finds the old files or the new ones, never half a file.
 
-    The files are written under temporary names and renamed; config.json does not change within a stage.
+    The files are written under temporary names and then renamed. config.json does not change within a stage.
 
     Args:
-        tokenizer_hash: of the tokenizer that a base model was trained with; saved in the weights' metadata.
+        tokenizer_hash: of the tokenizer that the base model was trained with; saved in the metadata of the weights.
     """
     staging = folder.with_name(f".{folder.name}.new")
     plain = merge(model)
@@ -212,7 +212,7 @@ def save_model(model: PretrainedModel, folder: Path, tokenizer_hash: str | None 
     try:
         with writing(folder):
             plain.save_pretrained(staging)
-            readable = (staging / "config.json").stat().st_mode  # safetensors would let only the owner read
+            readable = (staging / "config.json").stat().st_mode  # safetensors makes its file readable by the owner only
             for file in sorted(staging.iterdir()):
                 file.chmod(readable)
                 with replacing(folder / file.name) as temporary:
@@ -222,14 +222,14 @@ def save_model(model: PretrainedModel, folder: Path, tokenizer_hash: str | None 
 
 
 def _forget_after(metrics_path: Path, step: int, validated: bool) -> float:
-    """Drop the lines that a resumed run is about to write again; return the seconds that the others had taken."""
+    """Drop the lines that a resumed run will write again; return the seconds that the others took."""
     if not metrics_path.exists():
         return 0.0
     text = metrics_path.read_text(encoding="utf-8", errors="replace")
-    read = [_read_figures(line) for line in text.splitlines()]
+    lines = [_read_figures(line) for line in text.splitlines()]
     kept = [
         figures
-        for figures in read
+        for figures in lines
         if figures and (figures["step"] < step or (figures["step"] == step and (validated or "loss" in figures)))
     ]
     write_text(metrics_path, "".join(json.dumps(figures) + "\n" for figures in kept))
@@ -239,10 +239,10 @@ def _forget_after(metrics_path: Path, step: int, validated: bool) -> float:
 def _read_figures(line: str) -> dict[str, Any] | None:
     try:
         figures = json.loads(line)
-    except ValueError:  # half a line, from a run that was killed
+    except ValueError:  # an incomplete line of a run that was killed
         return None
     return figures if isinstance(figures, dict) and isinstance(figures.get("step"), int) else None
 
 
-def _clock(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))

@@ -1,4 +1,4 @@
-"""What chooses the model that a stage keeps: the validation loss, or a score that is handed in from outside."""
+"""The figure that chooses the model to keep: the validation loss, or a score that the caller provides."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from kronos.model import KronosTokenizer
 
 
 class Score(Protocol):
-    """Rates a base model by what it forecasts; the same figure on every rank, and for the same weights."""
+    """Rates a base model by its forecasts; the same weights give the same figure, on every rank."""
 
     @property
     def higher_is_better(self) -> bool: ...
@@ -24,15 +24,15 @@ class Score(Protocol):
     def __call__(self, model: nn.Module, tokenizer: KronosTokenizer) -> float: ...
 
 
-# From the configuration, the candles and the validation split.
+# builds a score from the configuration, the candles and the validation split
 BuildScore = Callable[[Config, CandleSet, Split], Score]
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """The figure of a validation by which the best model is chosen.
+    """The validation figure that chooses the best model.
 
-    name: as in training.best_by. rate: computes it from the model; None for the loss, which every validation has.
+    name: as in training.best_by. rate: computes the figure from the model; None for the loss, which is computed anyway.
     """
 
     name: str = LOSS_NAME
@@ -40,16 +40,16 @@ class Criterion:
     rate: Callable[[nn.Module], float] | None = None
 
     def is_better(self, figure: float, best: float | None) -> bool:
-        """Whether a figure beats the best so far; the first always does, an equal one does not."""
+        """Whether a figure beats the best so far. The first always does; an equal one does not."""
         if best is None:
             return True
         return figure > best if self.higher_is_better else figure < best
 
     def compute(self, model: nn.Module, step: int) -> dict[str, float]:
-        """Return the figure by its name, and nothing for the loss; the random state stays as it was.
+        """Return the figure by its name, or nothing for the loss. The random state does not change.
 
         Raises:
-            KronosError: it is not a number.
+            KronosError: the figure is not finite.
         """
         if self.rate is None:
             return {}
@@ -57,8 +57,11 @@ class Criterion:
             figure = self.rate(model)
         if not math.isfinite(figure):
             raise KronosError(
-                f"the validation {self.name} is {figure} at step {step}: training has diverged or the model is damaged. Lower "
-                "the learning rate, or choose the best model by training.best_by=loss; the best model so far is kept."
+                "The validation {name} is {figure} at step {step}: training has diverged, or the model is damaged. Lower the "
+                "learning rate, or set training.best_by=loss. The best model so far is kept.",
+                name=self.name,
+                figure=figure,
+                step=step,
             )
         return {self.name: figure}
 
@@ -67,5 +70,5 @@ BY_LOSS = Criterion()
 
 
 def bind_score(name: str, score: Score, tokenizer: KronosTokenizer) -> Criterion:
-    """Return the criterion that a score is for the base models of a tokenizer."""
+    """Return the criterion that applies a score to base models of one tokenizer."""
     return Criterion(name, score.higher_is_better, lambda model: score(model, tokenizer))

@@ -1,4 +1,4 @@
-"""Both stages, in order: everything is checked before the first step of the first stage."""
+"""Run both stages in order. Everything is checked before the first step of the first stage."""
 
 import copy
 import json
@@ -32,20 +32,20 @@ from kronos.training.criterion import BY_LOSS, BuildScore, Criterion, Score, bin
 from kronos.training.fit.lora_and_freezing import adapt_model
 from kronos.training.inputs.tokens import TokenInputs
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
-from kronos.training.saved.stage_record import collect_settings
+from kronos.training.saved.stage_settings import collect_settings
 from kronos.training.stage import Stage, candle_inputs, count_steps, rank_0_first, run_stage
 from kronos.training.tokenizer_gate import apply_gate
 
 logger = logging.getLogger(__name__)
 
-SEEN_UNTIL = "seen_until"  # in it: the instant, microseconds, after which no candle was trained or validated on
+SEEN_UNTIL = "seen_until"  # key in data.json: the last instant trained or validated on, microseconds since 1970
 
 Model = TypeVar("Model", bound=PretrainedModel)
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run was made from, and its stages' records."""
+    """The candles and splits of a run, and the records of its stages."""
 
     candles: CandleSet
     splits: dict[SplitName, Split]
@@ -54,7 +54,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run is made from: candles, windows, and the models as they are before training."""
+    """The inputs of a run: candles, windows, and the models before training."""
 
     audited: Audited
     splits: dict[SplitName, Split]
@@ -69,13 +69,13 @@ def run_pipeline(
     callbacks: Sequence[TrainerCallback] = (),
     build_score: BuildScore | None = None,
 ) -> RunResult:
-    """Train the stages that are on (experiment.train_tokenizer, experiment.train_basemodel), the tokenizer first.
+    """Train the requested stages (experiment.train_tokenizer, experiment.train_basemodel), the tokenizer first.
 
     Args:
         config: the resolved configuration.
         skip_existing: skip finished stages and resume interrupted ones.
         callbacks: further callbacks for the Trainer of each stage.
-        build_score: builds what rates the base model where training.best_by is not loss: `kronos.evaluation.ValidationScore`.
+        build_score: builds the score if training.best_by is not loss: `kronos.evaluation.ValidationScore`.
 
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
@@ -91,7 +91,7 @@ def run_pipeline(
     if PartialState().is_main_process:
         seen = max([find_last_seen(config, candles, splits), *_find_seen_before(config)])
         if skip_existing or not (config.experiment.train_tokenizer and config.experiment.train_basemodel):
-            seen = max(seen, read_last_seen(config) or seen)  # a model may stay that was trained on other candles
+            seen = max(seen, read_last_seen(config) or seen)  # a kept model may have seen other candles
         audit = audit_to_json(inputs.audited) | {SEEN_UNTIL: seen}
         write_json(config.model_paths.run_folder.audit, audit)
     records: dict[StageName, StageRecord] = {}
@@ -108,19 +108,22 @@ def run_pipeline(
         stage = build_stage("basemodel", config, inputs, base_model, tokenizer, criterion)
         records["basemodel"] = run_stage(config, stage, skip_existing, callbacks)
     else:
-        _warn_of_a_stale_base_model(config, tokenizer)
+        _warn_about_stale_base_model(config, tokenizer)
     return RunResult(candles, splits, records)
 
 
 def prepare_inputs(config: Config) -> RunInputs:
-    """Load and check all that a run needs before its first step; nothing is written to the run's folder.
+    """Load and check everything that a run needs before its first step. Writes nothing to the run's folder.
 
     Raises:
         KronosError: something is wrong with the configuration, the candles or the models.
     """
     on = config.experiment
     if not (on.train_tokenizer or on.train_basemodel):
-        raise ConfigError("nothing to train: both stages are off (experiment.train_tokenizer, --skip-tokenizer, …).")
+        raise ConfigError(
+            "nothing to train: both stages are off. Set experiment.train_tokenizer or experiment.train_basemodel to true, or "
+            "remove --skip-tokenizer or --skip-basemodel."
+        )
     audited = load_run_candles(config)
     splits = split_candles(audited.candles, config.data)
     windows = build_windows(config, audited.candles, splits)
@@ -143,7 +146,7 @@ def find_last_seen(config: Config, candles: CandleSet, splits: Mapping[SplitName
 
 
 def read_last_seen(config: Config) -> int | None:
-    """Return the instant of the last candle that a run was trained or validated on; None where its files do not say."""
+    """Return the instant of the last candle that a run was trained or validated on, or None if it is not recorded."""
     return _read_last_seen(config.model_paths.run_folder)
 
 
@@ -155,7 +158,7 @@ def _read_last_seen(run: RunFolder) -> int | None:
 
 
 def _find_seen_before(config: Config) -> list[int]:
-    """Return until when the pretrained models saw candles, of those that other runs left ({run}/{stage}/best_model)."""
+    """Return the last instants that pretrained models of other runs ({run}/{stage}/best_model) were trained on."""
     on, paths = config.experiment, config.model_paths
     sources = [
         Path(source)
@@ -165,15 +168,15 @@ def _find_seen_before(config: Config) -> list[int]:
         )
         if source and used
     ]
-    found = [_read_last_seen(RunFolder.of_model(source)) for source in sources if source.is_dir()]
-    return [seen for seen in found if seen is not None]
+    recorded = [_read_last_seen(RunFolder.of_model(source)) for source in sources if source.is_dir()]
+    return [seen for seen in recorded if seen is not None]
 
 
 def _check_schedules(config: Config, train: WindowDataset) -> None:
     on = {"tokenizer": config.experiment.train_tokenizer, "basemodel": config.experiment.train_basemodel}
     for name in STAGES:
         n_steps = count_steps(config, name, train)
-        if on[name] and n_steps:  # too few windows for a step are said elsewhere
+        if on[name] and n_steps:  # check_batch_fits reports too few windows
             check_schedule(config.training, name, n_steps)
 
 
@@ -184,7 +187,7 @@ def build_windows(config: Config, candles: CandleSet, splits: dict[SplitName, Sp
 
 
 def load_run_candles(config: Config) -> Audited:
-    """Load and audit the candles; rank 0 first, which leaves large ones on disk for the others to map."""
+    """Load and audit the candles. Rank 0 goes first and caches large ones on disk for the others."""
     with rank_0_first() as is_rank_0:
         if is_rank_0:
             audited = audit_candles(config.data, config.repairs)
@@ -199,7 +202,7 @@ def build_stage(
     tokenizer: KronosTokenizer | None = None,
     criterion: Criterion = BY_LOSS,
 ) -> Stage:
-    """Put together a stage; a base model's comes with its frozen tokenizer."""
+    """Build a stage; that of a base model needs its frozen tokenizer."""
     record = StageRecord(
         stage=name,
         settings=collect_settings(config, name, inputs.audited.candles),
@@ -221,18 +224,19 @@ def _build_score(config: Config, candles: CandleSet, val: Split, build_score: Bu
         return None
     if build_score is None:
         raise ConfigError(
-            f"training.best_by is {best_by}, but run_pipeline was not told how to compute it: pass "
-            "build_score=kronos.evaluation.ValidationScore, or set training.best_by=loss."
+            "training.best_by is {best_by}, but run_pipeline was called without build_score. Pass "
+            "build_score=kronos.evaluation.ValidationScore, or set training.best_by=loss.",
+            best_by=best_by,
         )
     return build_score(config, candles, val)
 
 
-def _warn_of_a_stale_base_model(config: Config, tokenizer: KronosTokenizer) -> None:
+def _warn_about_stale_base_model(config: Config, tokenizer: KronosTokenizer) -> None:
     folder = config.model_paths.run_folder.basemodel.path
     record = StageRecord.read(folder)
     if record and record.tokenizer_hash != hash_weights(tokenizer):
         logger.warning(
-            "the base model in %s was trained with another tokenizer; train it anew to use the two together", folder
+            "the base model in %s was trained with another tokenizer. Retrain it to use the two together.", folder
         )
 
 
@@ -253,12 +257,13 @@ def _build_base_model(config: Config) -> Kronos:
 def _build(
     model_class: type[Model], source: str, preset: dict[str, object] | None, pre_trained: bool, seed: int
 ) -> Model:
-    """Load a model with its weights or, from scratch, build the architecture of a folder, hub name or preset."""
+    """Load a pretrained model, or build the untrained architecture of a folder, hub name or preset."""
     is_preset = preset is not None and not Path(source, "config.json").is_file()
     if pre_trained and is_preset:
         raise ConfigError(
-            f"{source!r} is a preset, an architecture without weights: set experiment.pre_trained=false to train it from "
-            "scratch, or give a model folder or hub name."
+            "{source!r} is a preset, an architecture without weights. Set experiment.pre_trained=false to train it from "
+            "scratch, or name a model folder or a model on the hub.",
+            source=source,
         )
     if pre_trained:
         return model_class.from_pretrained(source)

@@ -1,4 +1,4 @@
-"""One stage: a model, windows, the Trainer. Tokenizer and base model differ only in what stands here as data."""
+"""One stage: a model, windows and the Trainer. Tokenizer and base model differ only in the fields of Stage."""
 
 import gc
 import logging
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage trains, on what, and where it leaves the result."""
+    """A stage's model, its data and its output folder."""
 
     name: ModelName
     folder: Path
@@ -66,13 +66,13 @@ class Stage:
         return self.files.best_model
 
     def on_global_batch(self, n_windows: int) -> "Stage":
-        """Return the stage with steps of so many windows."""
+        """Return the stage with n_windows windows a step."""
         settings = self.record.settings | {GLOBAL_BATCH: n_windows}
         return replace(self, record=self.record.model_copy(update={"settings": settings}))
 
 
 def candle_inputs(batch: Batch, step: int | None) -> Batch:
-    """The tokenizer's inputs: the candles themselves and, where a batch is computed in parts, what is known of the whole."""
+    """Return the tokenizer's inputs: candles and, if the batch is computed in parts, the bit means of the whole batch."""
     return {"candles": batch["candles"], "bit_mean": batch.get("whole")}
 
 
@@ -82,26 +82,27 @@ def run_stage(
     """Train a stage, resume an interrupted one, or skip a finished one.
 
     Args:
-        skip_existing: skip or resume what is there; otherwise start afresh, setting aside what is there.
+        skip_existing: skip a finished stage or resume an interrupted one; otherwise move it aside and start again.
 
     Returns:
         The finished stage's record.
 
     Raises:
         ConfigError: an interrupted run had other settings.
-        DataError: fewer train windows than one batch needs.
+        CheckpointError: an interrupted run left sharded checkpoints.
+        DataError: there are fewer train windows than one step takes.
     """
     checkpoint = None
-    if skip_existing and (found := find_continuation(stage.folder, stage.record)):
-        (logger.warning if found.caution else logger.info)("%s  %s", stage.name, found.reason)
-        if found.action == "skip":
-            return found.record
-        checkpoint = found.checkpoint
+    if skip_existing and (continuation := find_continuation(stage.folder, stage.record)):
+        (logger.warning if continuation.caution else logger.info)("%s  %s", stage.name, continuation.reason)
+        if continuation.action == "skip":
+            return continuation.record
+        checkpoint = continuation.checkpoint
         if checkpoint:
-            config = keep_global_batch(config, found.record)
+            config = keep_global_batch(config, continuation.record)
             stage = stage.on_global_batch(count_windows_a_step(config))
     check_batch_fits(config, stage)
-    PartialState().wait_for_everyone()  # until all have looked at what is there
+    PartialState().wait_for_everyone()  # until all ranks have looked at the folder
     with rank_0_first() as is_rank_0:
         if is_rank_0 and checkpoint is None:
             set_aside(stage.folder)
@@ -118,7 +119,7 @@ def run_stage(
 
 
 def _with_tokens(config: Config, stage: Stage) -> Stage:
-    """Where the base model's windows are tokenised once, return the stage with tokens for candles."""
+    """Return the stage with cached tokens instead of candles, if training.token_cache allows it."""
     if not isinstance(stage.prepare_batch, TokenInputs):
         return stage
     train, val = tokenise_splits(config, stage.prepare_batch.tokenizer, stage.train, stage.val)
@@ -164,7 +165,7 @@ def build_trainer(
     callbacks: Sequence[TrainerCallback] = (),
     stop: StopRequest | None = None,
 ) -> KronosTrainer:
-    """Build the Trainer of a stage; it writes to the folder of its arguments only."""
+    """Build the Trainer of a stage; it writes only to the folder in its arguments."""
     rate_key, usual_rate = find_rate_key(stage.name)
     health = HealthCheck(
         stage=stage.name,
@@ -192,7 +193,7 @@ def build_trainer(
 
 
 def _validation_is_due(config: Config, stage: Stage, checkpoint: Path | None) -> bool:
-    """Whether validation comes first: of the untouched model, or where an interruption came between step and validation."""
+    """Whether to validate first: the untouched model, or a step that was interrupted before its validation."""
     if checkpoint is None:
         return True
     step = step_of(checkpoint)
@@ -201,45 +202,49 @@ def _validation_is_due(config: Config, stage: Stage, checkpoint: Path | None) ->
 
 
 def count_steps_an_epoch(config: Config, train: WindowDataset) -> int:
-    """Return how many optimizer steps an epoch takes."""
+    """Return the optimizer steps of an epoch."""
     return count_windows(train, config.data) // count_windows_a_step(config)
 
 
 def count_steps(config: Config, stage: ModelName, train: WindowDataset) -> int:
-    """Return how many optimizer steps a stage takes in all."""
+    """Return the optimizer steps of a stage."""
     training = config.training
     return training.max_steps or training.epochs_of(stage) * count_steps_an_epoch(config, train)
 
 
 def count_windows_a_step(config: Config) -> int:
-    """Return how many windows an optimizer step takes, over all processes."""
+    """Return the windows of an optimizer step, over all processes."""
     return config.training.batch_size * int(PartialState().num_processes)
 
 
 def check_batch_fits(config: Config, stage: Stage) -> None:
-    """Check that an epoch has a step.
+    """Check that an epoch has at least one step.
 
     Raises:
-        DataError: fewer train windows than one step takes.
+        DataError: there are fewer train windows than one step takes.
     """
     needed = count_windows_a_step(config)
     if (n_windows := count_windows(stage.train, config.data)) < needed:
         if n_windows < len(stage.train):
             raise DataError(
-                f"data.windows_per_epoch is {n_windows}, less than a step takes ({needed} windows): set it to at least that."
+                "data.windows_per_epoch is {n_windows}, but one step takes {needed} windows. Set it to at least {needed}.",
+                n_windows=n_windows,
+                needed=needed,
             )
         ranks = PartialState().num_processes
-        shared = f" on each of {ranks} processes" if ranks > 1 else ""
         raise DataError(
-            f"training.batch_size is {config.training.batch_size}{shared}, but there are only {n_windows} train windows: "
-            f"set training.batch_size to at most {max(n_windows // ranks, 1)}, or give more candles or a smaller "
-            "data.train_stride."
+            "training.batch_size is {batch_size}{shared}, but there are only {n_windows} train windows. Set "
+            "training.batch_size to at most {largest}, provide more candles, or lower data.train_stride.",
+            batch_size=config.training.batch_size,
+            shared=f" on each of {ranks} processes" if ranks > 1 else "",
+            n_windows=n_windows,
+            largest=max(n_windows // ranks, 1),
         )
 
 
 @contextmanager
 def rank_0_first() -> Iterator[bool]:
-    """Let rank 0 do the body's work while the others wait; gives whether this is rank 0."""
+    """Let rank 0 run the body while the others wait; yield whether this is rank 0."""
     state = PartialState()
     try:
         yield state.is_main_process
@@ -270,6 +275,6 @@ def _report_outcome(stage: Stage, record: StageRecord) -> None:
         )
     else:
         logger.warning(
-            "%s  did not improve: %s was never better than before training (%.5f); %s holds the untouched model",
+            "%s  did not improve: %s was never better than before training (%.5f). %s contains the untouched model.",
             *(stage.name, record.figure_name, record.start_figure, stage.best_model),
         )

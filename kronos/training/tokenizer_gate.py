@@ -1,4 +1,4 @@
-"""The tokenizer's health before and after training, and the gate that a worse one does not pass."""
+"""Measure the tokenizer before and after training, and keep the old one if training made it worse."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ from kronos.training.stage import Stage, rank_0_first
 logger = logging.getLogger(__name__)
 
 N_WINDOWS = 512
-BATCH_SIZE = 8  # fits wherever training did
+BATCH_SIZE = 8  # small enough to fit on any device that training fits on
 N_PRICES = 4  # open, high, low, close: the first columns of a candle
 ORIGIN_KEYS = ("model_paths.pretrained_tokenizer", "experiment.pre_trained_tokenizer", "training.seed")
 
@@ -58,15 +58,15 @@ def measure_tokenizer(
 def _measure_batch(
     tokenizer: KronosTokenizer, windows: WindowDataset, indices: list[int], device: torch.device
 ) -> tuple[Array, Array, Array, Array]:
-    """Return the relative errors (N,) of prices above 0, what is clipped (B, T, F), and the codes s1, s2 (B, T)."""
+    """Return the relative errors (N,) of prices above 0, the clipped inputs (B, T, F), and the codes s1, s2 (B, T)."""
     batch, config = windows.__getitems__(indices), windows.config
     with torch.no_grad():
         s1, s2 = encode_candles(tokenizer, batch["candles"].to(device))
         reconstructed = tokenizer.decode((s1, s2), half=True)
     rows = batch["window"][:, None] + np.arange(config.window)
-    true = windows.candles.values[rows]  # (B, T, F)
-    statistics = Statistics.compute(true[:, : config.lookback_window])
-    prices = true[..., :N_PRICES]
+    actual = windows.candles.values[rows]  # (B, T, F)
+    statistics = Statistics.compute(actual[:, : config.lookback_window])
+    prices = actual[..., :N_PRICES]
     error = np.abs(statistics.denormalise(reconstructed.double().cpu().numpy())[..., :N_PRICES] - prices)
     positive = prices > 0
     clipped = np.abs(batch["candles"].numpy()) >= np.float32(config.clip)
@@ -81,37 +81,39 @@ def measure_codes(codes: Array, n_codes: int) -> tuple[float, float]:
 
 
 def apply_gate(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> None:
-    """Let best_model hold the untouched tokenizer again where the trained one reconstructs prices worse.
+    """Restore the untouched tokenizer in best_model if the trained one reconstructs prices worse.
 
-    The trained one is then in rejected_model. What was measured before is not measured again, but decided anew: with
-    keep_worse a rejected one returns. Rank 0 does it while the others wait; all ranks must call this.
+    The trained one then moves to rejected_model. Figures in health.json are reused, but the decision is made again: with
+    keep_worse a rejected tokenizer returns. Rank 0 does the work while the others wait; all ranks must call this.
 
     Args:
         stage: the tokenizer stage.
-        record: of the finished stage as it was trained.
-        untouched: what a stage with these settings begins with.
-        keep_worse: only warn.
+        record: of the finished stage.
+        untouched: the tokenizer that a stage with these settings begins with.
+        keep_worse: keep a worse tokenizer with a warning.
 
     Raises:
         KronosError: a model cannot be read or written.
     """
     with rank_0_first() as is_rank_0:
         if is_rank_0:
-            _judge(stage, record, untouched, keep_worse)
+            _decide_and_save(stage, record, untouched, keep_worse)
 
 
-def _judge(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> None:
+def _decide_and_save(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> None:
     best = KronosTokenizer.from_pretrained(stage.best_model)
     trained, before = best, untouched if _began_with_it(stage, record) else None
     rejected_model = stage.files.rejected_model
     if (rejected_model / SAFETENSORS_SINGLE_FILE).is_file():  # written last
         trained = KronosTokenizer.from_pretrained(rejected_model)
-        before = before if hash_weights(best) == hash_weights(trained) else best  # or interrupted before the exchange
-    health = _find_figures(stage, before, trained)
+        before = (
+            before if hash_weights(best) == hash_weights(trained) else best
+        )  # equal: interrupted before the exchange
+    health = _read_or_measure(stage, before, trained)
     kept: Literal["before", "after"] = "before" if health.got_worse and before and not keep_worse else "after"
     health = health.model_copy(update={"kept": kept})
     if kept == "before" and before:
-        _save(trained, rejected_model)  # first: at no time is it in neither
+        _save(trained, rejected_model)  # first: the trained model is always in one of the two folders
         _save(before, stage.best_model)
     else:
         _save(trained, stage.best_model)
@@ -122,12 +124,12 @@ def _judge(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_w
 
 
 def _began_with_it(stage: Stage, record: StageRecord) -> bool:
-    """Whether a finished stage began with the tokenizer that the settings of now name."""
+    """Whether a finished stage began with the tokenizer that the current settings name."""
     return all(record.settings.get(key) == stage.record.settings.get(key) for key in ORIGIN_KEYS)
 
 
-def _find_figures(stage: Stage, before: KronosTokenizer | None, trained: KronosTokenizer) -> TokenizerHealth:
-    """Return the figures of two tokenizers: those in health.json where they are of these, else measured."""
+def _read_or_measure(stage: Stage, before: KronosTokenizer | None, trained: KronosTokenizer) -> TokenizerHealth:
+    """Return the figures of both tokenizers, from health.json if it is about these two, else measured."""
     stored = read_health(stage.folder)
     if stored and _is_of(stored.after, trained) and (before is None or _is_of(stored.before, before)):
         return stored
@@ -153,36 +155,41 @@ def _report(stage: Stage, health: TokenizerHealth) -> None:
     rejected_model = stage.files.rejected_model
     if health.kept == "before":
         logger.warning(
-            "tokenizer  training made it worse (%s), so that it is not kept: %s holds the untouched one again, the trained one "
-            "is %s (training.keep_worse_tokenizer=true with --skip-existing takes it all the same)",
+            "tokenizer  training made it worse (%s). %s contains the untouched tokenizer again; the trained one is in %s. To use "
+            "it anyway, rerun with --skip-existing training.keep_worse_tokenizer=true.",
             *(describe_error(health), stage.best_model, rejected_model),
         )
     elif health.got_worse:
         logger.warning(
-            "tokenizer  training made it worse (%s); it is kept, as training.keep_worse_tokenizer says",
+            "tokenizer  training made it worse (%s). It is kept because of training.keep_worse_tokenizer=true.",
             describe_error(health),
         )
     elif health.before is None:
-        logger.warning("tokenizer  not compared with what it was before training: it began with other settings")
+        logger.warning(
+            "tokenizer  not compared with the tokenizer before training, because the stage began with other settings"
+        )
 
 
 def describe_error(health: TokenizerHealth) -> str:
-    """Say the reconstruction error before and after training."""
-    return f"reconstruction error {_compare(health, 'error_bp', '{:.1f}')} bp"
+    """Format the reconstruction error before and after training."""
+    return f"reconstruction error {_format_change(health, 'error_bp', '{:.1f}')} bp"
 
 
 def describe_health(health: TokenizerHealth) -> str:
-    """Say all figures in a line, before → after training."""
+    """Format all figures in one line, before → after training."""
     return ", ".join(
         [
             describe_error(health),
-            *(f"{codes} codes used {_compare(health, f'{codes}_used', '{:.0%}')}" for codes in ("s1", "s2")),
-            *(f"{codes} perplexity {_compare(health, f'{codes}_perplexity', '{:.1f}')}" for codes in ("s1", "s2")),
+            *(f"{codes} codes used {_format_change(health, f'{codes}_used', '{:.0%}')}" for codes in ("s1", "s2")),
+            *(
+                f"{codes} perplexity {_format_change(health, f'{codes}_perplexity', '{:.1f}')}"
+                for codes in ("s1", "s2")
+            ),
             f"{health.after.clip_rate:.1%} of inputs clipped ({health.after.n_windows} validation windows)",
         ]
     )
 
 
-def _compare(health: TokenizerHealth, name: str, form: str) -> str:
+def _format_change(health: TokenizerHealth, name: str, form: str) -> str:
     figures = [each for each in (health.before, health.after) if each]
     return " → ".join(form.format(getattr(each, name)) for each in figures)

@@ -21,7 +21,7 @@ from kronos.model.pretrained import hash_weights
 from kronos.saved_run import find_tokenizer
 from kronos.stage_record import StageRecord
 from kronos.training.pipeline import run_pipeline
-from kronos.training.saved.stage_record import collect_settings
+from kronos.training.saved.stage_settings import collect_settings
 from kronos.tuning.plan import SearchDisplay, SearchPlan, TrialResult, TrialStatus
 from kronos.tuning.trial_run import run_trial
 from kronos.tuning.trials import Trials

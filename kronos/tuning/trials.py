@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kronos.errors import CheckpointError, ConfigError
 from kronos.run_folder import StageFolder
-from kronos.training.saved.stage_record import describe_differences
+from kronos.training.saved.stage_settings import describe_differences
 from kronos.tuning.space import Parameter, Space
 
 MAX_RETRIES = 2  # of a trial whose process was killed: the third time, the trial itself is probably the cause

@@ -4,7 +4,8 @@ import pytest
 from accelerate import PartialState
 
 from kronos.config import load_config
-from kronos.training.arguments import build_arguments
+from kronos.errors import ConfigError
+from kronos.training.arguments import build_arguments, start_process
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,8 @@ def test_each_key_reaches_the_trainer(
     assert arguments.optim == "adamw_torch_fused" and arguments.report_to == []
     assert arguments.lr_scheduler_type == "cosine" and arguments.get_warmup_steps(1000) == 30
     assert not arguments.dataloader_drop_last  # it would cut the validation too
+
+
+def test_use_ddp_false_under_torchrun_is_refused(tiny_config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"launched as 2 processes, but distributed\.use_ddp is false"):
+        start_process(load_config(tiny_config, ["distributed.use_ddp=false"]), world_size=2)

@@ -22,7 +22,7 @@ def launch(*command: object, timeout: int = 300) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.parametrize("accumulation_steps", [1, 2])
+@pytest.mark.parametrize("accumulation_steps", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_two_ranks_equal_one(tiny_config: Path, tmp_path: Path, accumulation_steps: int) -> None:
     worker = Path(__file__).with_name("gradient_worker.py")
     split = f"training.accumulation_steps={accumulation_steps}"
@@ -55,6 +55,7 @@ def test_two_ranks_equal_one(tiny_config: Path, tmp_path: Path, accumulation_ste
         assert records[0]["best_loss"] == pytest.approx(records[1]["best_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_command_under_torchrun(tiny_config: Path, tmp_path: Path) -> None:
     done = launch(*TORCHRUN, ROOT / "train_sequential.py", "--config", tiny_config, "training.batch_size=8")
     assert done.returncode == 0, done.stderr
@@ -70,13 +71,9 @@ def test_the_command_under_torchrun(tiny_config: Path, tmp_path: Path) -> None:
     assert again.returncode == 0 and again.stderr.count("finished before, skipped") == 2
 
 
+@pytest.mark.slow
 def test_an_error_is_said_once(tiny_config: Path) -> None:
     done = launch(*TORCHRUN, ROOT / "train_sequential.py", "--config", tiny_config, "data.data_path=none.csv")
     assert done.returncode == 1
     assert done.stderr.count("error: none.csv: no such file") == 1
     assert done.stderr.count("no such file") == 1
-
-
-def test_use_ddp_false_under_torchrun_is_refused(tiny_config: Path) -> None:
-    done = launch(*TORCHRUN, ROOT / "train_sequential.py", "--config", tiny_config, "distributed.use_ddp=false")
-    assert done.returncode == 1 and done.stderr.count("launched as 2 processes, but distributed.use_ddp is false") == 1

@@ -51,6 +51,7 @@ def test_errors_stop_the_run_before_anything_is_written(config_path: Path, tmp_p
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_mapped_candles_train_the_same_model(
     config_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Both stages on tiny models, in this process."""
 
+import itertools
 import json
 import logging
 import shutil
@@ -19,11 +20,12 @@ from kronos.stage_record import StageRecord
 from kronos.training import stage as stage_module
 from kronos.training.inputs.tokens import draw_token_noise
 from tests.conftest import GOLDEN
+from tests.training.conftest import FinishedRun
 from tests.training.runs import BOTH, Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
 
 
-def test_both_stages(tiny_config: Path, run_dir: Path) -> None:
-    result = run(tiny_config)
+def test_both_stages(finished: FinishedRun) -> None:
+    result, run_dir = finished.result, finished.run_dir
     for name, model_class in (("tokenizer", KronosTokenizer), ("basemodel", Kronos)):
         record = result.records[name]
         assert record.finished and record.improved and record.best_loss < record.start_loss
@@ -38,12 +40,12 @@ def test_both_stages(tiny_config: Path, run_dir: Path) -> None:
         assert {"learning_rate", "grad_norm", "elapsed_seconds", "memory_mb", "epoch"} <= metrics[1].keys()
     tokenizer = KronosTokenizer.from_pretrained(run_dir / "tokenizer" / "best_model")
     assert result.records["basemodel"].tokenizer_hash == hash_weights(tokenizer)
-    assert load_config(run_dir / "config.yaml") == load_config(tiny_config)
+    assert load_config(run_dir / "config.yaml") == load_config(finished.config_path)
 
 
-def test_upstream_s_reader_finds_the_files_it_wrote(tiny_config: Path, run_dir: Path) -> None:
+def test_upstream_s_reader_finds_the_files_it_wrote(finished: FinishedRun) -> None:
     """best_model carries the published names, shapes and types."""
-    run(tiny_config)
+    run_dir = finished.run_dir
     for name, golden in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
         published, ours = load_file(GOLDEN / golden / "model.safetensors"), weights(run_dir / name)
         assert {k: (v.shape, v.dtype) for k, v in published.items()} == {k: (v.shape, v.dtype) for k, v in ours.items()}
@@ -63,9 +65,9 @@ def test_a_stage_that_does_not_improve_keeps_the_untouched_model_and_says_so(
 
 
 def test_skip_existing_skips_finished_stages_only(
-    tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_config: Path, finished_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(tiny_config, stages=["tokenizer"])
+    shutil.rmtree(finished_copy / "basemodel")
     trained = []
     train = stage_module._train
     monkeypatch.setattr(
@@ -88,6 +90,7 @@ def test_skip_existing_does_not_trust_a_folder_without_a_record(tiny_config: Pat
     assert hash_weights(kept) == hash_weights(foreign)  # nothing already saved is lost
 
 
+@pytest.mark.slow
 def test_a_new_run_sets_the_old_one_aside(tiny_config: Path, run_dir: Path) -> None:
     for seed in (1, 2, 3):
         run(tiny_config, f"training.seed={seed}", stages=["tokenizer"])
@@ -98,16 +101,24 @@ def test_a_new_run_sets_the_old_one_aside(tiny_config: Path, run_dir: Path) -> N
     assert seeds == {"tokenizer": 3, "tokenizer.previous": 1, "tokenizer.previous-2": 2}
 
 
-def test_a_finished_stage_whose_model_was_removed_is_trained_again(tiny_config: Path, run_dir: Path) -> None:
-    run(tiny_config, stages=["tokenizer"])
-    shutil.rmtree(run_dir / "tokenizer" / "best_model")
+def test_a_finished_stage_whose_model_was_removed_is_trained_again(tiny_config: Path, finished_copy: Path) -> None:
+    shutil.rmtree(finished_copy / "tokenizer" / "best_model")
     run(tiny_config, stages=["tokenizer"], skip_existing=True)
-    KronosTokenizer.from_pretrained(run_dir / "tokenizer" / "best_model")
+    KronosTokenizer.from_pretrained(finished_copy / "tokenizer" / "best_model")
 
 
-@pytest.mark.parametrize("step", [5, 7, 3])  # after the first epoch's checkpoint; in the second epoch; before any
-@pytest.mark.parametrize("save_steps", [None, 2, 5])  # 5: at the end of an epoch
-@pytest.mark.parametrize("stage", BOTH)
+@pytest.mark.parametrize(
+    ("stage", "save_steps", "step"),  # save_steps 5: at the end of an epoch
+    [
+        ("tokenizer", None, 7),  # in the second epoch
+        ("basemodel", 2, 5),  # after the first epoch's checkpoint
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in itertools.product(BOTH, [None, 2, 5], [5, 7, 3])  # 3: before any checkpoint
+            if case not in (("tokenizer", None, 7), ("basemodel", 2, 5))
+        ),
+    ],
+)
 def test_interrupted_equals_uninterrupted_bit_for_bit(
     tiny_config: Path, run_dir: Path, tmp_path: Path, monkeypatch, stage: str, save_steps: int | None, step: int
 ) -> None:
@@ -147,13 +158,15 @@ def test_resume_with_other_settings_is_refused(tiny_config: Path, run_dir: Path,
     run(tiny_config, "training.log_interval=3", stages=["tokenizer"], skip_existing=True)  # changes nothing
 
 
-def test_a_skipped_stage_with_other_settings_is_said(tiny_config: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run(tiny_config, stages=["tokenizer"])
+def test_a_skipped_stage_with_other_settings_is_logged(
+    tiny_config: Path, finished_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING, logger="kronos"):
         run(tiny_config, "data.clip=4.0", stages=["tokenizer"], skip_existing=True)
     assert "trained with other settings (data.clip 5.0 → 4.0)" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_base_model_of_another_tokenizer_is_trained_anew(tiny_config: Path, run_dir: Path) -> None:
     run(tiny_config)
     run(tiny_config, "training.tokenizer_learning_rate=0.02", stages=["tokenizer"])
@@ -186,6 +199,7 @@ def test_an_unfinished_tokenizer_is_not_used(tiny_config: Path, monkeypatch: pyt
         run(tiny_config, stages=["basemodel"])
 
 
+@pytest.mark.slow
 def test_from_scratch_from_a_folder_s_config(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "architecture").mkdir()
     (tmp_path / "architecture" / "config.json").write_text((GOLDEN / "tokenizer" / "config.json").read_text())
@@ -194,6 +208,7 @@ def test_from_scratch_from_a_folder_s_config(tiny_config: Path, run_dir: Path, t
     assert not equal(weights(run_dir / "tokenizer"), load_file(GOLDEN / "tokenizer" / "model.safetensors"))
 
 
+@pytest.mark.slow
 def test_accumulation_changes_memory_not_the_base_model(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
     run(tiny_config, stages=["basemodel"])
     (run_dir / "basemodel").rename(tmp_path / "whole")
@@ -208,6 +223,7 @@ def test_accumulation_changes_memory_not_the_base_model(tiny_config: Path, run_d
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
     run(tiny_config, stages=["tokenizer"])
     (run_dir / "tokenizer").rename(tmp_path / "alone")
@@ -215,16 +231,17 @@ def test_workers_change_nothing(tiny_config: Path, run_dir: Path, tmp_path: Path
     assert equal(weights(run_dir / "tokenizer"), weights(tmp_path / "alone"))
 
 
+@pytest.mark.slow
 def test_validation_gives_the_same_figure_for_the_same_weights(tiny_config: Path, run_dir: Path) -> None:
     first = run(tiny_config, stages=["basemodel"]).records["basemodel"]
     again = run(tiny_config, "training.seed=99", stages=["basemodel"]).records["basemodel"]
     assert first.start_loss == again.start_loss
 
 
-def test_validation_counts_each_window_once(tiny_config: Path, run_dir: Path) -> None:
+def test_validation_counts_each_window_once(finished: FinishedRun) -> None:
     """17 validation windows in batches of 16: the average is over windows, not over batches."""
-    result = run(tiny_config, stages=["tokenizer"])
-    config: Config = load_config(tiny_config)
+    result = finished.result
+    config: Config = load_config(finished.config_path)
     windows = WindowDataset(result.candles, result.splits["val"].starts, config.data)
     tokenizer = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
     with torch.no_grad():
@@ -238,7 +255,7 @@ def test_a_diverged_run_says_so_and_keeps_the_best(tiny_config: Path, run_dir: P
     with torch.no_grad():
         broken.head.bias[0] = float("nan")
     broken.save_pretrained(tmp_path / "broken")
-    with pytest.raises(KronosError, match="the validation loss is nan at step 0"):
+    with pytest.raises(KronosError, match="The validation loss is nan at step 0"):
         run(tiny_config, f"model_paths.pretrained_tokenizer={tmp_path / 'broken'}", stages=["tokenizer"])
 
 
@@ -249,7 +266,7 @@ def test_a_base_model_that_diverges_says_so(tiny_config: Path, run_dir: Path) ->
 
 
 def test_a_batch_larger_than_the_train_set(tiny_config: Path) -> None:
-    with pytest.raises(DataError, match=r"batch_size is 512, but there are only 61 train windows: .* at most 61"):
+    with pytest.raises(DataError, match=r"batch_size is 512, but there are only 61 train windows\. .* at most 61"):
         run(tiny_config, "training.batch_size=512", stages=["tokenizer"])
 
 

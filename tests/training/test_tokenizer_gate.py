@@ -27,6 +27,7 @@ from kronos.training.tokenizer_gate import (
     read_health,
 )
 from tests.conftest import GOLDEN, ROOT
+from tests.training.conftest import FinishedRun
 from tests.training.runs import BOTH, Killed, equal, run, weights
 from tests.training.test_distributed import TORCHRUN, launch
 
@@ -171,19 +172,18 @@ def test_what_is_worse(before: float, after: float, worse: bool) -> None:
     assert again.got_worse is worse
 
 
-def test_a_better_tokenizer_is_kept(tiny_config: Path, run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="kronos"):
-        result = run(tiny_config)
+def test_a_better_tokenizer_is_kept(finished: FinishedRun) -> None:
+    run_dir, result = finished.run_dir, finished.result
     health = read_health(run_dir / "tokenizer")
     assert health.kept == "after" and health.after.error_bp < health.before.error_bp
     assert health.before.tokenizer_hash == hash_of(GOLDEN / "tokenizer")
     assert health.after.tokenizer_hash == hash_of(run_dir / "tokenizer" / "best_model")
     assert result.records["basemodel"].tokenizer_hash == health.after.tokenizer_hash
     assert not (run_dir / "tokenizer" / "rejected_model").exists()
-    said = (
+    line = (
         f"tokenizer  reconstruction error {health.before.error_bp:.1f} → {health.after.error_bp:.1f} bp, s1 codes used "
     )
-    assert caplog.text.count(said) == 1
+    assert sum(message.startswith(line) for message in finished.messages) == 1
 
 
 def test_a_worse_tokenizer_is_set_aside(
@@ -196,7 +196,7 @@ def test_a_worse_tokenizer_is_set_aside(
     assert equal(weights(run_dir / "tokenizer"), pretrained())
     assert health.after.tokenizer_hash == hash_of(run_dir / "tokenizer" / "rejected_model")
     assert result.records["basemodel"].tokenizer_hash == health.before.tokenizer_hash
-    assert f"({health.before.error_bp:.1f} → {health.after.error_bp:.1f} bp), so that" in caplog.text.replace(
+    assert f"({health.before.error_bp:.1f} → {health.after.error_bp:.1f} bp). " in caplog.text.replace(
         "reconstruction error ", ""
     )
     done = never_trains_again()
@@ -212,9 +212,10 @@ def test_a_worse_tokenizer_is_kept_where_told(
     health = read_health(run_dir / "tokenizer")
     assert health.kept == "after" and health.got_worse
     assert health.after.tokenizer_hash == hash_of(run_dir / "tokenizer" / "best_model")
-    assert "it is kept, as training.keep_worse_tokenizer says" in caplog.text
+    assert "It is kept because of training.keep_worse_tokenizer=true" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_key_takes_effect_without_training_the_tokenizer(
     tiny_config: Path, run_dir: Path, never_trains_again
 ) -> None:
@@ -229,6 +230,7 @@ def test_the_key_takes_effect_without_training_the_tokenizer(
     assert done == ["basemodel", "basemodel"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_writes", [0, 1, 2])
 def test_a_kill_between_the_steps_is_survived(
     tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, never_trains_again, n_writes: int
@@ -260,6 +262,7 @@ def test_a_kill_between_the_steps_is_survived(
     assert (run_dir / "tokenizer" / "health.json").read_text() == expected
 
 
+@pytest.mark.slow
 def test_a_kill_while_the_rejected_one_returns_is_survived(
     tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +279,7 @@ def test_a_kill_while_the_rejected_one_returns_is_survived(
     assert equal(weights(run_dir / "tokenizer"), worse) and not (run_dir / "tokenizer" / "rejected_model").exists()
 
 
+@pytest.mark.slow
 def test_an_untouched_model_is_neither_better_nor_worse(tiny_config: Path, run_dir: Path) -> None:
     run(tiny_config, "training.tokenizer_learning_rate=3.0", stages=["tokenizer"])
     health = read_health(run_dir / "tokenizer")
@@ -283,6 +287,7 @@ def test_an_untouched_model_is_neither_better_nor_worse(tiny_config: Path, run_d
     assert not (run_dir / "tokenizer" / "rejected_model").exists()
 
 
+@pytest.mark.slow
 def test_other_weights_are_measured_anew(tiny_config: Path, run_dir: Path, never_trains_again) -> None:
     run(tiny_config, stages=["tokenizer"])
     spoil(run_dir / "tokenizer" / "best_model")
@@ -294,6 +299,7 @@ def test_other_weights_are_measured_anew(tiny_config: Path, run_dir: Path, never
     assert len(done) == 4 and read_health(run_dir / "tokenizer").kept == "before"
 
 
+@pytest.mark.slow
 def test_one_that_began_with_another_tokenizer_is_not_compared(
     tiny_config: Path, run_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -314,6 +320,7 @@ def test_one_that_began_with_another_tokenizer_is_not_compared(
     assert equal(weights(run_dir / "tokenizer"), kept)
 
 
+@pytest.mark.slow
 def test_from_scratch_the_untrained_one_is_before(tiny_config: Path, run_dir: Path) -> None:
     scratch = ["experiment.pre_trained_tokenizer=false"]
     untrained = prepare_inputs(load_config(tiny_config, scratch)).tokenizer
@@ -340,6 +347,7 @@ PartialState().destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_agree(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
     worker = tmp_path / "worker.py"
     worker.write_text(SPOILT_RUN)
@@ -350,6 +358,7 @@ def test_two_ranks_agree(tiny_config: Path, run_dir: Path, tmp_path: Path) -> No
     assert [(tmp_path / f"hash{rank}").read_text() for rank in (0, 1)] == [health.before.tokenizer_hash] * 2
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_kept(tiny_config: Path, run_dir: Path) -> None:
     run_spoilt(tiny_config, stages=["tokenizer"])
     done = launch(TORCHRUN[0], ROOT / "finetune_tokenizer.py", "--config", tiny_config, "--skip-existing")

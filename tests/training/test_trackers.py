@@ -1,4 +1,4 @@
-"""Experiment trackers: what they are told, and that none can cost a training."""
+"""Experiment trackers: what they get, and that none can end a training."""
 
 import json
 import logging
@@ -10,16 +10,17 @@ import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from kronos.config import load_config
+from kronos.config import Config, load_config
 from kronos.errors import ConfigError, Terminated
 from kronos.training import run_pipeline, trackers
 from kronos.training.trackers import TrackersCallback, check_trackers, flatten, list_trackers
+from tests.training.conftest import FinishedRun
 
 TOKENIZER_ONLY = ["experiment.train_basemodel=false", "experiment.name=proj"]
 
 
 class Memory(GeneralTracker):
-    """Keeps what it is told."""
+    """Keeps what it gets."""
 
     name = "memory"
     requires_logging_directory = False
@@ -57,8 +58,8 @@ def read_metrics(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def told(folder: Path) -> list[dict]:
-    """What metrics.jsonl has that trackers are told too."""
+def tracked(folder: Path) -> list[dict]:
+    """The figures of metrics.jsonl that trackers get too."""
     keys = ("step", "epoch", "loss", "learning_rate", "grad_norm", "val_loss")
     return [{key: line[key] for key in keys if key in line} for line in read_metrics(folder)]
 
@@ -74,7 +75,9 @@ class Interrupt(TrainerCallback):
             self.do()
 
 
-def test_a_tracker_is_told_what_metrics_jsonl_is(tiny_config: Path, memory: list[Memory]) -> None:
+def test_a_tracker_gets_the_figures_of_metrics_jsonl_and_changes_nothing(
+    tiny_config: Path, memory: list[Memory], finished: FinishedRun
+) -> None:
     config = load_config(tiny_config, ["experiment.trackers=wandb", "experiment.name=proj"])
     run_pipeline(config, skip_existing=False)
     for run, stage in zip(memory, ("tokenizer", "basemodel"), strict=True):  # two runs in one project
@@ -83,42 +86,63 @@ def test_a_tracker_is_told_what_metrics_jsonl_is(tiny_config: Path, memory: list
         assert run.settings["stage"] == stage and run.settings["training.tokenizer_learning_rate"] == 0.01
         assert run.settings["data.data_path"] == str(config.data.data_path[0])
         assert run.events == ["start", "finish"]
-        assert run.lines == told(config.model_paths.run_folder.stage(stage).path) and len(run.lines) > 5
+        assert run.lines == tracked(config.model_paths.run_folder.stage(stage).path) and len(run.lines) > 5
+        assert run.lines == tracked(finished.run_dir / stage)  # a run without trackers
     assert memory[0].arguments["id"] != memory[1].arguments["id"]
 
 
-def test_trackers_change_nothing_in_training(tiny_config: Path, tmp_path: Path, memory: list[Memory]) -> None:
-    run_dir = load_config(tiny_config).model_paths.run_folder.tokenizer.path
-    lines = []
-    for more in ([], ["experiment.trackers=wandb"]):
-        run_pipeline(load_config(tiny_config, [*TOKENIZER_ONLY, *more]), skip_existing=False)
-        lines.append(told(run_dir))
-    assert lines[0] == lines[1] and len(memory) == 1
+class Stage:
+    """Two log lines and one validation of a stage, without a training."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.callback = TrackersCallback(config, "tokenizer", folder / "tracking")
+        self.arguments = TrainingArguments(output_dir=str(folder), report_to="none", use_cpu=True, run_name="name")
+        self.state = TrainerState(is_world_process_zero=True)
+
+    def run(self) -> None:
+        with self.callback:
+            self.callback.on_train_begin(self.arguments, self.state, TrainerControl())
+            for loss in (2.0, 1.0):
+                self.state.global_step += 1
+                self.callback.on_log(self.arguments, self.state, TrainerControl(), logs={"loss": loss, "epoch": 0.5})
+            self.callback.on_evaluate(self.arguments, self.state, TrainerControl(), metrics={"eval_loss": 3.0})
+
+
+LINES = [{"step": 1, "epoch": 0.5, "loss": 2.0}, {"step": 2, "epoch": 0.5, "loss": 1.0}]
+LINES += [{"step": 2, "epoch": 0.0, "val_loss": 3.0}]
 
 
 @pytest.mark.parametrize("method", ["__init__", "start", "store_init_configuration", "log", "finish"])
-def test_a_tracker_that_fails_is_left_out_with_one_warning(
-    tiny_config: Path, memory: list[Memory], monkeypatch, caplog: pytest.LogCaptureFixture, method: str
+def test_a_tracker_that_fails_is_dropped_with_one_warning_and_the_others_continue(
+    tiny_config: Path,
+    tmp_path: Path,
+    memory: list[Memory],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
 ) -> None:
     def fail(*args, **kwargs) -> None:
         raise RuntimeError("no network\nsecond line")
 
-    monkeypatch.setattr(Memory, method, fail)
-    config = load_config(tiny_config, [*TOKENIZER_ONLY, "experiment.trackers=wandb"])
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "mlflow", type("Failing", (Memory,), {method: fail, "runs": []}))
+    config = load_config(tiny_config, ["experiment.trackers=[mlflow, wandb]"])
+    with caplog.at_level(logging.WARNING, logger="kronos"):
+        Stage(config, tmp_path).run()
+    assert [record.message for record in caplog.records] == [
+        "tokenizer  tracker mlflow failed (no network) and is no longer used. Training and metrics.jsonl continue."
+    ]
+    assert memory[0].lines == LINES and memory[0].events == ["start", "finish"]
+
+
+def test_a_tracker_that_fails_does_not_end_the_training(
+    tiny_config: Path, memory: list[Memory], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Memory, "log", None)
+    config = load_config(tiny_config, [*TOKENIZER_ONLY, "experiment.trackers=wandb", "training.max_steps=2"])
     with caplog.at_level(logging.WARNING, logger="kronos"):
         result = run_pipeline(config, skip_existing=False)
-    assert result.records["tokenizer"].finished
-    assert [record.message for record in caplog.records] == [
-        "tokenizer  tracker wandb failed (no network) and is no longer used. Training and metrics.jsonl continue."
-    ]
-    assert len(read_metrics(config.model_paths.run_folder.tokenizer.path)) > 5
-
-
-def test_the_others_go_on_when_one_fails(tiny_config: Path, memory: list[Memory], monkeypatch) -> None:
-    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "mlflow", None)
-    config = load_config(tiny_config, [*TOKENIZER_ONLY, "experiment.trackers=[mlflow, wandb]"])
-    run_pipeline(config, skip_existing=False)
-    assert memory[0].lines == told(config.model_paths.run_folder.tokenizer.path)
+    assert result.records["tokenizer"].finished and caplog.text.count("tracker wandb failed") == 1
+    assert len(read_metrics(config.model_paths.run_folder.tokenizer.path)) == 4
 
 
 def test_an_error_finishes_the_trackers_and_a_resumed_run_is_the_same_run(
@@ -128,6 +152,7 @@ def test_an_error_finishes_the_trackers_and_a_resumed_run_is_the_same_run(
         raise ZeroDivisionError
 
     config = load_config(tiny_config, [*TOKENIZER_ONLY, "experiment.trackers=wandb", "training.save_steps=2"])
+    config = config.override({"training.max_steps": 4})
     with pytest.raises(ZeroDivisionError):
         run_pipeline(config, skip_existing=False, callbacks=[Interrupt(3, fail)])
     assert memory[0].events == ["start", "finish"]
@@ -147,18 +172,10 @@ def test_sigterm_finishes_the_trackers(tiny_config: Path, memory: list[Memory]) 
 
 
 def test_other_ranks_start_nothing(tiny_config: Path, tmp_path: Path, memory: list[Memory]) -> None:
-    config = load_config(tiny_config, ["experiment.trackers=wandb"])
-    arguments = TrainingArguments(output_dir=str(tmp_path), report_to="none", use_cpu=True)
-    state = TrainerState(is_world_process_zero=False)
-    with TrackersCallback(config, "tokenizer", tmp_path / "tracking") as callback:
-        callback.on_train_begin(arguments, state, TrainerControl())
-        callback.on_log(arguments, state, TrainerControl(), logs={"loss": 1.0})
-        callback.on_evaluate(arguments, state, TrainerControl(), metrics={"eval_loss": 1.0})
+    stage = Stage(load_config(tiny_config, ["experiment.trackers=wandb"]), tmp_path)
+    stage.state.is_world_process_zero = False
+    stage.run()
     assert not memory and not (tmp_path / "tracking").exists()
-    state.is_world_process_zero = True
-    with callback:
-        callback.on_train_begin(arguments, state, TrainerControl())
-    assert len(memory) == 1
 
 
 def test_use_comet_adds_comet(tiny_config: Path) -> None:

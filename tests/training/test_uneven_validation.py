@@ -13,7 +13,8 @@ THREE_RANKS = [*TORCHRUN[:-1], "--nproc_per_node=3"]
 TWO_WINDOWS = ["data.train_ratio=0.8", "data.val_ratio=0.075", "data.test_ratio=0.125"]
 
 
-@pytest.mark.parametrize(("split", "n_windows"), [pytest.param([], 17, marks=pytest.mark.slow), (TWO_WINDOWS, 2)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("split", "n_windows"), [([], 17), (TWO_WINDOWS, 2)])
 def test_three_ranks_validate_as_one(tiny_config: Path, tmp_path: Path, split: list[str], n_windows: int) -> None:
     losses = []
     for launcher, batch_size in (([sys.executable], 12), (THREE_RANKS, 4)):

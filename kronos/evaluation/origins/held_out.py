@@ -18,7 +18,7 @@ from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.results import Texts
 from kronos.stage_record import StageRecord
 from kronos.training.pipeline import find_last_seen, read_last_seen
-from kronos.training.saved.stage_record import hash_candles
+from kronos.training.saved.stage_settings import hash_candles
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What an earlier run left of a stage: finished, interrupted or to be set aside."""
+"""Find out what an earlier run left of a stage: finished, interrupted, or to be moved aside."""
 
 import itertools
 import json
@@ -18,16 +18,16 @@ from kronos.model.pretrained import read_model_config
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.saved.checkpoints import newest_checkpoint, refuse_sharded
-from kronos.training.saved.stage_record import describe_differences
+from kronos.training.saved.stage_settings import describe_differences
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """What --skip-existing makes of the stage it finds, and why.
+    """What --skip-existing will do with an existing stage, and why.
 
-    caution: whether the reason is worth a warning. record: what was found. checkpoint: where a resumed stage goes on.
+    caution: whether the reason is logged as a warning. record: of the existing stage. checkpoint: where to resume.
     """
 
     action: Literal["skip", "resume", "start"]
@@ -38,7 +38,7 @@ class Continuation:
 
 
 def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
-    """Look what --skip-existing would make of a stage's folder, without doing it; None where there is no record.
+    """Decide what --skip-existing would do with a stage's folder, without doing it; None if there is no record.
 
     Args:
         wanted: the record of the stage as it would be trained now.
@@ -47,52 +47,60 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
         ConfigError: an interrupted run had other settings.
         CheckpointError: an interrupted run left sharded checkpoints.
     """
-    found = StageRecord.read(folder)
-    if found is None:
+    existing = StageRecord.read(folder)
+    if existing is None:
         return None
-    if not found.finished:
-        return _find_resume_point(folder, found, wanted)
+    if not existing.finished:
+        return _find_resume_point(folder, existing, wanted)
     best_model = StageFolder(folder).best_model
-    if found.tokenizer_hash != wanted.tokenizer_hash or not _is_readable(best_model):
+    if existing.tokenizer_hash != wanted.tokenizer_hash or not _is_readable(best_model):
         return Continuation(
-            "start", "finished before, but with another tokenizer, or its best model is gone: starts anew", found
+            "start", "finished before, but with another tokenizer, or its best model is missing; starts again", existing
         )
     reason = f"finished before, skipped: {best_model}"
-    differences = describe_differences(found.settings, wanted.settings)
+    differences = describe_differences(existing.settings, wanted.settings)
     if differences:
-        reason += f"; it was trained with other settings ({differences}); run without --skip-existing to train anew"
-    return Continuation("skip", reason, found, caution=bool(differences))
+        reason += (
+            f". It was trained with other settings ({differences}). Run without --skip-existing to train it again."
+        )
+    return Continuation("skip", reason, existing, caution=bool(differences))
 
 
-def _find_resume_point(folder: Path, found: StageRecord, wanted: StageRecord) -> Continuation:
+def _find_resume_point(folder: Path, existing: StageRecord, wanted: StageRecord) -> Continuation:
     refuse_sharded(StageFolder(folder).checkpoints)
     checkpoint = newest_checkpoint(StageFolder(folder).checkpoints)
     if checkpoint is None:
-        return Continuation("start", "interrupted before its first checkpoint, starts again", found)
-    if found.best_step is not None and not _is_readable(StageFolder(folder).best_model):
-        reason = "interrupted before, but its best model is gone or damaged: starts anew"
-        return Continuation("start", reason, found, caution=True)
+        return Continuation("start", "interrupted before its first checkpoint, starts again", existing)
+    if existing.best_step is not None and not _is_readable(StageFolder(folder).best_model):
+        reason = "interrupted before, but its best model is missing or damaged; starts again"
+        return Continuation("start", reason, existing, caution=True)
     settings = wanted.settings
-    moved = found.n_processes != wanted.n_processes
-    if moved:  # batch_size is fitted to the processes there are
-        settings = settings | {GLOBAL_BATCH: found.settings[GLOBAL_BATCH]}
+    moved = existing.n_processes != wanted.n_processes
+    if moved:  # keep_global_batch adapts batch_size
+        settings = settings | {GLOBAL_BATCH: existing.settings[GLOBAL_BATCH]}
     differences = describe_differences(
-        found.settings | {"tokenizer": found.tokenizer_hash}, settings | {"tokenizer": wanted.tokenizer_hash}
+        existing.settings | {"tokenizer": existing.tokenizer_hash}, settings | {"tokenizer": wanted.tokenizer_hash}
     )
     if differences:
         raise ConfigError(
-            f"{folder}: the interrupted {wanted.stage} stage was started with other settings ({differences}). Restore "
-            "them to go on with it, or run without --skip-existing to start anew (what is there is set aside)."
+            "{folder}: the interrupted {stage} stage was started with other settings ({differences}). Restore them to resume, "
+            "or run without --skip-existing to start again (the old files are moved aside).",
+            folder=folder,
+            stage=wanted.stage,
+            differences=differences,
         )
-    reason = f"interrupted before, goes on from {checkpoint}"
+    reason = f"interrupted before, resumes from {checkpoint}"
     if moved:
         reason += (
-            f"; it was started on {_count_processes(found)} and goes on on {wanted.n_processes}: the same windows at the same "
-            "steps, but rounding and dropout differ, so that the result is not bit for bit that of an uninterrupted run"
+            f". It was started on {_count_processes(existing)} and resumes on {wanted.n_processes}: the steps take the same "
+            "windows, but rounding and dropout differ, so the result is not identical to an uninterrupted run."
         )
-    elif found.n_parts != wanted.n_parts:
-        reason += f"; batches were computed in {found.n_parts} parts and are now in {wanted.n_parts}: the same but for rounding, not bit for bit"
-    return Continuation("resume", reason, found, checkpoint, caution=moved or found.n_parts != wanted.n_parts)
+    elif existing.n_parts != wanted.n_parts:
+        reason += (
+            f". Batches were computed in {existing.n_parts} parts and are now computed in {wanted.n_parts}: the result is the "
+            "same except for rounding."
+        )
+    return Continuation("resume", reason, existing, checkpoint, caution=moved or existing.n_parts != wanted.n_parts)
 
 
 def _is_readable(best_model: Path) -> bool:
@@ -108,24 +116,30 @@ def _count_processes(record: StageRecord) -> str:
     return f"{record.n_processes} process{'es' if record.n_processes > 1 else ''}"
 
 
-def keep_global_batch(config: Config, found: StageRecord) -> Config:
-    """Fit batch_size to another number of processes than a stage was started on, so that a step takes the same windows.
+def keep_global_batch(config: Config, existing: StageRecord) -> Config:
+    """Adapt batch_size to another number of processes, so a step takes the same windows as before.
 
     Raises:
-        ConfigError: they cannot be shared equally.
+        ConfigError: the windows cannot be shared equally.
     """
     n_processes = int(PartialState().num_processes)
-    whole = found.settings[GLOBAL_BATCH]
-    if found.n_processes == n_processes or whole == config.training.batch_size * n_processes:
+    whole = existing.settings[GLOBAL_BATCH]
+    if existing.n_processes == n_processes or whole == config.training.batch_size * n_processes:
         return config
     if whole % n_processes:
         raise ConfigError(
-            f"the interrupted {found.stage} stage took {whole} windows a step, which {n_processes} processes cannot share "
-            f"equally: launch {found.n_processes} again, or another number that divides {whole}."
+            "The interrupted {stage} stage took {whole} windows a step, which {n_processes} processes cannot share equally. "
+            "Launch {n_before} processes again, or another number that divides {whole}.",
+            stage=existing.stage,
+            whole=whole,
+            n_processes=n_processes,
+            n_before=existing.n_processes,
         )
     batch_size, part = whole // n_processes, config.training.batch_size // config.training.accumulation_steps
     accumulation_steps = next(n for n in range(1, batch_size + 1) if batch_size % n == 0 and batch_size // n <= part)
-    logger.info("%s  batch_size is %d on %d processes, as it began", found.stage, batch_size, n_processes)
+    logger.info(
+        "%s  batch_size is %d on %d processes, for the same windows a step", existing.stage, batch_size, n_processes
+    )
     return config.override({"training.batch_size": batch_size, "training.accumulation_steps": accumulation_steps})
 
 
@@ -136,21 +150,21 @@ def was_validated(checkpoint: Path) -> bool:
 
 
 def set_aside(folder: Path) -> None:
-    """Make room for a new stage without losing what may be there."""
+    """Move an earlier stage aside, without losing anything."""
     if not folder.exists():
         return
-    found = StageRecord.read(folder)
+    existing = StageRecord.read(folder)
     checkpoints = StageFolder(folder).checkpoints
-    untrained = found and not found.finished and not found.best_step and newest_checkpoint(checkpoints) is None
+    untrained = existing and not existing.finished and not existing.best_step and newest_checkpoint(checkpoints) is None
     if untrained or not any(folder.iterdir()):
         shutil.rmtree(folder)
         return
-    if found and found.finished:
-        shutil.rmtree(checkpoints, ignore_errors=True)  # large, and nothing will be resumed from them
+    if existing and existing.finished:
+        shutil.rmtree(checkpoints, ignore_errors=True)  # large, and nothing will resume from them
     aside = folder.with_name(f"{folder.name}.previous")
     for n in itertools.count(2):
         if not aside.exists():
             break
         aside = folder.with_name(f"{folder.name}.previous-{n}")
     folder.rename(aside)
-    logger.info("an earlier %s was there; it is now %s", folder.name, aside)
+    logger.info("the earlier %s was moved to %s", folder.name, aside)

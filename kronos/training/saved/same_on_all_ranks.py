@@ -1,4 +1,4 @@
-"""Whether processes on several machines were given the same command, the same files and the same folder to write to."""
+"""Check that processes on several machines have the same command, the same files and the same output folder."""
 
 import platform
 import time
@@ -10,16 +10,16 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from kronos.errors import ConfigError, KronosError
 from kronos.stage_record import StageRecord
-from kronos.training.saved.stage_record import describe_differences
+from kronos.training.saved.stage_settings import describe_differences
 
 APPEARS_WITHIN_SECONDS = 10.0  # network file systems show a new file late
 
 
 def check_shared_folder(folder: Path) -> None:
-    """Check that all ranks see what rank 0 writes into a folder; all ranks must call this.
+    """Check that all ranks see what rank 0 writes into a folder. All ranks must call this.
 
     Raises:
-        ConfigError: one does not.
+        ConfigError: a rank does not.
     """
     state = PartialState()
     if state.num_processes == 1:
@@ -34,8 +34,10 @@ def check_shared_folder(folder: Path) -> None:
         probe.unlink(missing_ok=True)
     if blind:
         raise ConfigError(
-            f"{folder.absolute()}: {', '.join(blind)} does not see what rank 0 writes there. Several machines must share the "
-            "disk of model_paths.base_path, under the same path (docs/scaling.md)."
+            "{folder}: {ranks} cannot see what rank 0 writes there. All machines must share the disk of model_paths.base_path, "
+            "under the same path (docs/scaling.md).",
+            folder=folder.absolute(),
+            ranks=", ".join(blind),
         )
 
 
@@ -44,7 +46,11 @@ def _touch(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     except OSError as error:
-        raise KronosError(f"{path.parent}: cannot be written to: {error.strerror}.") from None
+        raise KronosError(
+            "{folder}: cannot be written to ({reason}). Check its permissions, or set model_paths.base_path.",
+            folder=path.parent,
+            reason=error.strerror,
+        ) from None
 
 
 def _appears(path: Path) -> bool:
@@ -57,16 +63,19 @@ def _appears(path: Path) -> bool:
 
 
 def check_same_record(record: StageRecord) -> None:
-    """Check that all ranks are about to train the same: settings, candles, tokenizer; all ranks must call this.
+    """Check that all ranks have the same settings, candles and tokenizer. All ranks must call this.
 
     Raises:
-        ConfigError: they are not.
+        ConfigError: they have not.
     """
     own = record.settings | {"tokenizer": record.tokenizer_hash}
     first, *others = gather_object([own])
     for rank, other in enumerate(others, start=1):
         if differences := describe_differences(first, other):
             raise ConfigError(
-                f"rank {rank} would train the {record.stage} with other settings than rank 0 ({differences}): launch every "
-                "machine with the same command, on the same files (docs/scaling.md)."
+                "rank {rank} has other settings than rank 0 for the {stage} ({differences}). Launch every machine with the same "
+                "command and the same files (docs/scaling.md).",
+                rank=rank,
+                stage=record.stage,
+                differences=differences,
             )

@@ -1,4 +1,4 @@
-"""What is kept of the tokenizer's health, as plain values: health.json; nothing here needs PyTorch."""
+"""The tokenizer's health as plain values, health.json. Nothing here needs PyTorch."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ Figure = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None el
 class TokenizerFigures(BaseModel):
     """The tokenizer's health on validation windows.
 
-    error_bp: mean absolute error of reconstructed prices, basis points of the true price; NaN where none is above 0.
+    error_bp: mean absolute error of reconstructed prices, basis points of the actual price; NaN if no price is above 0.
     s1_used, s2_used: share of codes that occur. s1_perplexity, s2_perplexity: exp of the entropy of their frequencies.
     clip_rate: share of normalised inputs clipped. tokenizer_hash: of the weights that were measured.
     """
@@ -30,9 +30,9 @@ class TokenizerFigures(BaseModel):
 
 
 class TokenizerHealth(BaseModel):
-    """before: the pretrained (or untrained) tokenizer; after: the fine-tuned one; kept: which one the base model reads.
+    """before: the pretrained (or untrained) tokenizer. after: the fine-tuned one. kept: the one that the base model uses.
 
-    before is None where the tokenizer that a stage began with is not at hand any more; after is kept then.
+    before is None if the tokenizer that the stage began with is no longer available; then after is kept.
     """
 
     before: TokenizerFigures | None
@@ -48,7 +48,7 @@ class TokenizerHealth(BaseModel):
 
 
 def read_health(stage_dir: Path) -> TokenizerHealth | None:
-    """Read what the gate left in the tokenizer stage's folder; None where there is nothing, or nothing readable."""
+    """Read health.json of a tokenizer stage's folder; None if it is missing or not readable."""
     try:
         return TokenizerHealth.model_validate_json(StageFolder(stage_dir).health.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError):

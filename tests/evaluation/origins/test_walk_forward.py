@@ -17,7 +17,7 @@ from kronos.evaluation.origins.walk_forward import GROUP, Origins, WalkForward
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
 from kronos.training.pipeline import SEEN_UNTIL, find_last_seen
-from kronos.training.saved.stage_record import collect_settings
+from kronos.training.saved.stage_settings import collect_settings
 from tests.conftest import ROOT
 
 

@@ -150,9 +150,9 @@ def test_targets_are_ends_of_names() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("q_porj", r"ends with 'q_porj' \(did you mean 'q_proj'\?\); there are: fusion_proj, q_proj, .*proj_s2"),
-        ("proj", r"ends with 'proj'.*; there are: "),  # whole words only
-        ("norm1", r"ends with 'norm1'.*; there are: "),  # not a linear layer
+        ("q_porj", r"ends with 'q_porj' \(did you mean 'q_proj'\?\)\. Valid: fusion_proj, q_proj, .*proj_s2"),
+        ("proj", r"ends with 'proj'.*\. Valid: "),  # whole words only
+        ("norm1", r"ends with 'norm1'.*\. Valid: "),  # not a linear layer
     ],
 )
 def test_a_target_that_fits_nothing(target: str, message: str) -> None:
@@ -196,12 +196,12 @@ def test_freezing_is_by_whole_words() -> None:
     [
         (
             "embeding",
-            r"begins with 'embeding' \(did you mean 'embedding'\?\); the parts are: embedding, time_emb, trans",
+            r"begins with 'embeding' \(did you mean 'embedding'\?\)\. The parts are: embedding, time_emb, trans",
         ),
         ("transformer.7", r"begins with 'transformer.7' \(did you mean 'transformer.\d'\?\)"),
         ("token_drop", r"begins with 'token_drop'"),  # a module, but nothing to train in it
         ("emb", r"begins with 'emb'"),
-        ("", r"begins with ''; the parts are"),
+        ("", r"begins with ''\. The parts are"),
     ],
 )
 def test_a_part_that_fits_nothing(part: str, message: str) -> None:
@@ -342,6 +342,7 @@ def test_gradient_checkpointing_changes_no_bit(
     assert read_metrics(run_dir / stage)[-1]["val_loss"] == read_metrics(tmp_path / "kept")[-1]["val_loss"]
 
 
+@pytest.mark.slow
 def test_two_ranks(tiny_config: Path, tmp_path: Path) -> None:
     """LoRA, frozen parts and gradient checkpointing under DDP, which looks for no unused parameters."""
     script = tmp_path / "train.py"

@@ -86,6 +86,7 @@ def test_kept_tokens_are_those_of_encode(windows: WindowDataset, tokenizer: Kron
     assert file.stat().st_size == 61 * 24 * 4 + 32
 
 
+@pytest.mark.slow
 def test_workers_and_pickles_read_the_same(windows: WindowDataset, tokenizer: KronosTokenizer, folder: Path) -> None:
     kept = cache_tokens(windows, tokenizer, folder, 16, "train")
     expected = kept.__getitems__(range(61))["s1_ids"]
@@ -95,7 +96,10 @@ def test_workers_and_pickles_read_the_same(windows: WindowDataset, tokenizer: Kr
     assert len(pickle.dumps(kept)) < 2 * len(pickle.dumps(windows.candles))
 
 
-@pytest.mark.parametrize("overrides", [[], ["training.num_workers=2", "training.accumulation_steps=2"]])
+@pytest.mark.parametrize(
+    "overrides",
+    [[], pytest.param(["training.num_workers=2", "training.accumulation_steps=2"], marks=pytest.mark.slow)],
+)
 def test_the_same_model_with_and_without(
     tiny_config: Path, tmp_path: Path, encoded: list[int], caplog: pytest.LogCaptureFixture, overrides: list[str]
 ) -> None:
@@ -117,6 +121,7 @@ def test_the_same_model_with_and_without(
     assert not encoded and "tokens of 17 validation windows were read from the cache" in caplog.text
 
 
+@pytest.mark.slow
 def test_bf16_training_encodes_in_float32(tiny_config: Path, tmp_path: Path) -> None:
     folder = tmp_path / "runs/tiny/basemodel"
     run(tiny_config, "training.precision=bf16", "training.token_cache=false")
@@ -131,20 +136,18 @@ def test_bf16_training_encodes_in_float32(tiny_config: Path, tmp_path: Path) -> 
     assert torch.equal(s1_ids, plain[0]) and torch.equal(s2_ids, plain[1])
 
 
-@pytest.mark.parametrize("lost", [False, True])
-def test_interrupted_equals_uninterrupted(
-    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+@pytest.mark.slow
+def test_interrupted_equals_uninterrupted_though_the_cache_was_deleted(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the cache is deleted in between."""
     folder = tmp_path / "runs/tiny/basemodel"
     run(tiny_config, "training.save_steps=2")
     expected = weights_and_figures(folder)
     with monkeypatch.context() as patched, pytest.raises(Killed):
         interrupt_at(patched, 5)
         run(tiny_config, "training.save_steps=2")
-    if lost:
-        for file in (tmp_path / "runs/cache/tokens").iterdir():
-            file.unlink()
+    for file in (tmp_path / "runs/cache/tokens").iterdir():
+        file.unlink()
     run(tiny_config, "training.save_steps=2", skip_existing=True)
     assert_same(weights_and_figures(folder), expected)
 
@@ -210,6 +213,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room_is_asked_for", [True, False])
 def test_a_full_disk_is_said_and_training_goes_on(
     tiny_config: Path,
@@ -289,6 +293,7 @@ def test_window_numbers_stay_on_the_cpu(tokenizer: KronosTokenizer) -> None:
     assert inputs["s1_uniforms"].shape == (3, 23) and inputs["s1_uniforms"].device.type == "meta"
 
 
+@pytest.mark.slow
 def test_two_ranks_share_the_work_and_agree(tiny_config: Path, tmp_path: Path) -> None:
     """One file, the same as one rank's; and where one rank cannot write, neither keeps anything or waits for the other."""
     worker = Path(__file__).with_name("token_worker.py")

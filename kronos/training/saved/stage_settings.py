@@ -1,4 +1,4 @@
-"""What determines a stage's result, as its record keeps it."""
+"""The settings that determine a stage's result, as its record keeps them."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from kronos.training.fit.precision import choose_precision
 
 
 def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> dict[str, Any]:
-    """Collect what determines a stage's result, by YAML name, to tell whether two runs are the same."""
+    """Collect everything that determines a stage's result, by YAML name, to compare two runs."""
     own, other = ("tokenizer", "predictor") if stage == "tokenizer" else ("predictor", "tokenizer")
     forecasts = stage == "basemodel" and config.training.best_by != LOSS_NAME
     without_effect = {
@@ -44,18 +44,18 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
     }
     settings[f"model_paths.pretrained_{own}"] = getattr(config.model_paths, f"pretrained_{own}")
     settings[f"experiment.pre_trained_{own}"] = getattr(config.experiment, f"pre_trained_{own}")
-    settings["training.precision"] = choose_precision(config)  # auto may be another one on another machine
+    settings["training.precision"] = choose_precision(config)  # auto depends on the machine
     settings[GLOBAL_BATCH] = config.training.batch_size * PartialState().num_processes
     settings["candles"] = hash_candles(candles)
     return settings
 
 
 def hash_candles(candles: CandleSet) -> str:
-    """Return by what a record knows candles again."""
+    """Return a short hash that identifies the candles in a record."""
     return candles.content_hash()[:12]
 
 
 def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Say which settings differ, "key old → new", or nothing."""
+    """Format the settings that differ as "key old → new"; empty if none do."""
     keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     return ", ".join(f"{key} {old.get(key)} → {new.get(key)}" for key in keys)
