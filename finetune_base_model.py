@@ -1,10 +1,10 @@
-"""Fine-tune the base model alone.
+"""Fine-tune the base model only.
 
 python finetune_base_model.py --config configs/demo.yaml [--skip-existing] [section.key=value ...]
 torchrun --nproc_per_node=8 finetune_base_model.py --config configs/demo.yaml
 """
 
-from kronos.cli.environment import run_command
+from kronos.cli.session import run_command
 from kronos.cli.train import train_base_model
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
-from kronos.cli.environment import run_command, start_logging, translate_errors
+from kronos.cli.session import run_command, start_session
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.files import replacing
 
@@ -262,9 +262,8 @@ def download(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Download candles, one CSV a symbol."""
-    start_logging()
     n_failed = 0
-    with translate_errors("the files written so far are complete"):
+    with start_session("finished files are kept"):
         if adjust in ("qfq", "hfq") and source != "akshare":
             raise ConfigError("qfq and hfq exist for akshare only. Use --adjust auto or none.")
         if not re.fullmatch(r"[1-9]\d*[mhdw]", interval):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kronos.cli.train import train, train_tokenizer
+from kronos.cli.train import train_command, train_tokenizer
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.pretrained import hash_weights
 from kronos.saved_run import load_saved_run
@@ -11,7 +11,7 @@ from kronos.saved_run import load_saved_run
 
 def test_a_run_that_was_moved(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    train(tiny_config, ["report.n_origins=0"])
+    train_command(tiny_config, ["report.n_origins=0"])
     before = load_saved_run(tmp_path / "runs" / "tiny")
     shutil.move(tmp_path / "runs" / "tiny", tmp_path / "moved")
     after = load_saved_run(tmp_path / "moved")
@@ -23,7 +23,7 @@ def test_a_tokenizer_trained_anew_does_not_go_with_the_old_base_model(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    train(tiny_config, ["report.n_origins=0"])
+    train_command(tiny_config, ["report.n_origins=0"])
     assert "trained with another tokenizer" not in capsys.readouterr().err
     train_tokenizer(tiny_config, ["training.tokenizer_learning_rate=0.02"])
     assert "the base model in" in (said := capsys.readouterr().err) and "trained with another tokenizer" in said

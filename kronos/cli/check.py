@@ -16,10 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kronos.cli.environment import start_logging, translate_errors
+from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
 from kronos.config.load import build_config
-from kronos.config.schema import Language
 from kronos.errors import ConfigError, DataError
 from kronos.report.words.catalogue import Words
 
@@ -47,10 +46,6 @@ Leakage = Annotated[
     bool,
     typer.Option("--leakage", help="Also change everything after a cut, and check that nothing before it changes."),
 ]
-LanguageOption = Annotated[
-    Language | None,
-    typer.Option("--language", help="Language of the output (default: report.language).", show_default=False),
-]
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,7 @@ def check_command(
     language: LanguageOption = None,
 ) -> None:
     """Audit candles: list errors, repairs and notes. The exit status is 1 if there are errors."""
-    with translate_errors("nothing was changed"):
-        start_logging()
+    with start_session("nothing was changed"):
         settings = _configure(arguments or [], config)
         check = _check_candles(settings, config is not None, leakage)
         if as_json:

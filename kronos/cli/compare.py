@@ -16,9 +16,8 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from kronos.cli.environment import start_logging, translate_errors
+from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
-from kronos.config.schema import Language
 from kronos.errors import CheckpointError, ConfigError
 from kronos.evaluation.metric_labels import METRIC_LABELS
 from kronos.evaluation.results import Comparison, Evaluation
@@ -53,13 +52,9 @@ Metrics = Annotated[
 Everything = Annotated[bool, typer.Option("--all", help="Show all metrics, of log returns and of prices.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write the table as a page too.", show_default=False)]
-LanguageOption = Annotated[
-    Language | None,
-    typer.Option("--language", help="Language of the table; by default report.language of the first run."),
-]
 
 
-def compare(
+def compare_command(
     runs: Runs,
     metric: Metrics = None,
     everything: Everything = False,
@@ -68,8 +63,7 @@ def compare(
     language: LanguageOption = None,
 ) -> None:
     """Compare evaluated runs: which is best by each metric, where they differ, and whether they are comparable."""
-    with translate_errors("nothing was written"):
-        start_logging()
+    with start_session("nothing was written"):
         folders = _find_runs(runs)
         configs = [_read_config(folder) for folder in folders]
         names = [name.strip() for each in metric or [] for name in each.split(",")]

@@ -1,36 +1,18 @@
-"""`kronos evaluate`: did it help? Forecasts of a run and its baselines on candles that it has not learnt from."""
+"""`kronos evaluate`: forecasts of a run and of its baselines on candles that the run was not trained on."""
 
 from __future__ import annotations
 
-import logging
-import shlex
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from kronos.cli.environment import (
-    limit_thread_spinning,
-    lock_run_folder,
-    read_backend_override,
-    read_process,
-    select_cuda_device,
-    start_logging,
-    translate_errors,
-)
+from kronos.cli.result import format_command_line, print_verdict
+from kronos.cli.session import LanguageOption, load_session_config, lock_run_folder, start_session
 from kronos.errors import ConfigError
-from kronos.run_folder import ReportFolder
 
-if TYPE_CHECKING:
-    from kronos.config import Config
-    from kronos.evaluation.results import Evaluation, Language
-
-logger = logging.getLogger(__name__)
-
-GOES_ON = "the same command again goes on: the forecasts made so far are kept"
 ALLOWED = ("evaluation.", "report.", "device.", "distributed.")
 
 RunOption = Annotated[Path, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)]
@@ -47,7 +29,10 @@ SinceOption = Annotated[
 BaselinesOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--rivals", "--baselines", help="Compare with this one; again for more.", show_default="evaluation.rivals"
+        "--rivals",
+        "--baselines",
+        help="Compare with this baseline; repeat for more.",
+        show_default="evaluation.rivals",
     ),
 ]
 AllOption = Annotated[bool, typer.Option("--all-origins", help="Forecast from every origin, however long it takes.")]
@@ -57,87 +42,39 @@ Overrides = Annotated[
 ]
 
 
-def evaluate(
+def evaluate_command(
     run: RunOption,
     overrides: Overrides = None,
     data: DataOption = None,
     since: SinceOption = None,
     baselines: BaselinesOption = None,
     all_origins: AllOption = False,
+    language: LanguageOption = None,
 ) -> None:
-    """Say whether a run helped: against the pretrained model, naive forecasts, an LSTM or other runs."""
-    with translate_errors(GOES_ON):
-        limit_thread_spinning()
-        start_logging()
-        process = read_process()
-        start_logging(process.rank)
+    """Measure whether a run helped: against the pretrained model, naive forecasts, an LSTM or other runs."""
+    with start_session("run the same command to resume; finished forecasts are kept", distributed=True) as process:
         if since is not None and data is None:
-            raise ConfigError("--since goes with --data: of its own candles a run is judged on the test split.")
-        given = [*read_backend_override(), *_check(overrides or [])]
+            raise ConfigError("--since needs --data. A run is evaluated on the test split of its own candles.")
+        given = [*_check_overrides(overrides or [])]
         given += [f"evaluation.rivals=[{', '.join(map(repr, baselines))}]"] if baselines else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []
         from kronos.saved_run import load_run_config
 
-        config = load_run_config(run, given)
-        select_cuda_device(config.device.device_id, process)
+        config = load_session_config(lambda given: load_run_config(run, given), given, process, language)
         with lock_run_folder(config.model_paths.run_folder, process.rank):
-            _evaluate(config, process.world_size, data, since)
+            from kronos.run import run_evaluation
+
+            finished = run_evaluation(config, data, since, process.world_size, format_command_line())
+            if process.rank == 0:
+                print_verdict(config, finished)
 
 
-def _check(overrides: Sequence[str]) -> Sequence[str]:
-    """Return overrides, all of which may change for a run that has been trained."""
+def _check_overrides(overrides: Sequence[str]) -> Sequence[str]:
+    """Return the overrides, after checking that each may change once a run is trained."""
     if wrong := [each for each in overrides if not each.startswith(ALLOWED)]:
         raise ConfigError(
-            f"{wrong[0]}: a finished run is evaluated with the settings it was trained with; only {', '.join(ALLOWED)} can be "
-            "changed, and --data given."
+            "{override}: this setting cannot change after training. Only {allowed} can be changed, and the candles with --data.",
+            override=wrong[0],
+            allowed=", ".join(f"{section}*" for section in ALLOWED),
         )
     return overrides
-
-
-def _evaluate(config: Config, world_size: int, data: Path | None, since: datetime | None) -> None:
-    from accelerate import PartialState
-
-    from kronos.data import split_candles
-    from kronos.evaluation.baselines import check_baselines
-    from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, is_own
-    from kronos.report.verdict.evaluation_report import report_on
-    from kronos.saved_run import check_trained
-    from kronos.training.arguments import start_process
-    from kronos.training.pipeline import load_run_candles
-
-    check_trained(config)
-    check_baselines(config)
-    start_process(config, world_size)
-    folder = config.model_paths.run_folder.report
-    if data is not None:
-        config = config.override({"data.data_path": data})
-        folder = config.model_paths.run_folder.report_on(data)
-    candles = load_run_candles(config).candles
-    own, splits = None, {}
-    if since is None and is_own(config, candles):
-        own, splits = candles, split_candles(candles, config.data)
-        held_out = choose_held_out(config, candles, splits)
-    else:
-        if data is None:
-            logger.warning("the run's candles are not those it was trained on: only what came later is forecast")
-        held_out = choose_new(config, candles, find_instant(candles, since) if since else None)
-    evaluation = report_on(config, held_out, own, splits, folder.path, command_line())
-    PartialState().destroy_process_group()
-    if evaluation:
-        print_verdict(evaluation, folder, config.report.language)
-
-
-def print_verdict(evaluation: Evaluation, folder: ReportFolder, language: Language) -> None:
-    """Print the sentence, the comparisons, and where the page is."""
-    lines = [evaluation.headline[language], ""]
-    lines += [f"  {each.sentence[language]}" for each in evaluation.comparisons if each.metric == evaluation.metric]
-    lines += [f"  {each.baseline}: {each.reason[language]}" for each in evaluation.left_out]
-    lines += ["", *(note[language] for note in evaluation.notes)]
-    typer.echo("\n" + "\n".join(lines) + f"\n\nreport     {folder.page}\nfigures    {folder.results}")
-
-
-def command_line() -> str:
-    """Return the command as it was typed, but for the launcher's own options."""
-    name = Path(sys.argv[0]).name
-    program = ["python", name] if name.endswith(".py") and name != "__main__.py" else ["kronos"]
-    return shlex.join([*program, *sys.argv[1:]])

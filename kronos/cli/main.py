@@ -3,11 +3,11 @@
 import typer
 
 from kronos.cli.check import check_command
-from kronos.cli.compare import compare
-from kronos.cli.environment import make_stdout_unicode_safe
-from kronos.cli.evaluate import evaluate
-from kronos.cli.predict import predict
-from kronos.cli.train import train
+from kronos.cli.compare import compare_command
+from kronos.cli.evaluate import evaluate_command
+from kronos.cli.logs import make_stdout_unicode_safe
+from kronos.cli.predict import predict_command
+from kronos.cli.train import train_command
 from kronos.cli.tune import tune_command
 
 app = typer.Typer(
@@ -18,11 +18,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("check")(check_command)
-app.command("train")(train)
-app.command("evaluate")(evaluate)
-app.command("predict")(predict)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("predict")(predict_command)
 app.command("tune")(tune_command)
-app.command("compare")(compare)
+app.command("compare")(compare_command)
 
 
 @app.command("lr-range", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 from tqdm import tqdm
 
-from kronos.cli.environment import limit_thread_spinning, start_logging, translate_errors
 from kronos.cli.predict_options import (
     AsJson,
     Calibrate,
@@ -23,7 +22,6 @@ from kronos.cli.predict_options import (
     Exchange,
     Format,
     Horizon,
-    LanguageOption,
     Lookback,
     MaxContext,
     Model,
@@ -44,6 +42,7 @@ from kronos.cli.predict_options import (
 )
 from kronos.cli.predict_output import print_json, print_summary
 from kronos.cli.predict_source import Source, load_source
+from kronos.cli.session import LanguageOption, start_session
 from kronos.errors import ConfigError, DataError, KronosError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ logger = logging.getLogger(__name__)
 GROUP = 16  # series that are forecast, then written, together
 
 
-def predict(
+def predict_command(
     run: Run = None,
     tokenizer: Tokenizer = None,
     model: Model = None,
@@ -86,9 +85,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
-    with translate_errors("the forecasts made so far are in --out, in whole files"):
-        limit_thread_spinning()
-        start_logging()
+    with start_session("finished forecasts are in --out"):
         from kronos.forecast import Sampling
         from kronos.report.forecast.files import save_forecast
 

@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from kronos.config.schema import Language
-
 DEFAULT_HORIZON = 48
 DEFAULT_CONTEXT = 512  # that of the published models; Kronos-mini's is 2048
 
@@ -86,10 +84,6 @@ RisingColour = Annotated[
     _output(
         "--rising", help="Colour of rising candles (red in China); by default the run's report.rising, else hollow."
     ),
-]
-LanguageOption = Annotated[
-    Language | None,
-    _output("--language", help="Language of table, picture and page; by default the run's report.language, else en."),
 ]
 Out = Annotated[Path, _output("--out", help="The folder to write to.")]
 AsJson = Annotated[bool, _output("--json", help="Print the forecasts as JSON.")]

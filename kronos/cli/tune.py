@@ -20,17 +20,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from kronos.cli.environment import (
-    limit_thread_spinning,
-    log_to_file,
-    read_process,
-    select_cuda_device,
-    start_logging,
-    translate_errors,
-)
+from kronos.cli.logs import log_to_file
+from kronos.cli.session import LanguageOption, read_process, select_cuda_device, start_session
 from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
-from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder
@@ -62,10 +55,6 @@ TimeoutOption = Annotated[
 StageOption = Annotated[
     TrialStages, typer.Option("--stage", help="What a trial trains; the validation loss of the last stage counts.")
 ]
-LanguageOption = Annotated[
-    Language | None,
-    typer.Option("--language", help="Language of the output; default: report.language.", show_default=False),
-]
 
 
 def tune_command(
@@ -78,9 +67,7 @@ def tune_command(
     language: LanguageOption = None,
 ) -> None:
     """Search settings with a lower validation loss; over one numeric key, also draw the curve. The same command resumes."""
-    with translate_errors("run the same command to continue the search"):
-        limit_thread_spinning()
-        start_logging()
+    with start_session("run the same command to continue the search"):
         check_requirements()
         given = [*(overrides or []), *([f"report.language={language}"] if language else [])]
         settings = load_config(config, given)

@@ -13,7 +13,7 @@ from accelerate import PartialState
 from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.errors import DataError
-from kronos.evaluation.baselines import Splits, build_baselines, build_own
+from kronos.evaluation.baselines import Splits, build_baselines
 from kronos.evaluation.describe import SEED, describe_choice, describe_origins, describe_settings, format_origin
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluation.origins.held_out import FLATTERING, HeldOut
@@ -23,7 +23,6 @@ from kronos.evaluation.scores.calibration import fit_calibration, measure_calibr
 from kronos.evaluation.scoring import COMPARED_BY, Scored, score, to_returns
 from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
 from kronos.evaluation.verdict import build_headline, compare, note_width
-from kronos.model import Kronos, KronosTokenizer
 from kronos.training.saved.tokenizer_record import read_health
 
 logger = logging.getLogger(__name__)
@@ -36,8 +35,7 @@ NO_CALIBRATION: Texts = {
 
 def evaluate_run(
     config: Config,
-    tokenizer: KronosTokenizer,
-    model: Kronos,
+    own: KronosForecaster,
     held_out: HeldOut,
     own_candles: CandleSet | None,
     splits: Splits,
@@ -48,7 +46,8 @@ def evaluate_run(
     All ranks share the forecasts, which are kept in {run}/evaluation and not made again.
 
     Args:
-        own_candles, splits: the run's own, for baselines that are trained; None and empty where they are not at hand.
+        own: the run's models.
+        own_candles, splits: the run's own, for baselines that are trained; None and empty if they are not available.
         command: how it was launched, for the report.
 
     Returns:
@@ -63,7 +62,6 @@ def evaluate_run(
             f"{held_out.origins.candles.source}: no evaluation, as around each of the {len(held_out.origins):,} origins a price "
             "is at or below 0, which has no log return. Give candles of positive prices."
         )
-    own = build_own(config, tokenizer, model)
     baselines, left_out = build_baselines(config, usable, own_candles, splits)
     walk = WalkForward(config.model_paths.run_folder.evaluation, config.evaluation.n_paths, SEED)
     origins = walk.choose(own, usable, _share_of_budget(config, baselines))

@@ -11,9 +11,10 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
-from kronos.cli.environment import lock_run_folder
 from kronos.cli.main import app
+from kronos.cli.session import Process, lock_run_folder, select_cuda_device
 from kronos.cli.train import train_base_model, train_tokenizer
+from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 
@@ -205,13 +206,13 @@ def test_world_size_without_a_rendezvous(tiny_config: Path, monkeypatch: pytest.
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = invoke("--config", tiny_config)
     assert result.exit_code == 1
-    assert "WORLD_SIZE is 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT not set" in result.stderr
+    assert "WORLD_SIZE is 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT are not set" in result.stderr
     for name in ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("RANK", "7")
-    assert "RANK is 7, but WORLD_SIZE 2" in invoke("--config", tiny_config).stderr
+    assert "RANK is 7, but WORLD_SIZE is 2" in invoke("--config", tiny_config).stderr
     monkeypatch.setenv("WORLD_SIZE", "two")
-    assert "must be a whole number" in invoke("--config", tiny_config).stderr
+    assert "Set it to a whole number" in invoke("--config", tiny_config).stderr
 
 
 def test_leftovers_of_a_launcher_do_not_disturb_a_process_alone(tiny_config: Path) -> None:
@@ -222,7 +223,7 @@ def test_leftovers_of_a_launcher_do_not_disturb_a_process_alone(tiny_config: Pat
 def test_a_second_run_in_the_same_folder_is_kept_out(tiny_config: Path, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "tiny"
     (folder / "logs").mkdir(parents=True)
-    with lock_run_folder(folder, rank=0):
+    with lock_run_folder(RunFolder(folder)):
         result = invoke("--config", tiny_config)
     assert result.exit_code == 1 and "another run is writing here" in result.stderr
     assert invoke("--config", tiny_config, "--skip-basemodel").exit_code == 0
@@ -235,8 +236,6 @@ def test_dist_backend_is_checked(tiny_config: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_device_id_chooses_the_gpu(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kronos.cli.environment import Process, select_cuda_device
-
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     select_cuda_device(1, Process(0, 1))
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"

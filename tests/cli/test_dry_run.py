@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from kronos.cli.environment import lock_run_folder
+from kronos.cli.session import lock_run_folder
 from kronos.cli.train import train_base_model, train_tokenizer
+from kronos.run_folder import RunFolder
 from tests.cli.test_commands import invoke, script
 from tests.conftest import ROOT
 from tests.planning.test_plan import snapshot
@@ -58,7 +59,7 @@ def test_an_earlier_run_is_left_alone(tiny_config: Path, tmp_path: Path) -> None
     assert row(plain.stdout, "what is there").count("set aside") == 2
     assert "finished before, skipped" in plain.stdout
     assert row(skipping.stdout, "in all").removeprefix("in all").strip() == "nothing would be trained"
-    with lock_run_folder(tmp_path / "runs" / "tiny", rank=0):  # beside a run that is under way
+    with lock_run_folder(RunFolder(tmp_path / "runs" / "tiny")):  # beside a run that is under way
         assert invoke("--config", tiny_config, "--dry-run").exit_code == 0
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from kronos.cli.environment import lock_run_folder
 from kronos.cli.main import app
+from kronos.cli.session import lock_run_folder
 from kronos.evaluation.results import Evaluation
+from kronos.run_folder import RunFolder
 from tests.conftest import GOLDEN, ROOT, write_tiny_config
 
 BASELINES = "evaluation.rivals=[pretrained, last_close, drift]"
@@ -153,7 +154,7 @@ def test_what_may_be_overridden(run: Path) -> None:
 @pytest.mark.parametrize("word", ["data.lookback_window=8", "training.seed=2", "model_paths.exp_name=other"])
 def test_what_may_not(run: Path, word: str) -> None:
     done = evaluate(run, word)
-    assert done.exit_code == 1 and f"error: {word}: a finished run is evaluated with the settings it was" in done.output
+    assert done.exit_code == 1 and f"error: {word}: this setting cannot change after training" in done.output
 
 
 def test_an_unknown_baseline_is_said_before_anything_is_computed(run: Path, tiny_config: Path, tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_candles_that_have_grown(tiny_config: Path, tmp_path: Path) -> None:
     assert train(tiny_config, "evaluation.enabled=false").exit_code == 0
     write_candles(tmp_path / "candles.csv", 0, 140)
     done = evaluate(tmp_path / "runs/tiny", "evaluation.stride=1", "evaluation.rivals=[drift]")
-    assert done.exit_code == 0 and "not those it was trained on" in done.output, done.output
+    assert done.exit_code == 0 and "have changed since training" in done.output, done.output
     assert read(tmp_path / "runs/tiny/report").n_origins == 140 - SEEN_BEFORE - 7
 
 
@@ -328,7 +329,7 @@ def test_damaged_files_are_made_anew(trained: tuple[Path, Result], run: Path, da
 
 
 def test_a_run_that_is_training_is_let_be(run: Path) -> None:
-    with lock_run_folder(run, rank=0):
+    with lock_run_folder(RunFolder(run)):
         done = evaluate(run)
     assert done.exit_code == 1 and "another run is writing here" in done.output
 
@@ -341,7 +342,7 @@ def test_a_failure_after_training_says_how_to_go_on(tiny_config: Path, tmp_path:
     assert done.exit_code == 1 and "Traceback" not in done.output, done.output
     assert f"The models are trained and saved in {run_dir}; only their evaluation failed" in done.output
     (run_dir / "evaluation").unlink()
-    assert f"kronos evaluate --run {run_dir} goes on" in done.output and evaluate(run_dir).exit_code == 0
+    assert f"kronos evaluate --run {run_dir} " in done.output and evaluate(run_dir).exit_code == 0
 
 
 def test_not_a_run(tmp_path: Path, run: Path) -> None:

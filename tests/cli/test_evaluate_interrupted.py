@@ -75,7 +75,7 @@ def test_stopped_by_sigterm(command: tuple[Path, list[object]]) -> None:
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in said, said
-    assert "stopped by SIGTERM; the same command again goes on: the forecasts made so far are kept" in said
+    assert "stopped by SIGTERM; run the same command to resume; finished forecasts are kept" in said
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def models() -> tuple[KronosTokenizer, Kronos]:
 
 def evaluate(tiny_config: Path, *overrides: str) -> Evaluation:
     config, candles, splits, held_out = load(tiny_config, *overrides)
-    found = evaluate_run(config, *models(), held_out, candles, splits, "kronos evaluate")
+    found = evaluate_run(config, build_own(config, *models()), held_out, candles, splits, "kronos evaluate")
     assert found
     return found
 

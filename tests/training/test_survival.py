@@ -60,7 +60,7 @@ def test_sigterm_leaves_a_checkpoint_at_its_step(
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143 and time.monotonic() - started < 30
     step = last_step(folder)
-    assert re.search(rf"stopped by SIGTERM .*at step {step}; the same command with --skip-existing", said), said
+    assert re.search(rf"stopped by SIGTERM .*at step {step}; run the same command with --skip-existing", said), said
     assert "Traceback" not in said
     assert step >= 27 and not json.loads((folder / "stage.json").read_text())["finished"]
     with caplog.at_level("INFO", logger="kronos"):

@@ -1,69 +1,94 @@
-"""The pictures at the end of a run: forecasts from held-out origins, which are spread evenly."""
+"""Forecasts from held-out origins beside the actual candles, and the pictures of some at the end of a run."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from accelerate import PartialState
+import pandas as pd
 
 from kronos.config import Config
-from kronos.data.windows.splits import WindowStarts
-from kronos.forecast import KronosPredictor, Sampling
+from kronos.data.windows.splits import SplitName, WindowStarts
+from kronos.evaluation.forecasters.base import KronosForecaster
+from kronos.evaluation.origins.walk_forward import Origins
+from kronos.forecast import Forecast
 from kronos.forecast.coherence import Repairs
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.files import HISTORY_DRAWN, format_title
 from kronos.report.words.catalogue import Words
-from kronos.saved_run import SavedRun, load_models
 from kronos.training.pipeline import RunResult
 
 logger = logging.getLogger(__name__)
 
 
-def draw_held_out_forecasts(config: Config, result: RunResult) -> list[Path]:
-    """Forecast from report.n_origins origins of the test split, or of validation without one, and draw each.
+@dataclass(frozen=True, eq=False)
+class HeldOutForecast:
+    """A forecast of all columns of a candle. history: the known candles. actual: the candles after the origin."""
+
+    history: pd.DataFrame
+    forecast: Forecast
+    actual: pd.DataFrame
+
+
+def forecast_held_out(
+    own: KronosForecaster, origins: Origins, names: Sequence[str], n_paths: int, seed: int, verbose: bool = True
+) -> list[HeldOutForecast]:
+    """Forecast whole candles from origins whose future is known. The evaluation itself keeps close prices only."""
+    candles, lookback, horizon = origins.candles, origins.lookback, origins.horizon
+    windows = [candles.frame(row - lookback + 1, row + 1 + horizon) for row in origins.rows.tolist()]
+    histories, actual = [window[:lookback] for window in windows], [window[lookback:] for window in windows]
+    forecasts = own.predictor.forecast_batch(
+        histories,
+        y_timestamp_list=[each.index for each in actual],
+        n_paths=n_paths,
+        sampling=own.sampling,
+        seed=seed,
+        names=list(names),
+        verbose=verbose,
+    )
+    return [HeldOutForecast(*each) for each in zip(histories, forecasts, actual)]
+
+
+def draw_held_out_forecasts(config: Config, trained: RunResult, own: KronosForecaster) -> list[Path]:
+    """Forecast from report.n_origins origins of the test split, or of validation if there is none, and draw each.
+
+    Args:
+        own: the run's best models.
 
     Returns:
-        The PNG files written, report/forecast_1.png and so on, in the run's folder.
+        The pictures written, report/forecast_1.png and so on, in the run's folder.
     """
     if not config.report.n_origins:
         return []
-    split = result.splits.get("test") or result.splits["val"]
-    origins = choose_origins(split.starts, config.data.lookback_window, config.report.n_origins)
-    tokenizer, model = load_models(config)
-    predictor = KronosPredictor.from_run(SavedRun(config, tokenizer, model), device=PartialState().device)
-    logger.info(
-        "forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, config.report.n_paths
-    )
-    lookback, horizon = config.data.lookback_window, config.data.predict_window
-    windows = [result.candles.frame(origin - lookback + 1, origin + 1 + horizon) for origin in origins]
-    many = len(result.candles.symbols) > 1
-    symbols = [result.candles.symbol_at(origin).symbol if many else "" for origin in origins]
-    histories, actuals = [window[:lookback] for window in windows], [window[lookback:] for window in windows]
-    forecasts = predictor.forecast_batch(
-        histories,
-        y_timestamp_list=[actual.index for actual in actuals],
-        n_paths=config.report.n_paths,
-        sampling=Sampling(config.report.temperature, top_p=config.report.top_p),
-        seed=config.training.seed,
-        names=[f"{symbol} {history.index[-1]:%Y-%m-%d %H:%M}".strip() for symbol, history in zip(symbols, histories)],
-    )
-    logger.info("%s", Repairs.total(forecast.repairs for forecast in forecasts if forecast.repairs))
-    report = config.model_paths.run_folder.report
-    for earlier in report.forecasts:
+    split = trained.splits.get("test") or trained.splits["val"]
+    rows = choose_origins(split.starts, config.data.lookback_window, config.report.n_origins)
+    origins = Origins(trained.candles, np.array(rows), config.data.lookback_window, config.data.predict_window)
+    n_paths = config.report.n_paths
+    logger.info("forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, n_paths)
+    many = len(trained.candles.symbols) > 1
+    symbols = [trained.candles.symbol_at(row).symbol if many else "" for row in rows]
+    times = [f"{trained.candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}" for row in rows]
+    names = [f"{symbol} {time}".strip() for symbol, time in zip(symbols, times)]
+    shown = forecast_held_out(own, origins, names, n_paths, config.training.seed)
+    logger.info("%s", Repairs.total(each.forecast.repairs for each in shown if each.forecast.repairs))
+    for earlier in config.model_paths.run_folder.report.forecasts:
         earlier.unlink()
-    paths = []
-    rising, language = config.report.rising, config.report.language
-    for n, (history, actual, forecast, symbol) in enumerate(zip(histories, actuals, forecasts, symbols), start=1):
-        paths.append(report.forecast(n))
-        name = " · ".join(filter(None, (config.model_paths.exp_name, symbol)))
-        title = Words(language)(
-            "forecast.held_out_title", title=format_title(name, forecast, language), split=split.name
-        )
-        draw_forecast(history[-HISTORY_DRAWN * horizon :], forecast, actual, paths[-1], title, rising, language)
-    return paths
+    return [_draw(config, *each, split.name) for each in zip(range(1, len(shown) + 1), shown, symbols)]
 
 
 def choose_origins(starts: WindowStarts, lookback: int, n_origins: int) -> list[int]:
     """Return up to n_origins rows, spread evenly over a split, from which its windows forecast."""
     chosen = np.unique(np.linspace(0, len(starts) - 1, n_origins).round().astype(int))
     return [starts[i] + lookback - 1 for i in chosen]
+
+
+def _draw(config: Config, n: int, shown: HeldOutForecast, symbol: str, split: SplitName) -> Path:
+    language, words = config.report.language, Words(config.report.language)
+    name = " · ".join(filter(None, (config.model_paths.exp_name, symbol)))
+    title = format_title(name, shown.forecast, language)
+    title = words("forecast.held_out_title", title=title, split=words(f"forecast.splits.{split}"))
+    history = shown.history[-HISTORY_DRAWN * len(shown.actual) :]
+    path = config.model_paths.run_folder.report.forecast(n)
+    draw_forecast(history, shown.forecast, shown.actual, path, title, config.report.rising, language)
+    return path

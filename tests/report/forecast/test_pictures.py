@@ -11,6 +11,7 @@ from matplotlib.image import imread
 
 from kronos.config import load_config
 from kronos.data import load_candles, split_candles
+from kronos.evaluation.baselines import build_own
 from kronos.model import Kronos, KronosTokenizer
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.held_out import choose_origins, draw_held_out_forecasts
@@ -134,13 +135,12 @@ def test_origins_are_spread_over_the_split_and_know_only_what_came_before(tiny_c
     assert len(choose_origins(split.starts, config.data.lookback_window, 100)) == len(split)
 
 
-def test_forecasts_over_clocks_put_back_are_drawn(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forecasts_over_clocks_put_back_are_drawn(tiny_config: Path) -> None:
     config = load_config(tiny_config)
     candles, _ = load_candles(config.data, config.repairs)
     splits = split_candles(candles, config.data)
     changed = replace(candles.symbols[0], offset_rows=(0, splits["test"].starts[0] + 3), offsets=(0, -3_600_000_000))
     moved = replace(candles, symbols=(changed,))
     models = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), Kronos.from_pretrained(GOLDEN / "predictor")
-    monkeypatch.setattr("kronos.report.forecast.held_out.load_models", lambda config: models)
-    pictures = draw_held_out_forecasts(config, RunResult(moved, splits, {}))
+    pictures = draw_held_out_forecasts(config, RunResult(moved, splits, {}), build_own(config, *models))
     assert len(pictures) == 2

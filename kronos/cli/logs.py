@@ -1,0 +1,88 @@
+"""Log lines on the screen and in the run's log file, and a stdout that takes any character."""
+
+import codecs
+import io
+import logging
+import sys
+import warnings
+
+from tqdm import tqdm
+
+from kronos.errors import KronosError
+from kronos.run_folder import RunFolder
+
+logger = logging.getLogger("kronos")
+
+# What stands for a character that the encoding of the output lacks.
+ASCII_FALLBACK = {
+    "−": "-",
+    "–": "-",
+    "•": "*",
+    "…": "...",
+    "→": "->",
+    "↓": "v",
+    "↑": "^",
+}
+
+
+def make_stdout_unicode_safe() -> None:
+    """Keep a command from failing on a character that stdout cannot encode.
+
+    ASCII becomes UTF-8; other encodings print a plain character or ? instead. Python chooses ASCII where LANG is C, and a
+    Windows code page where the output is piped.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error("plain", _write_plain)
+        ascii_only = codecs.lookup(sys.stdout.encoding).name == "ascii"
+        sys.stdout.reconfigure(encoding="utf-8" if ascii_only else None, errors="plain")
+
+
+def _write_plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(ASCII_FALLBACK.get(each, "?") for each in error.object[error.start : error.end]), error.end
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes to stderr without breaking a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+class _FileHandler(logging.FileHandler):
+    """Stops writing when it cannot, for example because the disk is full; the training goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        logger.removeHandler(self)
+        logger.warning("%s: cannot be written any more. Logging continues on the screen only.", self.baseFilename)
+
+
+def start_logging(rank: int = 0) -> None:
+    """Show the log lines of rank 0 on stderr."""
+    logger.setLevel(logging.INFO if rank == 0 else logging.CRITICAL)
+    logger.propagate = False
+    logger.handlers[:] = [_ConsoleHandler()]
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # report/fonts.py warns about missing fonts
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|accelerate\..*")
+
+
+def log_to_file(run: RunFolder, rank: int = 0) -> None:
+    """Write the log lines of rank 0 to the run's log file too, each with its time.
+
+    Raises:
+        KronosError: the file cannot be written.
+    """
+    if rank:
+        return
+    try:
+        run.log.parent.mkdir(parents=True, exist_ok=True)
+        handler = _FileHandler(run.log, encoding="utf-8")
+    except OSError as error:
+        raise KronosError(
+            "{path}: cannot be written: {reason}. Choose another place with model_paths.base_path.",
+            path=run.log,
+            reason=error.strerror,
+        ) from None
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+    logger.addHandler(handler)

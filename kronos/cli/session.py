@@ -1,0 +1,176 @@
+"""What every command does before its own work: environment, log lines, errors, configuration, GPU, lock.
+
+Nothing below kronos.cli reads environment variables.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, NamedTuple
+
+import typer
+from filelock import FileLock, Timeout
+
+from kronos.cli.errors import translate_errors
+from kronos.cli.logs import make_stdout_unicode_safe, start_logging
+from kronos.config import Config
+from kronos.config.schema import Language
+from kronos.errors import ConfigError, KronosError
+from kronos.run_folder import RunFolder
+
+RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+LanguageOption = Annotated[
+    Language | None,
+    typer.Option(
+        "--language",
+        help="Language of everything printed, drawn and written for people.",
+        show_default="report.language",
+    ),
+]
+
+
+class Process(NamedTuple):
+    """This process among those launched together."""
+
+    rank: int = 0
+    world_size: int = 1
+
+
+@contextmanager
+def start_session(on_interrupt: str, distributed: bool = False) -> Iterator[Process]:
+    """Start a command: limit thread spinning, show log lines, and turn errors into one line and an exit status.
+
+    Args:
+        on_interrupt: what the log line about an interruption adds, for example how to resume.
+        distributed: whether torchrun may launch the command as several processes.
+    """
+    with translate_errors(on_interrupt):
+        limit_thread_spinning()
+        start_logging()  # before the environment is read, so that its errors are shown
+        process = read_process() if distributed else Process()
+        start_logging(process.rank)
+        yield process
+
+
+def load_session_config(
+    load: Callable[[Sequence[str]], Config],
+    overrides: Sequence[str] | None,
+    process: Process,
+    language: Language | None = None,
+) -> Config:
+    """Load the configuration of a command, and let the process see the GPU that it names.
+
+    Args:
+        load: loads a configuration with overrides, section.key=value each.
+        language: of --language, which overrides report.language.
+
+    Raises:
+        ConfigError: the configuration is wrong, or there is no such GPU.
+    """
+    spoken = [f"report.language={language}"] if language else []
+    config = load([*read_backend_override(), *(overrides or []), *spoken])
+    select_cuda_device(config.device.device_id, process)
+    return config
+
+
+def limit_thread_spinning() -> None:
+    """Let waiting CPU threads of PyTorch sleep soon. Call this before PyTorch is imported.
+
+    By default they spin for milliseconds, and one other busy program slows small models down several times
+    (benchmarks/busy_machine.py).
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def read_process() -> Process:
+    """Read what torchrun, or another launcher, tells this process.
+
+    Raises:
+        ConfigError: there are several processes, but they cannot find each other.
+    """
+    world_size = _read_integer("WORLD_SIZE", 1)
+    missing = [name for name in RENDEZVOUS if name not in os.environ]
+    if world_size == 1:
+        for name in RENDEZVOUS if missing else ():  # leftovers, which would make accelerate wait for other processes
+            os.environ.pop(name, None)
+        return Process()
+    if missing:
+        raise ConfigError(
+            "WORLD_SIZE is {world_size}, but {missing} not set, so the processes cannot find each other. Launch with torchrun, "
+            "or unset WORLD_SIZE to run one process.",
+            world_size=world_size,
+            missing=f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'}",
+        )
+    rank = _read_integer("RANK", 0)
+    if rank >= world_size:
+        raise ConfigError(
+            "RANK is {rank}, but WORLD_SIZE is {world_size}, and ranks count from 0. Launch with torchrun.",
+            rank=rank,
+            world_size=world_size,
+        )
+    return Process(rank, world_size)
+
+
+def _read_integer(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise ConfigError(
+            "The environment variable {name} is {text!r}. Set it to a whole number, or unset it.", name=name, text=text
+        )
+    return int(text)
+
+
+def read_backend_override() -> list[str]:
+    """Return DIST_BACKEND, which upstream's launch lines set, as an override of the configuration."""
+    backend = os.environ.get("DIST_BACKEND", "").lower()
+    return [f"distributed.backend={backend}"] if backend else []
+
+
+def select_cuda_device(device_id: int, process: Process) -> None:
+    """Let a single process see one GPU only. With torchrun, each process uses the GPU of its local rank."""
+    if process.world_size > 1:
+        return
+    visible = os.environ["CUDA_VISIBLE_DEVICES"].split(",") if "CUDA_VISIBLE_DEVICES" in os.environ else None
+    if visible == [""]:  # the usual way to hide all GPUs
+        return
+    if visible and device_id >= len(visible):
+        raise ConfigError(
+            "device.device_id is {device_id}, but CUDA_VISIBLE_DEVICES lists only {n} devices, which count from 0.",
+            device_id=device_id,
+            n=len(visible),
+        )
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible[device_id] if visible else str(device_id)
+
+
+@contextmanager
+def lock_run_folder(run: RunFolder, rank: int = 0) -> Iterator[None]:
+    """Keep other commands out of a run's folder. The lock ends with the process, however the process ends.
+
+    Raises:
+        KronosError: another command holds the folder.
+    """
+    if rank:
+        yield
+        return
+    lock = FileLock(run.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise KronosError(
+            "{folder}: another run is writing here. Wait for it, or choose another folder with model_paths.exp_name.",
+            folder=run.path,
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run_command(command: Callable[..., None]) -> None:
+    """Run a function as the one command of a script."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    make_stdout_unicode_safe()
+    app()

@@ -1,0 +1,130 @@
+"""The story of a run: train, evaluate, report."""
+
+import logging
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from accelerate import PartialState
+
+from kronos.config import Config
+from kronos.config.training import StageName
+from kronos.data import split_candles
+from kronos.errors import KronosError
+from kronos.evaluation import ValidationScore
+from kronos.evaluation.baselines import build_own, check_baselines
+from kronos.evaluation.forecasters.base import KronosForecaster
+from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choose_of_training, find_instant, is_own
+from kronos.evaluation.results import Evaluation
+from kronos.report.forecast.held_out import draw_held_out_forecasts
+from kronos.report.verdict.evaluation_report import write_evaluation
+from kronos.run_folder import ReportFolder
+from kronos.saved_run import check_trained, load_models
+from kronos.stage_record import StageRecord
+from kronos.training.arguments import start_process
+from kronos.training.pipeline import RunResult, load_run_candles, run_pipeline
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run left.
+
+    Attributes:
+        report: where the verdict is.
+        evaluation: the verdict's values; None if evaluation is off, and on other ranks than the first.
+        records: the records of the trained stages.
+        pictures: pictures of held-out forecasts.
+    """
+
+    report: ReportFolder
+    evaluation: Evaluation | None
+    records: dict[StageName, StageRecord] = field(default_factory=dict)
+    pictures: Sequence[Path] = ()
+
+
+def run_training(config: Config, skip_existing: bool = False, world_size: int = 1, command: str = "") -> FinishedRun:
+    """Train the stages that are on, then evaluate the run on held-out candles, and draw forecasts.
+
+    Args:
+        skip_existing: skip finished stages and resume an interrupted one.
+        world_size: how many processes were launched; all must call this.
+        command: how the run was launched, for the report.
+
+    Raises:
+        KronosError: something is wrong with the configuration, the candles, the models or the folder of the run.
+    """
+    with_base_model = config.experiment.train_basemodel
+    evaluated = with_base_model and config.evaluation.enabled
+    if evaluated:
+        check_baselines(config)
+    start_process(config, world_size)
+    trained = run_pipeline(config, skip_existing, build_score=ValidationScore)
+    own = build_own(config, *load_models(config)) if with_base_model else None
+    evaluation = _evaluate_trained(config, trained, own, command) if evaluated and own else None
+    is_first = _end_process_group()
+    pictures = draw_held_out_forecasts(config, trained, own) if is_first and own else []
+    return FinishedRun(config.model_paths.run_folder.report, evaluation, trained.records, pictures)
+
+
+def run_evaluation(
+    config: Config, data: Path | None = None, since: datetime | None = None, world_size: int = 1, command: str = ""
+) -> FinishedRun:
+    """Evaluate a trained run: on the held-out part of its own candles, or on other candles.
+
+    Args:
+        data: other candles than the run's own: a file, a folder or a glob.
+        since: the first time that may be forecast; None: the first that the run has not seen.
+        world_size, command: as in `run_training`.
+
+    Raises:
+        KronosError: the run is not trained, a baseline is unknown, or there is nothing to forecast.
+    """
+    check_trained(config)
+    check_baselines(config)
+    start_process(config, world_size)
+    report = config.model_paths.run_folder.report
+    if data is not None:
+        config = config.override({"data.data_path": data})
+        report = config.model_paths.run_folder.report_on(data)
+    candles = load_run_candles(config).candles
+    own_candles, splits = None, {}
+    if since is None and is_own(config, candles):
+        own_candles, splits = candles, split_candles(candles, config.data)
+        held_out = choose_held_out(config, candles, splits)
+    else:
+        if data is None:
+            logger.warning(
+                "the candles have changed since training: only candles after those of the training are forecast"
+            )
+        held_out = choose_new(config, candles, find_instant(candles, since) if since else None)
+    own = build_own(config, *load_models(config))
+    evaluation = write_evaluation(config, own, held_out, own_candles, splits, report, command)
+    _end_process_group()
+    return FinishedRun(report, evaluation)
+
+
+def _evaluate_trained(config: Config, trained: RunResult, own: KronosForecaster, command: str) -> Evaluation | None:
+    """Evaluate a run that has just been trained. An error says that the models are saved, and how to resume."""
+    run = config.model_paths.run_folder
+    try:
+        held_out = choose_of_training(config, trained.candles, trained.splits)
+        return write_evaluation(config, own, held_out, trained.candles, trained.splits, run.report, command)
+    except (KronosError, OSError) as error:
+        raise KronosError(
+            "{error}\nThe models are trained and saved in {folder}; only their evaluation failed. To resume it: "
+            "kronos evaluate --run {quoted}",
+            error=error,
+            folder=run.path,
+            quoted=shlex.quote(str(run.path)),
+        ) from None
+
+
+def _end_process_group() -> bool:
+    """Let the other processes end; return whether this is the first one, which goes on."""
+    state = PartialState()
+    state.destroy_process_group()
+    return bool(state.is_main_process)
