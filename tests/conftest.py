@@ -1,7 +1,10 @@
 """What all tests share. Everything runs offline, on the CPU, without anything outside the repository."""
 
 import os
+import shutil
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["OMP_NUM_THREADS"] = (
@@ -11,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = (
 import pytest
 from safetensors.torch import load_file
 from torch import Tensor
+from typer.testing import CliRunner, Result
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -81,3 +85,50 @@ def write_tiny_config(folder: Path) -> Path:
 def tiny_config(tmp_path: Path) -> Path:
     """`write_tiny_config`, in a folder of the test's own."""
     return write_tiny_config(tmp_path)
+
+
+FAST = [  # with which the tiny run, its evaluation and one picture take seconds
+    "training.tokenizer_epochs=1",
+    "training.basemodel_epochs=1",
+    "evaluation.enabled=true",
+    "evaluation.stride=2",
+    "evaluation.n_paths=3",
+    "evaluation.rivals=[pretrained, last_close, drift]",
+    "report.n_origins=1",
+]
+
+
+def invoke(*words: object) -> Result:
+    """Run `kronos` in this process, without a GPU."""
+    from kronos.cli.main import app
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CUDA_VISIBLE_DEVICES", "")
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+
+class FinishedRun(NamedTuple):
+    """A tiny run that the tests of a session share, and what it printed. Nobody changes it."""
+
+    config: Path
+    path: Path
+    candles: Path
+    output: Result
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """`kronos train` with the tiny configuration and FAST, evaluated."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = write_tiny_config(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # NumPy's
+        done = invoke("train", "--config", config, *FAST)
+    assert done.exit_code == 0, done.output
+    return FinishedRun(config, folder / "runs" / "tiny", folder / "candles.csv", done)
+
+
+@pytest.fixture
+def copied_run(finished_run: FinishedRun, tmp_path: Path) -> Path:
+    """A copy of the shared run, where `tiny_config` would leave its own. Its candles stay where they were."""
+    return Path(shutil.copytree(finished_run.path, tmp_path / "runs" / "tiny"))

@@ -113,12 +113,14 @@ def check_nothing_learnt(found: dict[str, Comparison]) -> None:
     assert "helped" not in (found["volatility"].outcome, found["last_close"].outcome)
 
 
+@pytest.mark.slow
 def test_what_can_be_learnt_is_learnt(tmp_path: Path) -> None:
     """Of steps that turn about, the step before tells four fifths of the variance."""
     found = train(tmp_path, REVERTING, 0, 80, SMALLEST)
     check_learnt(tmp_path, found, REVERTING, least=0.6)
 
 
+@pytest.mark.slow
 def test_of_chance_nothing_is_learnt(tmp_path: Path) -> None:
     found = train(tmp_path, WALK, 0, 80, SMALLEST)
     check_nothing_learnt(found)

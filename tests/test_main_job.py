@@ -12,7 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, invoke
+
+pytestmark = pytest.mark.process
 
 
 def command(*arguments: object) -> list[str]:
@@ -31,6 +33,7 @@ def check_losses_fall(run_dir: Path) -> None:
         assert record["finished"] and record["best_loss"] < 0.6 * record["start_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candles", ["synthetic", "real"])
 def test_the_demo(candles: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """configs/demo.yaml as shipped, but for fewer and larger steps."""
@@ -45,8 +48,9 @@ def test_the_demo(candles: str, tmp_path: Path, request: pytest.FixtureRequest) 
 
 
 def test_kill_9_in_the_middle_of_stage_2(tiny_config: Path, tmp_path: Path) -> None:
-    arguments = ["--config", tiny_config, "training.basemodel_epochs=40", "training.save_steps=4", "report.n_origins=0"]
-    run(*arguments, f"model_paths.base_path={tmp_path / 'whole'}")
+    arguments = ["--config", tiny_config, "training.basemodel_epochs=12", "training.save_steps=4", "report.n_origins=0"]
+    whole = invoke("train", *arguments, f"model_paths.base_path={tmp_path / 'whole'}")
+    assert whole.exit_code == 0, whole.output
     killed = [*arguments, f"model_paths.base_path={tmp_path / 'killed'}", "--skip-existing"]
     run_dir = tmp_path / "killed" / "tiny"
     process = subprocess.Popen(command(*killed), stderr=subprocess.DEVNULL, cwd=ROOT)
@@ -60,7 +64,7 @@ def test_kill_9_in_the_middle_of_stage_2(tiny_config: Path, tmp_path: Path) -> N
     again = run(*killed)
     assert "tokenizer  finished before, skipped" in again.stderr
     assert "basemodel  interrupted before, resumes from" in again.stderr
-    for name in ("tokenizer/best_model", "basemodel/best_model", "basemodel/checkpoints/checkpoint-120"):
+    for name in ("tokenizer/best_model", "basemodel/best_model", "basemodel/checkpoints/checkpoint-36"):
         first, second = (
             load_file(d / "tiny" / name / "model.safetensors") for d in (tmp_path / "whole", run_dir.parent)
         )

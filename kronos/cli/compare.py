@@ -18,6 +18,7 @@ from rich.table import Table
 
 from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
+from kronos.config.schema import Language
 from kronos.errors import CheckpointError, ConfigError
 from kronos.evaluation.metric_labels import METRIC_LABELS
 from kronos.evaluation.results import Comparison, Evaluation

@@ -12,11 +12,11 @@ import typer
 from typer.testing import CliRunner, Result
 
 from kronos.cli.main import app
-from kronos.cli.session import Process, lock_run_folder, select_cuda_device
+from kronos.cli.session import Process, lock_run_folder, read_process, select_cuda_device
 from kronos.cli.train import train_base_model, train_tokenizer
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
-from tests.conftest import GOLDEN, ROOT
+from tests.conftest import GOLDEN, ROOT, FinishedRun
 
 
 def invoke(*arguments: object, command=None) -> Result:
@@ -28,15 +28,9 @@ def invoke(*arguments: object, command=None) -> Result:
     return CliRunner().invoke(target, words if command else ["train", *words])
 
 
-def script(name: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / name), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=os.environ | environment,
-        check=False,
-    )
+def script(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, str(ROOT / name), *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +39,7 @@ def same_visible_devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.mark.process
 def test_train_sequential_from_another_working_directory(tiny_config: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -89,12 +84,12 @@ def test_skip_flags(tiny_config: Path, tmp_path: Path) -> None:
     assert (tmp_path / "runs/other/tokenizer").exists() and not (tmp_path / "runs/other/basemodel").exists()
 
 
-def test_skip_existing_in_the_yaml(tiny_config: Path) -> None:
-    assert invoke("--config", tiny_config, "--skip-basemodel").exit_code == 0
+def test_skip_existing_in_the_yaml(tiny_config: Path, copied_run: Path) -> None:
     again = invoke("--config", tiny_config, "--skip-basemodel", "experiment.skip_existing=true")
     assert "finished before, skipped" in again.output
 
 
+@pytest.mark.process
 def test_modules_and_help(tmp_path: Path) -> None:
     for command in (["-m", "kronos", "train"], [ROOT / "finetune_tokenizer.py"], [ROOT / "finetune_base_model.py"]):
         done = subprocess.run(
@@ -159,15 +154,14 @@ def read_results(run_dir: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and path.parent.name != "logs"}
 
 
-def test_bad_input_leaves_an_earlier_run_untouched(tiny_config: Path, tmp_path: Path) -> None:
-    assert invoke("--config", tiny_config).exit_code == 0
-    run_dir = tmp_path / "runs" / "tiny"
-    before = read_results(run_dir)
+def test_bad_input_leaves_an_earlier_run_untouched(finished_run: FinishedRun, copied_run: Path, tmp_path: Path) -> None:
+    own = f"model_paths.base_path={tmp_path / 'runs'}"
+    before = read_results(copied_run)
     for case, (arguments, _) in BAD_INPUT.items():
         if case not in ("other shapes", "empty CSV", "unwritable output"):
-            result = invoke("--config", tiny_config, *(argument.format(tmp=tmp_path) for argument in arguments))
-            assert result.exit_code == 1, case
-    assert read_results(run_dir) == before
+            words = [argument.format(tmp=tmp_path) for argument in arguments]
+            assert invoke("--config", finished_run.config, own, *words).exit_code == 1, case
+    assert read_results(copied_run) == before
 
 
 def test_a_tokenizer_from_elsewhere_for_the_base_model_alone(tiny_config: Path) -> None:
@@ -203,6 +197,7 @@ def test_cuda_asked_for_and_absent(tiny_config: Path) -> None:
 
 
 def test_world_size_without_a_rendezvous(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kronos.cli.errors.WAIT_FOR_RANK_0_SECONDS", 0)
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = invoke("--config", tiny_config)
     assert result.exit_code == 1
@@ -215,9 +210,12 @@ def test_world_size_without_a_rendezvous(tiny_config: Path, monkeypatch: pytest.
     assert "Set it to a whole number" in invoke("--config", tiny_config).stderr
 
 
-def test_leftovers_of_a_launcher_do_not_disturb_a_process_alone(tiny_config: Path) -> None:
-    done = script("finetune_tokenizer.py", "--config", tiny_config, cwd=tiny_config.parent, LOCAL_RANK="0", RANK="0")
-    assert done.returncode == 0, done.stderr
+def test_leftovers_of_a_launcher_do_not_disturb_a_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """accelerate would wait for other processes if it saw them."""
+    for name in ("LOCAL_RANK", "RANK"):
+        monkeypatch.setenv(name, "0")
+    assert read_process() == Process(0, 1)
+    assert "LOCAL_RANK" not in os.environ and "RANK" not in os.environ
 
 
 def test_a_second_run_in_the_same_folder_is_kept_out(tiny_config: Path, tmp_path: Path) -> None:

@@ -4,27 +4,18 @@ import json
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from kronos.cli.main import app
 from kronos.cli.session import lock_run_folder
 from kronos.evaluation.results import Evaluation
 from kronos.run_folder import RunFolder
-from tests.conftest import GOLDEN, ROOT, write_tiny_config
+from tests.conftest import FAST, GOLDEN, ROOT, FinishedRun, invoke
 
-BASELINES = "evaluation.rivals=[pretrained, last_close, drift]"
-FAST = ["evaluation.enabled=true", "evaluation.stride=2", "evaluation.n_paths=3", BASELINES, "report.n_origins=0"]
-FAST += ["training.tokenizer_epochs=1", "training.basemodel_epochs=1"]
 SEEN_BEFORE = 108  # of the 120 candles, those that the run was trained or validated on
 TIMINGS = {"created", "command", "seconds"}
-
-
-def invoke(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def train(config: Path, *words: str) -> Result:
@@ -72,33 +63,14 @@ def write_candles(path: Path, first: int, stop: int) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def same_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    """A folder with a trained and evaluated run, and what was said."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # NumPy's
-        patched.setenv("CUDA_VISIBLE_DEVICES", "")
-        return folder, train(write_tiny_config(folder))
-
-
 @pytest.fixture
-def run(trained: tuple[Path, Result], tmp_path: Path) -> Iterator[Path]:
-    """The run, elsewhere; the candles stay where they were."""
-    folder = tmp_path / "moved" / "there"
-    shutil.copytree(trained[0] / "runs" / "tiny", folder)
-    yield folder
+def run(finished_run: FinishedRun, tmp_path: Path) -> Path:
+    """The shared run, moved elsewhere; its candles stay where they were."""
+    return Path(shutil.copytree(finished_run.path, tmp_path / "moved" / "there"))
 
 
-def test_training_ends_with_the_verdict(trained: tuple[Path, Result]) -> None:
-    folder, done = trained
-    assert done.exit_code == 0, done.output
-    report = folder / "runs/tiny/report"
+def test_training_ends_with_the_verdict(finished_run: FinishedRun) -> None:
+    done, report = finished_run.output, finished_run.path / "report"
     found = read(report)
     assert names(found) == ["finetuned", "pretrained", "last_close", "drift"] and not found.left_out
     assert [each.baseline for each in found.comparisons if each.metric == "crps"] == [
@@ -114,24 +86,27 @@ def test_training_ends_with_the_verdict(trained: tuple[Path, Result]) -> None:
     assert "Traceback" not in done.output and "Warning" not in done.output and "%|" not in done.output  # no bar
 
 
-def test_a_second_time_nothing_is_forecast_anew(trained: tuple[Path, Result], tmp_path: Path) -> None:
-    base = tmp_path / "runs"
-    shutil.copytree(trained[0] / "runs", base)
-    before, found = stamps(base), figures(base / "tiny/report")
-    again = train(trained[0] / "tiny.yaml", f"model_paths.base_path={base}", "--skip-existing")
+def test_a_second_time_nothing_is_forecast_anew(finished_run: FinishedRun, copied_run: Path) -> None:
+    before, found = stamps(copied_run), figures(copied_run / "report")
+    moved = f"model_paths.base_path={copied_run.parent}"
+    again = train(finished_run.config, moved, "--skip-existing", "--language", "zh")
     assert again.exit_code == 0, again.output
-    assert stamps(base) == before and figures(base / "tiny/report") == found
+    assert stamps(copied_run) == before and figures(copied_run / "report") == found
+    assert "finished before, skipped" in again.stderr and "分词器" in again.stdout and "tokenizer  " not in again.stdout
+    headline = read(copied_run / "report").headline
+    assert headline["zh"] in again.stdout and headline["en"] not in again.stdout
 
 
-def test_a_run_that_was_moved(trained: tuple[Path, Result], run: Path) -> None:
+def test_a_run_that_was_moved(finished_run: FinishedRun, run: Path) -> None:
     before = stamps(run)
     done = evaluate(run)
     assert done.exit_code == 0, done.output
-    assert stamps(run) == before and figures(run / "report") == figures(trained[0] / "runs/tiny/report")
+    assert stamps(run) == before and figures(run / "report") == figures(finished_run.path / "report")
     assert str(run / "report" / "index.html") in done.output
 
 
-def test_without_the_pretrained_models(trained: tuple[Path, Result], run: Path) -> None:
+@pytest.mark.slow
+def test_without_the_pretrained_models(run: Path) -> None:
     settings = run / "config.yaml"
     settings.write_text(settings.read_text().replace(f"{GOLDEN}/", str(run / "gone") + "/"))
     done = evaluate(run)
@@ -142,8 +117,8 @@ def test_without_the_pretrained_models(trained: tuple[Path, Result], run: Path) 
 
 
 def test_what_may_be_overridden(run: Path) -> None:
-    words = ["evaluation.stride=1", "evaluation.n_paths=5", "evaluation.rivals=[volatility]", "report.language=zh"]
-    done = evaluate(run, *words)
+    words = ["evaluation.stride=1", "evaluation.n_paths=5", "evaluation.rivals=[volatility]", "report.language=en"]
+    done = evaluate(run, *words, "--language", "zh")
     assert done.exit_code == 0, done.output
     found = read(run / "report")
     assert found.n_origins == 5 and found.n_paths == 5 and names(found) == ["finetuned", "volatility"]
@@ -165,11 +140,11 @@ def test_an_unknown_baseline_is_said_before_anything_is_computed(run: Path, tiny
     assert not (run / "report/metrics.json").exists() and not (tmp_path / "runs/tiny/tokenizer").exists()
 
 
-def test_other_runs_as_baselines(trained: tuple[Path, Result], run: Path, tmp_path: Path) -> None:
+def test_other_runs_as_baselines(finished_run: FinishedRun, run: Path, tmp_path: Path) -> None:
     """Of the same name, told apart; one that cannot be loaded; one that has seen later candles; one of unknown past."""
     same, later, unknown, untrained = (tmp_path / name / "there" for name in ("a", "b", "c", "d"))
     for folder in (same, later, unknown, untrained):
-        shutil.copytree(trained[0] / "runs/tiny", folder)
+        shutil.copytree(finished_run.path, folder)
     audit = json.loads((later / "data.json").read_text())
     (later / "data.json").write_text(json.dumps(audit | {"seen_until": audit["seen_until"] + 10**9}))
     (unknown / "data.json").unlink()
@@ -212,6 +187,7 @@ def test_nothing_new(run: Path, tmp_path: Path) -> None:
     assert evaluate(run, "--since", "2024-01-01").exit_code == 1
 
 
+@pytest.mark.slow
 def test_the_folder_one_is_in(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "newer"
     folder.mkdir()
@@ -221,33 +197,33 @@ def test_the_folder_one_is_in(run: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert done.exit_code == 0 and (run / "report-newer" / "index.html").is_file(), done.output
 
 
-def test_since_counts_for_the_runs_own_candles_too(trained: tuple[Path, Result], run: Path) -> None:
-    own = trained[0] / "candles.csv"
-    done = evaluate(run, "--data", own, "--since", "2000-01-01", "evaluation.stride=30")
+@pytest.mark.slow
+def test_since_counts_for_the_runs_own_candles_too(finished_run: FinishedRun, run: Path) -> None:
+    done = evaluate(run, "--data", finished_run.candles, "--since", "2000-01-01", "evaluation.stride=30")
     assert done.exit_code == 0 and "which flatters the run" in notes(read(run / "report-candles")), done.output
 
 
-def test_candles_that_have_grown(tiny_config: Path, tmp_path: Path) -> None:
-    assert train(tiny_config, "evaluation.enabled=false").exit_code == 0
-    write_candles(tmp_path / "candles.csv", 0, 140)
-    done = evaluate(tmp_path / "runs/tiny", "evaluation.stride=1", "evaluation.rivals=[drift]")
+def test_candles_that_have_grown(finished_run: FinishedRun, run: Path, tmp_path: Path) -> None:
+    grown = write_candles(tmp_path / "candles.csv", 0, 140)
+    settings = run / "config.yaml"
+    settings.write_text(settings.read_text().replace(str(finished_run.candles), str(grown)))
+    done = evaluate(run, "evaluation.stride=1", "evaluation.rivals=[drift]")
     assert done.exit_code == 0 and "have changed since training" in done.output, done.output
-    assert read(tmp_path / "runs/tiny/report").n_origins == 140 - SEEN_BEFORE - 7
+    assert read(run / "report").n_origins == 140 - SEEN_BEFORE - 7
 
 
-def test_a_skipped_stage_is_not_judged_on_what_it_was_trained_on(tiny_config: Path, tmp_path: Path) -> None:
-    """The best models were trained with other splits than the ones of now: the new test split is no test."""
-    run_dir = tmp_path / "runs/tiny"
-    assert train(tiny_config, "evaluation.enabled=false").exit_code == 0
-    seen_until = json.loads((run_dir / "data.json").read_text())["seen_until"]
+def test_a_skipped_stage_is_not_judged_on_what_it_was_trained_on(tiny_config: Path, copied_run: Path) -> None:
+    """The best models were trained with other splits: some candles of the new test split are not new to them."""
+    seen_until = json.loads((copied_run / "data.json").read_text())["seen_until"]
     other = ["data.train_ratio=0.5", "data.val_ratio=0.2", "data.test_ratio=0.3", "evaluation.stride=1"]
     done = train(tiny_config, "--skip-existing", *other, "evaluation.rivals=[drift]")
     assert done.exit_code == 0 and "trained with other settings" in done.output, done.output
-    assert json.loads((run_dir / "data.json").read_text())["seen_until"] == seen_until
-    found = read(run_dir / "report")
+    assert json.loads((copied_run / "data.json").read_text())["seen_until"] == seen_until
+    found = read(copied_run / "report")
     assert found.n_origins == 120 - SEEN_BEFORE - 7 and found.split == "test"
 
 
+@pytest.mark.slow
 def test_what_the_pretrained_models_saw_in_another_run_counts(tiny_config: Path, tmp_path: Path) -> None:
     words = ["experiment.train_tokenizer=false", "evaluation.enabled=false", "model_paths.exp_name=first"]
     assert (
@@ -274,6 +250,7 @@ def test_without_a_test_split(tiny_config: Path, tmp_path: Path) -> None:
     assert found.calibration and found.calibration.n_origins >= 1 and "to calibrate on" in notes(found)
 
 
+@pytest.mark.slow
 def test_calibration(run: Path, tmp_path: Path) -> None:
     done = evaluate(run, "evaluation.calibrate=true", "evaluation.rivals=[]")
     assert done.exit_code == 0, done.output
@@ -294,6 +271,7 @@ def test_calibration(run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0 and found.calibration is None and "no earlier origins" in notes(found)
 
 
+@pytest.mark.slow
 def test_one_origin(run: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -305,6 +283,7 @@ def test_one_origin(run: Path) -> None:
     assert "Warning" not in done.output and [each.kind for each in found.examples] == ["best"]
 
 
+@pytest.mark.slow
 def test_a_budget(run: Path, tmp_path: Path) -> None:
     newer = ["--data", write_candles(tmp_path / "newer.csv", 0, 150), "evaluation.stride=1"]
     few = evaluate(run, *newer, "evaluation.budget_minutes=0.0001")
@@ -318,8 +297,10 @@ def test_a_budget(run: Path, tmp_path: Path) -> None:
     assert every.exit_code == 0 and read(run / "report-newer").n_origins == 35 and not read(run / "report-newer").notes
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"rows": 3}', b"\xff\xfe"])
-def test_damaged_files_are_made_anew(trained: tuple[Path, Result], run: Path, damage: bytes) -> None:
+@pytest.mark.parametrize(
+    "damage", [b'{"rows": 3}', *(pytest.param(each, marks=pytest.mark.slow) for each in (b"", b"{", b"\xff\xfe"))]
+)
+def test_damaged_files_are_made_anew(run: Path, damage: bytes) -> None:
     before = figures(run / "report")
     forecasts = sorted(stamps(run))
     for path in (run / "report/metrics.json", *(run / "evaluation").rglob("*.json"), forecasts[0]):
@@ -334,11 +315,11 @@ def test_a_run_that_is_training_is_let_be(run: Path) -> None:
     assert done.exit_code == 1 and "another run is writing here" in done.output
 
 
-def test_a_failure_after_training_says_how_to_go_on(tiny_config: Path, tmp_path: Path) -> None:
-    run_dir = tmp_path / "runs/tiny"
-    run_dir.mkdir(parents=True)
+def test_a_failure_after_training_says_how_to_go_on(tiny_config: Path, copied_run: Path) -> None:
+    run_dir = copied_run
+    shutil.rmtree(run_dir / "evaluation")
     (run_dir / "evaluation").write_text("in the way")
-    done = train(tiny_config)
+    done = train(tiny_config, "--skip-existing")
     assert done.exit_code == 1 and "Traceback" not in done.output, done.output
     assert f"The models are trained and saved in {run_dir}; only their evaluation failed" in done.output
     (run_dir / "evaluation").unlink()
@@ -354,6 +335,7 @@ def test_not_a_run(tmp_path: Path, run: Path) -> None:
     assert "trained on" not in done.output, "it blames the candles"
 
 
+@pytest.mark.process
 def test_reading_results_does_not_wait_for_pytorch() -> None:
     from tests.training.test_distributed import launch
 

@@ -14,34 +14,24 @@ from pathlib import Path
 import pytest
 
 from kronos.evaluation.results import Evaluation
-from tests.cli.test_evaluate import FAST, figures, read, stamps, train, write_candles
-from tests.conftest import ROOT, write_tiny_config
+from tests.cli.test_evaluate import evaluate, figures, read, stamps, write_candles
+from tests.conftest import FAST, ROOT, FinishedRun
 from tests.training.saved.test_checkpoints import small_disk  # noqa: F401
 from tests.training.test_distributed import TORCHRUN, launch
 from tests.training.test_survival import start
 
 EVALUATE = [sys.executable, "-m", "kronos", "evaluate", "--run"]
+pytestmark = pytest.mark.process
 MANY = ["evaluation.stride=1", "evaluation.n_paths=30", "evaluation.rivals=[pretrained, drift]"]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained run that was not evaluated, and candles for 65 origins."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("CUDA_VISIBLE_DEVICES", "")
-        done = train(write_tiny_config(folder), "evaluation.enabled=false")
-    assert done.exit_code == 0, done.output
-    write_candles(folder / "newer.csv", 0, 180)
-    return folder
-
-
 @pytest.fixture
-def command(trained: Path, tmp_path: Path) -> tuple[Path, list[object]]:
-    """A copy of the run, and the command that evaluates it on the newer candles."""
+def command(finished_run: FinishedRun, tmp_path: Path) -> tuple[Path, list[object]]:
+    """A copy of the shared run before its evaluation, and the command that evaluates it on candles for 65 origins."""
     run = tmp_path / "run"
-    shutil.copytree(trained / "runs/tiny", run)
-    return run, [*EVALUATE, run, "--data", trained / "newer.csv", *MANY]
+    shutil.copytree(finished_run.path, run, ignore=shutil.ignore_patterns("report", "evaluation", "checkpoints"))
+    newer = write_candles(tmp_path / "newer.csv", 0, 180)
+    return run, [*EVALUATE, run, "--data", newer, *MANY]
 
 
 def wait_for_forecasts(process: subprocess.Popen[str], run: Path, n: int) -> None:
@@ -51,6 +41,7 @@ def wait_for_forecasts(process: subprocess.Popen[str], run: Path, n: int) -> Non
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle(command: tuple[Path, list[object]]) -> None:
     run, words = command
     process = start(*words)
@@ -79,12 +70,12 @@ def test_stopped_by_sigterm(command: tuple[Path, list[object]]) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk(trained: Path, small_disk: Path) -> None:  # noqa: F811
+def test_a_full_disk(command: tuple[Path, list[object]], small_disk: Path) -> None:  # noqa: F811
     subprocess.run(["mount", "-o", "remount,size=2m", small_disk], check=True)
     run = small_disk / "run"
-    shutil.copytree(trained / "runs/tiny", run, ignore=shutil.ignore_patterns("report", "checkpoints", "*.png"))
+    shutil.copytree(command[0], run)
     models = {path: path.read_bytes() for path in run.rglob("best_model/*")}
-    words = [*EVALUATE, run, "--data", trained / "newer.csv", *MANY, "evaluation.n_paths=2000"]
+    words = [*EVALUATE, run, *command[1][len(EVALUATE) + 1 :], "evaluation.n_paths=2000"]
     full = launch(*words)
     assert full.returncode == 1 and "Traceback" not in full.stderr, full.stderr
     errors = [line for line in full.stderr.splitlines() if line.startswith("error: ")]
@@ -108,13 +99,22 @@ def test_two_processes_find_what_one_finds(tiny_config: Path, tmp_path: Path) ->
     )
     assert found.environment["processes"] == "2" and len(stamps(run)) == 2 * 2  # a share each
     shutil.rmtree(run / "evaluation")
-    one = launch(*EVALUATE, run)
-    assert one.returncode == 0, one.stderr
+    one = evaluate(run)
+    assert one.exit_code == 0, one.output
     assert_same(found, read(run / "report"))
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate(command: tuple[Path, list[object]]) -> None:
+    run = command[0]
+    two = launch(
+        *TORCHRUN, "-m", "--", "kronos", "evaluate", "--run", run
+    )  # without --, torchrun takes --run for its own
+    assert two.returncode == 0, two.stderr
+    found = read(run / "report")
+    assert (two.stdout + two.stderr).count(found.headline["en"]) == 1 and found.environment["processes"] == "2"
     shutil.rmtree(run / "evaluation")
-    again = launch(*TORCHRUN, "-m", "--", "kronos", "evaluate", "--run", run)  # or torchrun takes --run for its own
-    assert again.returncode == 0, again.stderr
-    assert (again.stdout + again.stderr).count(found.headline["en"]) == 1
+    assert evaluate(run).exit_code == 0
     assert_same(found, read(run / "report"))
 
 

@@ -1,0 +1,39 @@
+"""RunFolder names what a run leaves, and nothing that it does not."""
+
+from pathlib import Path
+
+from kronos.run_folder import ReportFolder, RunFolder
+from tests.conftest import FinishedRun
+
+CHARTS = ("coverage", "error_by_horizon", "learning_curves", "pit", "skill_by_horizon")
+EXAMPLES = ("best", "median", "worst")
+
+
+def list_named(run: RunFolder) -> set[Path]:
+    """The files and folders that RunFolder names."""
+    stages = [path for stage in (run.tokenizer, run.basemodel) for path in (stage.best_model, stage.checkpoints)]
+    stages += [path for stage in (run.tokenizer, run.basemodel) for path in (stage.record, stage.metrics, stage.config)]
+    report = run.report
+    pictures = [report.forecast(1), *map(report.chart, CHARTS), *map(report.example, EXAMPLES)]
+    written = [run.config, run.audit, run.log, run.lock, run.tokenizer.health, run.evaluation]
+    return {*stages, *written, *pictures, report.page, report.results}
+
+
+def test_a_run_leaves_what_run_folder_names(finished_run: FinishedRun) -> None:
+    run = RunFolder(finished_run.path)
+    named = list_named(run)
+    assert not [path for path in named if not path.exists()]
+    files = [path for path in finished_run.path.rglob("*") if path.is_file()]
+    assert not [path for path in files if not {path, *path.parents} & named]
+    assert run.report.forecasts == [run.report.forecast(1)]
+
+
+def test_a_run_is_found_from_its_model(finished_run: FinishedRun) -> None:
+    run = RunFolder(finished_run.path)
+    assert RunFolder.of_model(run.basemodel.best_model).audit == run.audit.resolve()
+
+
+def test_the_folder_of_a_report_is_named_after_the_candles(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert run.report_on(Path("new/BTC USDT.csv")) == ReportFolder(tmp_path / "report-BTC_USDT")
+    assert run.report_on(Path("new/*.csv")) == ReportFolder(tmp_path / "report-_")
