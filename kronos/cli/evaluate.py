@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len
 
-from kronos.cli.result import format_command_line, print_verdict
-from kronos.cli.session import LanguageOption, load_session_config, lock_run_folder, start_session
+from kronos.cli.session import LanguageOption, format_command_line, load_session_config, lock_run_folder, start_session
+from kronos.config import Config
 from kronos.errors import ConfigError
+from kronos.report.words.catalogue import Words
 
+if TYPE_CHECKING:
+    from kronos.run import FinishedRun
+
+LABEL_WIDTH = 11
 ALLOWED = ("evaluation.", "report.", "device.", "distributed.")
 
 RunOption = Annotated[Path, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)]
@@ -78,3 +84,23 @@ def _check_overrides(overrides: Sequence[str]) -> Sequence[str]:
             allowed=", ".join(f"{section}*" for section in ALLOWED),
         )
     return overrides
+
+
+def print_verdict(config: Config, finished: FinishedRun) -> None:
+    """Print the verdict, the comparisons, and where the page is; nothing if the run was not evaluated."""
+    evaluation, language = finished.evaluation, config.report.language
+    if evaluation is None:
+        return
+    lines = [evaluation.headline[language], ""]
+    lines += [f"  {each.sentence[language]}" for each in evaluation.comparisons if each.metric == evaluation.metric]
+    lines += [f"  {each.baseline}: {each.reason[language]}" for each in evaluation.left_out]
+    lines += ["", *(note[language] for note in evaluation.notes)]
+    typer.echo("\n" + "\n".join(lines))
+    words = Words(language)
+    report = finished.report
+    print_rows([(words("run.report"), f"{report.page}"), (words("run.figures"), f"{report.results}")])
+
+
+def print_rows(rows: list[tuple[str, str]]) -> None:
+    """Print labels and texts in two columns; a Chinese character takes two cells."""
+    typer.echo("\n" + "\n".join(label + " " * (LABEL_WIDTH - cell_len(label)) + text for label, text in rows))

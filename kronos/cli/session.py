@@ -4,8 +4,11 @@ Nothing below kronos.cli reads environment variables.
 """
 
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
@@ -166,6 +169,13 @@ def lock_run_folder(run: RunFolder, rank: int = 0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def format_command_line() -> str:
+    """Return the command as it was typed, without the launcher and its options."""
+    name = Path(sys.argv[0]).name
+    program = ["python", name] if name.endswith(".py") and name != "__main__.py" else ["kronos"]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def run_command(command: Callable[..., None]) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kronos.cli.dry_run import show_plan
+from kronos.cli.evaluate import print_rows, print_verdict
 from kronos.cli.logs import log_to_file
-from kronos.cli.result import format_command_line, print_locations, print_verdict
-from kronos.cli.session import LanguageOption, Process, load_session_config, lock_run_folder, start_session
+from kronos.cli.session import (
+    LanguageOption,
+    Process,
+    format_command_line,
+    load_session_config,
+    lock_run_folder,
+    start_session,
+)
 from kronos.config import Config, load_config
 from kronos.config.schema import Language
+from kronos.report.words.catalogue import Words
+
+if TYPE_CHECKING:
+    from kronos.run import FinishedRun
+    from kronos.run_folder import StageFolder
+    from kronos.stage_record import StageRecord
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The YAML file; see configs/.", show_default=False)]
 SkipExisting = Annotated[
@@ -90,5 +104,33 @@ def _run(config: Config, skip_existing: bool, process: Process) -> None:
 
     finished = run_training(config, skip_existing, process.world_size, format_command_line())
     if process.rank == 0:
-        print_locations(config, finished)
+        _print_locations(config, finished)
         print_verdict(config, finished)
+
+
+def _print_locations(config: Config, finished: FinishedRun) -> None:
+    """Print where the models, the pictures, the settings and the log are."""
+    words, run = Words(config.report.language), config.model_paths.run_folder
+    rows = []
+    for stage, record in finished.records.items():
+        folder = run.stage(stage)
+        rows.append((words(f"run.{stage}"), f"{folder.best_model}  ({_describe_change(record, folder, words)})"))
+        rows.append(("", f"{folder.metrics}"))
+    if pictures := finished.pictures:
+        names = ", ".join(path.name for path in pictures)
+        rows.append((words("run.pictures"), f"{pictures[0].parent}{os.sep}  ({names})"))
+    rows += [(words("run.settings"), f"{run.config}"), (words("run.log"), f"{run.log}")]
+    print_rows(rows)
+
+
+def _describe_change(record: StageRecord, folder: StageFolder, words: Words) -> str:
+    """Describe what training changed: the figure before and after."""
+    from kronos.training.saved.tokenizer_record import read_health
+
+    health = read_health(folder.path) if record.stage == "tokenizer" else None
+    if health and health.before and health.kept == "before":
+        return words("run.worse", before=health.before.error_bp, after=health.after.error_bp)
+    name = words("run.validation_loss") if record.best_by == "loss" else record.best_by
+    if not record.improved:
+        return words("run.not_improved", name=name, before=record.start_figure)
+    return words("run.improved", name=name, before=record.start_figure, after=record.best_figure)
