@@ -50,6 +50,14 @@ def test_planted_defects_as_a_table_and_as_json(tmp_path: Path) -> None:
     assert found == {(name, code, severity) for name, kinds in expected.items() for code, severity in kinds}
 
 
+def test_the_table_in_chinese_and_json_without_a_language(tmp_path: Path) -> None:
+    plant(tmp_path, 40)
+    chinese = invoke(tmp_path, "--language", "zh").output
+    assert "13 个错误" in chinese and "文件未被改动" in chinese and "The files were not changed" not in chinese
+    assert invoke(tmp_path, "report.language=zh").output == chinese
+    assert invoke(tmp_path, "--json", "--language", "zh").stdout == invoke(tmp_path, "--json").stdout
+
+
 def test_repairs_as_overrides(tmp_path: Path) -> None:
     frame = make_frame()
     frame.loc[480, "high"] = 1.0

@@ -13,7 +13,7 @@ from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.notes import Note
 from kronos.errors import DataError
 
-TIME, SYMBOL = "time", "symbol"  # the time of day if it stands apart from the date; what is traded
+TIME, SYMBOL = "time", "symbol"  # the time of day if it has a column of its own; the symbol
 
 # In order of preference; compared without case, spaces, underscores and the <> of MetaTrader.
 ALIASES: dict[str, tuple[str, ...]] = {

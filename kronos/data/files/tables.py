@@ -153,7 +153,7 @@ def _open_text(path: Path, head: bytes) -> Table:
     notes += [Note.make("columns separated by {delimiter!r}", delimiter=delimiter)] if delimiter != "," else []
     notes += [Note("numbers with a decimal comma")] if comma else []
     if titles:
-        notes.append(Note.make("{n} line(s) above the column names skipped", n=titles))
+        notes.append(Note.make("lines above the column names that were skipped: {n}", n=titles))
     return Table(path, names, "line", 2 + titles, tuple(notes), encoding, delimiter, "," if comma else ".", titles)
 
 

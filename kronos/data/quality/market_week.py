@@ -1,7 +1,7 @@
 """The market's week as the candles show it: which slots are open and on which days the market trades.
 
-A *slot* is a weekday and a time of day on the grid of the interval, on the exchange's clock. The week is inferred anew
-for every week from the weeks around it, because a market may change its hours. Both the search for missing candles and
+A *slot* is a weekday and a time of day on the grid of the interval, on the exchange's clock. Each week is
+inferred from the weeks around it, because a market may change its hours. Both the search for missing candles and
 the timestamps of a forecast use this inference.
 """
 

@@ -25,8 +25,8 @@ class Gaps:
 
     rows: Array  # the first row after each gap, ascending
     missing: Array  # candles, at least 1, that the market's week has between row - 1 and row
-    # Days of the local calendar between the two on which the market normally trades; 0 where candles are longer. Where
-    # they are too sparse to be expected at a given time, the candles of a usual day are missing on each such day.
+    # Days of the local calendar between the two on which the market normally trades; 0 if candles are longer than a day.
+    # In a series too sparse for expected times, each such day misses the candles of a usual day.
     days: Array
 
 
@@ -34,8 +34,8 @@ def find_gaps(instants: Array, local: Array, hours: MarketHours) -> Gaps:
     """Find the places where candles are missing by the market's own week.
 
     In a week, a slot is open if it was seen on most of the same weekdays with candles in the weeks around, and a
-    weekday is a market day if most of them had candles. Holidays look the same as halts; early closes are gaps, too. A
-    change of hours in the first or the last two weeks of the data may make a false gap of the hours concerned.
+    weekday is a market day if most of them had candles. Holidays look like halts; early closes are gaps too. A change of
+    hours in the first or the last two weeks of the data may cause a false gap in the hours concerned.
     """
     blocks = [(np.zeros(0, np.int64),) * 3]
     if hours.regular and hours.interval > DAY:
@@ -63,8 +63,8 @@ def _find_in_weeks(grid: Grid, start: int, stop: int, instants: Array, local: Ar
     evidence = grid.observe(start - N_AROUND, min(stop + 1, len(grid.weeks)) + N_AROUND)
     open_, trades = decide_weeks(evidence)
     missing, n_slots, days = (_count(grid, rows, start, mask) for mask in (open_, np.ones_like(open_), trades))
-    # What slots do not tell, time does, where the market is open throughout: slots are at least a second, may not
-    # divide the day, and the clock skips some and shows others twice.
+    # While the market is open throughout, elapsed time is more exact than slots: slots are at least a second, may not
+    # divide the day, and the clock skips some of them and shows others twice.
     elapsed = instants[rows] - instants[rows - 1]
     unclear = (elapsed != local[rows] - local[rows - 1]) | (hours.interval < SECOND)
     unclear |= (DAY % grid.step != 0) & (n_slots > 0)
@@ -72,12 +72,12 @@ def _find_in_weeks(grid: Grid, start: int, stop: int, instants: Array, local: Ar
     by_slots = missing * grid.step // min(hours.interval, grid.step)
     missing = np.where(unclear & (missing == n_slots), exact, by_slots)
     missing = np.where((missing == 0) & (days > 0), days * hours.candles_a_day, missing)
-    found = missing > 0
-    return rows[found], missing[found], days[found]
+    gaps = missing > 0
+    return rows[gaps], missing[gaps], days[gaps]
 
 
 def _count(grid: Grid, rows: Array, start: int, mask: Array) -> Array:
-    """Count what the mask, of slots or days in the weeks from start on, holds between row - 1 and row."""
+    """Count the slots or days of a mask, for the weeks from start on, between row - 1 and row."""
     flat = mask.reshape(len(mask), -1)
     below = np.zeros((len(flat), flat.shape[1] + 1), np.int32)
     np.cumsum(flat, axis=1, out=below[:, 1:])

@@ -36,7 +36,7 @@ MIN_WORTH = 0.01  # amount as a share of volume × close; volume may be counted 
 class InspectedSeries:
     """A repaired series, and the rows at which it is interrupted.
 
-    gaps: where candles are missing. jumps: rows (J,) whose open lies far from the close before.
+    gaps: missing candles. jumps: rows (J,) whose open is far from the previous close.
     """
 
     raw: RawSeries

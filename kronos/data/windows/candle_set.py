@@ -90,7 +90,7 @@ class CandleSet:
     """Candles of one symbol or of many.
 
     values: (N, 6) float32, open, high, low, close, volume, amount, in the files' units. instants: (N,) int64 microseconds
-    since 1970, ascending within a symbol; local times where the file has no zones. calendar: (N, 5) uint8, minute, hour,
+    since 1970, ascending within a symbol; local times if the file has no zones. calendar: (N, 5) uint8, minute, hour,
     weekday, day, month of local time. key: a name of the content, if it is known without reading all of it.
     """
 

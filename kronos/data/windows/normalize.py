@@ -22,7 +22,7 @@ class Statistics:
         """Compute the statistics of lookback (..., T, F).
 
         The scale is the population standard deviation + 1e-5, as published. For a feature whose mean is below 1 the
-        1e-5 shrinks with it, so that an asset priced at 1e-5 is normalised like one priced at 10.
+        1e-5 shrinks with it: an asset priced at 1e-5 is normalised like one priced at 10.
 
         Args:
             lookback: known candles only; nothing of the horizon.

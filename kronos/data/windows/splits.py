@@ -168,8 +168,8 @@ def _build(name: SplitName, spans: Sequence[_Span], candles: CandleSet, config: 
     }
     left = sum(int(count.sum()) for _, count in _lay_out(name, whole, (), config))
     dropped, stretches = {}, []
-    for reason, (laid, breaks) in reasons.items():
-        stretches = _lay_out(name, laid, breaks, config)
+    for reason, (spans_left, breaks) in reasons.items():
+        stretches = _lay_out(name, spans_left, breaks, config)
         kept = sum(int(count.sum()) for _, count in stretches)
         dropped[reason] = left - kept
         left = kept
@@ -255,8 +255,8 @@ def _enough_rows(n_rows: int, config: DataConfig) -> int:
         if config.test_ratio:
             spans.append(("test", val, n))
         symbol = SymbolRows("", "", 0, n, 1, 1, True, 0)
-        laid = [_lay_out(name, [_Span(symbol, start, stop)], (), config) for name, start, stop in spans]
-        if all(count.sum() for ((_, count),) in laid):
+        stretches = [_lay_out(name, [_Span(symbol, start, stop)], (), config) for name, start, stop in spans]
+        if all(count.sum() for ((_, count),) in stretches):
             return n
     raise AssertionError
 

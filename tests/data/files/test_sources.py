@@ -105,15 +105,6 @@ def test_symbol_of(name: str, symbol: str) -> None:
     assert symbol_of(Path("folder.csv") / name) == symbol
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
-    for name in ("one/a.csv", "two/a.csv", "two/b.csv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(CANDLES)
-    candles, findings = load_candles(DataConfig(data_path=(tmp_path / "one", tmp_path / "two")), RepairsConfig())
-    assert sorted(symbol.symbol for symbol in candles.symbols) == ["b", "one/a", "two/a"]
-    assert not any(finding.severity == "error" for finding in findings)
-
-
 def test_a_symbol_in_several_files_is_joined(tmp_path: Path) -> None:
     for i, name in enumerate(("january.csv", "february.csv")):
         (tmp_path / name).write_text(
