@@ -18,6 +18,7 @@ from kronos.evaluation.baselines import build_own, check_baselines
 from kronos.evaluation.forecasters.base import KronosForecaster
 from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choose_of_training, find_instant, is_own
 from kronos.evaluation.results import Evaluation
+from kronos.report.advice import log_advice
 from kronos.report.forecast.held_out import draw_held_out_forecasts
 from kronos.report.verdict.evaluation_report import write_evaluation
 from kronos.run_folder import ReportFolder
@@ -62,7 +63,7 @@ def run_training(config: Config, skip_existing: bool = False, world_size: int = 
     if evaluated:
         check_baselines(config)
     start_process(config, world_size)
-    trained = run_pipeline(config, skip_existing, build_score=ValidationScore)
+    trained = run_pipeline(config, skip_existing, build_score=ValidationScore, on_inputs=log_advice)
     own = build_own(config, *load_models(config)) if with_base_model else None
     evaluation = _evaluate_trained(config, trained, own, command) if evaluated and own else None
     is_first = _end_process_group()

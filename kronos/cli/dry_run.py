@@ -1,4 +1,4 @@
-"""`--dry-run`: what would be trained on what, in how long, and what is to be thought over first."""
+"""`--dry-run`: show what would be trained, how long it takes, and what to reconsider first."""
 
 from __future__ import annotations
 
@@ -14,38 +14,35 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos.config import Config
+from kronos.report.words.catalogue import Words
 
 if TYPE_CHECKING:
     from kronos.planning.advice import Advice
     from kronos.planning.plan import RunPlan, StagePlan
 
-LABELS = {"tokenizer": "tokenizer", "basemodel": "base model"}
 LABEL_WIDTH = 16  # of the longest label and its padding
 
 
 def show_plan(config: Config, rank: int, world_size: int, skip_existing: bool) -> None:
-    """RunPlan a run on all ranks and print the plan on rank 0; nothing is written to the run's folder."""
-    # They bring PyTorch with them; imported here, so that --help and a faulty YAML answer at once.
-    from accelerate import PartialState
+    """Plan a run on all ranks and print the plan on rank 0; nothing is written to the folder of the run."""
+    from accelerate import PartialState  # these import PyTorch: --help and a wrong YAML must answer at once
 
     from kronos.planning.advice import advise
     from kronos.planning.plan import plan_run
     from kronos.training.arguments import start_process
 
+    words = Words(config.report.language)
     start_process(config, world_size)
-    waiting = Console(stderr=True, quiet=rank > 0).status(
-        "looking at the candles, then trying a few steps of each stage …"
-    )
-    with _warnings_only(), waiting:
+    with _only_log_warnings(), Console(stderr=True, quiet=rank > 0).status(words("plan.running")):
         plan = plan_run(config, skip_existing)
     PartialState().destroy_process_group()
     if rank == 0:
-        print_plan(plan, advise(plan), Console())
+        print_plan(plan, advise(plan), Console(), words)
 
 
 @contextmanager
-def _warnings_only() -> Iterator[None]:
-    """Silence the lines of a run, which would say beside the tables what they say."""
+def _only_log_warnings() -> Iterator[None]:
+    """Hide the log lines of a run; the tables show the same."""
     logger = logging.getLogger("kronos")
     level = logger.level
     logger.setLevel(max(level, logging.WARNING))
@@ -55,148 +52,168 @@ def _warnings_only() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def print_plan(plan: RunPlan, advice: Sequence[Advice], console: Console) -> None:
+def print_plan(plan: RunPlan, advice: Sequence[Advice], console: Console, words: Words) -> None:
     """Print a plan and the warnings about it."""
-    folder = plan.config.model_paths.base_save_path
-    console.print(f"[bold]Dry run[/]: nothing is kept, nothing is written to {escape(str(folder))}\n", highlight=False)
-    console.print(_candles_table(plan), highlight=False)
-    console.print(_splits_table(plan), highlight=False)
-    console.print(
-        "[dim]independent: train windows that share no candle; in the other splits, windows whose horizons share none. "
-        "Neighbouring windows are nearly copies of each other, so that this is how much evidence there is.[/]\n",
-        highlight=False,
-    )
-    console.print(_stages_table(plan), highlight=False)
+    nothing_written = words("plan.nothing_written", folder=plan.config.model_paths.base_save_path)
+    console.print(f"[bold]{words('plan.title')}[/] {escape(nothing_written)}\n", highlight=False)
+    console.print(_build_candles_table(plan, words), highlight=False)
+    console.print(_build_splits_table(plan, words), highlight=False)
+    console.print(f"[dim]{words('plan.independent_note')}[/]\n", highlight=False)
+    console.print(_build_stages_table(plan, words), highlight=False)
     console.print()
-    console.print(_totals_table(plan), highlight=False)
+    console.print(_build_totals_table(plan, words), highlight=False)
     console.print()
     if not advice:
-        console.print("[green]no warnings[/]")
+        console.print(f"[green]{words('plan.no_warnings')}[/]")
         return
-    console.print(f"[bold yellow]{len(advice)} warning{'s' if len(advice) > 1 else ''}[/]", highlight=False)
-    console.print(_advice_table(advice), highlight=False)
+    heading = words("plan.one_warning") if len(advice) == 1 else words("plan.warnings", n=len(advice))
+    console.print(f"[bold yellow]{heading}[/]", highlight=False)
+    console.print(_build_advice_table(advice, words), highlight=False)
 
 
-def _grid(*ratios: int | None) -> Table:
-    """A table without lines, its first column of labels."""
+def _build_label_table() -> Table:
+    """Build a table without lines: labels, then texts."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(min_width=LABEL_WIDTH, style="cyan", no_wrap=True)
-    for ratio in ratios:
-        table.add_column(ratio=ratio, overflow="fold")
+    table.add_column(ratio=1, overflow="fold")
     return table
 
 
-def _candles_table(plan: RunPlan) -> Table:
+def _build_candles_table(plan: RunPlan, words: Words) -> Table:
     from kronos.data.audit import summarise_findings
     from kronos.data.quality.findings import SEVERITIES
 
-    table = _grid(1)
-    table.add_row("candles", escape(plan.candles))
+    table = _build_label_table()
+    table.add_row(words("plan.candles"), escape(plan.candles))
     counts = Counter(finding.severity for finding in plan.findings)
-    said = [f"{counts[s]:,} {s}{'s' if counts[s] != 1 else ''}" for s in SEVERITIES if counts[s]]
-    table.add_row("audit", ", ".join(said) or "nothing found")
+    texts = [
+        words(f"plan.one_of_severity.{each}") if counts[each] == 1 else words(f"plan.severities.{each}", n=counts[each])
+        for each in SEVERITIES
+        if counts[each]
+    ]
+    table.add_row(words("plan.audit"), ", ".join(texts) or words("plan.nothing_found"))
     for line in summarise_findings(plan.findings):
         table.add_row("", escape(line))
     data = plan.config.data
-    table.add_row("a window", f"{data.window} candles: {data.lookback_window} lookback, {data.predict_window} horizon")
+    window = words("plan.window_of", window=data.window, lookback=data.lookback_window, horizon=data.predict_window)
+    table.add_row(words("plan.window"), window)
     return table
 
 
-def _splits_table(plan: RunPlan) -> Table:
+def _build_splits_table(plan: RunPlan, words: Words) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="cyan")
-    table.add_column("\nsplit", min_width=LABEL_WIDTH, style="cyan")
+    table.add_column(f"\n{words('plan.split')}", min_width=LABEL_WIDTH, style="cyan")
     for heading in ("candles", "windows", "independent"):
-        table.add_column(f"\n{heading}", justify="right")
+        table.add_column(f"\n{words(f'plan.{heading}')}", justify="right")
     for name, split in plan.splits.items():
         table.add_row(name, f"{split.candles:,}", f"{split.windows:,}", f"{split.independent:,}")
     return table
 
 
-def _stages_table(plan: RunPlan) -> Table:
+def _build_stages_table(plan: RunPlan, words: Words) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("", min_width=LABEL_WIDTH, style="cyan", no_wrap=True)
     for name in plan.stages:
-        table.add_column(LABELS[name], ratio=1, overflow="fold")
-    described = [_describe_stage(plan, stage) for stage in plan.stages.values()]
-    for label in described[0]:
-        if any(each[label] for each in described):
-            table.add_row(label, *(escape(each[label]) for each in described))
+        table.add_column(words(f"plan.stages.{name}"), ratio=1, overflow="fold")
+    stages = plan.stages.values()
+    columns = [
+        _describe_settings(plan, stage, words) | _describe_costs(stage, words) | _describe_existing(plan, stage, words)
+        for stage in stages
+    ]
+    for label in dict.fromkeys(label for column in columns for label in column):
+        cells = [column.get(label, "") for column in columns]
+        if any(cells):
+            table.add_row(label if label.startswith("--") else words(f"plan.{label}"), *map(escape, cells))
     return table
 
 
-def _describe_stage(plan: RunPlan, stage: StagePlan) -> dict[str, str]:
-    """Describe a stage by row; a row that is empty for all stages is left out."""
-    from kronos.planning.advice import format_bytes
-
-    share = stage.windows_a_step // stage.n_ranks
-    ranks = f" ({stage.n_ranks} ranks × {share})" if stage.n_ranks > 1 else ""
-    rows = {
-        "weights": stage.source if stage.pre_trained else f"{stage.source}, from scratch",
+def _describe_settings(plan: RunPlan, stage: StagePlan, words: Words) -> dict[str, str]:
+    """Describe what a stage trains, by row; a row that is empty for all stages is left out."""
+    n_windows, share = stage.windows_a_step, stage.windows_a_step // stage.n_ranks
+    on_ranks = words("plan.windows_of_ranks", n=n_windows, ranks=stage.n_ranks, share=share)
+    all_trained = stage.n_trainable == stage.n_parameters
+    steps = {"n": stage.total_steps, "epochs": stage.epochs, "steps_an_epoch": stage.steps_an_epoch}
+    return {
+        "weights": stage.source if stage.pre_trained else words("plan.from_scratch", source=stage.source),
         "parameters": f"{stage.n_parameters:,}",
-        "trainable": "all" if stage.n_trainable == stage.n_parameters else f"{stage.n_trainable:,}",
-        "learning rate": f"{stage.learning_rate:g}, {plan.config.training.lr_scheduler}",
-        "computes on": f"{stage.device}, {stage.precision}",
-        "windows a step": f"{stage.windows_a_step:,}{ranks}",
-        "steps": f"{stage.total_steps:,} = {stage.epochs:.4g} epochs of {stage.steps_an_epoch:,}",
-        "goes on from": f"step {stage.first_step:,}" if stage.first_step else "",
+        "trainable": words("plan.all") if all_trained else f"{stage.n_trainable:,}",
+        "learning_rate": f"{stage.learning_rate:g}, {plan.config.training.lr_scheduler}",
+        "device": f"{stage.device}, {stage.precision}",
+        "windows_a_step": on_ranks if stage.n_ranks > 1 else f"{n_windows:,}",
+        "steps": words("plan.steps_of", **steps),
+        "resumes_from": words("plan.from_step", n=stage.first_step) if stage.first_step else "",
     }
-    measured = dict.fromkeys(("a step", "training", "validation", "time", "peak memory", "a checkpoint", "on disk"), "")
-    if m := stage.measurement:
-        measured = {
-            "a step": f"{_format_short(m.step_seconds)} (median of {m.n_steps}), {stage.tokens_a_second:,.0f} tokens/s",
-            "training": _format_time(stage.train_seconds),
-            "validation": f"{_format_time(stage.validation_seconds)} ({stage.validations} × "
-            f"{_format_short(stage.validation_seconds / max(stage.validations, 1))})",
-            "time": f"about {_format_time(stage.seconds)}",
-            "peak memory": f"{format_bytes(m.memory_mb * 2**20)}, {format_bytes(m.growth_mb * 2**20)} of it for the steps",
-            "a checkpoint": format_bytes(m.checkpoint_bytes),
-            "on disk": f"up to {format_bytes(stage.disk_bytes)}",
-        }
-    return rows | measured | _describe_outlook(plan, stage)
 
 
-def _describe_outlook(plan: RunPlan, stage: StagePlan) -> dict[str, str]:
-    """Say what becomes of what is in the stage's folder, and what --skip-existing makes of it."""
-    anew = not plan.skip_existing or stage.outlook.action in ("nothing", "start")
-    aside = "set aside, not lost" if stage.occupied else ""
-    said = {
-        "nothing": "nothing to go on from",
-        "skip": stage.outlook.reason,
-        "start": stage.outlook.reason,
-        "resume": f"interrupted before, goes on from step {stage.outlook.step:,}",
-        "refuse": "refused, see the warnings" if plan.skip_existing else f"refused: {stage.outlook.reason}",
-    }[stage.outlook.action]
-    return {"what is there": aside if anew else "", "--skip-existing": said}
+def _describe_costs(stage: StagePlan, words: Words) -> dict[str, str]:
+    """Describe what was measured, by row."""
+    from kronos.report.words.numbers import format_bytes
+
+    measured = stage.measurement
+    if measured is None:
+        return {}
+    step, each = measured.step_seconds, stage.validation_seconds / max(stage.validations, 1)
+    validation, n = _format_time(stage.validation_seconds), stage.validations
+    peak, growth = format_bytes(measured.memory_mb * 2**20), format_bytes(measured.growth_mb * 2**20)
+    step_values = {"time": _format_short(step), "n": measured.n_steps, "tokens": stage.tokens_a_second}
+    return {
+        "a_step": words("plan.a_step_of", **step_values),
+        "training": _format_time(stage.train_seconds),
+        "validation": words("plan.validation_of", time=validation, n=n, each=_format_short(each)),
+        "time": words("plan.about", time=_format_time(stage.seconds)),
+        "peak_memory": words("plan.peak_memory_of", peak=peak, growth=growth),
+        "checkpoint": format_bytes(measured.checkpoint_bytes),
+        "on_disk": words("plan.up_to", size=format_bytes(stage.disk_bytes)),
+    }
 
 
-def _totals_table(plan: RunPlan) -> Table:
-    from kronos.planning.advice import format_bytes
+def _describe_existing(plan: RunPlan, stage: StagePlan, words: Words) -> dict[str, str]:
+    """Describe what happens to the results in the folder of the stage, and what --skip-existing does."""
+    outlook = stage.outlook
+    starts_again = not plan.skip_existing or outlook.action in ("nothing", "start")
+    refused = words("plan.refused") if plan.skip_existing else words("plan.refused_because", reason=outlook.reason)
+    texts = {
+        "nothing": words("plan.nothing_to_resume"),
+        "skip": outlook.reason,
+        "start": outlook.reason,
+        "resume": words("plan.resumes", n=outlook.step),
+        "refuse": refused,
+    }
+    existing = words("plan.set_aside") if stage.occupied and starts_again else ""
+    return {"existing": existing, "--skip-existing": texts[outlook.action]}
 
-    table = _grid(1)
-    stops = ", less if it stops early" if plan.config.training.early_stopping_patience else ""
-    takes = f"about {_format_time(plan.seconds)} for steps and validations, as fast as they went just now{stops}"
-    table.add_row("in all", takes if plan.seconds else "nothing would be trained")
+
+def _build_totals_table(plan: RunPlan, words: Words) -> Table:
+    from kronos.report.words.numbers import format_bytes
+
+    table = _build_label_table()
+    total = "plan.total_of_early" if plan.config.training.early_stopping_patience else "plan.total_of"
+    takes = words(total, time=_format_time(plan.seconds)) if plan.seconds else words("plan.nothing_to_train")
+    table.add_row(words("plan.total"), takes)
     if plan.config.evaluation.enabled and "basemodel" in plan.stages:
-        table.add_row("verdict", _describe_evaluation(plan))
-    table.add_row("disk", f"up to {format_bytes(plan.disk_bytes)}; {format_bytes(plan.free_bytes)} are free")
+        table.add_row(words("plan.verdict"), _describe_evaluation(plan, words))
+    sizes = {"needed": format_bytes(plan.disk_bytes), "free": format_bytes(plan.free_bytes)}
+    table.add_row(words("plan.disk"), words("plan.disk_of", **sizes))
     return table
 
 
-def _describe_evaluation(plan: RunPlan) -> str:
-    """Say on how much evidence the verdict will rest, and how long it takes."""
+def _describe_evaluation(plan: RunPlan, words: Words) -> str:
+    """Describe how much evidence the verdict will have, and how long it takes."""
     test, minutes = plan.splits.get("test"), plan.config.evaluation.budget_minutes
-    n = test.independent if test else plan.splits["val"].independent // 2
-    where = "the test split" if test else "the later half of validation, as there is no test split"
-    takes = f"forecasts of at most {minutes:g} minutes" if minutes else "as long as all of them take"
-    return f"after training, from about {n:,} independent origin{'s' if n != 1 else ''} in {where}; {takes}"
+    takes = words("plan.budget", minutes=minutes) if minutes else words("plan.no_budget")
+    if test:
+        return words("plan.verdict_test", n=test.independent, takes=takes)
+    return words("plan.verdict_val", n=plan.splits["val"].independent // 2, takes=takes)
 
 
-def _advice_table(advice: Sequence[Advice]) -> Table:
+def _build_advice_table(advice: Sequence[Advice], words: Words) -> Table:
+    from kronos.report.advice import describe_advice
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True, style="yellow")
     table.add_column(ratio=1, overflow="fold")
     for number, each in enumerate(advice, start=1):
-        table.add_row(f"{number}", f"{escape(each.message)} [dim]({each.code})[/]")
+        table.add_row(f"{number}", f"{escape(describe_advice(each, words))} [dim]({each.code})[/]")
     return table
 
 

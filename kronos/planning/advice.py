@@ -1,27 +1,27 @@
-"""What a careful friend would say of a plan before the hours are spent; each rule is a function of the plan alone.
+"""Warnings about a plan before hours are spent on it, as codes and values; `kronos.report.advice` words them.
 
-docs/dry_run.md says where the limits come from.
+docs/dry_run.md explains the limits.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
+from kronos.config import Config
 from kronos.config.training import RATE_KEYS
-from kronos.planning.plan import RunPlan, StagePlan
+from kronos.data.windows.splits import SplitName
+from kronos.planning.plan import RunPlan, StagePlan, StageSettings, collect_settings
+from kronos.training.pipeline import RunInputs
 
 # Rates that are known to work: the published models' fine-tuning scripts; for training from scratch the paper's.
 FINE_TUNING_RATE = {"tokenizer": 2e-4, "basemodel": 4e-5}
 FROM_SCRATCH_RATE = 1e-3
-LORA_RATE_FACTOR = 10.0  # low-rank additions want about ten times the rate of the weights themselves
-HIGHEST = 10.0  # times the known rate
-LOWEST = {True: 100.0, False: 10.0}  # of which a rate may be that small a part; pretrained, from scratch
-ADAPTING_SHARE = 0.01  # of a pretrained model's parameters: what low-rank fine-tuning gets by with
-MAX_DRIFT_RATIO = 10.0  # of the tokenizer's rate x steps to the base model's; the defaults' is 7.5
-MIN_INDEPENDENT_VAL = 30  # the standard error of their mean is then 18 % of their spread
-MAX_CLIPPED = 0.05
+LORA_RATE_FACTOR = 10.0  # low-rank additions need about ten times the rate of whole layers
+HIGHEST_FACTOR = 10.0  # times the usual rate
+LOWEST_FRACTION = {True: 100.0, False: 10.0}  # one part in so many of the usual rate; pretrained, from scratch
+ADAPTING_SHARE = 0.01  # of a pretrained model's parameters: enough for low-rank fine-tuning
+MIN_INDEPENDENT_VAL = 30  # the standard error of their mean is then 18% of their spread
 MAX_HOURS = 24
 MAX_HOURS_AT_RISK = 1
 FULL_THRESHOLD = 0.9  # of a memory or a disk
@@ -29,212 +29,148 @@ FULL_THRESHOLD = 0.9  # of a memory or a disk
 
 @dataclass(frozen=True)
 class Advice:
-    """A warning: its name, and a sentence with the reason and the remedy."""
+    """A warning: its code, and the values that its text names. Values whose names end in `_bytes` are sizes."""
 
     code: str
-    message: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What is known of a run before its first step.
+
+    independent: windows of each split that share no candle (train), or no candle of the horizon.
+    stages: those that would train.
+    """
+
+    config: Config
+    independent: dict[SplitName, int]
+    stages: list[StageSettings]
+
+
+Rule = Callable[[RunPlan], Iterator[Advice]]
+SettingsRule = Callable[[RunSettings], Iterator[Advice]]
 
 
 def advise(plan: RunPlan) -> list[Advice]:
-    """Return the warnings that apply to a plan, those that stop or spoil a run first."""
-    return [Advice(code, message) for code, rule in RULES.items() for message in rule(plan)]
+    """Return the warnings about a measured plan, those that stop or spoil a run first."""
+    independent = {name: split.independent for name, split in plan.splits.items()}
+    settings = RunSettings(plan.config, independent, list(_measured(plan)))
+    first, last = ([advice for rule in rules for advice in rule(plan)] for rules in (STOPPING_RULES, TIME_RULES))
+    return [*first, *_advise_on(settings), *last]
 
 
-def _refused(plan: RunPlan) -> Iterator[str]:
+def advise_on_inputs(config: Config, inputs: RunInputs) -> list[Advice]:
+    """Return the warnings that need no measuring, for the start of a training."""
+    independent = {name: split.independent for name, split in inputs.splits.items()}
+    return _advise_on(RunSettings(config, independent, collect_settings(config, inputs)))
+
+
+def _advise_on(settings: RunSettings) -> list[Advice]:
+    return [advice for rule in SETTINGS_RULES for advice in rule(settings)]
+
+
+def _measured(plan: RunPlan) -> Iterator[StagePlan]:
+    return (stage for stage in plan.stages.values() if stage.measurement)
+
+
+def _check_refused(plan: RunPlan) -> Iterator[Advice]:
     for stage in plan.stages.values():
         if plan.skip_existing and stage.outlook.action == "refuse":
-            yield f"This run would stop: {stage.outlook.reason}"
+            yield Advice("refused", {"reason": stage.outlook.reason})
 
 
-def _disk(plan: RunPlan) -> Iterator[str]:
+def _check_disk(plan: RunPlan) -> Iterator[Advice]:
     if plan.disk_bytes > FULL_THRESHOLD * plan.free_bytes:
-        yield (
-            f"The checkpoints and models need up to {format_bytes(plan.disk_bytes)}, but only {format_bytes(plan.free_bytes)} are free "
-            f"where {plan.config.model_paths.base_save_path} will be: lower training.save_total_limit, or choose another disk "
-            "with model_paths.base_path."
-        )
+        folder = plan.config.model_paths.base_save_path
+        yield Advice("disk", {"needed_bytes": plan.disk_bytes, "free_bytes": plan.free_bytes, "folder": folder})
 
 
-def _memory(plan: RunPlan) -> Iterator[str]:
+def _check_memory(plan: RunPlan) -> Iterator[Advice]:
     for stage in _measured(plan):
         peak = stage.measurement.memory_mb if stage.measurement else 0.0
         if peak > FULL_THRESHOLD * plan.memory_mb:
-            yield (
-                f"{_name(stage)}: {format_bytes(peak * 2**20)} of the {format_bytes(plan.memory_mb * 2**20)} that a process may have "
-                "were taken after a few steps, and a longer run takes somewhat more: raise training.accumulation_steps, which "
-                "computes the same in smaller parts."
-            )
+            memory_bytes = plan.memory_mb * 2**20
+            yield Advice("memory", {"stage": stage.name, "peak_bytes": peak * 2**20, "memory_bytes": memory_bytes})
 
 
-def _little_data(plan: RunPlan) -> Iterator[str]:
-    """Count each train candle once; where fewer than the parameters that have to move, they can be learnt by heart."""
-    distinct = plan.splits["train"].independent * plan.config.data.window
-    for stage in _measured(plan):
-        moving = stage.n_trainable
-        if stage.pre_trained:
-            moving = min(moving, round(ADAPTING_SHARE * stage.n_parameters))
-        if distinct < moving:
-            share = "a hundredth of its" if moving < stage.n_trainable else "its"
-            yield (
-                f"{_name(stage)}: {distinct:,} train candles in windows that do not overlap are few for {share} "
-                f"{stage.n_parameters if moving < stage.n_trainable else stage.n_trainable:,} parameters, so that it can learn "
-                "them by heart: give more candles or symbols, take a smaller model, or stop early "
-                "(training.early_stopping_patience, fewer epochs)."
-            )
-
-
-def _rate(plan: RunPlan) -> Iterator[str]:
-    for stage in _measured(plan):
-        known = FINE_TUNING_RATE[stage.name] if stage.pre_trained else FROM_SCRATCH_RATE
-        if stage.name == "basemodel" and plan.config.training.lora:
-            known *= LORA_RATE_FACTOR
-        key = RATE_KEYS[stage.name]
-        start = "fine-tuning a published model" if stage.pre_trained else "training from scratch"
-        if stage.learning_rate > HIGHEST * known * (1 + 1e-9):
-            yield (
-                f"{_name(stage)}: a learning rate of {stage.learning_rate:g} is more than {HIGHEST:g} times what is known to work "
-                f"for {start} ({known:g}), so that the loss may diverge: lower training.{key}."
-            )
-        if stage.learning_rate < known / LOWEST[stage.pre_trained] * (1 - 1e-9):
-            yield (
-                f"{_name(stage)}: a learning rate of {stage.learning_rate:g} is less than 1/{LOWEST[stage.pre_trained]:g} of what is "
-                f"known to work for {start} ({known:g}), so that little will be learnt: raise training.{key}."
-            )
-
-
-def _drift(plan: RunPlan) -> Iterator[str]:
-    """AdamW moves a weight by about the rate a step, so that rate x steps bounds how far it can go."""
-    if not {"tokenizer", "basemodel"} <= plan.stages.keys():
-        return
-    tokenizer, base = plan.stages["tokenizer"], plan.stages["basemodel"]
-    if not (tokenizer.pre_trained and base.pre_trained):
-        return
-    ratio = tokenizer.learning_rate * tokenizer.total_steps / (base.learning_rate * base.total_steps)
-    if ratio > MAX_DRIFT_RATIO * (1 + 1e-9):
-        yield (
-            f"The tokenizer's learning rate × steps is {ratio:.0f} times the base model's, which may be too slow to relearn tokens "
-            "whose meaning has moved: lower training.tokenizer_learning_rate or tokenizer_epochs, give the base model more, or "
-            "keep the published tokenizer (--skip-tokenizer)."
-        )
-
-
-def _context(plan: RunPlan) -> Iterator[str]:
-    data = plan.config.data
+def _check_context(settings: RunSettings) -> Iterator[Advice]:
+    data = settings.config.data
     if data.window > data.max_context:
-        yield (
-            f"lookback_window + predict_window is {data.window}, but max_context {data.max_context}, so that forecasts slide and "
-            f"lose sight of their first {data.window - data.max_context} candles, which training has seen: set "
-            f"data.lookback_window to at most {data.max_context - data.predict_window}, or raise data.max_context if the model "
-            "can attend to more (Kronos-mini: 2048)."
-        )
+        lookback, lost = data.max_context - data.predict_window, data.window - data.max_context
+        sizes = {"window": data.window, "max_context": data.max_context, "lookback": lookback, "lost": lost}
+        yield Advice("context", sizes)
 
 
-def _large_batch(plan: RunPlan) -> Iterator[str]:
-    n_windows, n_independent = next(iter(plan.stages.values())).windows_a_step, plan.splits["train"].independent
-    if n_windows > n_independent:
-        yield (
-            f"A step takes {n_windows} windows, but only {n_independent} of the train windows do not overlap, so that a batch "
-            "repeats itself: lower training.batch_size for more steps an epoch, or give more candles."
-        )
+def _check_rate(settings: RunSettings) -> Iterator[Advice]:
+    for stage in settings.stages:
+        usual = FINE_TUNING_RATE[stage.name] if stage.pre_trained else FROM_SCRATCH_RATE
+        if stage.name == "basemodel" and settings.config.training.lora:
+            usual *= LORA_RATE_FACTOR
+        values: dict[str, object] = {"stage": stage.name, "rate": stage.learning_rate, "usual": usual}
+        values["key"] = f"training.{RATE_KEYS[stage.name]}"
+        fraction, start = LOWEST_FRACTION[stage.pre_trained], "" if stage.pre_trained else "_from_scratch"
+        if stage.learning_rate > HIGHEST_FACTOR * usual * (1 + 1e-9):
+            yield Advice(f"rate_high{start}", values | {"factor": HIGHEST_FACTOR})
+        if stage.learning_rate < usual / fraction * (1 - 1e-9):
+            yield Advice(f"rate_low{start}", values | {"fraction": fraction})
 
 
-def _few_steps(plan: RunPlan) -> Iterator[str]:
-    """AdamW's mean of squared gradients remembers 1 / (1 - beta2) steps."""
-    memory = 1 / (1 - plan.config.training.adam_beta2)
-    for stage in _measured(plan):
-        if stage.total_steps < 3 * memory:
-            yield (
-                f"{_name(stage)}: {stage.total_steps} steps are fewer than AdamW needs to find its pace "
-                f"(3 / (1 − adam_beta2) = {3 * memory:.0f}): give more epochs, or lower training.batch_size."
-            )
+def _check_amount_of_data(settings: RunSettings) -> Iterator[Advice]:
+    """Count each train candle once: a model can memorise fewer candles than it has parameters to change."""
+    candles = settings.independent["train"] * settings.config.data.window
+    for stage in settings.stages:
+        values: dict[str, object] = {"stage": stage.name, "candles": candles}
+        adapting = round(ADAPTING_SHARE * stage.n_parameters)
+        if stage.pre_trained and adapting < stage.n_trainable:
+            if candles < adapting:
+                yield Advice("little_data_pretrained", values | {"parameters": stage.n_parameters})
+        elif candles < stage.n_trainable:
+            yield Advice("little_data", values | {"parameters": stage.n_trainable})
 
 
-def _few_validations(plan: RunPlan) -> Iterator[str]:
-    n_independent = plan.splits["val"].independent
+def _check_steps(settings: RunSettings) -> Iterator[Advice]:
+    """AdamW's mean of squared gradients covers about 1 / (1 - beta2) steps."""
+    needed = 3 / (1 - settings.config.training.adam_beta2)
+    for stage in settings.stages:
+        if stage.total_steps < needed:
+            yield Advice("few_steps", {"stage": stage.name, "steps": stage.total_steps, "needed": needed})
+
+
+def _check_validation(settings: RunSettings) -> Iterator[Advice]:
+    n_independent = settings.independent["val"]
     if n_independent < MIN_INDEPENDENT_VAL:
-        yield (
-            f"Only {n_independent} validation windows have horizons that do not overlap, so that chance chooses the best model: "
-            f"give validation more candles (data.val_ratio, data.val_end) for at least {MIN_INDEPENDENT_VAL}."
-        )
+        yield Advice("few_validations", {"windows": n_independent, "needed": MIN_INDEPENDENT_VAL})
 
 
-def _no_test(plan: RunPlan) -> Iterator[str]:
-    if "test" not in plan.splits:
-        yield (
-            "There is no test split, so that the forecasts at the end are drawn on the candles that chose the best model and "
-            "look better than they are: set data.test_ratio (0.1, say), or data.train_end and data.val_end."
-        )
+def _check_test_split(settings: RunSettings) -> Iterator[Advice]:
+    if "test" not in settings.independent:
+        yield Advice("no_test")
 
 
-def _clipping(plan: RunPlan) -> Iterator[str]:
-    if plan.clipped > MAX_CLIPPED:
-        yield (
-            f"{plan.clipped:.0%} of the values in train windows lie beyond data.clip ({plan.config.data.clip:g} standard "
-            "deviations) and are cut off there, as where volume or price changes its scale within a window: look at the candles "
-            "with kronos check."
-        )
-
-
-def _long(plan: RunPlan) -> Iterator[str]:
+def _check_duration(plan: RunPlan) -> Iterator[Advice]:
     for stage in _measured(plan):
         if stage.train_seconds > MAX_HOURS * 3600:
-            yield (
-                f"{_name(stage)}: training takes more than {MAX_HOURS} hours, while neighbouring windows share all but "
-                f"{plan.config.data.train_stride} of their candles: cap an epoch with data.windows_per_epoch, or raise "
-                "data.train_stride."
-            )
+            stride = plan.config.data.train_stride
+            yield Advice("long", {"stage": stage.name, "hours": stage.train_seconds / 3600, "stride": stride})
 
 
-def _long_validation(plan: RunPlan) -> Iterator[str]:
-    for stage in _measured(plan):
-        if stage.validation_seconds > stage.train_seconds:
-            yield (
-                f"{_name(stage)}: validation takes longer than training: set data.val_windows, or validate less often "
-                "(training.eval_steps)."
-            )
-
-
-def _at_risk(plan: RunPlan) -> Iterator[str]:
+def _check_hours_at_risk(plan: RunPlan) -> Iterator[Advice]:
     for stage in _measured(plan):
         steps = min(stage.steps_a_checkpoint, stage.total_steps)
         hours = steps * stage.train_seconds / max(stage.total_steps - stage.first_step, 1) / 3600
         if hours > MAX_HOURS_AT_RISK:
-            yield (
-                f"{_name(stage)}: an interruption loses up to {hours:.1f} hours, the time between checkpoints: set "
-                f"training.save_steps to {max(round(steps / hours / 2), 1):,}, for one every half hour."
-            )
+            half_hour_steps = max(round(steps / hours / 2), 1)
+            yield Advice("at_risk", {"stage": stage.name, "hours": hours, "steps": half_hour_steps})
 
 
-def _measured(plan: RunPlan) -> list[StagePlan]:
-    return [stage for stage in plan.stages.values() if stage.measurement]
-
-
-def _name(stage: StagePlan) -> str:
-    return {"tokenizer": "Tokenizer", "basemodel": "Base model"}[stage.name]
-
-
-def format_bytes(n: float) -> str:
-    """Say a size in the unit that suits it, of 1024 each."""
-    units = ("bytes", "KB", "MB", "GB", "TB")
-    power = min(int(math.log(max(n, 1), 1024)), len(units) - 1)
-    n /= 1024**power
-    return f"{n:.0f} {units[power]}" if n >= 100 or not power else f"{n:.1f} {units[power]}"
-
-
-RULES: dict[str, Callable[[RunPlan], Iterator[str]]] = {
-    "refused": _refused,
-    "disk": _disk,
-    "memory": _memory,
-    "context": _context,
-    "rate": _rate,
-    "drift": _drift,
-    "little_data": _little_data,
-    "large_batch": _large_batch,
-    "few_steps": _few_steps,
-    "few_validations": _few_validations,
-    "no_test": _no_test,
-    "clipping": _clipping,
-    "long": _long,
-    "long_validation": _long_validation,
-    "at_risk": _at_risk,
-}
+STOPPING_RULES: tuple[Rule, ...] = (_check_refused, _check_disk, _check_memory)
+SETTINGS_RULES: tuple[SettingsRule, ...] = (
+    _check_context,
+    _check_rate,
+    _check_amount_of_data,
+    _check_steps,
+    _check_validation,
+    _check_test_split,
+)
+TIME_RULES: tuple[Rule, ...] = (_check_duration, _check_hours_at_risk)

@@ -1,4 +1,4 @@
-"""How fast a stage is and how much memory it takes, from a few real steps of its own Trainer."""
+"""Measure the speed and the memory of a stage, with a few real steps of its own Trainer."""
 
 from __future__ import annotations
 
@@ -24,27 +24,24 @@ from kronos.config import Config
 from kronos.errors import KronosError
 from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import measure_memory_mb
-from kronos.training.fit.lora_and_freezing import count_parameters
 from kronos.training.stage import Stage, build_trainer, check_batch_fits
 from kronos.training.trainer import KronosTrainer
 
-N_STEPS = 6  # of which the first, which warms up, is not timed
-N_VALIDATION_BATCHES = 3  # likewise
+N_STEPS = 6  # the first one warms up and is not timed
+N_VALIDATION_BATCHES = 3  # the first one warms up here, too
 BUDGET_SECONDS = 60.0  # after which two steps are enough
 SAMPLING_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a few steps took; of several processes, the slowest's times and the largest memory.
+    """What a few steps took; with several processes, the longest times and the largest memory.
 
-    n_parameters, n_trainable: numbers, not bytes. step_seconds, validation_batch_seconds: medians. n_steps: steps timed.
-    memory_mb: peak, allocated on a GPU, else of the process. growth_mb: by how much the steps raised it.
+    step_seconds, validation_batch_seconds: medians. n_steps: steps timed.
+    memory_mb: the peak, allocated on a GPU, or of the process on a CPU. growth_mb: its increase during the steps.
     checkpoint_bytes: weights and optimizer. model_bytes: the weights.
     """
 
-    n_parameters: int
-    n_trainable: int
     step_seconds: float
     n_steps: int
     validation_batch_seconds: float
@@ -54,8 +51,8 @@ class Measurement:
     model_bytes: int
 
 
-class _Clock(TrainerCallback):
-    """Times steps and validation batches, the loading of their windows included."""
+class _Timer(TrainerCallback):
+    """Measures the time of steps and validation batches, including the loading of their windows."""
 
     def __init__(self) -> None:
         self.steps: list[float] = []
@@ -83,37 +80,43 @@ class _Clock(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.steps.append(self._tick(args))
-        # All ranks must stop at the same step, so that the slowest decides.
+        # All ranks must stop at the same step; the slowest decides.
         if len(self.steps) >= 3 and max(gather_object([sum(self.steps)])) > BUDGET_SECONDS:
             control.should_training_stop = True
 
 
 def measure_stage(config: Config, stage: Stage) -> Measurement:
-    """Validate a few batches and train a few steps, as the stage would, and keep nothing; the model is changed.
+    """Validate a few batches and train a few steps of a stage. Nothing is kept, but the model is changed.
 
     Raises:
         DataError: fewer train windows than one step takes.
         KronosError: the steps do not fit into the GPU's memory, or the model is damaged.
     """
     check_batch_fits(config, stage)
-    few, clock = _few_steps(config), _Clock()
+    few_steps, timer = _limit_to_few_steps(config), _Timer()
     with tempfile.TemporaryDirectory() as folder, _watch_memory(PartialState().device) as memory:
-        trainer = build_trainer(few, stage, _build_arguments(few, stage, Path(folder)), [clock])
+        trainer = build_trainer(few_steps, stage, _build_arguments(few_steps, stage, Path(folder)), [timer])
         n_validated = N_VALIDATION_BATCHES * trainer.args.eval_batch_size * trainer.args.world_size
         trainer.eval_dataset = Subset(stage.val, range(min(n_validated, len(stage.val))))
         set_seed(config.training.seed, device_specific=True)
         try:
             trainer.train()
         except torch.OutOfMemoryError:
-            raise KronosError(_describe_too_large(config, stage)) from None
-    measurement = _summarise(trainer, clock, memory)
+            raise KronosError(
+                "the {stage} stage does not fit into the GPU's memory with {windows} windows at a time. Raise "
+                "training.accumulation_steps (the same result, computed in smaller parts), or lower training.batch_size or "
+                "data.lookback_window.",
+                stage=stage.name,
+                windows=config.training.batch_size // config.training.accumulation_steps,
+            ) from None
+    measurement = _summarize(trainer, timer, memory)
     del trainer
     gc.collect()
     return measurement
 
 
-def _few_steps(config: Config) -> Config:
-    """Return the configuration for a few steps that nothing is kept of, and nobody is told of."""
+def _limit_to_few_steps(config: Config) -> Config:
+    """Return the configuration for a few steps that leave nothing and that no tracker sees."""
     return config.override(
         {
             "training.max_steps": N_STEPS,
@@ -127,45 +130,33 @@ def _few_steps(config: Config) -> Config:
 
 
 def _build_arguments(config: Config, stage: Stage, folder: Path) -> TrainingArguments:
-    """Return the stage's own arguments, with one validation, before the first step, and no checkpoint."""
+    """Build the stage's own arguments, with one validation before the first step, and no checkpoint."""
     arguments = build_arguments(config, stage.name, folder, evaluate_first=True)
     arguments.eval_strategy, arguments.save_strategy = IntervalStrategy.NO, SaveStrategy.NO
     return arguments
 
 
-def _describe_too_large(config: Config, stage: Stage) -> str:
-    training = config.training
-    return (
-        f"the {stage.name} stage does not fit into the GPU's memory with {training.batch_size // training.accumulation_steps} "
-        "windows at a time: raise training.accumulation_steps (the same result, computed in smaller parts), or lower "
-        "training.batch_size or data.lookback_window."
-    )
-
-
-def _summarise(trainer: KronosTrainer, clock: _Clock, memory: list[float]) -> Measurement:
-    own = (_typical(clock.steps), _typical(clock.batches), max(memory), max(memory) - memory[0])
+def _summarize(trainer: KronosTrainer, timer: _Timer, memory: list[float]) -> Measurement:
+    own = (_take_median(timer.steps), _take_median(timer.batches), max(memory), max(memory) - memory[0])
     step, batch, peak, growth = (max(values) for values in zip(*gather_object([own])))
     tensors = trainer.model.state_dict().values()
     model_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    n_parameters, n_trainable = count_parameters(trainer.model)
     return Measurement(
-        n_parameters=n_parameters,
-        n_trainable=n_trainable,
         step_seconds=step,
-        n_steps=max(len(clock.steps) - 1, 1),
+        n_steps=max(len(timer.steps) - 1, 1),
         validation_batch_seconds=batch,
         memory_mb=peak,
         growth_mb=growth,
-        checkpoint_bytes=model_bytes + _optimizer_bytes(trainer),
+        checkpoint_bytes=model_bytes + _measure_optimizer_bytes(trainer),
         model_bytes=model_bytes,
     )
 
 
-def _typical(seconds: list[float]) -> float:
+def _take_median(seconds: list[float]) -> float:
     return statistics.median(seconds[1:] or seconds)
 
 
-def _optimizer_bytes(trainer: KronosTrainer) -> int:
+def _measure_optimizer_bytes(trainer: KronosTrainer) -> int:
     states = trainer.optimizer.state.values() if trainer.optimizer else ()
     tensors = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
@@ -173,7 +164,7 @@ def _optimizer_bytes(trainer: KronosTrainer) -> int:
 
 @contextmanager
 def _watch_memory(device: torch.device) -> Iterator[list[float]]:
-    """Sample memory (MB) within the body; CUDA's own figure is a peak, a process's resident memory has to be watched."""
+    """Sample the memory (MB) within the body: CUDA reports a peak, but resident memory must be watched."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     samples, done = [measure_memory_mb(device)], threading.Event()

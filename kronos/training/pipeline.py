@@ -3,7 +3,7 @@
 import copy
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -68,6 +68,7 @@ def run_pipeline(
     skip_existing: bool,
     callbacks: Sequence[TrainerCallback] = (),
     build_score: BuildScore | None = None,
+    on_inputs: Callable[[Config, RunInputs], None] | None = None,
 ) -> RunResult:
     """Train the requested stages (experiment.train_tokenizer, experiment.train_basemodel), the tokenizer first.
 
@@ -76,6 +77,7 @@ def run_pipeline(
         skip_existing: skip finished stages and resume interrupted ones.
         callbacks: further callbacks for the Trainer of each stage.
         build_score: builds the score if training.best_by is not loss: `kronos.evaluation.ValidationScore`.
+        on_inputs: called once everything is loaded and checked, before the first step: `kronos.report.advice.log_advice`.
 
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
@@ -88,6 +90,8 @@ def run_pipeline(
     score = _build_score(config, candles, splits["val"], build_score) if base_model else None
     for line in (describe_candles(candles), *describe_splits(splits, config.data)):
         logger.info("%s", line)
+    if on_inputs:
+        on_inputs(config, inputs)
     if PartialState().is_main_process:
         seen = max([find_last_seen(config, candles, splits), *_find_seen_before(config)])
         if skip_existing or not (config.experiment.train_tokenizer and config.experiment.train_basemodel):

@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from kronos.cli.dry_run import _describe_evaluation
 from kronos.cli.session import lock_run_folder
-from kronos.cli.train import train_base_model, train_tokenizer
+from kronos.cli.train import train_tokenizer
+from kronos.planning.plan import SplitPlan
+from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder
 from tests.cli.test_commands import invoke, script
 from tests.conftest import ROOT
+from tests.planning.test_advice import configure
+from tests.planning.test_advice import plan as make_plan
 from tests.planning.test_plan import snapshot
 from tests.training.test_distributed import TORCHRUN, launch
 
@@ -25,7 +30,7 @@ def row(output: str, label: str) -> str:
 
 def test_the_plan_as_printed(tiny_config: Path, tmp_path: Path) -> None:
     before = snapshot(tmp_path)
-    result = invoke("--config", tiny_config, "--dry-run")
+    result = invoke("--config", tiny_config, "--dry-run", "evaluation.enabled=true")
     assert result.exit_code == 0, result.output
     assert snapshot(tmp_path) == before and not (tmp_path / "runs").exists()
     output = result.stdout
@@ -33,22 +38,33 @@ def test_the_plan_as_printed(tiny_config: Path, tmp_path: Path) -> None:
     assert row(output, "train").split() == ["train", "84", "61", "3"]
     assert row(output, "steps").split()[:8] == ["steps", "6", "=", "2", "epochs", "of", "3", "6"]
     assert row(output, "learning rate").count("0.01, cosine") == 2
-    assert row(output, "--skip-existing").count("nothing to go on from") == 2
-    for label in ("candles", "audit", "a step", "time", "peak memory", "a checkpoint", "in all", "disk"):
+    assert row(output, "--skip-existing").count("nothing to resume") == 2
+    for label in ("candles", "audit", "time per step", "time", "peak memory", "checkpoint size", "total", "disk"):
         assert row(output, label)
-    assert not [line for line in output.splitlines() if line.startswith("verdict")]  # it is switched off
-    assert "A step takes 16 windows, but only 3" in output and "(large_batch)" in output
+    assert "on the test split (independent origins: about 1)" in " ".join(output.split())
+    assert "Only 3 validation windows" in output and "(few_validations)" in output
     assert "Traceback" not in result.output and "validation loss" not in result.output
 
 
-def test_the_evidence_for_the_verdict_is_said_before(tiny_config: Path) -> None:
-    on = invoke("--config", tiny_config, "--dry-run", "evaluation.enabled=true")
-    assert "from about 1 independent origin in the test split" in " ".join(on.stdout.split())
-    no_test = ["data.val_ratio=0.3", "data.test_ratio=0.0", "evaluation.enabled=true", "evaluation.budget_minutes=null"]
-    without = " ".join(invoke("--config", tiny_config, "--dry-run", *no_test).stdout.split())
-    assert "from about 2 independent origins in the later half of validation" in without
+def test_one_stage_in_chinese(tiny_config: Path) -> None:
+    result = invoke("--config", tiny_config, "--dry-run", "report.language=zh", command=train_tokenizer)
+    assert result.exit_code == 0, result.output
+    assert "分词器（tokenizer）" in result.stdout and "基座模型" not in result.stdout
+    assert row(result.stdout, "学习率").split() == ["学习率", "0.01,", "cosine"]
+    assert row(result.stdout, "步数").split()[1:4] == ["6", "=", "2"] and not [
+        line for line in result.stdout.splitlines() if line.startswith("评估结论")
+    ]
+    assert "预测区间互不重叠的验证窗口只有3个" in "".join(result.stdout.split())
 
 
+def test_the_evidence_without_a_test_split() -> None:
+    splits = {"train": SplitPlan(84, 61, 3), "val": SplitPlan(36, 29, 5)}
+    overrides = ["evaluation.budget_minutes=null"]
+    text = _describe_evaluation(make_plan(config=configure(*overrides), splits=splits), Words("en"))
+    assert "on the later half of validation" in text and "origins: about 2)" in text and "as they need" in text
+
+
+@pytest.mark.slow
 def test_an_earlier_run_is_left_alone(tiny_config: Path, tmp_path: Path) -> None:
     assert invoke("--config", tiny_config).exit_code == 0
     before = snapshot(tmp_path)
@@ -56,27 +72,21 @@ def test_an_earlier_run_is_left_alone(tiny_config: Path, tmp_path: Path) -> None
     skipping = invoke("--config", tiny_config, "--dry-run", "--skip-existing")
     assert plain.exit_code == skipping.exit_code == 0
     assert snapshot(tmp_path) == before
-    assert row(plain.stdout, "what is there").count("set aside") == 2
+    assert row(plain.stdout, "existing results").count("set aside") == 2
     assert "finished before, skipped" in plain.stdout
-    assert row(skipping.stdout, "in all").removeprefix("in all").strip() == "nothing would be trained"
+    assert row(skipping.stdout, "total").removeprefix("total").strip() == "nothing would be trained"
     with lock_run_folder(RunFolder(tmp_path / "runs" / "tiny")):  # beside a run that is under way
         assert invoke("--config", tiny_config, "--dry-run").exit_code == 0
 
 
-def test_one_stage_alone(tiny_config: Path) -> None:
-    first = invoke("--config", tiny_config, "--dry-run", command=train_tokenizer)
-    second = invoke("--config", tiny_config, "--dry-run", command=train_base_model)
-    headings = [[line.strip() for line in each.stdout.splitlines()] for each in (first, second)]
-    assert "tokenizer" in headings[0] and "base model" not in first.stdout
-    assert "base model" in headings[1] and "tokenizer" not in headings[1]
-
-
-def test_what_stops_a_run_stops_its_plan(tiny_config: Path, tmp_path: Path) -> None:
+def test_an_error_of_the_run_is_an_error_of_the_plan(tiny_config: Path, tmp_path: Path) -> None:
     result = invoke("--config", tiny_config, "--dry-run", "training.batch_size=100")
     assert result.exit_code == 1 and "only 61 train windows" in result.stderr
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_the_scripts_piped(tiny_config: Path, tmp_path: Path) -> None:
     done = script("train_sequential.py", "--config", tiny_config, "--dry-run", cwd=tmp_path, COLUMNS="80")
     assert done.returncode == 0, done.stderr
@@ -84,11 +94,13 @@ def test_the_scripts_piped(tiny_config: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_two_ranks_make_one_plan(tiny_config: Path, tmp_path: Path) -> None:
     done = launch(
         *TORCHRUN, ROOT / "train_sequential.py", "--config", tiny_config, "training.batch_size=8", "--dry-run"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Dry run") == 1
-    assert row(done.stdout, "windows a step").count("16 (2 ranks × 8)") == 2
+    assert row(done.stdout, "windows per step").count("16 (2 ranks × 8)") == 2
     assert not (tmp_path / "runs").exists()

@@ -1,6 +1,8 @@
-"""A plan is exact where it counts, honest where it measures, and leaves everything as it was."""
+"""A plan counts exactly, measures times and memory, and changes nothing on disk."""
 
 import json
+import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,18 +11,21 @@ import torch
 from kronos import Kronos, KronosTokenizer, load_config
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.planning import measure
-from kronos.planning.plan import RunPlan, plan_run
+from kronos.planning.advice import advise_on_inputs
+from kronos.planning.plan import RunPlan, StagePlan, plan_run
+from kronos.report.advice import log_advice
 from kronos.stage_record import StageRecord
 from kronos.training import run_pipeline
-from tests.conftest import GOLDEN
+from kronos.training.pipeline import prepare_inputs
+from tests.conftest import GOLDEN, write_tiny_config
 
 
-def plan(tiny_config: Path, *overrides: str, skip_existing: bool = False) -> RunPlan:
-    return plan_run(load_config(tiny_config, overrides), skip_existing)
+def plan(config: Path, *overrides: str, skip_existing: bool = False) -> RunPlan:
+    return plan_run(load_config(config, overrides), skip_existing)
 
 
-def run(tiny_config: Path, *overrides: str) -> None:
-    run_pipeline(load_config(tiny_config, overrides), skip_existing=False)
+def run(config: Path, *overrides: str) -> None:
+    run_pipeline(load_config(config, overrides), skip_existing=False)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -31,7 +36,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def interrupt(folder: Path, keep_step: int | None) -> None:
-    """Make of a finished stage one that was interrupted after the checkpoint of a step, or before any."""
+    """Turn a finished stage into one that was interrupted after the checkpoint of a step, or before any."""
     record = StageRecord.read(folder)
     record.model_copy(update={"finished": False}).write(folder)
     for checkpoint in (folder / "checkpoints").iterdir():
@@ -39,17 +44,44 @@ def interrupt(folder: Path, keep_step: int | None) -> None:
             checkpoint.rename(folder / f"away-{checkpoint.name}")
 
 
-def test_counts_are_exact(tiny_config: Path) -> None:
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_config(tmp_path_factory.mktemp("plan"))
+
+
+@pytest.fixture(scope="module")
+def first_plan(config: Path) -> RunPlan:
+    """The plan before any training; it writes nothing."""
+    before = snapshot(config.parent)
+    made = plan(config)
+    assert snapshot(config.parent) == before
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(config: Path, first_plan: RunPlan) -> Path:
+    """The configuration of a finished run, which no test changes."""
+    run(config)
+    return config
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path) -> tuple[Path, str]:
+    """The folder of a copy of the finished run, and the override that leads to it."""
+    shutil.copytree(trained.parent / "runs", tmp_path / "runs")
+    return tmp_path / "runs" / "tiny", f"model_paths.base_path={tmp_path / 'runs'}"
+
+
+def test_counts_are_exact(first_plan: RunPlan) -> None:
     """84 train rows: 61 windows, 3 without overlap; 3 steps of 16 an epoch."""
-    made = plan(tiny_config)
-    assert {name: (s.candles, s.windows, s.independent) for name, s in made.splits.items()} == {
+    assert {name: (s.candles, s.windows, s.independent) for name, s in first_plan.splits.items()} == {
         "train": (84, 61, 3),
         "val": (24, 17, 3),
         "test": (12, 5, 1),
     }
-    assert "120 candles, 5 minutes, 2024-01-02 09:35 to" in made.candles
+    assert "120 candles, 5 minutes, 2024-01-02 09:35 to" in first_plan.candles
     for name, model in (("tokenizer", KronosTokenizer), ("basemodel", Kronos)):
-        stage = made.stages[name]
+        stage = first_plan.stages[name]
         weights = model.from_pretrained(GOLDEN / {"tokenizer": "tokenizer", "basemodel": "predictor"}[name])
         assert stage.n_parameters == stage.n_trainable == sum(p.numel() for p in weights.parameters())
         assert (stage.steps_an_epoch, stage.epochs, stage.total_steps, stage.windows_a_step) == (3, 2, 6, 16)
@@ -57,94 +89,106 @@ def test_counts_are_exact(tiny_config: Path) -> None:
         assert (stage.learning_rate, stage.device, stage.precision, stage.n_ranks) == (0.01, "cpu", "fp32", 1)
 
 
-def test_times_follow_from_what_was_measured(tiny_config: Path) -> None:
-    made = plan(tiny_config, "training.tokenizer_epochs=7")
-    stage = made.stages["tokenizer"]
+def test_times_follow_from_what_was_measured(first_plan: RunPlan) -> None:
+    stage = first_plan.stages["tokenizer"]
     measured = stage.measurement
     assert measured.n_steps == 5 and measured.step_seconds > 0 and measured.validation_batch_seconds > 0
-    assert stage.train_seconds == pytest.approx(7 * 3 * measured.step_seconds)
-    assert stage.validation_seconds == pytest.approx(8 * 2 * measured.validation_batch_seconds)
+    assert stage.train_seconds == pytest.approx(2 * 3 * measured.step_seconds)
+    assert stage.validation_seconds == pytest.approx(3 * 2 * measured.validation_batch_seconds)
     assert stage.seconds == pytest.approx(stage.train_seconds + stage.validation_seconds)
     assert stage.tokens_a_second == pytest.approx(16 * 24 / measured.step_seconds)
-    assert made.seconds == pytest.approx(sum(each.seconds for each in made.stages.values()))
+    assert first_plan.seconds == pytest.approx(sum(each.seconds for each in first_plan.stages.values()))
     assert measured.memory_mb > measured.growth_mb >= 0
 
 
-def test_a_checkpoint_is_as_large_as_one_that_a_run_leaves(tiny_config: Path, run_dir: Path) -> None:
-    run(tiny_config)
-    for name, stage in plan(tiny_config).stages.items():
-        left = run_dir / name / "checkpoints" / "checkpoint-6"
-        size = sum((left / file).stat().st_size for file in ("model.safetensors", "optimizer.pt"))
-        assert stage.measurement.checkpoint_bytes == pytest.approx(size, rel=0.25)  # of models so small: headers
-        best = run_dir / name / "best_model" / "model.safetensors"
+def test_a_finished_run(trained: Path) -> None:
+    """Its sizes, steps and validations are those of the plan; the plan of another run leaves it as it is."""
+    before = snapshot(trained.parent)
+    made, skipping = plan(trained), plan(trained, skip_existing=True)
+    assert snapshot(trained.parent) == before
+    folder = trained.parent / "runs" / "tiny"
+    for name, stage in made.stages.items():
+        checkpoint = folder / name / "checkpoints" / "checkpoint-6"
+        size = sum((checkpoint / file).stat().st_size for file in ("model.safetensors", "optimizer.pt"))
+        assert stage.measurement.checkpoint_bytes == pytest.approx(size, rel=0.25)  # models so small: headers
+        best = folder / name / "best_model" / "model.safetensors"
         assert stage.measurement.model_bytes == pytest.approx(best.stat().st_size, rel=0.25)
-        # Two in all: there is no third to be written beside them.
+        # Two checkpoints in all: no third one is written beside them.
         assert stage.disk_bytes == 2 * stage.measurement.checkpoint_bytes + 2 * stage.measurement.model_bytes
+        assert stage.outlook.action == "skip" and stage.occupied
+        check_steps_and_validations(stage, folder / name)
+    assert skipping.seconds == skipping.disk_bytes == 0
+    assert not any(stage.measurement for stage in skipping.stages.values())
 
 
-@pytest.mark.parametrize(
-    "overrides", [[], ["training.eval_steps=4"], ["training.eval_steps=3"], ["training.max_steps=4"]]
-)
-def test_validations_and_steps_are_those_of_a_run(tiny_config: Path, run_dir: Path, overrides: list[str]) -> None:
-    overrides = [*overrides, "experiment.train_basemodel=false"]
-    stage = plan(tiny_config, *overrides).stages["tokenizer"]
-    run(tiny_config, *overrides)
-    lines = [json.loads(line) for line in (run_dir / "tokenizer" / "metrics.jsonl").read_text().splitlines()]
+def check_steps_and_validations(stage: StagePlan, folder: Path) -> None:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert stage.total_steps == max(line["step"] for line in lines)
     assert stage.validations == sum("val_loss" in line for line in lines)
 
 
-@pytest.mark.parametrize("there_before", [False, True])
-def test_nothing_is_written(tiny_config: Path, tmp_path: Path, monkeypatch, there_before: bool) -> None:
-    monkeypatch.chdir(tmp_path)
-    if there_before:
-        run(tiny_config)
-    before = snapshot(tmp_path)
-    for skip_existing in (False, True):
-        plan(tiny_config, skip_existing=skip_existing)
-    assert snapshot(tmp_path) == before
+@pytest.mark.slow
+@pytest.mark.parametrize("override", ["training.eval_steps=4", "training.eval_steps=3", "training.max_steps=4"])
+def test_validations_and_steps_are_those_of_a_run(tiny_config: Path, tmp_path: Path, override: str) -> None:
+    overrides = [override, "experiment.train_basemodel=false"]
+    stage = plan(tiny_config, *overrides).stages["tokenizer"]
+    run(tiny_config, *overrides)
+    check_steps_and_validations(stage, tmp_path / "runs" / "tiny" / "tokenizer")
 
 
-def test_finished_stages_are_skipped(tiny_config: Path) -> None:
-    run(tiny_config)
-    anew = plan(tiny_config)
-    assert [stage.outlook.action for stage in anew.stages.values()] == ["skip", "skip"]
-    assert all(stage.occupied and stage.measurement for stage in anew.stages.values())
-    skipped = plan(tiny_config, skip_existing=True)
-    assert skipped.seconds == skipped.disk_bytes == 0
-    assert not any(stage.measurement for stage in skipped.stages.values())
-    changed = plan(tiny_config, "data.clip=4.0", skip_existing=True).stages["tokenizer"].outlook
-    assert changed.action == "skip" and "data.clip 5.0 → 4.0" in changed.reason
-
-
-def test_an_interrupted_stage_goes_on(tiny_config: Path, run_dir: Path) -> None:
-    run(tiny_config)
-    interrupt(run_dir / "tokenizer", keep_step=3)
-    assert plan(tiny_config).stages["tokenizer"].first_step == 0
-    made = plan(tiny_config, skip_existing=True)
+def test_an_interrupted_stage_is_resumed(copied: tuple[Path, str]) -> None:
+    folder, override = copied
+    config = folder / "config.yaml"
+    interrupt(folder / "tokenizer", keep_step=3)
+    made = plan(config, override, skip_existing=True)
     stage = made.stages["tokenizer"]
     assert (stage.outlook.action, stage.first_step, stage.validations) == ("resume", 3, 1)
     assert stage.train_seconds == pytest.approx(3 * stage.measurement.step_seconds)
     later = made.stages["basemodel"].outlook  # its tokenizer will be another
     assert later.action == "start" and "another tokenizer" in later.reason
-
-
-def test_an_interrupted_stage_of_other_settings_is_refused(tiny_config: Path, run_dir: Path) -> None:
-    run(tiny_config, "experiment.train_basemodel=false")
-    interrupt(run_dir / "tokenizer", keep_step=3)
-    made = plan(tiny_config, "training.tokenizer_learning_rate=0.02", skip_existing=True)
-    outlook = made.stages["tokenizer"].outlook
+    first = "experiment.train_basemodel=false"
+    assert plan(config, override, first).stages["tokenizer"].first_step == 0
+    other = plan(config, override, first, "training.tokenizer_learning_rate=0.02", skip_existing=True)
+    outlook = other.stages["tokenizer"].outlook
     assert outlook.action == "refuse" and "tokenizer_learning_rate 0.01 → 0.02" in outlook.reason
-    assert made.stages["tokenizer"].measurement is None
+    assert other.stages["tokenizer"].measurement is None
 
 
-def test_a_stage_interrupted_before_its_first_checkpoint_starts_again(tiny_config: Path, run_dir: Path) -> None:
-    run(tiny_config, "experiment.train_basemodel=false")
-    interrupt(run_dir / "tokenizer", keep_step=None)
-    stage = plan(tiny_config, skip_existing=True).stages["tokenizer"]
+def test_a_stage_interrupted_before_its_first_checkpoint_starts_again(copied: tuple[Path, str]) -> None:
+    folder, override = copied
+    interrupt(folder / "tokenizer", keep_step=None)
+    made = plan(folder / "config.yaml", override, "experiment.train_basemodel=false", skip_existing=True)
+    stage = made.stages["tokenizer"]
     assert stage.outlook.action == "start" and stage.first_step == 0 and stage.measurement
 
 
+def test_a_finished_stage_of_other_settings_is_skipped(trained: Path) -> None:
+    first = "experiment.train_basemodel=false"
+    outlook = plan(trained, "data.clip=4.0", first, skip_existing=True).stages["tokenizer"].outlook
+    assert outlook.action == "skip" and "data.clip 5.0 → 4.0" in outlook.reason
+
+
+def test_warnings_at_the_start_of_a_training(tiny_config: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Those of the dry run that need no measuring, in the language of the run."""
+    config = load_config(tiny_config, ["report.language=zh"])
+    inputs = prepare_inputs(config)
+    advice = advise_on_inputs(config, inputs)
+    assert [(each.code, each.values.get("stage")) for each in advice] == [
+        ("rate_high", "tokenizer"),
+        ("rate_high", "basemodel"),
+        ("little_data_pretrained", "tokenizer"),
+        ("little_data_pretrained", "basemodel"),
+        ("few_steps", "tokenizer"),
+        ("few_steps", "basemodel"),
+        ("few_validations", None),
+    ]
+    with caplog.at_level(logging.WARNING, logger="kronos"):
+        log_advice(config, inputs)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 7
+    assert "分词器（tokenizer）：学习率 0.01 超过微调常用值" in caplog.text
+
+
+@pytest.mark.slow
 def test_from_scratch_and_one_stage_alone(tiny_config: Path) -> None:
     scratch = ["experiment.pre_trained=false", "model_paths.pretrained_tokenizer=demo"]
     scratch += ["model_paths.pretrained_predictor=demo"]
@@ -154,32 +198,30 @@ def test_from_scratch_and_one_stage_alone(tiny_config: Path) -> None:
         plan(tiny_config, *scratch, "experiment.train_tokenizer=false")
 
 
-def test_what_stops_a_run_stops_its_plan(tiny_config: Path) -> None:
+def test_an_error_of_the_run_is_an_error_of_the_plan(tiny_config: Path) -> None:
     with pytest.raises(DataError, match="only 61 train windows"):
         plan(tiny_config, "training.batch_size=512")
     with pytest.raises(ConfigError, match="nothing to train"):
         plan(tiny_config, "experiment.train_tokenizer=false", "experiment.train_basemodel=false")
 
 
-def test_memory_that_is_given_back_at_once_is_seen() -> None:
+def test_memory_that_is_freed_at_once_is_measured() -> None:
     with measure._watch_memory(torch.device("cpu")) as samples:
         for _ in range(20):
             torch.ones(100_000_000, dtype=torch.uint8)
     assert max(samples) - samples[0] > 80
 
 
-def test_slow_steps_are_not_waited_for(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_steps_end_the_measurement(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "BUDGET_SECONDS", 0.0)
     made = plan(tiny_config, "experiment.train_basemodel=false").stages["tokenizer"]
     assert made.measurement.n_steps == 2 and made.total_steps == 6
 
 
-def test_steps_too_large_for_the_gpu_are_said_with_the_remedy(
-    tiny_config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_too_large_for_the_gpu(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_out_of_memory(*args: object, **kwargs: object) -> None:
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(measure.KronosTrainer, "train", run_out_of_memory)
-    with pytest.raises(KronosError, match=r"does not fit .* 16 windows at a time: raise training.accumulation_steps"):
+    with pytest.raises(KronosError, match=r"does not fit .* 16 windows at a time. Raise training.accumulation_steps"):
         plan(tiny_config)

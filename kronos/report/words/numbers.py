@@ -73,3 +73,11 @@ def _add_percent(number: str) -> Texts:
 def _count_decimals(size: float, digits: int = DIGITS) -> int:
     """How many decimals show so many digits of a number above 0."""
     return max(0, digits - 1 - math.floor(math.log10(size)))
+
+
+def format_bytes(n: float) -> str:
+    """Write a size in the unit that suits it; a unit is 1024 of the one before."""
+    units = ("B", "KB", "MB", "GB", "TB")
+    power = min(int(math.log(max(n, 1), 1024)), len(units) - 1)
+    n /= 1024**power
+    return f"{n:.0f} {units[power]}" if n >= 100 or not power else f"{n:.1f} {units[power]}"
