@@ -2,10 +2,11 @@
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
+from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, SPLIT, WEIGHTS, WINDOWS
 from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserPaths, cross_field_error
 
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
@@ -14,26 +15,34 @@ CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "c
 class DataConfig(Section):
     """`data`: which candles, how long a window is, how the rows are split."""
 
-    data_path: UserPaths = Field(min_length=1)  # files, folders or globs
-    columns: dict[str, str] = Field(default_factory=dict)  # our name of a column: the file's
-    lookback_window: Integer = Field(512, ge=2)
-    predict_window: Integer = Field(48, ge=1)
-    max_context: Integer = Field(512, ge=2)  # tokens that a forecast attends to
-    clip: Number = Field(5.0, gt=0)  # standard deviations
-    train_ratio: Number = Field(0.9, gt=0, le=1)
-    val_ratio: Number = Field(0.1, gt=0, le=1)
-    test_ratio: Number = Field(0.0, ge=0, le=1)
-    train_end: Moment | None = None  # the last day, or time, of train; the ratios then count for nothing
-    val_end: Moment | None = None  # the same of validation; what follows is the test split
-    embargo: Integer = Field(0, ge=0)  # candles after the end of a split from which no horizon is taken
-    val_symbols: Names = ()  # held out wholly for validation …
-    test_symbols: Names = ()  # … and for the test split
-    max_gap: Integer | None = Field(None, ge=0)  # candles that may be missing in a row within a window
-    train_stride: Integer = Field(1, ge=1)  # candles from one train window's start to the next's
-    windows_per_epoch: Integer | None = Field(None, ge=1)  # at most so many train windows an epoch
-    val_windows: Integer | None = Field(None, ge=1)  # at most so many validation windows, spread evenly
-    balance_symbols: bool = False  # as many train windows from each symbol
-    cache_dir: UserPath = Path("~/.cache/kronos")  # where large data is kept as read, memory-mapped
+    data_path: Annotated[UserPaths, WINDOWS] = Field(min_length=1)  # files, folders or globs
+    columns: Annotated[dict[str, str], WINDOWS] = Field(default_factory=dict)  # our name of a column: the file's
+    lookback_window: Annotated[Integer, WINDOWS] = Field(512, ge=2)
+    predict_window: Annotated[Integer, WINDOWS] = Field(48, ge=1)
+    max_context: Annotated[Integer, BASE_MODEL_VALIDATION] = Field(512, ge=2)  # tokens that a forecast attends to
+    clip: Annotated[Number, WINDOWS] = Field(5.0, gt=0)  # standard deviations
+    train_ratio: Annotated[Number, SPLIT] = Field(0.9, gt=0, le=1)
+    val_ratio: Annotated[Number, SPLIT] = Field(0.1, gt=0, le=1)
+    test_ratio: Annotated[Number, SPLIT] = Field(0.0, ge=0, le=1)
+    train_end: Annotated[Moment | None, SPLIT] = (
+        None  # the last day, or time, of train; the ratios then count for nothing
+    )
+    val_end: Annotated[Moment | None, SPLIT] = None  # the same of validation; what follows is the test split
+    embargo: Annotated[Integer, WINDOWS] = Field(
+        0, ge=0
+    )  # candles after the end of a split from which no horizon is taken
+    val_symbols: Annotated[Names, SPLIT] = ()  # held out wholly for validation …
+    test_symbols: Annotated[Names, SPLIT] = ()  # … and for the test split
+    max_gap: Annotated[Integer | None, WINDOWS] = Field(
+        None, ge=0
+    )  # candles that may be missing in a row within a window
+    train_stride: Annotated[Integer, WEIGHTS] = Field(1, ge=1)  # candles from one train window's start to the next's
+    windows_per_epoch: Annotated[Integer | None, WEIGHTS] = Field(None, ge=1)  # at most so many train windows an epoch
+    val_windows: Annotated[Integer | None, WINDOWS] = Field(
+        None, ge=1
+    )  # at most so many validation windows, spread evenly
+    balance_symbols: Annotated[bool, WEIGHTS] = False  # as many train windows from each symbol
+    cache_dir: Annotated[UserPath, NAMING] = Path("~/.cache/kronos")  # where large data is kept as read, memory-mapped
 
     @field_validator("test_ratio")
     @classmethod
@@ -134,15 +143,25 @@ def end_of(moment: date | datetime) -> datetime:
 class RepairsConfig(Section):
     """`repairs`: what is done about each kind of defect in the candles; a repair is counted and said."""
 
-    unsorted: Literal["sort", "error"] = "sort"  # rows out of order
-    duplicates: Literal["drop", "error"] = "drop"  # a row twice
-    conflicting: Literal["error", "first", "last"] = "error"  # two candles at one time: which to keep
-    not_finite: Literal["error", "drop", "fill"] = "error"  # blank, NaN or infinite; fill: as the close before
-    non_positive: Literal["error", "drop", "keep"] = "error"  # prices of 0 or less
-    impossible: Literal["error", "drop", "widen", "keep"] = "error"  # open or close outside low to high
-    blank_volume: Literal["zero", "error"] = "zero"  # volume or amount left blank
-    unfinished: Literal["drop", "keep", "error"] = "drop"  # a last candle that is still growing
-    gaps: Literal["keep", "fill"] = "keep"  # fill: short ones, with the close before and no volume
-    fill_limit: Integer = Field(5, ge=1)  # candles in a row that are filled at most
-    intervals: Literal["error", "keep"] = "error"  # a stretch of 5-minute candles, then one of 1-minute candles
-    jumps: Literal["break", "keep", "error"] = "break"  # as at a split; break: no window crosses one
+    unsorted: Annotated[Literal["sort", "error"], WINDOWS] = "sort"  # rows out of order
+    duplicates: Annotated[Literal["drop", "error"], WINDOWS] = "drop"  # a row twice
+    conflicting: Annotated[Literal["error", "first", "last"], WINDOWS] = (
+        "error"  # two candles at one time: which to keep
+    )
+    not_finite: Annotated[Literal["error", "drop", "fill"], WINDOWS] = (
+        "error"  # blank, NaN or infinite; fill: as the close before
+    )
+    non_positive: Annotated[Literal["error", "drop", "keep"], WINDOWS] = "error"  # prices of 0 or less
+    impossible: Annotated[Literal["error", "drop", "widen", "keep"], WINDOWS] = (
+        "error"  # open or close outside low to high
+    )
+    blank_volume: Annotated[Literal["zero", "error"], WINDOWS] = "zero"  # volume or amount left blank
+    unfinished: Annotated[Literal["drop", "keep", "error"], WINDOWS] = "drop"  # a last candle that is still growing
+    gaps: Annotated[Literal["keep", "fill"], WINDOWS] = "keep"  # fill: short ones, with the close before and no volume
+    fill_limit: Annotated[Integer, WINDOWS] = Field(5, ge=1)  # candles in a row that are filled at most
+    intervals: Annotated[Literal["error", "keep"], WINDOWS] = (
+        "error"  # a stretch of 5-minute candles, then one of 1-minute candles
+    )
+    jumps: Annotated[Literal["break", "keep", "error"], WINDOWS] = (
+        "break"  # as at a split; break: no window crosses one
+    )

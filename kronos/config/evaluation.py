@@ -1,9 +1,10 @@
 """The section `evaluation`: what the verdict after training is measured on, against whom, and how sure it has to be."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kronos.config.affects import LSTM, REPORT
 from kronos.config.section import Integer, Names, Number, Section
 
 BASELINES = ("pretrained", "last_close", "drift", "seasonal_naive", "volatility", "lstm")
@@ -12,27 +13,31 @@ BASELINES = ("pretrained", "last_close", "drift", "seasonal_naive", "volatility"
 class LstmConfig(Section):
     """`evaluation.lstm`: the sequence model that the run is compared with, trained on the same windows."""
 
-    hidden_size: Integer = Field(64, ge=1)
-    n_layers: Integer = Field(1, ge=1)
-    directions: Literal[1, 2] = 1  # of the encoder: 2 reads the lookback backwards too
-    attention: bool = False  # of the decoder, over the lookback
-    dropout: Number = Field(0.0, ge=0, lt=1)  # between layers
-    learning_rate: Number = Field(1e-3, gt=0)
-    max_steps: Integer = Field(1000, ge=1)  # optimizer steps
+    hidden_size: Annotated[Integer, LSTM] = Field(64, ge=1)
+    n_layers: Annotated[Integer, LSTM] = Field(1, ge=1)
+    directions: Annotated[Literal[1, 2], LSTM] = 1  # of the encoder: 2 reads the lookback backwards too
+    attention: Annotated[bool, LSTM] = False  # of the decoder, over the lookback
+    dropout: Annotated[Number, LSTM] = Field(0.0, ge=0, lt=1)  # between layers
+    learning_rate: Annotated[Number, LSTM] = Field(1e-3, gt=0)
+    max_steps: Annotated[Integer, LSTM] = Field(1000, ge=1)  # optimizer steps
 
 
 class EvaluationConfig(Section):
     """`evaluation`: forecasts from candles never trained on, compared with baselines."""
 
-    enabled: bool = True  # after training; kronos evaluate does so whenever asked
-    stride: Integer | None = Field(None, ge=1)  # candles from one origin to the next; none: the horizon
-    n_paths: Integer = Field(50, ge=2)
-    budget_minutes: Number | None = Field(10.0, gt=0)  # for forecasting: beyond it fewer origins; none: all of them
-    rivals: Names = BASELINES  # of these; also folders of other runs
-    metric: Literal["crps", "mae", "direction"] = "crps"  # what the verdict is by, on log returns
-    confidence: Number = Field(0.95, gt=0.5, lt=1)  # of intervals and verdicts
-    margin: Number = Field(
+    enabled: Annotated[bool, REPORT] = True  # after training; kronos evaluate does so whenever asked
+    stride: Annotated[Integer | None, REPORT] = Field(
+        None, ge=1
+    )  # candles from one origin to the next; none: the horizon
+    n_paths: Annotated[Integer, REPORT] = Field(50, ge=2)
+    budget_minutes: Annotated[Number | None, REPORT] = Field(
+        10.0, gt=0
+    )  # for forecasting: beyond it fewer origins; none: all of them
+    rivals: Annotated[Names, REPORT] = BASELINES  # of these; also folders of other runs
+    metric: Annotated[Literal["crps", "mae", "direction"], REPORT] = "crps"  # what the verdict is by, on log returns
+    confidence: Annotated[Number, REPORT] = Field(0.95, gt=0.5, lt=1)  # of intervals and verdicts
+    margin: Annotated[Number, REPORT] = Field(
         0.05, gt=0, lt=1
     )  # a difference, as a share of the baseline's error, that is too small to matter
-    calibrate: bool = False  # widen the bands by what validation shows to be missing
+    calibrate: Annotated[bool, REPORT] = False  # widen the bands by what validation shows to be missing
     lstm: LstmConfig = LstmConfig()

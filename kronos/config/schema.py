@@ -8,6 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from kronos.config.affects import (
+    BASE_MODEL,
+    BASE_MODEL_VALIDATION,
+    NAMING,
+    REPORT,
+    SHORTHAND,
+    SPEED,
+    STAGES_THAT_RUN,
+    TOKENIZER,
+)
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.config.evaluation import EvaluationConfig, LstmConfig
 from kronos.config.section import Integer, Number, Section, UserPath, cross_field_error
@@ -18,14 +28,16 @@ from kronos.run_folder import RunFolder
 class ModelPathsConfig(Section):
     """`model_paths`: where models come from and where the run leaves its results."""
 
-    pretrained_tokenizer: str = ""  # folder, hub name or, when training from scratch, a preset
-    pretrained_predictor: str = ""
-    exp_name: str = Field("default_experiment", min_length=1)
-    base_path: UserPath = Path("finetuned")
-    base_save_path: UserPath = Path()  # empty: {base_path}/{exp_name}
-    tokenizer_save_name: str = Field("tokenizer", min_length=1)
-    basemodel_save_name: str = Field("basemodel", min_length=1)
-    finetuned_tokenizer: UserPath = Path()  # empty: where stage 1 leaves its best model
+    pretrained_tokenizer: Annotated[str, TOKENIZER] = ""  # folder, hub name or, when training from scratch, a preset
+    pretrained_predictor: Annotated[str, BASE_MODEL] = ""
+    exp_name: Annotated[str, NAMING] = Field("default_experiment", min_length=1)
+    base_path: Annotated[UserPath, NAMING] = Path("finetuned")
+    base_save_path: Annotated[UserPath, NAMING] = Path()  # empty: {base_path}/{exp_name}
+    tokenizer_save_name: Annotated[str, NAMING] = Field("tokenizer", min_length=1)
+    basemodel_save_name: Annotated[str, NAMING] = Field("basemodel", min_length=1)
+    finetuned_tokenizer: Annotated[UserPath, BASE_MODEL_VALIDATION] = (
+        Path()
+    )  # empty: where stage 1 leaves its best model
 
     @field_validator("base_save_path", mode="before")
     @classmethod
@@ -86,23 +98,29 @@ TrackerNames = Annotated[
 class ExperimentConfig(Section):
     """`experiment`: its name, and which stages run from which weights."""
 
-    name: str = "kronos_custom_finetune"
-    description: str = ""
-    use_comet: bool = False
-    trackers: TrackerNames = ()  # one or many
-    train_tokenizer: bool = True
-    train_basemodel: bool = True
-    skip_existing: bool = False
-    pre_trained: bool = True  # false: train from scratch; the two keys below overrule it for one model
-    pre_trained_tokenizer: bool = Field(default_factory=lambda data: data.get("pre_trained", True))
-    pre_trained_predictor: bool = Field(default_factory=lambda data: data.get("pre_trained", True))
+    name: Annotated[str, NAMING] = "kronos_custom_finetune"
+    description: Annotated[str, NAMING] = ""
+    use_comet: Annotated[bool, REPORT] = False
+    trackers: Annotated[TrackerNames, REPORT] = ()  # one or many
+    train_tokenizer: Annotated[bool, STAGES_THAT_RUN] = True
+    train_basemodel: Annotated[bool, STAGES_THAT_RUN] = True
+    skip_existing: Annotated[bool, SPEED] = False
+    pre_trained: Annotated[bool, SHORTHAND] = (
+        True  # false: train from scratch; the two keys below overrule it for one model
+    )
+    pre_trained_tokenizer: Annotated[bool, TOKENIZER] = Field(
+        default_factory=lambda data: data.get("pre_trained", True)
+    )
+    pre_trained_predictor: Annotated[bool, BASE_MODEL] = Field(
+        default_factory=lambda data: data.get("pre_trained", True)
+    )
 
 
 class DeviceConfig(Section):
     """`device`: what to compute on."""
 
-    use_cuda: bool | None = None  # none: where there is a GPU
-    device_id: Integer = Field(0, ge=0)
+    use_cuda: Annotated[bool | None, SPEED] = None  # none: where there is a GPU
+    device_id: Annotated[Integer, SPEED] = Field(0, ge=0)
 
 
 Language = Literal["en", "zh"]
@@ -112,12 +130,12 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 class ReportConfig(Section):
     """`report`: the pictures and the page at the end of a run."""
 
-    n_origins: Integer = Field(4, ge=0)
-    n_paths: Integer = Field(30, ge=1)
-    temperature: Number = Field(1.0, ge=0)  # 0 is greedy
-    top_p: Number = Field(0.9, gt=0, le=1)
-    rising: Literal["hollow", "red", "green"] = "hollow"  # colour of rising candles
-    language: Language = "en"  # of the verdict's sentence and of the page when it is opened
+    n_origins: Annotated[Integer, REPORT] = Field(4, ge=0)
+    n_paths: Annotated[Integer, REPORT] = Field(30, ge=1)
+    temperature: Annotated[Number, REPORT] = Field(1.0, ge=0)  # 0 is greedy
+    top_p: Annotated[Number, REPORT] = Field(0.9, gt=0, le=1)
+    rising: Annotated[Literal["hollow", "red", "green"], REPORT] = "hollow"  # colour of rising candles
+    language: Annotated[Language, REPORT] = "en"  # of the verdict's sentence and of the page when it is opened
 
 
 class Config(Section):

@@ -1,13 +1,27 @@
 """The sections `training` and `distributed`: how long, how fast, in what portions, on how many processes."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from kronos.config.affects import (
+    BASE_MODEL,
+    BASE_MODEL_VALIDATION,
+    REPORT,
+    SEED,
+    SHORTHAND,
+    SPEED,
+    STAGE_WEIGHTS,
+    TOKENIZER,
+    VALIDATION,
+    WEIGHTS,
+)
+from kronos.config.affects import (
+    ModelName as ModelName,
+)
 from kronos.config.section import Integer, Names, Number, Section, cross_field_error
 from kronos.run_folder import StageName as StageName
 
-ModelName = Literal["tokenizer", "basemodel", "lstm"]  # all that is trained: the stages' models, and a baseline
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
 RATE_KEYS: dict[StageName, str] = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}
 LOSS_NAME = "loss"  # of training.best_by: the validation loss
@@ -28,46 +42,72 @@ Scheduler = Literal[
 class LoraConfig(Section):
     """`training.lora`: train low-rank additions to the base model's linear layers, not the layers (arXiv 2106.09685)."""
 
-    r: Integer = Field(8, ge=1)  # rank of the additions
-    alpha: Number = Field(16.0, gt=0)  # they count alpha / r times
-    dropout: Number = Field(0.0, ge=0, lt=1)
-    targets: Names = ("q_proj", "k_proj", "v_proj", "out_proj", "w1", "w2", "w3")  # layers, by the end of their names
+    r: Annotated[Integer, BASE_MODEL] = Field(8, ge=1)  # rank of the additions
+    alpha: Annotated[Number, BASE_MODEL] = Field(16.0, gt=0)  # they count alpha / r times
+    dropout: Annotated[Number, BASE_MODEL] = Field(0.0, ge=0, lt=1)
+    targets: Annotated[Names, BASE_MODEL] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "out_proj",
+        "w1",
+        "w2",
+        "w3",
+    )  # layers, by the end of their names
 
 
 class TrainingConfig(Section):
     """`training`: how long, how fast, in what portions."""
 
-    epochs: Integer | None = Field(None, ge=1)  # both stages, where a stage's own key is absent
-    tokenizer_epochs: Integer = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
-    basemodel_epochs: Integer = Field(default_factory=lambda data: data.get("epochs") or 20, ge=1)
-    max_steps: Integer | None = Field(None, ge=1)  # a stage ends after so many steps, whatever its epochs
-    batch_size: Integer = Field(32, ge=1)  # windows per optimizer step and process
-    accumulation_steps: Integer = Field(1, ge=1)  # parts a batch is computed in, to save memory
-    auto_find_batch_size: bool = False  # raise accumulation_steps until a part fits into memory
-    gradient_checkpointing: bool = False  # compute activations twice instead of keeping them
-    precision: Precision = "auto"  # auto: bf16 where the processor multiplies it natively, else fp32
-    torch_compile: bool = False
-    token_cache: bool | None = None  # tokenise each window once, not once an epoch; none: where it fits
-    log_interval: Integer = Field(50, ge=1)  # steps
-    eval_steps: Integer | None = Field(None, ge=1)  # validation every so many steps; none: every epoch
-    save_steps: Integer | None = Field(None, ge=1)  # a checkpoint for resuming every so many steps; none: every epoch
-    save_total_limit: Integer = Field(2, ge=1)  # checkpoints kept for resuming; the best model is kept beside them
-    early_stopping_patience: Integer | None = Field(None, ge=1)  # validations without improvement
-    best_by: Literal["loss", "crps", "mae", "direction", "ic"] = "loss"  # what chooses the base model that is kept
-    num_workers: Integer = Field(0, ge=0)
-    seed: Integer = Field(42, ge=0, lt=2**32)
-    tokenizer_learning_rate: Number = Field(2e-4, gt=0)
-    predictor_learning_rate: Number = Field(4e-5, gt=0)
-    lr_scheduler: Scheduler = "cosine"
-    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
-    warmup_ratio: Number = Field(0.03, ge=0, lt=1)  # share of all steps
-    adam_beta1: Number = Field(0.9, ge=0, lt=1)
-    adam_beta2: Number = Field(0.95, ge=0, lt=1)
-    adam_weight_decay: Number = Field(0.1, ge=0)
-    lora: LoraConfig | None = None  # base model only
-    keep_worse_tokenizer: bool = False  # true: only warn of one that reconstructs prices worse than before training
-    freeze_tokenizer: Names = ()  # parts that are not trained, by the beginning of their names
-    freeze_basemodel: Names = ()
+    epochs: Annotated[Integer | None, SHORTHAND] = Field(None, ge=1)  # both stages, where a stage's own key is absent
+    tokenizer_epochs: Annotated[Integer, TOKENIZER] = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
+    basemodel_epochs: Annotated[Integer, BASE_MODEL] = Field(
+        default_factory=lambda data: data.get("epochs") or 20, ge=1
+    )
+    max_steps: Annotated[Integer | None, STAGE_WEIGHTS] = Field(
+        None, ge=1
+    )  # a stage ends after so many steps, whatever its epochs
+    batch_size: Annotated[Integer, WEIGHTS] = Field(32, ge=1)  # windows per optimizer step and process
+    accumulation_steps: Annotated[Integer, SPEED] = Field(1, ge=1)  # parts a batch is computed in, to save memory
+    auto_find_batch_size: Annotated[bool, SPEED] = False  # raise accumulation_steps until a part fits into memory
+    gradient_checkpointing: Annotated[bool, SPEED] = False  # compute activations twice instead of keeping them
+    precision: Annotated[Precision, STAGE_WEIGHTS] = (
+        "auto"  # auto: bf16 where the processor multiplies it natively, else fp32
+    )
+    torch_compile: Annotated[bool, VALIDATION] = False
+    token_cache: Annotated[bool | None, SPEED] = (
+        None  # tokenise each window once, not once an epoch; none: where it fits
+    )
+    log_interval: Annotated[Integer, REPORT] = Field(50, ge=1)  # steps
+    eval_steps: Annotated[Integer | None, VALIDATION] = Field(
+        None, ge=1
+    )  # validation every so many steps; none: every epoch
+    save_steps: Annotated[Integer | None, SPEED] = Field(
+        None, ge=1
+    )  # a checkpoint for resuming every so many steps; none: every epoch
+    save_total_limit: Annotated[Integer, SPEED] = Field(
+        2, ge=1
+    )  # checkpoints kept for resuming; the best model is kept beside them
+    early_stopping_patience: Annotated[Integer | None, WEIGHTS] = Field(None, ge=1)  # validations without improvement
+    best_by: Annotated[Literal["loss", "crps", "mae", "direction", "ic"], BASE_MODEL_VALIDATION] = (
+        "loss"  # what chooses the base model that is kept
+    )
+    num_workers: Annotated[Integer, SPEED] = Field(0, ge=0)
+    seed: Annotated[Integer, SEED] = Field(42, ge=0, lt=2**32)
+    tokenizer_learning_rate: Annotated[Number, TOKENIZER] = Field(2e-4, gt=0)
+    predictor_learning_rate: Annotated[Number, BASE_MODEL] = Field(4e-5, gt=0)
+    lr_scheduler: Annotated[Scheduler, STAGE_WEIGHTS] = "cosine"
+    lr_scheduler_kwargs: Annotated[dict[str, Any], STAGE_WEIGHTS] = Field(default_factory=dict)
+    warmup_ratio: Annotated[Number, WEIGHTS] = Field(0.03, ge=0, lt=1)  # share of all steps
+    adam_beta1: Annotated[Number, WEIGHTS] = Field(0.9, ge=0, lt=1)
+    adam_beta2: Annotated[Number, WEIGHTS] = Field(0.95, ge=0, lt=1)
+    adam_weight_decay: Annotated[Number, WEIGHTS] = Field(0.1, ge=0)
+    lora: Annotated[LoraConfig | None, BASE_MODEL] = None  # base model only
+    keep_worse_tokenizer: Annotated[bool, BASE_MODEL_VALIDATION] = (
+        False  # true: only warn of one that reconstructs prices worse than before training
+    )
+    freeze_tokenizer: Annotated[Names, TOKENIZER] = ()  # parts that are not trained, by the beginning of their names
+    freeze_basemodel: Annotated[Names, BASE_MODEL] = ()
 
     def epochs_of(self, stage: ModelName) -> int:
         """Epochs of a stage."""
@@ -95,9 +135,9 @@ class TrainingConfig(Section):
 class DistributedConfig(Section):
     """`distributed`: what a torchrun launch does."""
 
-    use_ddp: bool | None = None  # none: when launched by torchrun
-    backend: Literal["nccl", "gloo"] | None = None  # none: nccl on GPUs, gloo on CPUs
-    strategy: Literal["ddp"] = "ddp"  # each process holds the whole model
+    use_ddp: Annotated[bool | None, SPEED] = None  # none: when launched by torchrun
+    backend: Annotated[Literal["nccl", "gloo"] | None, SPEED] = None  # none: nccl on GPUs, gloo on CPUs
+    strategy: Annotated[Literal["ddp"], SPEED] = "ddp"  # each process holds the whole model
 
     @field_validator("strategy", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel
 
+from kronos.config.affects import find_affects
 from kronos.config.load import read_yaml
 from kronos.config.messages import did_you_mean, section_of
 from kronos.config.schema import Config
@@ -22,18 +23,6 @@ TrialStages = Literal["tokenizer", "basemodel", "both"]
 PARAMETER_WORDS = ("low", "high", "log", "step", "choices")
 EXAMPLE = "{low: 1.0e-6, high: 1.0e-3, log: true}, {low: 4, high: 32, step: 4} or {choices: [16, 32]}"
 COMMAND_LINE = "--space"
-# Keys outside training that may be searched: the validation windows stay the same.
-OTHER_SEARCHABLE_KEYS = {
-    *("data.train_stride", "data.windows_per_epoch", "data.balance_symbols"),
-    *("model_paths.pretrained_tokenizer", "model_paths.pretrained_predictor"),
-    *("experiment.pre_trained_tokenizer", "experiment.pre_trained_predictor"),
-}
-KEYS_WITHOUT_EFFECT = {
-    *("log_interval", "save_steps", "save_total_limit", "num_workers", "token_cache", "torch_compile"),
-    *("auto_find_batch_size", "accumulation_steps", "gradient_checkpointing"),
-}
-FIXED_KEYS = ("seed", "eval_steps", "best_by", "keep_worse_tokenizer")
-STAGE_WORDS = {"tokenizer": ("tokenizer",), "basemodel": ("predictor", "basemodel", "lora")}  # in names of keys
 
 
 @dataclass(frozen=True)
@@ -160,20 +149,18 @@ def _plain_types(annotation: Any) -> set[Any]:
 
 def _find_objection(key: str, stage: TrialStages) -> str:
     """Return why a key cannot be searched, as a template; empty if it can."""
-    section, _, name = key.partition(".")
-    if section in ("data", "repairs") and key not in OTHER_SEARCHABLE_KEYS:
-        return "changes the validation data; the losses of two trials could not be compared"
-    if section != "training" and key not in OTHER_SEARCHABLE_KEYS:
-        return "does not change the validation loss"
-    if name in KEYS_WITHOUT_EFFECT:
+    affects = find_affects(Config, key)
+    assert affects is not None
+    if affects.what == "shorthand":
+        return "only sets the keys of each stage or model. Name one of these"
+    if affects.what == "speed":
         return "changes memory or time, not the validation loss"
-    if name in FIXED_KEYS:
+    if affects.what != "weights" or affects.models == ("lstm",):
+        return "does not change the validation loss"
+    if not affects.comparable:
         return "must be the same in all trials, or their losses could not be compared"
-    if name == "epochs":
-        return "only sets tokenizer_epochs and basemodel_epochs. Name one of these"
-    for other in ("tokenizer", "basemodel"):
-        if stage not in (other, "both") and any(word in name for word in STAGE_WORDS[other]):
-            return f"belongs to the {other} stage, which --stage {{stage}} does not train"
+    if stage != "both" and stage not in affects.models:
+        return f"belongs to the {affects.models[0]} stage, which --stage {{stage}} does not train"
     return ""
 
 

@@ -70,7 +70,7 @@ ERRORS = {
     "training.seed: {low: 1, high: 5}": "must be the same in all trials",
     "training.accumulation_steps: {choices: [1, 2]}": "changes memory or time, not the validation loss",
     "training.epochs: {choices: [1, 2]}": "Name one of these",
-    "data.lookback_window: {choices: [64, 96]}": "losses of two trials could not be compared",
+    "data.lookback_window: {choices: [64, 96]}": "their losses could not be compared",
     "report.n_paths: {choices: [1, 2]}": "does not change the validation loss",
 }
 

@@ -12,6 +12,7 @@ from accelerate import PartialState
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array, compute_calendar
 from kronos.config import Config
+from kronos.config.affects import collect_weight_settings
 from kronos.data import CandleSet, WindowDataset
 from kronos.data.windows.dataset import Batch
 from kronos.data.windows.normalize import Statistics
@@ -163,15 +164,12 @@ def _derive_config(config: Config, folder: Path) -> Config:
 
 def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
     """Collect what determines the LSTM's weights, by YAML name."""
-    data = config.data.model_dump(mode="json", exclude={"data_path", "columns", "max_context", "cache_dir"})
-    shared = ("seed", "batch_size", "warmup_ratio", "adam_beta1", "adam_beta2", "adam_weight_decay")
-    return {
-        **{f"data.{key}": value for key, value in data.items()},
-        **{f"training.{key}": getattr(config.training, key) for key in (*shared, "early_stopping_patience")},
-        **{f"evaluation.lstm.{key}": value for key, value in config.evaluation.lstm.model_dump(mode="json").items()},
-        "candles": candles.content_hash()[:12],
-        GLOBAL_BATCH: count_windows_a_step(config),
+    settings = {
+        key: value
+        for key, value in collect_weight_settings(config, "lstm").items()
+        if key not in ("data.data_path", "data.columns") and not key.startswith("repairs.")  # the candles' hash
     }
+    return settings | {"candles": candles.content_hash()[:12], GLOBAL_BATCH: count_windows_a_step(config)}
 
 
 def _is_same(found: StageRecord, wanted: StageRecord) -> bool:

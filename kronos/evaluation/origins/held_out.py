@@ -9,6 +9,8 @@ import numpy as np
 
 from kronos.candles import Array
 from kronos.config import Config
+from kronos.config.affects import list_affects
+from kronos.config.data import DataConfig
 from kronos.config.training import STAGES
 from kronos.data import CandleSet, Split
 from kronos.data.quality.findings import format_time
@@ -46,8 +48,8 @@ SEEN_BEFORE: Texts = {
 }
 FLATTERING = (ON_SEEN, HELD_OUT_SYMBOLS, SEEN_BEFORE)  # of which the headline warns too
 
-# Of data: what decides which candles are of which split.
-SPLIT_KEYS = ("train_ratio", "val_ratio", "test_ratio", "train_end", "val_end", "val_symbols", "test_symbols")
+# The keys of data that decide which candles belong to which split.
+SPLIT_KEYS = {key for key, affects in list_affects(DataConfig).items() if affects and affects.splits}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def note_jumps(n_windows: int) -> Texts:
 def is_own(config: Config, candles: CandleSet) -> bool:
     """Whether these are the candles that a run's models were trained on, as they were then and split as they were then."""
     records = [StageRecord.read(config.model_paths.run_folder.stage(name).path) for name in STAGES]
-    data = config.data.model_dump(mode="json", include=set(SPLIT_KEYS))
+    data = config.data.model_dump(mode="json", include=SPLIT_KEYS)
     now = {f"data.{key}": value for key, value in data.items()} | {"candles": hash_candles(candles)}
     own = [record.settings.get(key, value) == value for record in records if record for key, value in now.items()]
     return records[-1] is not None and all(own)

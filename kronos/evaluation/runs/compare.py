@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from kronos.config import Config
+from kronos.config.affects import find_affects
 from kronos.errors import ConfigError
 from kronos.evaluation.metric_labels import METRIC_LABELS
 from kronos.evaluation.results import LEVELS, Comparison, Evaluation, HorizonFigures
@@ -22,11 +24,6 @@ CONDITIONS = (
 )
 RULES = ("metric", "confidence", "margin")  # of the verdict
 SAME = 1e-6  # relative: two evaluations of the same thing may differ by this much through rounding
-# Names and places of a run, and sections about pictures and evaluation: metrics.json holds what was used of these.
-NO_SETTINGS = re.compile(
-    r"model_paths\.(exp_name|base_path|base_save_path)|experiment\.(name|description|skip_existing|trackers|use_comet)"
-    r"|data\.cache_dir|(evaluation|report|device)\..*"
-)
 
 Units = Literal["log_return", "price"]
 Goal = Literal["lower", "higher"] | float | None  # a number: the closest to it is best; None: nothing is
@@ -197,9 +194,7 @@ def _differ(values: Sequence[Any]) -> bool:
 def _find_other_settings(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, ...]]:
     """Return the settings that differ among the runs whose settings are known."""
     used = [_used_in_evaluation(run.evaluation) for run in runs]
-    own = [
-        {key: value for key, value in (run.settings or {}).items() if not NO_SETTINGS.fullmatch(key)} for run in runs
-    ]
+    own = [{key: value for key, value in (run.settings or {}).items() if _changes_weights(key)} for run in runs]
     rows = {
         key: tuple((a | b).get(key) for a, b in zip(own, used))
         for key in dict.fromkeys(key for settings in (*own, *used) for key in settings)
@@ -210,6 +205,12 @@ def _find_other_settings(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, .
         for key, row in rows.items()
         if _differ([value for value, is_known in zip(row, known) if is_known or key in used[0]])
     }
+
+
+def _changes_weights(key: str) -> bool:
+    """Whether a key affects the weights of a run's own models; metrics.json holds what was used of the others."""
+    affects = find_affects(Config, key)
+    return affects is not None and affects.what == "weights" and affects.models != ("lstm",)
 
 
 def _used_in_evaluation(evaluation: Evaluation) -> dict[str, Any]:

@@ -5,45 +5,26 @@ from typing import Any
 from accelerate import PartialState
 
 from kronos.config import Config
+from kronos.config.affects import collect_weight_settings
 from kronos.config.training import LOSS_NAME, StageName
 from kronos.data import CandleSet
 from kronos.stage_record import GLOBAL_BATCH
 from kronos.training.fit.precision import choose_precision
 
+# The hash of the candles stands for the first two, GLOBAL_BATCH for the third, tokenizer_hash for the last two.
+RECORDED_OTHERWISE = {
+    *("data.data_path", "data.columns", "training.batch_size"),
+    *("training.keep_worse_tokenizer", "model_paths.finetuned_tokenizer"),
+}
+
 
 def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> dict[str, Any]:
     """Collect everything that determines a stage's result, by YAML name, to compare two runs."""
-    own, other = ("tokenizer", "predictor") if stage == "tokenizer" else ("predictor", "tokenizer")
-    forecasts = stage == "basemodel" and config.training.best_by != LOSS_NAME
-    without_effect = {
-        "training": {
-            "epochs",
-            "log_interval",
-            "save_steps",
-            "save_total_limit",
-            "auto_find_batch_size",
-            "token_cache",
-            "gradient_checkpointing",
-            "keep_worse_tokenizer",
-            "best_by" if stage == "tokenizer" else "",
-            "lora" if stage == "tokenizer" else "",
-            f"freeze_{'basemodel' if stage == 'tokenizer' else 'tokenizer'}",
-            "num_workers",
-            "batch_size",
-            "accumulation_steps",
-            f"{other}_learning_rate",
-            "basemodel_epochs" if stage == "tokenizer" else "tokenizer_epochs",
-        },
-        "data": {"data_path", "columns", "" if forecasts else "max_context", "cache_dir"},
-        "repairs": set(),
-    }
-    settings: dict[str, Any] = {
-        f"{section}.{key}": value
-        for section, excluded in without_effect.items()
-        for key, value in getattr(config, section).model_dump(mode="json", exclude=excluded).items()
-    }
-    settings[f"model_paths.pretrained_{own}"] = getattr(config.model_paths, f"pretrained_{own}")
-    settings[f"experiment.pre_trained_{own}"] = getattr(config.experiment, f"pre_trained_{own}")
+    settings = collect_weight_settings(config, stage)
+    for key in RECORDED_OTHERWISE & settings.keys():
+        del settings[key]
+    if stage == "basemodel" and config.training.best_by == LOSS_NAME:
+        del settings["data.max_context"]  # matters only if forecasts choose the best model
     settings["training.precision"] = choose_precision(config)  # auto depends on the machine
     settings[GLOBAL_BATCH] = config.training.batch_size * PartialState().num_processes
     settings["candles"] = hash_candles(candles)
