@@ -132,3 +132,13 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
 def copied_run(finished_run: FinishedRun, tmp_path: Path) -> Path:
     """A copy of the shared run, where `tiny_config` would leave its own. Its candles stay where they were."""
     return Path(shutil.copytree(finished_run.path, tmp_path / "runs" / "tiny"))
+
+
+@pytest.fixture
+def golden_run(tiny_config: Path) -> Path:
+    """The folder of a run with the configuration of `tiny_config` and the golden models, which are not trained here."""
+    run = tiny_config.parent / "golden_run"
+    for stage, model in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
+        shutil.copytree(GOLDEN / model, run / stage / "best_model")
+    shutil.copy(tiny_config, run / "config.yaml")
+    return run

@@ -4,15 +4,21 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 from kronos.cli.main import app
 from kronos.data import read_candles
-from kronos.model import KronosTokenizer
+from kronos.evaluation.scores.calibration import Calibration
+from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
+from kronos.forecast import KronosPredictor, Sampling
+from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT
 from tests.data.quality.test_repair import crypto
@@ -204,11 +210,8 @@ def test_an_unwritable_folder_is_said(candles: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1 and "Not a directory" in result.output
 
 
-def test_a_run_brings_its_models_candles_and_settings(tiny_config: Path, candles: Path, out: Path) -> None:
-    run = tiny_config.parent / "moved"
-    for stage, model in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
-        shutil.copytree(GOLDEN / model, run / stage / "best_model")
-    shutil.copy(tiny_config, run / "config.yaml")
+def test_a_run_brings_its_models_candles_and_settings(golden_run: Path, candles: Path, out: Path) -> None:
+    run = golden_run
     assert invoke("--run", run, "--no-pictures", "--out", out).exit_code == 0
     assert len(pd.read_csv(out / "candles_forecast.csv")) == 8  # predict_window
     options = ("--data", candles, "--horizon", 5, "--rising", "red", "--context-policy", "grow", "--dtype", "bfloat16")
@@ -217,10 +220,10 @@ def test_a_run_brings_its_models_candles_and_settings(tiny_config: Path, candles
     assert len(pd.read_csv(out / "600977_forecast.csv")) == 5
 
 
-def test_every_setting_of_sampling_and_of_the_run_is_heeded(tiny_config: Path, candles: Path, out: Path) -> None:
-    run = tiny_config.parent / "run"
-    for stage, model in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
-        shutil.copytree(GOLDEN / model, run / stage / "best_model")
+def test_every_setting_of_sampling_and_of_the_run_is_used(
+    tiny_config: Path, golden_run: Path, candles: Path, out: Path
+) -> None:
+    run = golden_run
 
     def forecast(*options: object, **settings: object) -> float:
         changed = tiny_config.read_text().replace("max_context: 24", f"max_context: {settings.get('max_context', 24)}")
@@ -245,12 +248,9 @@ def test_few_candles_before_the_origin_are_said(candles: Path, out: Path) -> Non
 
 
 def test_models_of_a_run_named_by_folder_bring_its_settings_and_their_tokenizer(
-    tiny_config: Path, candles: Path, out: Path
+    golden_run: Path, candles: Path, out: Path
 ) -> None:
-    run = tiny_config.parent / "run"
-    for stage, model in (("tokenizer", "tokenizer"), ("basemodel", "predictor")):
-        shutil.copytree(GOLDEN / model, run / stage / "best_model")
-    shutil.copy(tiny_config, run / "config.yaml")
+    run = golden_run
     tokenizer_hash = hash_weights(KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"))
     record = StageRecord(stage="basemodel", tokenizer_hash=tokenizer_hash, settings={"windows a step": 1})
     record.write(run / "basemodel")
@@ -276,3 +276,96 @@ def test_a_file_that_cannot_be_written_stops_no_other(candles: Path, out: Path) 
     result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out)
     assert result.exit_code == 1 and "1 of 3 files" in result.output
     assert {path.name for path in out.iterdir()} == {"600977.csv_forecast.csv", "600977.CSV_forecast.csv"}
+
+
+CORRECTIONS = (0.5, 0.8, 1.25)  # of the 50, 80 and 90% bands, in units of volatility
+
+
+def read_table(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "600977_forecast.csv")
+
+
+@pytest.fixture
+def calibrated_run(golden_run: Path) -> Path:
+    """A run with a calibration as `kronos evaluate` writes it; the same for all 8 steps."""
+    predictor = KronosPredictor.from_run(golden_run)
+    calibration = Calibration(20, tuple((each,) * 8 for each in CORRECTIONS), (1, 1, 1))
+    conditions = describe_conditions(predictor, Sampling(1.0, 0, 0.9), lookback=16, horizon=8)
+    write_calibration(RunFolder(golden_run).calibration, calibration, conditions)
+    return golden_run
+
+
+def test_the_calibration_of_a_run_widens_quantiles_by_its_corrections(
+    calibrated_run: Path, candles: Path, out: Path
+) -> None:
+    options = ("--run", calibrated_run, "--data", candles, "--save-paths", "--no-pictures")
+    quantiles = ("--quantiles", "0.05,0.1,0.25,0.5,0.75,0.9,0.95")
+    result = invoke(*options, *quantiles, "--out", out)
+    assert result.exit_code == 0 and "calibrated on 20 origins" in result.output and "calibrated" in result.stdout
+    calibrated, history = read_table(out), read_candles(candles)["close"].to_numpy()[-16:]
+    paths = pd.read_csv(out / "600977_paths.csv")
+    volatility = np.sqrt(np.square(np.diff(np.log(history))).mean())
+    for price in ("open", "high", "low", "close"):
+        sampled = np.log(np.stack([group[price] for _, group in paths.groupby("path")]) / history[-1])
+        for (low, high), correction in zip(((0.25, 0.75), (0.1, 0.9), (0.05, 0.95)), CORRECTIONS):
+            by = correction * volatility * np.sqrt(np.arange(1, 9))
+            for q, sign in ((low, -1), (high, 1)):
+                expected = np.quantile(sampled, q, axis=0, method="weibull") + sign * by
+                actual = np.log(calibrated[f"{price}_q{q}"] / history[-1])
+                np.testing.assert_allclose(actual, expected, atol=2e-6)  # files hold seven digits
+    assert invoke(*options, *quantiles, "--no-calibrate", "--out", out.parent / "as_sampled").exit_code == 0
+    as_sampled = read_table(out.parent / "as_sampled")
+    same = [name for name in as_sampled if not ("_q" in name and name[:3] in ("ope", "hig", "low", "clo"))]
+    pd.testing.assert_frame_equal(calibrated[same], as_sampled[same])
+    assert (out / "600977_paths.csv").read_text() == (out.parent / "as_sampled" / "600977_paths.csv").read_text()
+    pd.testing.assert_series_equal(calibrated["close_q0.5"], as_sampled["close_q0.5"])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--horizon", 7), "made with another horizon"),
+        (("--lookback", 12), "made with another lookback"),
+        (("--temperature", 0.5, "--top-k", 3), "made with another temperature, top_k"),
+        (("--paths", 18), "18 paths are too few"),
+    ],
+)
+def test_a_calibration_for_other_settings_is_not_applied(
+    calibrated_run: Path, candles: Path, out: Path, options: tuple[object, ...], reason: str
+) -> None:
+    given = ("--run", calibrated_run, "--data", candles, "--no-pictures", *options)
+    result = invoke(*given, "--out", out)
+    assert result.exit_code == 0 and reason in result.stderr
+    invoke(*given, "--no-calibrate", "--out", out.parent / "as_sampled")
+    assert (out / "600977_forecast.csv").read_text() == (out.parent / "as_sampled/600977_forecast.csv").read_text()
+
+
+def test_a_calibration_of_other_weights_is_not_applied(calibrated_run: Path, candles: Path, out: Path) -> None:
+    model = Kronos.from_pretrained(GOLDEN / "predictor")
+    torch.nn.init.normal_(model.head.proj_s1.weight, generator=torch.Generator().manual_seed(0))
+    model.save_pretrained(calibrated_run / "basemodel" / "best_model")
+    result = invoke("--run", calibrated_run, "--data", candles, "--no-pictures", "--json", "--out", out)
+    assert result.exit_code == 0 and "made with another base model" in result.stderr
+    assert json.loads(result.stdout)["forecasts"][0]["calibrated"] is False
+
+
+def test_a_damaged_calibration_is_not_applied(calibrated_run: Path, candles: Path, out: Path) -> None:
+    RunFolder(calibrated_run).calibration.write_text('{"conditions": ')
+    result = invoke("--run", calibrated_run, "--data", candles, "--no-pictures", "--out", out)
+    assert result.exit_code == 0 and "calibration.json: cannot be read" in result.stderr
+
+
+def test_everything_for_people_is_in_one_language(golden_run: Path, candles: Path, out: Path) -> None:
+    options = ("--run", golden_run, "--data", candles, "--paths", 4)
+    english = invoke(*options, "--out", out)
+    assert "median" in english.stdout and 'lang="en"' in (out / "600977_forecast.html").read_text()
+    table = (out / "600977_forecast.csv").read_text()
+    with (golden_run / "config.yaml").open("a") as file:
+        file.write("  language: zh\n")  # of report, the last section
+    chinese = invoke(*options, "--out", out)
+    page = (out / "600977_forecast.html").read_text()
+    assert chinese.exit_code == 0 and "中位数" in chinese.stdout and "预测不代表收益" in chinese.stdout
+    assert "higher" not in chinese.stdout and 'lang="zh-CN"' in page and "8 根 K 线" in page
+    assert (out / "600977_forecast.csv").read_text() == table
+    as_json = [invoke(*options, "--json", "--no-pictures", "--language", each, "--out", out) for each in ("en", "zh")]
+    assert as_json[0].stdout == as_json[1].stdout and "median" in invoke(*options, "--language", "en").stdout

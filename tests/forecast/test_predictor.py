@@ -1,16 +1,19 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+import kronos
 from kronos.errors import CheckpointError, ConfigError, DataError
 from kronos.forecast import Forecast, KronosPredictor, Sampling
 from kronos.forecast import paths as module
 from kronos.forecast.generate import generate_paths
 from kronos.model import PRESETS, Kronos, KronosTokenizer
+from kronos.saved_run import SavedRun, load_run_config
 from tests.conftest import GOLDEN, load_vectors
 
 CANDLES = pd.read_csv(GOLDEN / "candles.csv", parse_dates=["timestamps"])
@@ -386,3 +389,17 @@ def test_series_and_index_of_timestamps_give_the_same() -> None:
 def test_bits_must_agree() -> None:
     with pytest.raises(CheckpointError, match="do not belong together"):
         KronosPredictor(Kronos.from_pretrained(GOLDEN / "predictor"), KronosTokenizer(**PRESETS["mini"].tokenizer))
+
+
+def test_a_predictor_of_a_run(golden_run: Path) -> None:
+    """Of its folder, with what it was trained with; options that are given win."""
+    models = Kronos.from_pretrained(GOLDEN / "predictor"), KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
+    for options in ({}, {"max_context": 12, "clip": 1.0, "device": "cpu", "dtype": "float32"}):
+        own = kronos.KronosPredictor.from_run(str(golden_run), **options)
+        other = KronosPredictor(*models, **{"max_context": 24, "clip": 5.0} | options)
+        assert (own.max_context, own.clip) == (other.max_context, other.clip)
+        pd.testing.assert_frame_equal(forecast(own), forecast(other))
+    loaded = SavedRun(load_run_config(golden_run), models[1], models[0])
+    assert KronosPredictor.from_run(loaded).model is models[0]
+    with pytest.raises(ConfigError, match="there is no run here"):
+        KronosPredictor.from_run(golden_run / "basemodel")
