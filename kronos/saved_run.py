@@ -41,14 +41,15 @@ def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
     """
     if not RunFolder(folder).config.is_file():
         raise ConfigError(
-            f"{folder}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}, with config.yaml and basemodel/ in it."
+            "{folder}: there is no run here. A run's folder is {{base_path}}/{{exp_name}}, with config.yaml and basemodel/.",
+            folder=folder,
         )
     moved_to = f"model_paths.base_save_path={folder.absolute()}"
     return load_config(RunFolder(folder).config, [moved_to, *overrides])
 
 
 def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None:
-    """Return the configuration of the run that left a base model, {run}/basemodel/best_model; None for other folders.
+    """Return the configuration of the run that trained a base model, {run}/basemodel/best_model; None for other folders.
 
     Raises:
         CheckpointError: the tokenizer is not the one the base model was trained with.
@@ -77,7 +78,7 @@ def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
 
 
 def check_trained(config: Config) -> None:
-    """Check that a run has a base model, before anything is said of its candles.
+    """Check that a run has a base model, before its candles are read.
 
     Raises:
         CheckpointError: it has none.
@@ -85,23 +86,26 @@ def check_trained(config: Config) -> None:
     folder = config.model_paths.run_folder.basemodel
     if not folder.best_model.is_dir():
         raise CheckpointError(
-            f"{folder.path}: this run has no base model yet; train it, with --skip-existing to go on."
+            "{folder}: this run has no base model yet. Train it; --skip-existing resumes an interrupted training.",
+            folder=folder.path,
         )
 
 
 def _check_trained_with(stage_dir: Path, tokenizer: KronosTokenizer, name: str | Path) -> StageRecord | None:
-    """Return a base model's record, having checked that it was trained with this tokenizer."""
+    """Check that a base model was trained with this tokenizer, and return its record."""
     record = StageRecord.read(stage_dir)
     if record and record.tokenizer_hash != hash_weights(tokenizer):
         raise CheckpointError(
-            f"{stage_dir}: this base model was trained with another tokenizer than {name}, so that it would misread its "
-            "tokens: give that one, or train the base model anew (finetune_base_model.py)."
+            "{folder}: this base model was trained with another tokenizer than {name}, and would misread its tokens. Use "
+            "its own tokenizer, or retrain the base model (finetune_base_model.py).",
+            folder=stage_dir,
+            name=name,
         )
     return record
 
 
 def find_tokenizer(config: Config) -> str | Path:
-    """Return the tokenizer of a run's base model: what the tokenizer stage left, else the pretrained one.
+    """Return the tokenizer of a run's base model: that of the tokenizer stage, else the pretrained one.
 
     Raises:
         ConfigError: the tokenizer stage is unfinished, or there is no trained tokenizer at all.
@@ -112,13 +116,16 @@ def find_tokenizer(config: Config) -> str | Path:
         record = StageRecord.read(finetuned.parent)
         if record and not record.finished:
             raise ConfigError(
-                f"{finetuned.parent}: the tokenizer stage was interrupted; finish it with --skip-existing (and without "
-                "--skip-tokenizer) before the base model."
+                "{folder}: the tokenizer stage was interrupted. Finish it with --skip-existing (and without "
+                "--skip-tokenizer) before the base model.",
+                folder=finetuned.parent,
             )
         return finetuned
     if not (config.experiment.pre_trained_tokenizer and model_paths.pretrained_tokenizer):
         raise ConfigError(
-            f"the base model needs a trained tokenizer: {own} is not there, and no pretrained one is given "
-            "(model_paths.pretrained_tokenizer, experiment.pre_trained_tokenizer). Run the tokenizer stage first, or name a trained tokenizer in model_paths.finetuned_tokenizer."
+            "the base model needs a trained tokenizer: {own} does not exist, and no pretrained one is given "
+            "(model_paths.pretrained_tokenizer, experiment.pre_trained_tokenizer). Run the tokenizer stage first, or name "
+            "a trained tokenizer in model_paths.finetuned_tokenizer.",
+            own=own,
         )
     return model_paths.pretrained_tokenizer

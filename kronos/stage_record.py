@@ -14,7 +14,7 @@ GLOBAL_BATCH = "windows a step"
 
 
 class StageRecord(BaseModel):
-    """The state of a stage. Losses are validation losses; step 0 is the untouched model.
+    """The state of a stage. Losses are validation losses; step 0 is the model before training.
 
     best_by: the figure that chose the best model (training.best_by). If it is not the loss, the scores hold its values.
     """
@@ -38,7 +38,7 @@ class StageRecord(BaseModel):
 
     @property
     def improved(self) -> bool:
-        """Whether training beat the untouched model."""
+        """Whether training improved on the model before it."""
         return bool(self.best_step)
 
     @property
@@ -48,12 +48,12 @@ class StageRecord(BaseModel):
 
     @property
     def start_figure(self) -> float | None:
-        """The untouched model's figure."""
+        """The figure of the model before training."""
         return self.start_loss if self.best_by == LOSS_NAME else self.start_score
 
     @property
     def best_figure(self) -> float | None:
-        """The best model's figure."""
+        """The figure of the best model."""
         return self.best_loss if self.best_by == LOSS_NAME else self.best_score
 
     def write(self, folder: Path) -> None:

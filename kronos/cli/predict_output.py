@@ -48,7 +48,7 @@ def print_summary(
 
     words = Words(language)
     headers = {key: words(f"forecast.table.{key}") for key in ("series", "from", "close", "to", "median")}
-    headers |= {"band": band_label(words, 0.05, 0.95, all(each.calibrated for each in forecasts))}
+    headers |= {"band": band_label(words, 0.05, 0.95, calibrated=False)}
     headers |= {key: words(f"forecast.table.{key}") for key in ("higher", "actual")}
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for key, header in headers.items():
@@ -63,7 +63,10 @@ def print_summary(
     n_paths = len(forecasts[0].paths)
     what = words("forecast.over_paths", n=n_paths) if n_paths > 1 else words("forecast.over_one_path")
     repairs = Repairs.total(each.repairs for each in forecasts if each.repairs)
-    typer.echo(f"\n{what}\n{_format_repairs(repairs, words)} {words('forecast.no_promise')}")
+    notes = [what, _format_repairs(repairs, words), words("forecast.no_promise")]
+    if all(each.calibrated for each in forecasts):
+        notes.insert(1, words("forecast.calibrated"))
+    typer.echo("\n" + "\n".join(notes))
     files, folder = ", ".join(path.name for path in saved[0].values()), f"{out}{os.sep}"
     key = "forecast.written_more" if len(saved) > 1 else "forecast.written"
     typer.echo(words(key, folder=folder, files=files, n=len(saved) - 1))

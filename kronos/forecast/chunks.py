@@ -1,4 +1,4 @@
-"""Cutting work into pieces that fit the memory there is."""
+"""Splitting work into chunks that fit the memory."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,26 +13,26 @@ from kronos.errors import ConfigError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.layers import TransformerBlock
 
-CPU_LIMIT = 2**30  # bytes; larger pieces are no faster on a CPU
-ALLOCATOR_SLACK = 2.0  # what the estimate does not see
+CPU_LIMIT = 2**30  # bytes; larger chunks are no faster on a CPU
+ALLOCATOR_SLACK = 2.0  # covers what the estimate does not count
 
 
 class Chunk(NamedTuple):
-    """Some series, by their place in the list, and some of their paths."""
+    """Some series, by their positions in the list, and some of their paths."""
 
     series: list[int]
     paths: slice
 
 
 class Footprint(NamedTuple):
-    """Bytes while decoding: for each known token of a series, and for each path."""
+    """Bytes used while decoding, for each known token of a series and for each path."""
 
     token: int
     path: int
 
 
 def estimate_footprint(tokenizer: KronosTokenizer, model: Kronos, max_context: int, horizon: int) -> Footprint:
-    """Estimate what decoding takes, from the widths of the two models."""
+    """Estimate the memory of decoding from the widths of the two models."""
     size = next(model.parameters()).element_size()
     d_model, n_layers = model.norm.weight.shape[0], len(model.transformer) + 1
     cached = 2 * n_layers * d_model * size  # keys and values of one token
@@ -53,26 +53,26 @@ def _blocks(modules: Iterable[nn.Module]) -> Iterator[TransformerBlock]:
 
 
 def measure_budget(device: torch.device) -> int:
-    """Return how many bytes one chunk may take on a device."""
+    """Return how many bytes one chunk may use on a device."""
     if device.type == "cuda":
-        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own, free to use
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # reserved by PyTorch, and free
         return (torch.cuda.mem_get_info(device)[0] + idle) // 2
     return min(CPU_LIMIT, psutil.virtual_memory().available // 4)
 
 
 @contextmanager
 def translate_forecast_out_of_memory() -> Iterator[None]:
-    """Turn a GPU's lack of memory into a ConfigError."""
+    """Turn a GPU's out-of-memory error into a ConfigError."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise ConfigError(
-            "the device has too little memory for this forecast: free some, sample fewer paths, or choose device='cpu'."
+            "the device has too little memory for this forecast. Free some, sample fewer paths, or choose device='cpu'."
         ) from None
 
 
 def check_room(shape: tuple[int, ...]) -> None:
-    """Check that sampled paths of this shape, in float64, leave room in memory to work on them.
+    """Check that sampled paths of this shape, in float64, fit into memory with room for copies.
 
     Raises:
         ConfigError: they do not.
@@ -80,17 +80,22 @@ def check_room(shape: tuple[int, ...]) -> None:
     wanted, free = 8 * math.prod(shape), psutil.virtual_memory().available
     if wanted > free // 4:  # forecasts, their quantiles and tables are copies
         raise ConfigError(
-            f"{shape[0]:,} series × {shape[1]:,} paths × {shape[2]:,} candles take {wanted / 2**30:,.1f} GiB, and "
-            f"{free / 2**30:,.1f} GiB are free: sample fewer paths, or forecast fewer series at a time."
+            "{n_series:,} series × {n_paths:,} paths × {horizon:,} candles take {wanted:,.1f} GiB, but only {free:,.1f} GiB "
+            "are free. Sample fewer paths, or forecast fewer series at a time.",
+            n_series=shape[0],
+            n_paths=shape[1],
+            horizon=shape[2],
+            wanted=wanted / 2**30,
+            free=free / 2**30,
         )
 
 
 def plan_chunks(lengths: Sequence[int], n_paths: int, footprint: Footprint, budget: int) -> Iterator[Chunk]:
-    """Yield chunks that together cover every path of every series; those in one chunk are of similar length.
+    """Yield chunks that together cover every path of every series. The series of a chunk are of similar length.
 
     Args:
         lengths: the number of known tokens of each series.
-        budget: bytes; a single path of a single series is always tried.
+        budget: bytes of one chunk, which holds at least one path of one series.
     """
     order = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
     while order:

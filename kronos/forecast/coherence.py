@@ -1,4 +1,4 @@
-"""Making sampled candles possible ones, and counting how often that was needed."""
+"""Repairing impossible sampled candles, and counting the repairs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -8,7 +8,7 @@ import numpy as np
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 
-PRICE_FLOOR = 0.01  # of the lowest positive price known
+PRICE_FLOOR = 0.01  # as a share of the lowest positive known price
 
 OPEN, HIGH, LOW, CLOSE = (CANDLE_COLUMNS.index(name) for name in PRICE_COLUMNS)
 N_PRICES = len(PRICE_COLUMNS)
@@ -16,9 +16,9 @@ N_PRICES = len(PRICE_COLUMNS)
 
 @dataclass(frozen=True)
 class Repairs:
-    """How many of n_candles sampled candles were impossible, by what was wrong; a candle may count more than once.
+    """How many of n_candles sampled candles were impossible, and why. A candle may count more than once.
 
-    high_low: the high lay below, or the low above, the open or close (or each other).
+    high_low: the high was below, or the low above, the open or close (or each other).
     price: a price was not positive. volume: volume or amount was negative. any: at least one of the three.
     """
 
@@ -40,20 +40,20 @@ class Repairs:
         return self.any / self.n_candles
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Describe the repairs in one line."""
         if not self.any:
             return f"none of {self.n_candles:,} sampled candles needed repair"
         return (
-            f"{self.share:.1%} of {self.n_candles:,} sampled candles repaired (high or low moved to hold open and "
+            f"{self.share:.1%} of {self.n_candles:,} sampled candles repaired (high or low moved to enclose open and "
             f"close: {self.high_low:,}, price raised above 0: {self.price:,}, volume or amount raised to 0: {self.volume:,})"
         )
 
 
 def find_price_floor(known_prices: Array) -> float | None:
-    """Return the price that takes the place of sampled ones that are not positive.
+    """Return the price that replaces sampled prices that are not positive: 1% of the lowest positive known price.
 
-    It is 1 % of the lowest positive price known; None, for prices may have any sign, where one below 0 is known (a
-    spread) or none above it.
+    Returns:
+        The price; None if a known price is below 0 (as of a spread) or none is above 0, as prices may have any sign then.
     """
     positive = known_prices[known_prices > 0]
     return None if (known_prices < 0).any() or not positive.size else PRICE_FLOOR * float(positive.min())
@@ -64,7 +64,7 @@ def repair_candles(candles: Array, price_floor: float | None) -> tuple[Array, Re
 
     Args:
         candles: open, high, low, close, volume, amount.
-        price_floor: takes the place of prices that are not positive; None leaves them.
+        price_floor: replaces prices that are not positive; None keeps them.
     """
     repaired = candles.copy()
     prices = repaired[..., :N_PRICES]

@@ -1,4 +1,4 @@
-"""Where the models compute, in which type and mode, without touching the caller's own."""
+"""The device, number type and mode in which the models compute. The caller's own models never change."""
 
 import copy
 import shutil
@@ -32,31 +32,35 @@ def place_models(
     dtype: str | torch.dtype | None,
     compile: bool,
 ) -> tuple[torch.device, Kronos, KronosTokenizer]:
-    """Return the device to compute on and the models there; what must be changed is changed in a copy.
+    """Return the device to compute on, and the models there: the same, or a copy if they must change.
 
     Raises:
-        ConfigError: there is no such device or type, or nothing to compile with. CheckpointError: a weight is not finite.
+        ConfigError: there is no such device or type, or no compiler. CheckpointError: a weight is not finite.
     """
     for module in (model, tokenizer):
         if not all(parameter.isfinite().all() for parameter in module.parameters()):
             raise CheckpointError(
-                f"the {type(module).__name__} has weights that are not finite: its training has diverged; train it anew with a "
-                "smaller learning rate."
+                "the {kind} has weights that are not finite: its training diverged. Train it again with a smaller "
+                "learning rate.",
+                kind=type(module).__name__,
             )
     chosen = choose_device(device, next(model.parameters()).device)
     wanted = next(model.parameters()).dtype if dtype is None else _choose_dtype(dtype)
     placed = _place(model, chosen, wanted)
     if compile:
         if not any(map(shutil.which, COMPILERS)):
-            raise ConfigError(f"compile=True needs a C++ compiler ({', '.join(COMPILERS)}), and none is installed.")
+            raise ConfigError(
+                "compile=True needs a C++ compiler ({compilers}), and none is installed.",
+                compilers=", ".join(COMPILERS),
+            )
         placed = copy.deepcopy(model) if placed is model else placed
-        for block in placed.transformer:  # one graph serves them all, compiled once
+        for block in placed.transformer:  # one graph is compiled for all of them
             block.compile(dynamic=True)
     return chosen, placed, _place(tokenizer, chosen, next(tokenizer.parameters()).dtype)
 
 
 def choose_device(device: str | torch.device | None, fallback: torch.device | str = "cpu") -> torch.device:
-    """Return the device asked for; for None or "auto" a GPU where there is one, else the fallback.
+    """Return the device asked for; for None or "auto", a GPU if there is one, else the fallback.
 
     Raises:
         ConfigError: there is no such device.
@@ -65,22 +69,24 @@ def choose_device(device: str | torch.device | None, fallback: torch.device | st
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return torch.empty(1, device=accelerator or fallback).device
     try:
-        chosen = torch.empty(1, device=device).device  # with its number: cuda is cuda:0
+        chosen = torch.empty(1, device=device).device  # with its number: cuda becomes cuda:0
         if chosen.type != "meta":
             return chosen
         reason = "it holds no numbers"
     except (RuntimeError, AssertionError, TypeError, ImportError) as error:
         reason = str(error).split(",")[0].splitlines()[0]
     accelerator = torch.accelerator.current_accelerator(check_available=True)
-    there = f"{accelerator.type} and cpu" if accelerator else "cpu"
     raise ConfigError(
-        f"the device {str(device)!r} cannot be used ({reason}); this machine has {there}. auto takes a GPU where there is one."
+        "the device {device!r} cannot be used ({reason}). This machine has {devices}; auto takes a GPU if there is one.",
+        device=str(device),
+        reason=reason,
+        devices=f"{accelerator.type} and cpu" if accelerator else "cpu",
     )
 
 
 @contextmanager
 def eval_mode(*modules: nn.Module) -> Iterator[None]:
-    """Switch dropout off, and give each module its mode back. One thread at a time: the modules may be the same."""
+    """Switch dropout off, then restore the mode of each module. Threads take turns, as they may share modules."""
     with MODES:
         modes = [(part, part.training) for module in modules for part in module.modules()]
         try:
@@ -96,7 +102,7 @@ def _choose_dtype(dtype: str | torch.dtype) -> torch.dtype:
     for name, known in DTYPES.items():
         if isinstance(dtype, str | torch.dtype) and dtype in (name, known):
             return known
-    raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
+    raise ConfigError("dtype must be one of {known}; got {dtype!r}.", known=", ".join(DTYPES), dtype=dtype)
 
 
 def _place(module: Module, device: torch.device, dtype: torch.dtype) -> Module:

@@ -1,4 +1,4 @@
-"""`Forecast`: the sampled futures of one series, and what they say together."""
+"""`Forecast`: the sampled futures of one series, and their statistics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from kronos.errors import ConfigError
 from kronos.forecast.coherence import Repairs, find_price_floor, repair_candles
 from kronos.forecast.inputs import ForecastInput
 
-MANY_REPAIRS = 0.2  # of the sampled candles
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the default: median, half and nine tenths of the paths
+MANY_REPAIRS = 0.2  # as a share of the sampled candles
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the default: the median, and bands of 50% and 90% of the paths
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Forecast:
-    """What may come after a series' last known candle.
+    """Sampled candles after a series' last known one.
 
     paths: (n_paths, horizon, 6) float64, sampled futures in the units of the series: open, high, low, close, volume,
         amount.
     timestamps: the horizon's times.
     origin: time of the last known candle. last_close: its close.
-    repairs: how many sampled candles were impossible and were repaired; None where repair was off.
-    name: what the series is called in messages.
-    notes: what was assumed, for example about times to come.
+    repairs: how many sampled candles were impossible and were repaired; None if repair was off.
+    name: the name of the series in messages.
+    notes: assumptions, for example about future times.
     """
 
     paths: Array
@@ -55,7 +55,7 @@ class Forecast:
     def quantile(self, q: float) -> pd.DataFrame:
         """The q-quantile over the paths, each feature and time on its own, shaped as `mean`.
 
-        It is interpolated linearly between the sampled paths, so that 30 paths say little of the tails beyond 5 %.
+        It is interpolated linearly between the sampled paths; 30 paths tell little about tails beyond 5%.
 
         Raises:
             ConfigError: q is not a number from 0 to 1.
@@ -93,11 +93,11 @@ def build_forecast(series: ForecastInput, paths: Array, repair: bool) -> Forecas
         floor = find_price_floor(series.candles[:, : len(PRICE_COLUMNS)])
         paths, repairs = repair_candles(paths, floor)
         if floor is None:
-            notes.append("A price below 0, or none above it, is known; sampled prices may have any sign too.")
+            notes.append("The known prices have one below 0, or none above 0; sampled prices may have any sign too.")
         if repairs.share > MANY_REPAIRS:
             notes.append(
-                f"More than {MANY_REPAIRS:.0%} of the sampled candles were impossible and had to be repaired: the models "
-                "are imprecise on candles like these."
+                f"More than {MANY_REPAIRS:.0%} of the sampled candles were impossible and were repaired: the models are "
+                "imprecise on candles like these."
             )
     last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
     origin = series.timestamps[-1]
@@ -111,5 +111,5 @@ def check_quantile(q: float) -> float:
         ConfigError: it is not a number from 0 to 1.
     """
     if isinstance(q, bool) or not isinstance(q, int | float | np.number) or not 0 <= q <= 1:
-        raise ConfigError(f"a quantile must be a number from 0 to 1, got {q!r}.")
+        raise ConfigError("a quantile must be a number from 0 to 1, got {q!r}.", q=q)
     return float(q)

@@ -1,4 +1,4 @@
-"""Autoregressive decoding with a key/value cache: each token is read once, a series' known tokens once for all its paths."""
+"""Autoregressive decoding with a key/value cache: known tokens are read once for all paths of a series."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class Decoding:
     """How futures are decoded.
 
     max_context: W, how many tokens the model was trained to attend to.
-    policy: what happens where lookback and horizon together exceed W.
-        grow: the oldest candles of the lookback are left out from the start; every step attends to all that is there.
-        slide: the oldest entries leave the cache as new ones come; each entry keeps what it had read.
-        recompute: the latest W tokens are read anew at every step, as the reference implementation does; exact, slow.
+    policy: what to do when lookback and horizon together exceed W.
+        grow: leave out the oldest candles of the lookback from the start; every step attends to all the others.
+        slide: drop the oldest cache entries as new ones arrive; the others keep what they have attended to.
+        recompute: read the latest W tokens again at every step, as the reference implementation does; exact and slow.
     rotate_s2: False reproduces the reference implementation's unrotated one-step decode of s2.
     """
 
@@ -38,12 +38,13 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.policy not in get_args(ContextPolicy):
-            raise ConfigError(f"the context policy must be {', '.join(get_args(ContextPolicy))}; got {self.policy!r}.")
+            known = ", ".join(get_args(ContextPolicy))
+            raise ConfigError("the context policy must be {known}; got {policy!r}.", known=known, policy=self.policy)
 
 
 @dataclass(frozen=True)
 class KnownTokens:
-    """The tokens of S series, left-aligned; beyond a series' length stands padding.
+    """The tokens of S series, left-aligned and padded on the right.
 
     s1_ids, s2_ids: (S, L). stamp: (S, L, C). lengths: S numbers.
     """
@@ -85,17 +86,17 @@ def generate_paths(
     """Sample P futures of each series.
 
     Args:
-        lookback: (S, L, F) normalised candles, left-aligned; what stands beyond a series' length is not looked at.
+        lookback: (S, L, F) normalised candles, left-aligned; padding beyond a series' length is not read.
         lengths: the S lengths.
-        known_stamp: (S, L, C) calendar rows of the lookback. future_stamp: (S, horizon, C), of the candles to come.
-        uniforms: (S, P, horizon, 2) in [0, 1), what s1 and s2 are drawn with.
+        known_stamp: (S, L, C) calendar rows of the lookback. future_stamp: (S, horizon, C), of the future candles.
+        uniforms: (S, P, horizon, 2) in [0, 1), to draw s1 and s2 with.
         on_step: called after each of the horizon's steps.
 
     Returns:
         (S, P, horizon, F) normalised candles.
 
     Raises:
-        CheckpointError: what the model computes is not a number.
+        CheckpointError: the model computes values that are not finite.
     """
     n_series, n_paths, horizon, _ = uniforms.shape
     known = KnownTokens(*tokenizer.encode(lookback, half=True), known_stamp, lengths)
@@ -120,10 +121,10 @@ def generate_paths(
         own[0, :, step], own[1, :, step] = s1_next[:, 0], s2_next[:, 0]
         on_step()
     decoded = _decode_tokens(tokenizer, known.latest(decoding.max_context - horizon), own)
-    if not (finite & decoded.isfinite().all()):  # looked at once, so that no step waits for the device
+    if not (finite & decoded.isfinite().all()):  # checked once: each check waits for the device
         raise CheckpointError(
-            "the models compute values that are not finite: their training has diverged, or the numbers leave the range of "
-            "float16 (dtype)."
+            "the models compute values that are not finite: their training diverged, or float16 (dtype) overflows. Try "
+            "another dtype, or train again with a smaller learning rate."
         )
     return decoded.reshape(n_series, n_paths, *decoded.shape[1:])
 
@@ -133,7 +134,7 @@ def _rolls(known: KnownTokens, step: int, decoding: Decoding) -> bool:
 
 
 def _count_known(step: int, horizon: int, decoding: Decoding) -> int:
-    """How many known tokens have room beside those of the paths."""
+    """Return how many known tokens fit beside those of the paths."""
     n_own = {"grow": horizon, "slide": 0, "recompute": step}[decoding.policy]
     return decoding.max_context - n_own
 
@@ -141,7 +142,7 @@ def _count_known(step: int, horizon: int, decoding: Decoding) -> int:
 def _read_context(
     model: Kronos, known: KnownTokens, own: Tensor, path_stamp: Tensor, decoding: Decoding
 ) -> tuple[KronosCaches, Tensor]:
-    """Read the known tokens and what the paths have added, (2, S·P, T), afresh.
+    """Read the known tokens, and those that the paths have added (2, S·P, T), into new caches.
 
     Returns:
         The caches, and the hidden state of each path's latest token (S·P, 1, D).

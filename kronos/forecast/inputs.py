@@ -1,11 +1,9 @@
-"""A series to forecast, checked: whatever is wrong with it is said with its name and row."""
+"""The checked input of a forecast. Errors name the series and the row."""
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,22 +11,20 @@ import pandas as pd
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, TRUE_ORDER, Array, stack_columns
 from kronos.errors import ConfigError, DataError
 from kronos.forecast.future import make_future_timestamps
-
-Timestamps = pd.Series | pd.Index | Sequence[Any]
+from kronos.forecast.timestamps import Timestamps, convert_times
 
 logger = logging.getLogger(__name__)
 
-YEAR_FIRST = re.compile(r"\d{4}\D")
-MIN_ROWS = 2  # one candle has no spread to normalise by
+MIN_ROWS = 2  # one candle has no standard deviation to normalise by
 NOTHING, PUT_BACK = pd.Timedelta(0), pd.Timedelta(hours=1)
 LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class ForecastInput:
-    """One series and the times to forecast.
+    """One series, and the times to forecast.
 
-    candles: (L, 6) float64. timestamps: its L local times. future: the horizon's times. notes: what was assumed of them.
+    candles: (L, 6) float64. timestamps: its L local times. future: the horizon's times. notes: assumptions about them.
     """
 
     name: str
@@ -39,7 +35,7 @@ class ForecastInput:
 
 
 def check_count(what: str, value: object) -> int:
-    """Return a number of things.
+    """Return value as an int.
 
     Raises:
         ConfigError: value is not a whole number of at least 1.
@@ -50,7 +46,7 @@ def check_count(what: str, value: object) -> int:
 
 
 def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
-    """Return how many times to come are given for the first series that has any."""
+    """Return how many future times are given for the first series that has any."""
     listed = y_timestamp_list if isinstance(y_timestamp_list, Sized) else ()
     given = next((y for y in listed if y is not None), None)
     if given is None:
@@ -62,10 +58,10 @@ def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
 
 
 def log_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Log the notes of many series, (name, notes) each; what holds for several is said once."""
+    """Log the notes of many series, (name, notes) each; a note of several series is logged once."""
     names: dict[str, list[str]] = {}
-    for name, of_series in notes:
-        for note in of_series:
+    for name, own_notes in notes:
+        for note in own_notes:
             names.setdefault(note, []).append(name)
     for note, (first, *others) in names.items():
         more = f" and {len(others):,} more series" if len(others) > 1 else f" and {others[0]}" if others else ""
@@ -76,7 +72,7 @@ def list_frames(df_list: object) -> list[pd.DataFrame]:
     """Return the frames of many series as a list.
 
     Raises:
-        DataError: it is no list of frames, or holds none.
+        DataError: it is not a list of frames, or is empty.
     """
     if isinstance(df_list, pd.DataFrame):
         raise DataError(
@@ -97,7 +93,7 @@ def build_all_inputs(
     horizon: int,
     exchange: str | None,
 ) -> list[ForecastInput]:
-    """Check many series, see `build_input`; lists that are absent stand for a None, or a number as name, for each.
+    """Check many series, see `build_input`. A missing list stands for None, or a number as its name, for each series.
 
     Raises:
         DataError: the lists are of different lengths.
@@ -122,10 +118,10 @@ def build_input(
     horizon: int,
     exchange: str | None,
 ) -> ForecastInput:
-    """Check a series; without y_timestamp the times to come are made, from the history or from an exchange's calendar.
+    """Check a series. Without y_timestamp, the future times follow the history or an exchange's calendar.
 
     Raises:
-        DataError: naming the series and, where it is one, the row (counted from 0).
+        DataError: the series is malformed; the message names it and the row, counted from 0.
     """
     if not isinstance(df, pd.DataFrame):
         template = "{name}: expected a pandas DataFrame of candles, got {type}."
@@ -133,7 +129,7 @@ def build_input(
     candles = _to_candles(df, name)
     given = _find_timestamps(df, name) if x_timestamp is None else x_timestamp
     put_back = PUT_BACK if x_timestamp is None and df.attrs.get(TRUE_ORDER) else NOTHING
-    x = _to_times(given, f"{name}: x_timestamp", put_back)
+    x = convert_times(given, f"{name}: x_timestamp", put_back)
     if len(candles) != len(x):
         template = "{name}: {n} candles, but {n_times} x_timestamp. Give one x_timestamp for each candle."
         raise DataError(template, name=name, n=len(candles), n_times=len(x))
@@ -146,7 +142,7 @@ def build_input(
         except DataError as error:
             raise error.within("{name}", name=name) from None
         return ForecastInput(name, candles, x, future, notes)
-    y = _to_times(y_timestamp, f"{name}: y_timestamp", put_back)
+    y = convert_times(y_timestamp, f"{name}: y_timestamp", put_back)
     if len(y) != horizon:
         template = (
             "{name}: the horizon (pred_len) is {horizon}, but there are {n} y_timestamp. Give one for each candle."
@@ -166,7 +162,7 @@ def build_input(
 
 
 def _to_candles(df: pd.DataFrame, name: str) -> Array:
-    """Return the six columns of a frame (L, 6) float64, making up absent volume and amount."""
+    """Return the six columns of a frame (L, 6) float64, with substitutes for missing volume and amount."""
     if missing := [column for column in PRICE_COLUMNS if column not in df]:
         template = "{name}: column {missing} missing; the frame has {columns}. Rename or add it."
         has = ", ".join(map(str, df.columns)) or "none"
@@ -222,58 +218,3 @@ def _find_timestamps(df: pd.DataFrame, name: str) -> Timestamps:
         "{name}: the candles have no times. Give x_timestamp, or a frame indexed by time or with a column {column}."
     )
     raise DataError(template, name=name, column=TIMESTAMP_COLUMN)
-
-
-def _to_times(timestamps: Timestamps, name: str, put_back: pd.Timedelta) -> pd.DatetimeIndex:
-    """Return timestamps as an index that increases, but for clocks put back so far; in one time zone or in none."""
-    try:
-        values = pd.Series(timestamps).reset_index(drop=True)
-    except (TypeError, ValueError, NotImplementedError):
-        template = "{name} must be a Series, an index or a list of times, got {type}."
-        raise DataError(template, name=name, type=type(timestamps).__name__) from None
-    if pd.api.types.is_numeric_dtype(values):
-        raise DataError("{name} holds numbers, not timestamps. Convert them with pd.to_datetime.", name=name)
-    if values.dtype == object:
-        _check_one_zone(values, name)
-    _check_year_first(values, name)
-    try:
-        index = pd.DatetimeIndex(values)
-    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
-        raise DataError("{name} does not hold timestamps: {reason}.", name=name, reason=error) from None
-    if index.hasnans:
-        raise DataError(
-            "{name} has no time in row {row}. Leave the row out.", name=name, row=int(index.isna().argmax())
-        )
-    late = np.flatnonzero(index[1:] <= index[:-1] - put_back)
-    if len(late):
-        row = int(late[0]) + 1
-        raise DataError(
-            "{name}, row {row}: {time} is not after the previous row, {previous}. Sort the rows by time and keep one of each. "
-            "(When clocks are put back, an hour comes twice: give times in UTC, or a frame of kronos.data.read_candles.)",
-            name=name,
-            row=row,
-            time=index[row],
-            previous=index[row - 1],
-        )
-    return index
-
-
-def _check_year_first(values: pd.Series, name: str) -> None:
-    """05/06/2024 is May in one country and June in the next."""
-    for row, value in enumerate(values if pd.api.types.is_string_dtype(values) else ()):
-        if isinstance(value, str) and not YEAR_FIRST.match(value):
-            template = "{name} does not hold timestamps: row {row} is {value!r}. Write it like 2024-04-02 10:10."
-            raise DataError(template, name=name, row=row, value=value)
-
-
-def _check_one_zone(values: pd.Series, name: str) -> None:
-    zones = [str(getattr(value, "tzinfo", None)) for value in values]
-    other = next((row for row, zone in enumerate(zones) if zone != zones[0]), None)
-    if other is not None:
-        raise DataError(
-            "{name}, row {row}: time zone {zone}, unlike the first row's {first}. Convert all rows to one time zone.",
-            name=name,
-            row=other,
-            zone=zones[other],
-            first=zones[0],
-        )

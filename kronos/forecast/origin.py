@@ -1,4 +1,4 @@
-"""Cutting a series at the origin of a forecast."""
+"""Splitting a series at the origin of a forecast."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,8 @@ from kronos.data import read_frames
 from kronos.data.quality.findings import Finding, raise_errors
 from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
-from kronos.forecast.inputs import MIN_ROWS, YEAR_FIRST, build_input
+from kronos.forecast.inputs import MIN_ROWS, build_input
+from kronos.forecast.timestamps import YEAR_FIRST
 
 LAST = "last"
 ROWS_THAT_SHOW_THE_PATTERN = 5000
@@ -21,8 +22,8 @@ ROWS_THAT_SHOW_THE_PATTERN = 5000
 class ForecastTask(NamedTuple):
     """A series at an origin.
 
-    history: the candles up to the origin. actual: those of the horizon that are known already, perhaps none.
-    future: the horizon's times. notes: what was assumed of them.
+    history: the candles up to the origin. actual: those of the horizon that are already known, perhaps none.
+    future: the horizon's times. notes: assumptions about them.
     """
 
     history: pd.DataFrame
@@ -32,17 +33,16 @@ class ForecastTask(NamedTuple):
 
 
 def build_forecast_task(frame: pd.DataFrame, origin: str, horizon: int, exchange: str | None = None) -> ForecastTask:
-    """Cut candles at the last one that is not later than the origin.
+    """Split candles after the last one that is not later than the origin.
 
-    The times to come are the frame's own as far as it reaches, beyond its end those that follow its pattern or the
-    exchange's calendar.
+    The future times are those of the frame and, after its end, those that follow its pattern or the exchange's calendar.
 
     Args:
         frame: candles indexed by local time, ascending.
         origin: a local time, or "last" for the last candle.
 
     Raises:
-        DataError: the origin is not a time, or lies outside the candles; or the times to come cannot be made.
+        DataError: the origin is not a time, or lies outside the candles; or the future times cannot be inferred.
     """
     end = len(frame) if origin == LAST else _find(frame.index, origin)
     history, actual = frame[:end], frame[end : end + horizon]
@@ -63,15 +63,15 @@ def build_forecast_tasks(
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
 ) -> tuple[dict[str, ForecastTask], list[str]]:
-    """Read files and task each of their symbols at the origin; max_gap: as in data.max_gap.
+    """Read files and split each of their symbols at the origin; max_gap: as in data.max_gap.
 
     Returns:
-        The tasks by symbol (without a symbol column, the file's name), and what is wrong with those that cannot be forecast
-        from their lookback.
+        The tasks by symbol (without a symbol column, by the file's name), and the errors of those that cannot be
+        forecast from their lookback.
     """
     tasks: dict[str, ForecastTask] = {}
     frames, unreadable = read_frames(paths, columns, repairs, max_gap)
-    faults = [str(finding) for finding in unreadable]
+    errors = [str(finding) for finding in unreadable]
     for symbol, source, frame, findings, breaks in frames:
         name = source if symbol in source else f"{source}, {symbol}"
         try:
@@ -85,12 +85,12 @@ def build_forecast_tasks(
             build_input(name, task.history[-lookback:], None, task.future, horizon, None)  # finds what is wrong now
             tasks[symbol] = task
         except DataError as error:
-            faults.append(str(error))
-    return tasks, faults
+            errors.append(str(error))
+    return tasks, errors
 
 
 def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookback: int) -> ForecastTask:
-    """Leave out the history before the last jump or long gap, which no training window crosses either."""
+    """Leave out the history before the last jump or long gap, as training windows do not cross one either."""
     rows = [int(np.flatnonzero(task.history.index == time)[-1]) for time in breaks if time in task.history.index]
     start = max(rows, default=0)
     if start <= len(task.history) - lookback:
@@ -103,19 +103,19 @@ def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookb
             n=len(history),
             least=MIN_ROWS,
         )
-    what = f"the history begins at {history.index[0]}, after a jump or a long gap: {len(history)} candles"
-    return task._replace(history=history, notes=(*task.notes, what))
+    note = f"the history begins at {history.index[0]}, after a jump or a long gap: {len(history)} candles"
+    return task._replace(history=history, notes=(*task.notes, note))
 
 
 def _raise_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:
-    """Refuse errors in what the forecast reads or is held against; older ones do not matter to it."""
+    """Refuse errors in the candles that the forecast reads or is compared with; older ones do not affect it."""
     start, stop = pd.DatetimeIndex([first, last]).as_unit("us").asi8
     raise_errors(each for each in findings if ((start <= each.at) & (each.at <= stop)).any())
 
 
 def _find(times: pd.Index, origin: str) -> int:
     """Return how many candles are not later than the origin."""
-    # Year first only, as in files: 05/06/2024 is May in one country and June in the next.
+    # The year must come first, as in files: 05/06/2024 is in May in one country and in June in another.
     time = pd.to_datetime(origin, errors="coerce") if YEAR_FIRST.match(origin) else None
     if not isinstance(time, pd.Timestamp):
         template = "the origin {origin!r} is not a local time. Write it like 2024-04-02 10:10, or {last}."

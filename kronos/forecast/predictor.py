@@ -16,7 +16,6 @@ from kronos.forecast.forecast import Forecast, build_forecast
 from kronos.forecast.generate import ContextPolicy, Decoding
 from kronos.forecast.inputs import (
     ForecastInput,
-    Timestamps,
     build_all_inputs,
     check_count,
     count_times,
@@ -25,6 +24,7 @@ from kronos.forecast.inputs import (
 )
 from kronos.forecast.paths import PathSampler
 from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, is_number
+from kronos.forecast.timestamps import Timestamps
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with
 from kronos.saved_run import SavedRun, load_saved_run

@@ -16,14 +16,14 @@ COLDEST, HOTTEST = 1e-6, 1e6
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn; composed as in Hugging Face: the temperature first, then top_k and, of those, top_p.
+    """How tokens are drawn, in the order of Hugging Face: first the temperature, then top_k, then top_p.
 
-    temperature: sharpens below 1, flattens above; 0 is greedy, the most probable token always.
-    top_k: draw from the k most probable tokens only; 0 for all.
-    top_p: draw from the fewest tokens whose probabilities reach p together (arXiv 1904.09751, section 3.1); 1 for all.
+    temperature: sharpens below 1, flattens above 1; 0 is greedy: always the most probable token.
+    top_k: draw from the k most probable tokens; 0 for all of them.
+    top_p: draw from the fewest tokens whose probabilities sum to p (arXiv 1904.09751, section 3.1); 1 for all of them.
 
     Raises:
-        ConfigError: a value that means nothing.
+        ConfigError: a value is invalid.
     """
 
     temperature: float = 1.0
@@ -33,21 +33,25 @@ class Sampling:
     def __post_init__(self) -> None:
         if not is_number(self.temperature) or not 0 <= self.temperature <= HOTTEST:
             raise ConfigError(
-                f"the temperature (T) must be a number from 0 to {HOTTEST:g}, got {self.temperature!r}; 0 is greedy decoding."
+                "the temperature (T) must be a number from 0 to {highest:g}, got {value!r}; 0 is greedy decoding.",
+                highest=HOTTEST,
+                value=self.temperature,
             )
         if not isinstance(self.top_k, Integral) or isinstance(self.top_k, bool) or self.top_k < 0:
-            raise ConfigError(f"top_k must be 0 (off) or a positive number of tokens, got {self.top_k!r}.")
+            raise ConfigError("top_k must be 0 (off) or a positive number of tokens, got {value!r}.", value=self.top_k)
         if not is_number(self.top_p) or not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p must be a number above 0, at most 1, got {self.top_p!r}; 1 switches it off.")
+            raise ConfigError(
+                "top_p must be a number above 0, at most 1, got {value!r}; 1 switches it off.", value=self.top_p
+            )
 
     @property
     def greedy(self) -> bool:
-        """Whether the most probable token is always taken; temperatures too small to divide by are taken for 0."""
+        """Whether the most probable token is always taken. A temperature too small to divide by counts as 0."""
         return self.temperature < COLDEST
 
 
 def is_number(value: object) -> bool:
-    """Whether value is a real number, of Python's or NumPy's."""
+    """Whether value is a real number of Python or NumPy."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -55,7 +59,7 @@ DEFAULT_SAMPLING = Sampling()
 
 
 def filter_logits(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Sharpen logits (..., V) by the temperature and put those that may not be drawn at −inf; one always stays."""
+    """Divide logits (..., V) by the temperature, and set those excluded to −inf; at least one always remains."""
     logits = logits / float(sampling.temperature)
     if 0 < sampling.top_k < logits.shape[-1]:
         smallest_kept = logits.topk(int(sampling.top_k), dim=-1).values[..., -1:]
@@ -63,7 +67,7 @@ def filter_logits(logits: Tensor, sampling: Sampling) -> Tensor:
     if sampling.top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
         probability_before = ordered.softmax(-1).cumsum(-1).roll(1, dims=-1)
-        probability_before[..., 0] = -1  # the first stays, however small top_p
+        probability_before[..., 0] = -1  # the first remains, however small top_p is
         dropped = probability_before >= float(sampling.top_p)
         logits = logits.masked_fill(dropped.scatter(-1, order, dropped), -torch.inf)
     return logits
@@ -81,7 +85,7 @@ def choose_seed(seed: object) -> int:
     if seed is None:
         return int(torch.randint(2**62, ()).item())
     if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"the seed must be a whole number of at least 0, or None; got {seed!r}.")
+        raise ConfigError("the seed must be a whole number of at least 0, or None; got {seed!r}.", seed=seed)
     return int(seed)
 
 
@@ -96,5 +100,5 @@ def draw_path_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: i
 
 
 def number_of(origin: pd.Timestamp) -> int:
-    """Return the number, at least 0, that an origin's clock time stands for in seeds."""
-    return int(origin.tz_localize(None).as_unit("us").asm8.view("i8")) % 2**64  # of a time before 1970 too
+    """Return an origin's clock time as a number of at least 0, for seeds."""
+    return int(origin.tz_localize(None).as_unit("us").asm8.view("i8")) % 2**64  # positive before 1970 too

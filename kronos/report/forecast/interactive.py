@@ -19,6 +19,7 @@ from kronos.report.forecast.scene import (
     ORIGIN_COLOUR,
     Rising,
     Scene,
+    band_label,
     build_scene,
     rises,
 )
@@ -157,9 +158,9 @@ def _forecast_hover(scene: Scene) -> str:
         places = {q: f"%{{customdata[{first + i}]{form}}}" for i, q in enumerate(QUANTILES)}
         median = scene.words("forecast.median_value", value=places[0.5]) if scene.bands else places[0.5]
         lines.append(f"<b>{scene.words(f'forecast.forecast_{name}')}</b>: {median}")
-        lines += [
-            f"{scene.band_label(low, high)}: {places[low]} – {places[high]}" for low, high, _ in reversed(scene.bands)
-        ]
+        for low, high, _ in reversed(scene.bands):
+            label = band_label(scene.words, low, high, calibrated=False)
+            lines.append(f"{label}: {places[low]} – {places[high]}")
     return "<br>".join(lines) + "<extra></extra>"
 
 

@@ -164,3 +164,26 @@ def test_another_horizon_is_refused() -> None:
     paths, truth, scale = draw(20, 0, 0.5)
     with pytest.raises(ValueError, match="calibrated for a horizon of 4, got paths of 3"):
         fit_calibration(paths, truth, scale).apply(paths[..., :3], scale)
+
+
+@given(
+    arrays(float, (2, 25, 3), elements=st.integers(-3, 3).map(lambda value: value / 100)),  # many paths agree
+    arrays(float, (3, 3), elements=st.floats(-3, 3)),
+)
+def test_calibrated_quantiles_end_bands_and_never_cross(paths: np.ndarray, corrections: np.ndarray) -> None:
+    calibration = Calibration(20, tuple(map(tuple, corrections.tolist())), (1, 1, 1))
+    scale = np.array([0.01, 0.02])
+    levels = np.unique(np.r_[np.linspace(0, 1, 41), 0.999])
+    quantiles = np.stack([calibration.quantile(paths, scale, q) for q in levels])
+    assert (np.diff(quantiles, axis=0) >= -1e-12).all()
+    for level, band in calibration.apply(paths, scale).items():
+        for q, end in zip((0.5 - level / 200, 0.5 + level / 200), band):
+            np.testing.assert_allclose(calibration.quantile(paths, scale, round(q, 10)), end, atol=1e-12)
+
+
+def test_without_corrections_quantiles_are_those_of_the_paths() -> None:
+    paths, _, scale = draw(5, 0, 1.0)
+    calibration = Calibration(20, ((0.0,) * N_STEPS,) * 3, (1, 1, 1))
+    for q in (0.01, 0.05, 0.33, 0.5, 0.8, 1.0):
+        expected = np.quantile(paths, q, axis=1, method="weibull")
+        np.testing.assert_allclose(calibration.quantile(paths, scale, q), expected, atol=1e-12)
