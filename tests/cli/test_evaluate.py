@@ -267,7 +267,7 @@ def test_calibration(run: Path, tmp_path: Path) -> None:
     )
     kept = json.loads(RunFolder(run).calibration.read_text())
     assert len(kept["corrections"]) == 3 and kept["conditions"]["horizon"] == found.horizon
-    forecast = CliRunner().invoke(app, ["predict", "--run", str(run), "--no-pictures", "--out", str(tmp_path / "out")])
+    forecast = invoke("predict", "--run", run, "--no-pictures", "--out", tmp_path / "out")
     assert forecast.exit_code == 0 and "the bands are calibrated on 3 origins" in forecast.stderr
     newer = write_candles(tmp_path / "newer.csv", 0, 150)
     done = evaluate(run, "--data", newer, "evaluation.calibrate=true", "evaluation.rivals=[]")

@@ -186,7 +186,7 @@ def test_a_folder_is_forecast_file_by_file_and_a_bad_file_is_named(candles: Path
         ((*MODELS, "--data", SYNTHETIC, "--lookback", 1), "at least 2"),
         ((*MODELS, "--data", SYNTHETIC, "--horizon", 10**12), "beyond max_context = 512"),
         ((*MODELS, "--data", SYNTHETIC, "--paths", 0), "number of paths"),
-        ((*MODELS, "--data", SYNTHETIC, "--paths", 10**9), "sample fewer paths"),
+        ((*MODELS, "--data", SYNTHETIC, "--paths", 10**9), "Sample fewer paths"),
         ((*MODELS, "--data", SYNTHETIC, "--top-p", 0), "top_p"),
         ((*MODELS, "--data", SYNTHETIC, "--quantiles", "0.5;0.9"), "numbers separated by commas"),
         ((*MODELS, "--data", SYNTHETIC, "--quantiles", "50"), "from 0 to 1"),
