@@ -152,9 +152,9 @@ def test_a_day_in_shanghai_is_over_half_an_hour_after_the_close(
     install(monkeypatch, "akshare", stock_zh_a_hist=lambda **_: days, stock_zh_a_hist_min_em=None)
     day = pd.Timestamp("2024-06-18")
     fetch = script.open_akshare(script.Wanted("1d", pd.Timedelta(1, "D"), None, day, "auto", ""))
-    said: list[str] = []
-    kept = script.clean(*fetch("600977"), pd.Timestamp(now, tz="Asia/Shanghai"), said.append)
-    assert len(kept) == n_kept and len(said) == 2 - n_kept
+    logged: list[str] = []
+    kept = script.clean(*fetch("600977"), pd.Timestamp(now, tz="Asia/Shanghai"), logged.append)
+    assert len(kept) == n_kept and len(logged) == 2 - n_kept
 
 
 # yfinance
@@ -278,7 +278,7 @@ class BadSymbol(BaseError):
 
 
 class Exchange:
-    """Candles from listed on, every five minutes until now; a page looks at as many as limit says."""
+    """Candles from listed on, every five minutes until now; a page covers limit candles."""
 
     timeframes = {"1m": "1m", "5m": "5m", "1d": "1d", "1M": "1M"}
     listed = NEW_YEAR
@@ -443,11 +443,11 @@ def test_options_that_do_not_fit(
     assert message in run(*arguments, status=1).output
 
 
-def test_prices_below_zero_are_said() -> None:
-    said: list[str] = []
+def test_prices_below_zero_are_logged() -> None:
+    logged: list[str] = []
     frame = script.from_akshare(akshare_minutes("2024-06-18 09:35:00").assign(最低=-1.86))
-    script.clean(frame, frame["timestamps"].dt.tz_localize("UTC"), pd.Timestamp.now("UTC"), said.append)
-    assert len(said) == 1 and "1 candles have a price of 0 or less" in said[0]
+    script.clean(frame, frame["timestamps"].dt.tz_localize("UTC"), pd.Timestamp.now("UTC"), logged.append)
+    assert len(logged) == 1 and "1 candles have a price of 0 or less" in logged[0]
 
 
 @pytest.mark.network

@@ -16,6 +16,23 @@ from kronos.data.windows.splits import Split, SplitName
 
 logger = logging.getLogger(__name__)
 
+Texts = Mapping[str, str]
+TEXTS = {
+    "no_candles": "no candles",
+    "candles": "{source}: {n:,} candles, {interval}, {first} to {last}",
+    "candles_of_symbols": "{source}: {n:,} candles of {n_symbols:,} symbols, {interval}, {first} to {last}",
+    "and": " and ",
+    **{f"{unit}{s}": f"{{n}} {unit}{s}" for unit in ("day", "hour", "minute", "second") for s in ("", "s")},
+    "by_date": "  split by date (train to {train_end}); the ratios are not used",
+    "by_dates": "  split by date (train to {train_end}, val to {val_end}); the ratios are not used",
+    "train_windows": "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} without overlap)",
+    "windows": "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} with horizons that do not overlap)",
+    "left_out": "; left out: {reasons}",
+    "reason": "{n:,} to {reason}",
+    **{reason: reason for reason in ("the embargo", "gaps", "jumps", "the stride", "the cap")},
+    "epoch": "; {n:,} an epoch",
+    "balanced": "; the same number of each symbol",
+}
 N_LINES = 12  # more findings are summarised by kind
 
 
@@ -70,34 +87,47 @@ def _symbol_to_json(candles: CandleSet, symbol: SymbolRows) -> dict[str, Any]:
     }
 
 
-def describe_candles(candles: CandleSet) -> str:
+def describe_candles(candles: CandleSet, texts: Texts = TEXTS) -> str:
     """Describe the candles in one line: their number, interval and span."""
     if not len(candles):
-        return "no candles"
+        return texts["no_candles"]
     first = min(int(candles.local(symbol, symbol.start, symbol.start + 1)[0]) for symbol in candles.symbols)
     last = max(int(candles.local(symbol, symbol.stop - 1, symbol.stop)[0]) for symbol in candles.symbols)
-    intervals = Counter(format_interval(symbol.interval) for symbol in candles.symbols)
-    shown = " and ".join(interval for interval, _ in intervals.most_common(2)) + (" …" if len(intervals) > 2 else "")
-    symbols = f" of {len(candles.symbols):,} symbols" if len(candles.symbols) > 1 else ""
-    return f"{candles.source}: {len(candles):,} candles{symbols}, {shown}, {format_time(first)} to {format_time(last)}"
+    counts = Counter(format_interval(symbol.interval) for symbol in candles.symbols)
+    intervals = [_word_interval(interval, texts) for interval, _ in counts.most_common(2)]
+    return texts["candles_of_symbols" if len(candles.symbols) > 1 else "candles"].format(
+        source=candles.source,
+        n=len(candles),
+        n_symbols=len(candles.symbols),
+        interval=texts["and"].join(intervals) + (" …" if len(counts) > 2 else ""),
+        first=format_time(first),
+        last=format_time(last),
+    )
 
 
-def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig) -> list[str]:
+def _word_interval(interval: str, texts: Texts) -> str:
+    count, _, unit = interval.partition(" ")
+    return texts[unit].format(n=count)
+
+
+def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig, texts: Texts = TEXTS) -> list[str]:
     """Describe the windows of each split: how many there are, are left out (and why), and are independent."""
     lines = []
     if config.train_end is not None:
-        ends = f"train to {config.train_end}" + (f", val to {config.val_end}" if config.val_end else "")
-        lines.append(f"  split by date ({ends}); the ratios are not used")
+        by_date = texts["by_dates" if config.val_end else "by_date"]
+        lines.append(by_date.format(train_end=config.train_end, val_end=config.val_end))
     for name, split in splits.items():
-        lost = ", ".join(f"{n:,} to {reason}" for reason, n in split.dropped.items())
-        share = "without overlap" if name == "train" else "with horizons that do not overlap"
-        windows = f"{len(split):,} windows ({split.independent:,} {share})"
-        epoch = f"; {min(len(split), config.windows_per_epoch):,} an epoch" if config.windows_per_epoch else ""
-        epoch += "; the same number of each symbol" if config.balance_symbols else ""
-        lines.append(
-            f"  {name:<5}  {split.rows:,} candles, {windows}{f'; left out: {lost}' if lost else ''}"
-            f"{epoch if name == 'train' else ''}"
+        line = texts["train_windows" if name == "train" else "windows"].format(
+            name=name, n_rows=split.rows, n=len(split), n_independent=split.independent
         )
+        if split.dropped:
+            reasons = [texts["reason"].format(n=n, reason=texts[reason]) for reason, n in split.dropped.items()]
+            line += texts["left_out"].format(reasons=", ".join(reasons))
+        if name == "train" and config.windows_per_epoch:
+            line += texts["epoch"].format(n=min(len(split), config.windows_per_epoch))
+        if name == "train" and config.balance_symbols:
+            line += texts["balanced"]
+        lines.append(line)
     return lines
 
 

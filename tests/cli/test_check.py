@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kronos.cli.main import app
+from kronos.data.audit import TEXTS
 from kronos.data.windows import dataset
+from kronos.report.words.catalogue import read_texts
 from tests.conftest import ROOT
 from tests.data.planted import make_frame, plant
 
@@ -45,15 +47,20 @@ def test_planted_defects_as_a_table_and_as_json(tmp_path: Path) -> None:
     done = invoke(tmp_path, "--json")
     report = json.loads(done.stdout)
     assert done.exit_code == 1 and report["candles"] == sum(symbol["candles"] for symbol in report["symbols"])
-    found = {(Path(f["source"]).stem, f["code"], f["severity"]) for f in report["findings"]}
+    reported = {(Path(f["source"]).stem, f["code"], f["severity"]) for f in report["findings"]}
     del expected["short"]  # of no window, without a configuration
-    assert found == {(name, code, severity) for name, kinds in expected.items() for code, severity in kinds}
+    assert reported == {(name, code, severity) for name, kinds in expected.items() for code, severity in kinds}
 
 
 def test_the_table_in_chinese_and_json_without_a_language(tmp_path: Path) -> None:
     plant(tmp_path, 40)
     chinese = invoke(tmp_path, "--language", "zh").output
-    assert "13 个错误" in chinese and "文件未被改动" in chinese and "The files were not changed" not in chinese
+    assert (
+        "个标的共 104,332 根 K 线，周期 5 分钟" in chinese
+        and "13 个错误" in chinese
+        and "文件未被改动" in chinese
+        and "The files were not changed" not in chinese
+    )
     assert invoke(tmp_path, "report.language=zh").output == chinese
     assert invoke(tmp_path, "--json", "--language", "zh").stdout == invoke(tmp_path, "--json").stdout
 
@@ -63,8 +70,12 @@ def test_repairs_as_overrides(tmp_path: Path) -> None:
     frame.loc[480, "high"] = 1.0
     frame.to_csv(tmp_path / "a.csv", index=False)
     assert invoke(tmp_path / "a.csv").exit_code == 1
-    mended = invoke(tmp_path / "a.csv", "repairs.impossible=widen")
-    assert mended.exit_code == 0 and "widened to include open and close" in " ".join(mended.output.split())
+    repaired = invoke(tmp_path / "a.csv", "repairs.impossible=widen")
+    assert repaired.exit_code == 0 and "widened to include open and close" in " ".join(repaired.output.split())
+
+
+def test_the_log_of_a_run_and_the_check_use_the_same_english() -> None:
+    assert read_texts("en")["check"]["audit"] == TEXTS
 
 
 def test_the_windows_of_a_configuration() -> None:
@@ -86,7 +97,7 @@ def test_what_an_epoch_takes() -> None:
     )
 
 
-def test_what_is_the_same_of_many_files_is_said_once(tmp_path: Path) -> None:
+def test_equal_notes_of_many_files_are_one_row(tmp_path: Path) -> None:
     for seed in range(30):
         make_frame(seed).drop(columns="amount").to_csv(tmp_path / f"s{seed}.csv", index=False)
     result = invoke(tmp_path)

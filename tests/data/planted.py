@@ -84,7 +84,7 @@ def _in_chinese(frame: pd.DataFrame) -> bytes:
 
 
 DAY = 48  # candles
-# What is planted in each symbol, and what must be found there: code and severity. Rows 480 and 490 lie within a morning.
+# The defect of each symbol and its findings: kind and severity. Rows 480 and 490 lie within a morning.
 DEFECTS: dict[str, tuple[Defect, set[tuple[str, str]]]] = {
     "high_below_low": (lambda f: _set(f, 480, high=1.0), {("impossible", "error")}),
     "open_outside": (lambda f: _set(f, 480, open=50.0), {("impossible", "error")}),
@@ -131,7 +131,7 @@ DEFECTS: dict[str, tuple[Defect, set[tuple[str, str]]]] = {
 
 
 def plant(folder: Path, n_symbols: int = 50) -> dict[str, set[tuple[str, str]]]:
-    """Write a CSV for each defect, and sound ones up to n_symbols; return what is to be found in each."""
+    """Write a CSV for each defect, and sound ones up to n_symbols; return the findings of each."""
     folder.mkdir(parents=True, exist_ok=True)
     expected = {}
     names = [*DEFECTS, *(f"sound_{i}" for i in range(n_symbols - len(DEFECTS)))]

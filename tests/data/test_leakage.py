@@ -99,7 +99,7 @@ def test_a_repair_that_looks_ahead_is_found(data: DataConfig, monkeypatch: pytes
     assert "history" in kinds(data)
 
 
-def test_jumps_judged_by_the_whole_file_are_found(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jumps_found_from_the_whole_file_are_leaks(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     inspect = leakage.inspect_series
 
     def leaky(raw, repairs):
@@ -144,7 +144,7 @@ def test_a_cap_of_validation_is_no_leak(data: DataConfig) -> None:
     assert find_leaks(data.override({"val_windows": 20}), REPAIRS).leaks == []
 
 
-def test_files_that_cannot_be_read_are_said(data: DataConfig, tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_errors(data: DataConfig, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         find_leaks(data.override({"data_path": (tmp_path / "none",)}), REPAIRS)
 

@@ -110,7 +110,7 @@ def test_a_clock_change_keeps_the_wall_clock_and_the_order(tmp_path: Path) -> No
         assert [f"{time:%H:%M}" for time in candles.index] == ["01:30", "01:00"]
 
 
-def test_zones_tell_true_times(tmp_path: Path) -> None:
+def test_times_with_zones_are_true_times(tmp_path: Path) -> None:
     raw = read_raw(tmp_path, with_times("2024-06-18 09:35:00+08:00"))
     assert raw.zoned and raw.local[0] - raw.instants[0] == 8 * 3600 * 10**6
 
@@ -146,7 +146,7 @@ def test_absent_and_blank_volume_and_amount(tmp_path: Path, caplog: pytest.LogCa
     assert caplog.text.count("left blank") == 1  # an amount that is not used is not missed
 
 
-def test_rows_out_of_order_are_sorted_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_out_of_order_are_sorted_and_this_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         candles = read(tmp_path, HEADER + "2024-06-19,2,2,2,2,2,2\n2024-06-18,1,1,1,1,1,1\n")
     np.testing.assert_array_equal(candles["open"], [1, 2])
@@ -303,11 +303,11 @@ def test_aliases(tmp_path: Path, text: str | bytes, amount: float) -> None:
     np.testing.assert_array_equal(raw.values, np.float32([[2, 4, 1, 3, 5, amount]]))
 
 
-@pytest.mark.parametrize(("turnover", "said"), [("0.05{i}", True), ("15{i}", False), ("1500{i}", False)])
-def test_a_turnover_that_is_a_rate_is_said(tmp_path: Path, turnover: str, said: bool) -> None:
+@pytest.mark.parametrize(("turnover", "reported"), [("0.05{i}", True), ("15{i}", False), ("1500{i}", False)])
+def test_a_turnover_that_is_a_rate_is_reported(tmp_path: Path, turnover: str, reported: bool) -> None:
     rows = "".join(f"2024-06-{i},1,2,1,2,1{i},{turnover.format(i=i)}\n" for i in range(10, 30))
     ((_, _, _, findings, _),), _ = read_frames([write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows)])
-    assert any("is it a turnover rate?" in finding.text for finding in findings) == said
+    assert any("is it a turnover rate?" in finding.text for finding in findings) == reported
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, suffix: str) -> None:
-    """The content decides; where it was cut off, that is said."""
+    """The content decides; an error reports that it was cut off."""
     plain = write(tmp_path, with_times("2024-06-18"), f"c.csv{suffix}")
     assert suffix == ".zip" or len(read_candles(plain)) == 1
     packed = write(tmp_path, COMPRESS[suffix](with_times("2024-06-18").encode()), "packed.csv")

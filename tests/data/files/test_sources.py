@@ -24,23 +24,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def found(*paths: str | Path) -> list[str]:
+def list_files(*paths: str | Path) -> list[str]:
     return [str(path) for path in find_files([Path(path) for path in paths])]
 
 
 def test_files_in_the_order_given_each_once(folder: Path) -> None:
-    assert found("b.csv", "a.csv.gz") == ["b.csv", "a.csv.gz"]
-    assert found("b.csv", "a.csv.gz", "sub/../b.csv", folder / "b.csv", "b.csv") == ["b.csv", "a.csv.gz"]
+    assert list_files("b.csv", "a.csv.gz") == ["b.csv", "a.csv.gz"]
+    assert list_files("b.csv", "a.csv.gz", "sub/../b.csv", folder / "b.csv", "b.csv") == ["b.csv", "a.csv.gz"]
 
 
 def test_a_link_to_a_file_is_that_file(folder: Path) -> None:
     (folder / "again.csv").symlink_to(folder / "b.csv")
-    assert found("b.csv", "again.csv") == ["b.csv"]
+    assert list_files("b.csv", "again.csv") == ["b.csv"]
 
 
 def test_a_folder_holds_tables_in_order_of_name(folder: Path) -> None:
-    assert found(".") == ["C.TSV", "a.csv.gz", "b.csv", "d.parquet", "e.feather"]
-    assert found("sub") == ["sub/a.csv"]
+    assert list_files(".") == ["C.TSV", "a.csv.gz", "b.csv", "d.parquet", "e.feather"]
+    assert list_files("sub") == ["sub/a.csv"]
 
 
 @pytest.mark.parametrize("absolute", [True, False])
@@ -56,14 +56,14 @@ def test_a_folder_holds_tables_in_order_of_name(folder: Path) -> None:
     ],
 )
 def test_globs(folder: Path, pattern: str, names: list[str], absolute: bool) -> None:
-    assert found(folder / pattern if absolute else pattern) == [
+    assert list_files(folder / pattern if absolute else pattern) == [
         str(folder / name) if absolute else name for name in names
     ]
 
 
 def test_a_file_named_like_a_glob(folder: Path) -> None:
     (folder / "BTC[1].csv").write_text(CANDLES)
-    assert found("BTC[1].csv") == ["BTC[1].csv"]
+    assert list_files("BTC[1].csv") == ["BTC[1].csv"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_nothing_there(folder: Path, path: str, words: str | None) -> None:
     (folder / "empty").mkdir()
     (folder / "empty" / ".hidden.csv").write_text(CANDLES)
     if words is None:
-        assert found(path) == ["sub/a.csv"]
+        assert list_files(path) == ["sub/a.csv"]
         return
     with pytest.raises(DataError, match=words) as caught:
         find_files([Path("b.csv"), Path(path)])
@@ -125,5 +125,5 @@ def test_a_symbol_in_several_files_is_joined(tmp_path: Path) -> None:
         ([], []),
     ],
 )
-def test_symbols_are_told_apart(files: list[str], names: list[str]) -> None:
+def test_folders_distinguish_symbols(files: list[str], names: list[str]) -> None:
     assert name_files([Path(file) for file in files]) == names

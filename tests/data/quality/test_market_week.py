@@ -74,7 +74,7 @@ def as_rows(gaps: Gaps) -> list[tuple[int, int, int]]:
 
 
 def cut(times: Array, row: int, count: int) -> tuple[Array, tuple[int, int, int]]:
-    """Remove candles, and say which gap that makes."""
+    """Remove candles, and return the gap."""
     left = np.delete(times, slice(row, row + count))
     days = np.unique(times // DAY)
     n_days = np.count_nonzero((days > left[row - 1] // DAY) & (days < left[row] // DAY))
@@ -265,7 +265,7 @@ def test_changed_trading_hours_are_no_gap(n_weeks: int, hours: tuple[int, int]) 
     assert as_rows(find(times[times >= (change - 7 * n_weeks) * DAY])) == []
 
 
-# --- what is removed is found ---
+# --- removed candles are found ---
 
 
 @settings(deadline=None, max_examples=200)

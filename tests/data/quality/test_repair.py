@@ -89,7 +89,7 @@ def test_a_line_of_the_table(tmp_path: Path, code: str, severity: str, example: 
     path = write(tmp_path / "one", sound + "\n".join(rows) + "\n" if rows else planted(code), "symbol.csv").parent
     if code == "copies":
         write(path, make_frame(len(DEFECTS)), "original.csv")
-    if code in ("halts", "short", "zones"):  # told by the other symbols
+    if code in ("halts", "short", "zones"):  # the other symbols show it
         for seed in (2, 3):
             write(path, make_frame(seed), f"sound{seed}.csv")
     findings = load(path).findings
@@ -326,7 +326,7 @@ def test_the_last_candle_of_longer_intervals(tmp_path: Path, frame: pd.DataFrame
 
 
 def test_symbols_of_several_files(tmp_path: Path) -> None:
-    """Told by a column they are joined, and a row is found again; told by the file's name they stay apart."""
+    """Files with a symbol column are joined, and a row keeps its place; files named by symbol stay separate."""
     frame = make_frame(1).assign(symbol="AAPL")
     frame.loc[1000, "high"] = 1.0
     for folder, rows in (("2023", slice(0, 960)), ("2024", slice(960, None))):

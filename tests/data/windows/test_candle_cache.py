@@ -1,4 +1,4 @@
-"""Large sets: mapped from one copy on disk, found again by content, whole or not at all."""
+"""Large sets are mapped from one copy on disk, identified by content, complete or not used."""
 
 import logging
 from pathlib import Path
@@ -32,17 +32,17 @@ def entries(data: DataConfig) -> list[Path]:
 
 def test_the_same_candles_and_findings_as_in_memory(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     built = load_candles(data, RepairsConfig())
-    found = load_candles(data, RepairsConfig())
+    mapped = load_candles(data, RepairsConfig())
     monkeypatch.setattr("kronos.data.windows.load.CACHE_FROM_BYTES", 1 << 40)
     in_memory = load_candles(data, RepairsConfig())
-    assert isinstance(found.candles.values, np.memmap) and not isinstance(in_memory.candles.values, np.memmap)
-    for audited in (built, found):
+    assert isinstance(mapped.candles.values, np.memmap) and not isinstance(in_memory.candles.values, np.memmap)
+    for audited in (built, mapped):
         assert audited.candles.symbols == in_memory.candles.symbols
         assert audited.findings == in_memory.findings and len(audited.findings) == 2
         for name in ("values", "instants", "calendar"):
             assert np.array_equal(getattr(audited.candles, name), getattr(in_memory.candles, name))
     batches = []
-    for candles in (found.candles, in_memory.candles):
+    for candles in (mapped.candles, in_memory.candles):
         split = split_candles(candles, data)["train"]
         batches.append(WindowDataset(candles, split.starts, data).__getitems__(range(0, len(split), 97)))
     assert all((batches[0][key] == batches[1][key]).all() for key in batches[0])
@@ -72,7 +72,7 @@ def test_another_content_or_setting_is_another_entry(data: DataConfig) -> None:
 
 
 @pytest.mark.parametrize("damage", ["index gone", "index cut", "values cut"])
-def test_an_entry_that_is_not_whole_is_built_anew(data: DataConfig, damage: str) -> None:
+def test_an_incomplete_entry_is_built_again(data: DataConfig, damage: str) -> None:
     first = load_candles(data, RepairsConfig())
     (folder,) = entries(data)
     file = folder / ("values" if damage == "values cut" else "index.json")
