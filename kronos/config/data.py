@@ -1,4 +1,4 @@
-"""The sections `data` and `repairs`: which candles, what is done about their defects, how they are split."""
+"""The sections `data` and `repairs`: which candles, how defects are repaired, how the candles are split."""
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,9 @@ class DataConfig(Section):
     """`data`: which candles, how long a window is, how the rows are split."""
 
     data_path: Annotated[UserPaths, WINDOWS] = Field(min_length=1)  # files, folders or globs
-    columns: Annotated[dict[str, str], WINDOWS] = Field(default_factory=dict)  # our name of a column: the file's
+    columns: Annotated[dict[str, str], WINDOWS] = Field(
+        default_factory=dict
+    )  # the known name of a column: the file's name
     lookback_window: Annotated[Integer, WINDOWS] = Field(512, ge=2)
     predict_window: Annotated[Integer, WINDOWS] = Field(48, ge=1)
     max_context: Annotated[Integer, BASE_MODEL_VALIDATION] = Field(512, ge=2)  # tokens that a forecast attends to
@@ -24,25 +26,19 @@ class DataConfig(Section):
     train_ratio: Annotated[Number, SPLIT] = Field(0.9, gt=0, le=1)
     val_ratio: Annotated[Number, SPLIT] = Field(0.1, gt=0, le=1)
     test_ratio: Annotated[Number, SPLIT] = Field(0.0, ge=0, le=1)
-    train_end: Annotated[Moment | None, SPLIT] = (
-        None  # the last day, or time, of train; the ratios then count for nothing
-    )
-    val_end: Annotated[Moment | None, SPLIT] = None  # the same of validation; what follows is the test split
-    embargo: Annotated[Integer, WINDOWS] = Field(
-        0, ge=0
-    )  # candles after the end of a split from which no horizon is taken
-    val_symbols: Annotated[Names, SPLIT] = ()  # held out wholly for validation …
-    test_symbols: Annotated[Names, SPLIT] = ()  # … and for the test split
+    train_end: Annotated[Moment | None, SPLIT] = None  # the last day, or time, of train; the ratios are then ignored
+    val_end: Annotated[Moment | None, SPLIT] = None  # the same for validation; the test split begins after it
+    embargo: Annotated[Integer, WINDOWS] = Field(0, ge=0)  # candles to skip after the end of a split
+    val_symbols: Annotated[Names, SPLIT] = ()  # only for validation
+    test_symbols: Annotated[Names, SPLIT] = ()  # only for the test split
     max_gap: Annotated[Integer | None, WINDOWS] = Field(
         None, ge=0
     )  # candles that may be missing in a row within a window
     train_stride: Annotated[Integer, WEIGHTS] = Field(1, ge=1)  # candles from one train window's start to the next's
-    windows_per_epoch: Annotated[Integer | None, WEIGHTS] = Field(None, ge=1)  # at most so many train windows an epoch
-    val_windows: Annotated[Integer | None, WINDOWS] = Field(
-        None, ge=1
-    )  # at most so many validation windows, spread evenly
-    balance_symbols: Annotated[bool, WEIGHTS] = False  # as many train windows from each symbol
-    cache_dir: Annotated[UserPath, NAMING] = Path("~/.cache/kronos")  # where large data is kept as read, memory-mapped
+    windows_per_epoch: Annotated[Integer | None, WEIGHTS] = Field(None, ge=1)  # maximum of train windows per epoch
+    val_windows: Annotated[Integer | None, WINDOWS] = Field(None, ge=1)  # maximum of validation windows, spread evenly
+    balance_symbols: Annotated[bool, WEIGHTS] = False  # the same number of train windows from each symbol
+    cache_dir: Annotated[UserPath, NAMING] = Path("~/.cache/kronos")  # folder for large candle sets, mapped into memory
 
     @field_validator("test_ratio")
     @classmethod
@@ -141,10 +137,10 @@ def end_of(moment: date | datetime) -> datetime:
 
 
 class RepairsConfig(Section):
-    """`repairs`: what is done about each kind of defect in the candles; a repair is counted and said."""
+    """`repairs`: how each kind of defect is repaired; repairs are counted and logged."""
 
     unsorted: Annotated[Literal["sort", "error"], WINDOWS] = "sort"  # rows out of order
-    duplicates: Annotated[Literal["drop", "error"], WINDOWS] = "drop"  # a row twice
+    duplicates: Annotated[Literal["drop", "error"], WINDOWS] = "drop"  # identical rows
     conflicting: Annotated[Literal["error", "first", "last"], WINDOWS] = (
         "error"  # two candles at one time: which to keep
     )
@@ -156,9 +152,9 @@ class RepairsConfig(Section):
         "error"  # open or close outside low to high
     )
     blank_volume: Annotated[Literal["zero", "error"], WINDOWS] = "zero"  # volume or amount left blank
-    unfinished: Annotated[Literal["drop", "keep", "error"], WINDOWS] = "drop"  # a last candle that is still growing
+    unfinished: Annotated[Literal["drop", "keep", "error"], WINDOWS] = "drop"  # a last candle that is not complete yet
     gaps: Annotated[Literal["keep", "fill"], WINDOWS] = "keep"  # fill: short ones, with the close before and no volume
-    fill_limit: Annotated[Integer, WINDOWS] = Field(5, ge=1)  # candles in a row that are filled at most
+    fill_limit: Annotated[Integer, WINDOWS] = Field(5, ge=1)  # maximum of filled candles in a row
     intervals: Annotated[Literal["error", "keep"], WINDOWS] = (
         "error"  # a stretch of 5-minute candles, then one of 1-minute candles
     )

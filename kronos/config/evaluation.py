@@ -1,4 +1,4 @@
-"""The section `evaluation`: what the verdict after training is measured on, against whom, and how sure it has to be."""
+"""The section `evaluation`: the data, baselines and confidence of the verdict after training."""
 
 from typing import Annotated, Literal
 
@@ -33,11 +33,11 @@ class EvaluationConfig(Section):
     budget_minutes: Annotated[Number | None, REPORT] = Field(
         10.0, gt=0
     )  # for forecasting: beyond it fewer origins; none: all of them
-    rivals: Annotated[Names, REPORT] = BASELINES  # of these; also folders of other runs
-    metric: Annotated[Literal["crps", "mae", "direction"], REPORT] = "crps"  # what the verdict is by, on log returns
+    rivals: Annotated[Names, REPORT] = BASELINES  # baselines to compare with; also folders of other runs
+    metric: Annotated[Literal["crps", "mae", "direction"], REPORT] = "crps"  # metric of the verdict, on log returns
     confidence: Annotated[Number, REPORT] = Field(0.95, gt=0.5, lt=1)  # of intervals and verdicts
     margin: Annotated[Number, REPORT] = Field(
         0.05, gt=0, lt=1
     )  # a difference, as a share of the baseline's error, that is too small to matter
-    calibrate: Annotated[bool, REPORT] = False  # widen the bands by what validation shows to be missing
+    calibrate: Annotated[bool, REPORT] = False  # adjust the bands by their coverage on validation
     lstm: LstmConfig = LstmConfig()

@@ -1,4 +1,4 @@
-"""The sections `training` and `distributed`: how long, how fast, in what portions, on how many processes."""
+"""The sections `training` and `distributed`: epochs, rates, batches, and the processes of a launch."""
 
 from typing import Annotated, Any, Literal
 
@@ -57,23 +57,21 @@ class LoraConfig(Section):
 
 
 class TrainingConfig(Section):
-    """`training`: how long, how fast, in what portions."""
+    """`training`: epochs, rates and batches."""
 
-    epochs: Annotated[Integer | None, SHORTHAND] = Field(None, ge=1)  # both stages, where a stage's own key is absent
+    epochs: Annotated[Integer | None, SHORTHAND] = Field(None, ge=1)  # of both stages, unless a stage's own key is set
     tokenizer_epochs: Annotated[Integer, TOKENIZER] = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
     basemodel_epochs: Annotated[Integer, BASE_MODEL] = Field(
         default_factory=lambda data: data.get("epochs") or 20, ge=1
     )
     max_steps: Annotated[Integer | None, STAGE_WEIGHTS] = Field(
         None, ge=1
-    )  # a stage ends after so many steps, whatever its epochs
+    )  # ends a stage after so many steps, regardless of epochs
     batch_size: Annotated[Integer, WEIGHTS] = Field(32, ge=1)  # windows per optimizer step and process
     accumulation_steps: Annotated[Integer, SPEED] = Field(1, ge=1)  # parts a batch is computed in, to save memory
     auto_find_batch_size: Annotated[bool, SPEED] = False  # raise accumulation_steps until a part fits into memory
-    gradient_checkpointing: Annotated[bool, SPEED] = False  # compute activations twice instead of keeping them
-    precision: Annotated[Precision, STAGE_WEIGHTS] = (
-        "auto"  # auto: bf16 where the processor multiplies it natively, else fp32
-    )
+    gradient_checkpointing: Annotated[bool, SPEED] = False  # recompute activations instead of storing them
+    precision: Annotated[Precision, STAGE_WEIGHTS] = "auto"  # auto: bf16 on hardware with native bf16, else fp32
     torch_compile: Annotated[bool, VALIDATION] = False
     token_cache: Annotated[bool | None, SPEED] = (
         None  # tokenise each window once, not once an epoch; none: where it fits
@@ -133,7 +131,7 @@ class TrainingConfig(Section):
 
 
 class DistributedConfig(Section):
-    """`distributed`: what a torchrun launch does."""
+    """`distributed`: the processes of a torchrun launch."""
 
     use_ddp: Annotated[bool | None, SPEED] = None  # none: when launched by torchrun
     backend: Annotated[Literal["nccl", "gloo"] | None, SPEED] = None  # none: nccl on GPUs, gloo on CPUs

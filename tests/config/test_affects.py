@@ -7,6 +7,7 @@ from kronos.config import Config
 from kronos.config.affects import collect_weight_settings, find_affects, list_affects
 from kronos.config.load import build_config
 from kronos.config.messages import section_of
+from tests.conftest import ROOT
 
 AFFECTS = list_affects(Config)
 
@@ -54,3 +55,17 @@ def test_the_settings_of_each_model() -> None:
     assert lstm - base == {key for key in AFFECTS if key.startswith("evaluation.lstm.")}
     assert {"training.warmup_ratio", "data.clip", "repairs.jumps"} < lstm and "training.precision" not in lstm
     assert collect_weight_settings(config, "basemodel")["training.lora"]["r"] == 4
+
+
+def test_the_documents_say_the_same() -> None:
+    """In docs/configuration.md each row of keys names what they affect."""
+    rows = [line.split(" | ") for line in (ROOT / "docs" / "configuration.md").read_text().splitlines()]
+    section, documented = "", {}
+    for cells in (row for row in rows if len(row) == 4):
+        if cells[0].startswith("| **"):
+            section = cells[0].strip("| *")
+        for name in cells[0].strip("| ").split(", "):
+            documented[f"{section}.{name.strip('`')}"] = cells[2]
+    for key, affects in AFFECTS.items():
+        if affects:
+            assert documented[key] == affects.what, key
