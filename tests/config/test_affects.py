@@ -59,13 +59,13 @@ def test_the_settings_of_each_model() -> None:
 
 def test_the_documents_say_the_same() -> None:
     """In docs/configuration.md each row of keys names what they affect."""
-    rows = [line.split(" | ") for line in (ROOT / "docs" / "configuration.md").read_text().splitlines()]
+    lines = (ROOT / "docs" / "configuration.md").read_text().splitlines()
     section, documented = "", {}
-    for cells in (row for row in rows if len(row) == 4):
-        if cells[0].startswith("| **"):
-            section = cells[0].strip("| *")
-        for name in cells[0].strip("| ").split(", "):
-            documented[f"{section}.{name.strip('`')}"] = cells[2]
+    for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")):
+        if cells[0].startswith("**"):
+            section = cells[0].strip("*")
+        elif len(cells) == 4:
+            documented |= {f"{section}.{name.strip('`')}": cells[2] for name in cells[0].split(", ")}
     for key, affects in AFFECTS.items():
         if affects:
             assert documented[key] == affects.what, key
