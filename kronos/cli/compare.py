@@ -18,9 +18,7 @@ from rich.table import Table
 
 from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
-from kronos.config.schema import Language
 from kronos.errors import CheckpointError, ConfigError
-from kronos.evaluation.metric_labels import METRIC_LABELS
 from kronos.evaluation.results import Comparison, Evaluation
 from kronos.evaluation.runs.compare import (
     CONDITIONS,
@@ -31,10 +29,11 @@ from kronos.evaluation.runs.compare import (
     compare_runs,
     flatten_settings,
 )
-from kronos.evaluation.verdict_words import name_outcome
+from kronos.evaluation.scores.figures import FIGURE_KINDS
 from kronos.files import shorten_names, write_text
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import NO_FIGURE, format_figures, format_level, format_percent
+from kronos.report.words.sentences import name_forecaster, write_outcome
 from kronos.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -203,26 +202,23 @@ def _build_sections(compared: RunsCompared, words: Words) -> Iterator[tuple[str,
     heading = words("compare.baselines_by", metric=rules.pop()) if len(rules) == 1 else words("compare.baselines")
     labels = {each.name: each.label for run in compared.runs for each in run.evaluation.forecasters}
     baselines = [
-        (labels[name][words.language] if name in labels else name, _format_comparisons(compared, name, words))
+        (name_forecaster(labels.get(name, name), words), _format_comparisons(compared, name, words))
         for name in compared.baselines
     ]
     sections = [
         (words("compare.conditions"), rows(differences)),
-        *(
-            (words(f"compare.{units}"), [_format_metric(row, words) for row in found])
-            for units, found in metrics.items()
-        ),
+        *((words(f"compare.{units}"), [_format_metric(row) for row in found]) for units, found in metrics.items()),
         (heading, baselines),
         (words("compare.settings"), rows(compared.settings)),
     ]
     return (section for section in sections if section[1])
 
 
-def _format_metric(row: MetricRow, words: Words) -> tuple[str, list[str]]:
-    label = METRIC_LABELS.get(row.metric)
-    unit = "bp" if label and label.in_units and row.units == "log_return" else ""
-    goal = f"→ {format_level(row.goal)[words.language]}" if isinstance(row.goal, float) else GOALS[row.goal]
-    figures = [each[words.language] for each in format_figures(row.figures, label, row.units == "log_return")]
+def _format_metric(row: MetricRow) -> tuple[str, list[str]]:
+    kind = FIGURE_KINDS.get(row.metric)
+    unit = "bp" if kind and kind.unit == "price" and row.units == "log_return" else ""
+    goal = f"→ {format_level(row.goal)}" if isinstance(row.goal, float) else GOALS[row.goal]
+    figures = format_figures(row.figures, kind, row.units == "log_return")
     cells = [f"[bold green]* {each}[/]" if i in row.best else each for i, each in enumerate(figures)]
     return " ".join(filter(None, (row.metric, unit, goal))), cells
 
@@ -232,15 +228,15 @@ def _format_comparisons(compared: RunsCompared, name: str, words: Words) -> list
     for run, each in zip(compared.runs, compared.baselines[name]):
         left_out = name in {other.baseline for other in run.evaluation.left_out}
         absent = words("compare.left_out") if left_out else NO_FIGURE
-        cells.append(_format_comparison(each, words.language) if each else absent)
+        cells.append(_format_comparison(each, words) if each else absent)
     return cells
 
 
-def _format_comparison(comparison: Comparison, language: Language) -> str:
+def _format_comparison(comparison: Comparison, words: Words) -> str:
     shares = comparison.skill, comparison.low, comparison.high
-    skill, low, high = (format_percent(share, sign=True)[language] for share in shares)
-    interval = f"{low.rstrip('%').rstrip()} … {high.rstrip('%').rstrip()}"
-    return f"[{STYLES[comparison.outcome]}]{name_outcome(comparison)[language]}[/]\n{skill}\n[dim]{interval}[/]"
+    skill, low, high = (format_percent(share, sign=True) for share in shares)
+    interval = f"{low.rstrip('%')} … {high.rstrip('%')}"
+    return f"[{STYLES[comparison.outcome]}]{write_outcome(comparison, words)}[/]\n{skill}\n[dim]{interval}[/]"
 
 
 def _format_value(value: Any) -> str:

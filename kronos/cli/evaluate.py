@@ -88,16 +88,12 @@ def _check_overrides(overrides: Sequence[str]) -> Sequence[str]:
 
 def print_verdict(config: Config, finished: FinishedRun) -> None:
     """Print the verdict, the comparisons, and where the page is; nothing if the run was not evaluated."""
-    evaluation, language = finished.evaluation, config.report.language
-    if evaluation is None:
+    if finished.evaluation is None:
         return
-    lines = [evaluation.headline[language], ""]
-    lines += [f"  {each.sentence[language]}" for each in evaluation.comparisons if each.metric == evaluation.metric]
-    lines += [f"  {each.baseline}: {each.reason[language]}" for each in evaluation.left_out]
-    lines += ["", *(note[language] for note in evaluation.notes)]
-    typer.echo("\n" + "\n".join(lines))
-    words = Words(language)
-    report = finished.report
+    from kronos.report.words.sentences import write_verdict
+
+    words, report = Words(config.report.language), finished.report
+    typer.echo(f"\n{write_verdict(finished.evaluation, words)}")
     print_rows([(words("run.report"), f"{report.page}"), (words("run.figures"), f"{report.results}")])
 
 

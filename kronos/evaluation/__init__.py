@@ -1,4 +1,4 @@
-"""How good forecasts are: figures of sampled paths against what came."""
+"""How good forecasts are: figures of sampled paths against the actual candles."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,6 @@ __all__ = ["ValidationScore"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:  # whoever only reads results does not wait for PyTorch
+    if name not in __all__:  # reading results alone does not import PyTorch
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("kronos.evaluation.validation_score"), name)

@@ -1,4 +1,4 @@
-"""What a reader of an evaluation's figures has to know: of which candles they are, how and with what they were made."""
+"""The facts behind the figures of an evaluation: candles, origins, settings and environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kronos.config import Config
 from kronos.data.quality.series import format_interval
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
-from kronos.evaluation.results import Texts
+from kronos.evaluation.results import Note
 from kronos.version import __version__
 
 SEED = 0  # not training.seed: the draws are the same in any run
@@ -28,7 +28,7 @@ def format_origin(origins: Origins, place: int) -> str:
 
 
 def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
-    """Return the fields of an `Evaluation` that say which candles and origins it is of."""
+    """Return the fields of an `Evaluation` about candles and origins."""
     candles, in_time = origins.candles, origins.starts.argsort(kind="stable")
     numbers = np.unique(candles.symbol_numbers(origins.rows))
     interval = candles.symbols[int(numbers[0])].interval
@@ -46,7 +46,7 @@ def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
 
 
 def describe_settings(config: Config, origins: Origins, command: str) -> dict[str, object]:
-    """Return the fields of an `Evaluation` that say how it was made."""
+    """Return the fields of an `Evaluation` about how it was made."""
     settings = config.evaluation
     return {
         "run": config.model_paths.exp_name,
@@ -66,7 +66,7 @@ def describe_settings(config: Config, origins: Origins, command: str) -> dict[st
 
 
 def describe_environment() -> dict[str, str]:
-    """Return what the figures were computed with."""
+    """Return the software and hardware that the figures were computed with."""
     device = PartialState().device
     return {
         "kronos-finetune": __version__,
@@ -82,24 +82,12 @@ def describe_environment() -> dict[str, str]:
     }
 
 
-def describe_choice(config: Config, origins: Origins, usable: Origins, held_out: HeldOut) -> list[Texts]:
-    """Say which of the possible origins were not used."""
-    notes: list[Texts] = []
+def describe_choice(config: Config, origins: Origins, usable: Origins, held_out: HeldOut) -> list[Note]:
+    """Return notes on the possible origins that were not used."""
+    notes = []
     if n_lost := len(held_out.origins) - len(usable):
-        notes.append(
-            {
-                "en": f"{n_lost:,} origins are left out: around them a price is at or below 0, which has no log return.",
-                "zh": f"排除了 {n_lost:,} 个预测起点：其前后存在小于或等于 0 的价格，无法计算对数收益率。",
-            }
-        )
-    if len(origins) < len(usable):
-        minutes = config.evaluation.budget_minutes
-        notes.append(
-            {
-                "en": f"Of {len(usable):,} possible origins {len(origins):,} were used, chosen at random: as many as fitted "
-                f"into {minutes:g} minutes (evaluation.budget_minutes).",
-                "zh": f"在 {len(usable):,} 个可用的预测起点中随机选取了 {len(origins):,} 个：这是 {minutes:g} 分钟内"
-                "所能完成的数量（evaluation.budget_minutes）。",
-            }
-        )
+        notes.append(Note(code="not_positive", values={"n": n_lost}))
+    if len(origins) < len(usable) and config.evaluation.budget_minutes is not None:
+        values = {"n": len(origins), "n_usable": len(usable), "minutes": config.evaluation.budget_minutes}
+        notes.append(Note(code="over_budget", values=values))
     return notes

@@ -1,4 +1,4 @@
-"""The evaluation of a run: forecasts from held-out origins, its own and its baselines', and what they say."""
+"""The evaluation of a run: its forecasts and those of its baselines from held-out origins, scored and compared."""
 
 from __future__ import annotations
 
@@ -16,21 +16,17 @@ from kronos.errors import DataError
 from kronos.evaluation.baselines import Splits, build_baselines
 from kronos.evaluation.describe import SEED, describe_choice, describe_origins, describe_settings, format_origin
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
-from kronos.evaluation.origins.held_out import FLATTERING, HeldOut
+from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
-from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut, Texts
+from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut, Note
 from kronos.evaluation.scores.calibration import fit_calibration, measure_calibration, measure_volatility
 from kronos.evaluation.scoring import COMPARED_BY, Scored, score, to_returns
+from kronos.evaluation.skill import note_width
 from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
-from kronos.evaluation.verdict import build_headline, compare, note_width
+from kronos.evaluation.verdict import compare
 from kronos.training.saved.tokenizer_record import read_health
 
 logger = logging.getLogger(__name__)
-
-NO_CALIBRATION: Texts = {
-    "en": "The bands are not calibrated (evaluation.calibrate): there are no earlier origins that this could be done on.",
-    "zh": "未对区间做校准（evaluation.calibrate）：没有更早的预测起点可用于校准。",
-}
 
 
 def evaluate_run(
@@ -43,7 +39,7 @@ def evaluate_run(
 ) -> Evaluation | None:
     """Forecast from the held-out origins with a run's models and with its baselines, and compare.
 
-    All ranks share the forecasts, which are kept in {run}/evaluation and not made again.
+    All ranks share the forecasts, which are stored in {run}/evaluation and reused.
 
     Args:
         own: the run's models.
@@ -51,7 +47,7 @@ def evaluate_run(
         command: how it was launched, for the report.
 
     Returns:
-        What was found; None on other ranks than the first.
+        The evaluation; None on all ranks but the first.
 
     Raises:
         KronosError: a baseline's name is unknown, the disk is full, or no price is positive.
@@ -59,8 +55,10 @@ def evaluate_run(
     usable = held_out.origins.select_positive()
     if not len(usable):
         raise DataError(
-            f"{held_out.origins.candles.source}: no evaluation, as around each of the {len(held_out.origins):,} origins a price "
-            "is at or below 0, which has no log return. Give candles of positive prices."
+            "{source}: no evaluation, because around each of the {n:,} origins a price is at or below 0 and has no log return. "
+            "Give candles with positive prices.",
+            source=held_out.origins.candles.source,
+            n=len(held_out.origins),
         )
     baselines, left_out = build_baselines(config, usable, own_candles, splits)
     walk = WalkForward(config.model_paths.run_folder.evaluation, config.evaluation.n_paths, SEED)
@@ -75,11 +73,9 @@ def evaluate_run(
     if not PartialState().is_main_process:
         return None
     scored = _score_all(walk, [own, *baselines], origins, left_out)
-    calibrated, said = _calibrate(config.model_paths.run_folder.calibration, walk, own, calibration, origins)
+    calibrated, notes = _calibrate(config.model_paths.run_folder.calibration, walk, own, calibration, origins)
     if config.evaluation.calibrate and calibrated is None:
-        said = [NO_CALIBRATION]
-    for each in left_out:
-        logger.warning("not compared with %s: %s", each.baseline, each.reason["en"])
+        notes = [Note(code="not_calibrated")]
     comparisons = _compare_all(config, scored, origins)
     return Evaluation(
         **describe_origins(origins, held_out),
@@ -88,9 +84,8 @@ def evaluate_run(
             *held_out.notes,
             *describe_choice(config, origins, usable, held_out),
             *note_width(comparisons, config.evaluation.metric),
-            *said,
+            *notes,
         ],
-        headline=_log_headline(config, held_out, comparisons, left_out),
         forecasters=[each.figures for each in scored],
         comparisons=comparisons,
         left_out=left_out,
@@ -100,20 +95,8 @@ def evaluate_run(
     )
 
 
-def _log_headline(
-    config: Config, held_out: HeldOut, comparisons: Sequence[Comparison], left_out: Sequence[LeftOut]
-) -> Texts:
-    return build_headline(
-        [each for each in comparisons if each.metric == config.evaluation.metric],
-        left_out,
-        on_validation=held_out.split == "val",
-        confidence=config.evaluation.confidence,
-        on_seen=any(note in FLATTERING for note in held_out.notes),
-    )
-
-
 def _share_of_budget(config: Config, baselines: Sequence[Forecaster]) -> float | None:
-    """Return the seconds that the run's own forecasts may take, so that its slow baselines can take as many."""
+    """Return the seconds for the run's own forecasts: an equal share for it and for each slow baseline."""
     minutes = config.evaluation.budget_minutes
     n_slow = 1 + sum(isinstance(baseline, KronosForecaster) for baseline in baselines) + config.evaluation.calibrate
     return None if minutes is None else 60 * minutes / n_slow
@@ -122,7 +105,7 @@ def _share_of_budget(config: Config, baselines: Sequence[Forecaster]) -> float |
 def _prepare_all(
     walk: WalkForward, baselines: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
 ) -> list[Forecaster]:
-    """Make the baselines' forecasts; return those that can, and note the others among the left out."""
+    """Make the forecasts of the baselines; return the able ones and add the others to left_out."""
     able = []
     for baseline in baselines:
         try:
@@ -134,7 +117,7 @@ def _prepare_all(
 
 
 def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
-    """Return up to n earlier origins that bands are calibrated on; none unless that is asked for."""
+    """Return up to n earlier origins to calibrate bands on; none unless evaluation.calibrate is true."""
     usable = held_out.calibration.select_positive()
     chosen = np.random.default_rng(SEED).permutation(len(usable))[: n if config.evaluation.calibrate else 0]
     return usable.take(np.sort(chosen))
@@ -142,22 +125,22 @@ def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
 
 def _calibrate(
     path: Path, walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
-) -> tuple[CalibrationResult | None, list[Texts]]:
-    """Fit a calibration on earlier origins, keep it, and return its worth and the notes on it."""
+) -> tuple[CalibrationResult | None, list[Note]]:
+    """Calibrate on earlier origins and store it; return the measured bands and notes on them."""
     if not len(earlier):
         return None, []
-    known, came = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.truth))
-    fitted = fit_calibration(known, came, measure_volatility(earlier.closes))
+    past, actual = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.truth))
+    fitted = fit_calibration(past, actual, measure_volatility(earlier.closes))
     conditions = describe_conditions(own.predictor, own.sampling, earlier.lookback, earlier.horizon)
     write_calibration(path, fitted, conditions)
-    paths, truth = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.truth))
-    return measure_calibration(fitted, paths, truth, measure_volatility(origins.closes)), fitted.notes()
+    paths, actual = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.truth))
+    return measure_calibration(fitted, paths, actual, measure_volatility(origins.closes)), fitted.notes()
 
 
 def _score_all(
     walk: WalkForward, forecasters: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
 ) -> list[Scored]:
-    """Score forecasters, the run's own first; those that turn out not to be applicable are noted among the left out."""
+    """Score forecasters, the run's own first; those that turn out not to be applicable are added to left_out."""
     scored = []
     for each in forecasters:
         try:
@@ -178,7 +161,6 @@ def _compare_all(config: Config, scored: Sequence[Scored], origins: Origins) -> 
         compare(
             metric,
             baseline.figures.name,
-            baseline.figures.label,
             own.losses[metric],
             baseline.losses[metric],
             *times,
@@ -190,11 +172,11 @@ def _compare_all(config: Config, scored: Sequence[Scored], origins: Origins) -> 
 
 
 def _choose_examples(own: Scored, metric: str, origins: Origins) -> list[Example]:
-    """Choose the origins of the best, the median and the worst forecast by an error: of direction by the CRPS."""
+    """Choose the origins of the best, the median and the worst forecast by an error; instead of direction, by the CRPS."""
     figures = own.losses["crps" if metric == "direction" else metric].mean(axis=1)
     order = figures.argsort(kind="stable")
     places = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
-    chosen = {int(place): kind for kind, place in reversed(places.items())}  # of fewer than three origins, each once
+    chosen = {int(place): kind for kind, place in reversed(places.items())}  # with fewer than three origins, each once
     return [
         Example(
             kind=kind,

@@ -1,25 +1,44 @@
-"""metrics.json: what an evaluation found, as plain values. Skills and outcomes are the run's own, against a baseline."""
+"""metrics.json: what an evaluation found, as codes and values. Skills and outcomes are the run's, against a baseline."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from kronos.config.schema import Language
 from kronos.errors import CheckpointError
 from kronos.files import write_text
 from kronos.training.saved.tokenizer_record import Figure, TokenizerHealth
 
 PIT_BINS = 20
 LEVELS = (50, 80, 90)  # per cent of the paths that a band holds
+FLATTERING = ("on_seen", "held_out_symbols", "seen_before")  # notes that the headline repeats
 
 Verdict = Literal["helped", "no difference", "hurt", "too little data to tell"]
-Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
-Texts = dict[Language, str]
+Label = str | dict[Language, str]  # a name of kronos/report/words, or a registered baseline's own by language
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
+    """Fields of an earlier version that are gone are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True)
+
+
+class Note(_Record):
+    """Something to know about the figures, or why a baseline was left out, for kronos/report/words to put into words.
+
+    texts: by language, instead of a code that the catalogue knows: of a registered baseline, or of an earlier version.
+    """
+
+    code: str
+    values: dict[str, int | float | str] = {}
+    texts: dict[Language, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_texts(cls, values: Any) -> Any:
+        """Read a note of an earlier version, which was a text in each language."""
+        return {"code": "text", "texts": values} if isinstance(values, dict) and "en" in values else values
 
 
 class HorizonFigures(_Record):
@@ -33,15 +52,15 @@ class ForecasterResult(_Record):
     """How good one forecaster was.
 
     price, log_return: figures by the metric's name, of closes in the candles' units, and of log returns since the last
-    known close. pit: how many truths fell into each of PIT_BINS equal parts of the forecast distribution.
+    known close. pit: how many actual values fell into each of PIT_BINS equal parts of the forecast distribution.
     """
 
     name: str  # finetuned, pretrained, last_close … or another run's folder
-    label: Texts
+    label: Label
     price: dict[str, HorizonFigures]
     log_return: dict[str, HorizonFigures]
     pit: tuple[int, ...]
-    seconds: float = 0.0  # that its forecasts took
+    seconds: float = 0.0  # to forecast
 
 
 class Comparison(_Record):
@@ -49,7 +68,8 @@ class Comparison(_Record):
 
     skill: 1 − own / baseline for errors, own − baseline for direction (a share of hits); above 0 the run is better. low, high:
     its block-bootstrap interval. p_value: of the two-sided Diebold–Mariano test. n_independent: how many independent origins
-    would tell as much. The by_horizon ones have H values each.
+    are equally informative. n_missing: about how many more origins a verdict needs, if there is none and that can be
+    estimated. The by_horizon ones have H values each.
     """
 
     baseline: str = Field(validation_alias=AliasChoices("baseline", "rival"))
@@ -62,22 +82,27 @@ class Comparison(_Record):
     p_value: Figure
     n_origins: int
     n_independent: Figure
+    n_missing: int | None = None
     outcome: Verdict
-    sentence: Texts
     skill_by_horizon: tuple[Figure, ...]
     low_by_horizon: tuple[Figure, ...]
     high_by_horizon: tuple[Figure, ...]
+
+    @property
+    def identical(self) -> bool:
+        """Whether the errors are the same everywhere."""
+        return self.skill == self.low == self.high == 0
 
 
 class LeftOut(_Record):
     """A baseline that was asked for and could not be compared."""
 
     baseline: str = Field(validation_alias=AliasChoices("baseline", "rival"))
-    reason: Texts
+    reason: Note
 
 
 class BandFigures(_Record):
-    """Of one band, by level ("50", "80", "90"): the share of truths inside, and its mean width in log returns."""
+    """Of one band, by level ("50", "80", "90"): the share of actual values inside, and its mean width in log returns."""
 
     coverage: dict[str, HorizonFigures]
     width: dict[str, HorizonFigures]
@@ -102,14 +127,17 @@ class Example(_Record):
 
 
 class Evaluation(_Record):
-    """All that an evaluation found; forecasters[0] is the run itself."""
+    """All that an evaluation found; forecasters[0] is the run itself.
+
+    headline: the verdict in an English sentence, for readers of the file.
+    """
 
     run: str
     version: str
     created: str
     candles: str
     split: Literal["train", "val", "test"]
-    notes: list[Texts]  # what has to be known to read the figures: no test split, fewer origins than there could be
+    notes: list[Note]
     lookback: int
     horizon: int
     stride: int
@@ -125,7 +153,7 @@ class Evaluation(_Record):
     metric: str
     confidence: float
     margin: float
-    headline: Texts
+    headline: str = ""
     forecasters: list[ForecasterResult]
     comparisons: list[Comparison]
     left_out: list[LeftOut]
@@ -134,6 +162,12 @@ class Evaluation(_Record):
     examples: list[Example]
     environment: dict[str, str]
     command: str
+
+    @field_validator("headline", mode="before")
+    @classmethod
+    def _read_headline(cls, headline: Any) -> Any:
+        """Read a headline of an earlier version, which was a text in each language."""
+        return headline.get("en", "") if isinstance(headline, dict) else headline
 
     def write(self, path: Path) -> None:
         """Write it as JSON.
@@ -153,7 +187,11 @@ class Evaluation(_Record):
         try:
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read: {error.strerror}; kronos evaluate makes it.") from None
+            raise CheckpointError(
+                "{path}: cannot be read ({reason}). kronos evaluate writes it.", path=path, reason=error.strerror
+            ) from None
         except (ValidationError, UnicodeDecodeError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            raise CheckpointError(f"{path}: damaged ({reason}); kronos evaluate makes it anew.") from None
+            raise CheckpointError(
+                "{path}: damaged ({reason}). kronos evaluate writes it again.", path=path, reason=reason
+            ) from None

@@ -16,7 +16,7 @@ def make_figures(figures: dict[str, float]) -> dict[str, HorizonFigures]:
 def make_forecaster(name: str, log_return: dict[str, float], price: dict[str, float] | None = None) -> ForecasterResult:
     return ForecasterResult(
         name=name,
-        label={"en": name, "zh": f"{name} 模型"},
+        label=name,
         price=make_figures(price or {}),
         log_return=make_figures(log_return),
         pit=(1,) * PIT_BINS,
@@ -36,12 +36,18 @@ def make_comparison(baseline: str, **changes: Any) -> Comparison:
         "n_origins": 40,
         "n_independent": 30.0,
         "outcome": "helped",
-        "sentence": {"en": "It helped.", "zh": "有提升。"},
         "skill_by_horizon": (0.09,) * HORIZON,
         "low_by_horizon": (0.02,) * HORIZON,
         "high_by_horizon": (0.15,) * HORIZON,
     }
     return Comparison.model_validate(values | changes)
+
+
+def make_outcome(baseline: str, outcome: str, skill: float, **changes: Any) -> Comparison:
+    """A comparison with an interval as wide as befits its outcome."""
+    width = 0.5 * abs(skill) if outcome in ("helped", "hurt") else 0.02 if outcome == "no difference" else 0.2
+    ends = {"skill": skill, "low": skill - width, "high": skill + width}
+    return make_comparison(baseline, outcome=outcome, p_value=0.5, n_origins=99, n_independent=99, **ends, **changes)
 
 
 def make_evaluation(figures: dict[str, float] | None = None, **changes: Any) -> Evaluation:
@@ -70,7 +76,7 @@ def make_evaluation(figures: dict[str, float] | None = None, **changes: Any) -> 
         "metric": "crps",
         "confidence": 0.95,
         "margin": 0.05,
-        "headline": {"en": "It helped.", "zh": "有提升。"},
+        "headline": "It helped.",
         "forecasters": [make_forecaster("finetuned", own, price), make_forecaster("last_close", {"mae": 0.0016})],
         "comparisons": [make_comparison("last_close")],
         "left_out": [],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,7 +21,6 @@ from scipy.stats import norm
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data import CandleSet, load_candles
 from kronos.evaluation.forecasters.base import ForecastInput
-from kronos.evaluation.results import Texts
 from tests.data.planted import DAY, surround, trading_times
 
 
@@ -149,7 +148,7 @@ class Oracle:
 
     process: Process
     knows: Literal["all", "nothing"] = "all"
-    label: Texts = field(default_factory=lambda: {"en": "Oracle", "zh": "先知"})
+    label: str = "Oracle"
 
     @property
     def name(self) -> str:

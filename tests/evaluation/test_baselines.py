@@ -13,6 +13,7 @@ from kronos.errors import ConfigError, DataError, KronosError
 from kronos.evaluation import baselines
 from kronos.evaluation.baselines import build_baselines, check_baselines
 from kronos.evaluation.origins.held_out import choose_held_out
+from kronos.evaluation.results import Note
 from tests.conftest import GOLDEN
 from tests.training.runs import run
 
@@ -37,7 +38,7 @@ def test_all_by_default_but_the_pretrained_one_from_scratch(tiny_config: Path, m
     assert len(found) == 6 and not left_out and found[0].name == "pretrained"
     found, left_out = build(tiny_config, "experiment.pre_trained=false")
     assert len(found) == 5
-    assert [(each.baseline, each.reason["en"]) for each in left_out] == [("pretrained", "trained from scratch")]
+    assert [(each.baseline, each.reason.code) for each in left_out] == [("pretrained", "from_scratch")]
 
 
 def test_an_lstm_that_cannot_be_trained_is_left_out_but_a_full_disk_is_an_error(
@@ -45,7 +46,7 @@ def test_an_lstm_that_cannot_be_trained_is_left_out_but_a_full_disk_is_an_error(
 ) -> None:
     found, left_out = build(tiny_config, "evaluation.rivals=[lstm, drift]", "training.batch_size=1000")
     assert [each.name for each in found] == ["drift"] and left_out[0].baseline == "lstm"
-    assert "it cannot be trained: " in left_out[0].reason["en"] and "无法训练" in left_out[0].reason["zh"]
+    assert left_out[0].reason.code == "lstm_not_trainable" and "windows" in str(left_out[0].reason.values["error"])
 
     def fail(*given: object) -> None:
         raise KronosError("the disk is full")
@@ -66,18 +67,22 @@ def test_runs_of_any_name_are_told_apart(tiny_config: Path, tmp_path: Path, monk
     found, left_out = build(tiny_config, f"evaluation.rivals=[{listed}]")
     assert not left_out
     assert [each.name for each in found] == ["a/demo", "b/demo", str(tmp_path / "finetuned"), "c/evaluated"]
-    assert [each.label["zh"] for each in found] == [each.name for each in found]
+    assert [each.label for each in found] == [each.name for each in found]
 
 
 def test_a_run_of_a_shorter_context_is_left_out(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, "training.max_steps=1", "data.predict_window=2", "data.max_context=4")
     found, left_out = build(tiny_config, f"evaluation.rivals=[{tmp_path}/runs/tiny]")
-    assert not found and "too few for a horizon of 8" in left_out[0].reason["en"]
+    assert not found
+    assert left_out[0].reason == Note(code="short_context", values={"max_context": 4, "horizon": 8})
 
 
 def test_unknown_baselines(tiny_config: Path, tmp_path: Path) -> None:
     for name in ("lstmm", str(tmp_path)):
-        with pytest.raises(ConfigError, match=r"neither one of pretrained, .* nor the folder of a run"):
+        with pytest.raises(
+            ConfigError,
+            match=r"is not a known baseline. Choose from pretrained, .* or give the folder of a run \(\{base_path\}",
+        ):
             check_baselines(load_config(tiny_config, [f"evaluation.rivals=[{name}]"]))
 
 
@@ -93,7 +98,7 @@ def test_a_pretrained_folder_that_has_changed_since_is_not_the_baseline(tiny_con
         model.norm.weight += 0.1
     model.save_pretrained(tmp_path / "predictor")
     found, left_out = build(tiny_config, "evaluation.rivals=[pretrained]", *sources)
-    assert not found and "not the basemodel that the run began with" in left_out[0].reason["en"]
+    assert not found and left_out[0].reason == Note(code="pretrained_changed", values={"stage": "basemodel"})
 
 
 def test_an_lstm_that_was_trained_forecasts_other_candles_too(tiny_config: Path) -> None:
@@ -103,7 +108,7 @@ def test_an_lstm_that_was_trained_forecasts_other_candles_too(tiny_config: Path)
     splits = split_candles(candles, config.data)
     origins = choose_held_out(config, candles, splits).origins
     _, left_out = build_baselines(config, origins, None, {})
-    assert "has not been before" in left_out[0].reason["en"]
+    assert left_out[0].reason.code == "lstm_without_candles"
     (trained,), _ = build_baselines(config, origins, candles, splits)
     (found,), left_out = build_baselines(config, origins, None, {})
     assert found.key == trained.key and not left_out

@@ -17,9 +17,9 @@ from kronos.evaluation.baselines import build_own
 from kronos.evaluation.describe import SEED
 from kronos.evaluation.evaluation import evaluate_run
 from kronos.evaluation.forecasters.base import NotApplicable
-from kronos.evaluation.origins.held_out import HELD_OUT_SYMBOLS, choose_held_out
+from kronos.evaluation.origins.held_out import choose_held_out
 from kronos.evaluation.origins.walk_forward import WalkForward
-from kronos.evaluation.results import Evaluation
+from kronos.evaluation.results import Evaluation, Note
 from kronos.evaluation.scoring import score
 from tests.conftest import GOLDEN
 
@@ -81,13 +81,13 @@ def test_symbols_held_out(tiny_config: Path) -> None:
     found = evaluate(tiny_config, write_symbols(tiny_config, 3), *held_out)
     assert found.n_symbols == 1 and found.split == "test" and {each.symbol for each in found.examples} == {"s1"}
     # What moved all symbols at a time, the run may have learnt from the others.
-    assert HELD_OUT_SYMBOLS in found.notes and "partly on candles from the time" in found.headline["en"]
+    assert Note(code="held_out_symbols") in found.notes
 
 
 def test_symbols_of_a_test_split_that_comes_later_need_no_caveat(tiny_config: Path) -> None:
     ratios = ["data.train_ratio=0.5", "data.val_ratio=0.25", "data.test_ratio=0.25"]
     found = evaluate(tiny_config, write_symbols(tiny_config, 3), *ratios)
-    assert not found.notes and "partly on" not in found.headline["en"]
+    assert not found.notes
 
 
 @pytest.mark.parametrize("metric", ["crps", "mae", "direction"])
@@ -116,13 +116,15 @@ def spoil(tiny_config: Path, rows: slice, column: str = "close", price: float = 
 def test_prices_without_a_return_are_left_out_and_said(tiny_config: Path, column: str, price: float) -> None:
     words = spoil(tiny_config, slice(118, 119), column, price)  # 107 … 111 with a horizon of 8: the last two hold it
     found = evaluate(tiny_config, *words)
-    assert found.n_origins == 3 and "2 origins are left out" in found.notes[0]["en"]
+    assert found.n_origins == 3 and found.notes[0] == Note(code="not_positive", values={"n": 2})
     assert all(np.isfinite(each.log_return["crps"].overall) for each in found.forecasters)
 
 
 def test_no_price_with_a_return(tiny_config: Path) -> None:
     words = spoil(tiny_config, slice(112, 113))
-    with pytest.raises(DataError, match=r"no evaluation, as around each of the 5 origins a price is at or below 0"):
+    with pytest.raises(
+        DataError, match=r"no evaluation, because around each of the 5 origins a price is at or below 0"
+    ):
         evaluate(tiny_config, *words)
 
 
@@ -140,13 +142,13 @@ def test_daily_candles(tiny_config: Path) -> None:
 class Unable:
     """A baseline that finds out late that it cannot."""
 
-    name, label = "unable", {"en": "unable", "zh": "不能"}
+    name, label = "unable", "unable"
 
     def __init__(self, key: str | None) -> None:
         self.key = key
 
     def sample(self, known: object, n_paths: int, seed: int) -> np.ndarray:
-        raise NotApplicable({"en": "no season", "zh": "没有周期"})
+        raise NotApplicable("short_for_day", n=5)
 
 
 @pytest.mark.parametrize("key", [None, "kept"])
@@ -155,8 +157,10 @@ def test_a_baseline_that_cannot_does_not_end_the_evaluation(
 ) -> None:
     monkeypatch.setattr(evaluation_module, "build_baselines", lambda *given: ([Unable(key)], []))
     found = evaluate(tiny_config)
-    assert [(each.baseline, each.reason["en"]) for each in found.left_out] == [("unable", "no season")]
-    assert not found.comparisons and found.headline["en"]
+    assert [(each.baseline, each.reason) for each in found.left_out] == [
+        ("unable", Note(code="short_for_day", values={"n": 5}))
+    ]
+    assert not found.comparisons
 
 
 def test_lines_of_the_lstms_training_are_said_to_be_its_own(
@@ -167,7 +171,7 @@ def test_lines_of_the_lstms_training_are_said_to_be_its_own(
     assert [each.name for each in found.forecasters] == ["finetuned", "lstm"] and found.forecasters[1].seconds > 0
     lines = [record.getMessage() for record in caplog.records]
     first = next(i for i, line in enumerate(lines) if "step" in line)
-    assert any("the baseline LSTM" in line for line in lines[:first])
+    assert any("the LSTM baseline" in line for line in lines[:first])
     assert all(line.startswith(("lstm  ", "evaluation: ")) for line in lines[first:]), lines
 
 

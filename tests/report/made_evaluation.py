@@ -19,52 +19,37 @@ from kronos.evaluation.results import (
     ForecasterResult,
     HorizonFigures,
     LeftOut,
-    Texts,
+    Note,
     Verdict,
 )
-from kronos.report.verdict.page import ExampleForecast
+from kronos.report.verdict.examples import ExampleForecast
 from kronos.training.tokenizer_gate import TokenizerFigures, TokenizerHealth
 from tests.conftest import ROOT, write_tiny_config
 from tests.report.forecast.made_forecast import make_forecast
 
 CANDLES = pd.read_csv(ROOT / "data" / "synthetic_5min.csv", parse_dates=["timestamps"], index_col="timestamps")[:400]
-BASELINES: dict[str, tuple[Texts, float, Verdict]] = {
-    "pretrained": ({"en": "Pretrained Kronos", "zh": "预训练 Kronos"}, 1.09, "helped"),
-    "last_close": ({"en": "Last close", "zh": "最新收盘价"}, 1.42, "helped"),
-    "drift": ({"en": "Drift", "zh": "漂移模型"}, 1.01, "no difference"),
-    "seasonal_naive": ({"en": "Seasonal naive", "zh": "季节性朴素法"}, 1.2, "too little data to tell"),
-    "volatility": ({"en": "Volatility model (GARCH)", "zh": "波动率模型（GARCH）"}, 0.93, "hurt"),
-    "lstm": ({"en": "LSTM", "zh": "LSTM"}, 1.04, "too little data to tell"),
-}
-SENTENCES: dict[Verdict, Texts] = {
-    "helped": {"en": "The run forecasts better than {en}.", "zh": "本次运行的预测优于{zh}。"},
-    "no difference": {"en": "The run and {en} forecast equally well.", "zh": "本次运行与{zh}的预测没有差别。"},
-    "hurt": {"en": "The run forecasts worse than {en}.", "zh": "本次运行的预测不如{zh}。"},
-    "too little data to tell": {
-        "en": "With so few independent origins there is no telling whether the run beats {en}.",
-        "zh": "独立样本太少，无法判断本次运行是否优于{zh}。",
-    },
+BASELINES: dict[str, tuple[float, Verdict]] = {
+    "pretrained": (1.09, "helped"),
+    "last_close": (1.42, "helped"),
+    "drift": (1.01, "no difference"),
+    "seasonal_naive": (1.2, "too little data to tell"),
+    "volatility": (0.93, "hurt"),
+    "lstm": (1.04, "too little data to tell"),
 }
 
 
 def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> Evaluation:
     """Every field filled; errors that grow with the square root of the time."""
     random = np.random.default_rng(0)
-    own: Texts = {"en": "Fine-tuned run", "zh": "本次微调"}
-    forecasters = [_make_forecaster("finetuned", own, 1.0, horizon, random)]
-    forecasters += [_make_forecaster(name, label, f, horizon, random) for name, (label, f, _) in BASELINES.items()]
+    forecasters = [_make_forecaster("finetuned", 1.0, horizon, random)]
+    forecasters += [_make_forecaster(name, factor, horizon, random) for name, (factor, _) in BASELINES.items()]
     values: dict[str, Any] = {
         "run": "ashare_600977_5min",
         "version": "1.0.0",
         "created": "2026-11-21 03:45",
         "candles": "data/ashare_600977_5min.csv",
         "split": "test",
-        "notes": [
-            {
-                "en": "Only 180 of 1,912 origins fit into the budget.",
-                "zh": "受时间预算所限，1,912 个起点中只评估了 180 个。",
-            }
-        ],
+        "notes": [Note(code="over_budget", values={"n": 180, "n_usable": 1912, "minutes": 10.0})],
         "lookback": 512,
         "horizon": horizon,
         "stride": horizon,
@@ -80,15 +65,9 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
         "metric": "crps",
         "confidence": 0.95,
         "margin": 0.05,
-        "headline": {
-            "en": "Fine-tuning helped: on candles it never saw, its forecasts are 8.3 % better than the pretrained model's.",
-            "zh": "微调有效：在从未见过的 K 线上，预测误差比预训练模型低 8.3%。",
-        },
         "forecasters": forecasters,
         "comparisons": [_make_comparison(name, "crps", horizon, n_origins, random) for name in BASELINES],
-        "left_out": [
-            LeftOut(baseline="runs/other", reason={"en": "It forecasts another horizon.", "zh": "它的预测步数不同。"})
-        ],
+        "left_out": [LeftOut(baseline="runs/other", reason=Note(code="seen_candles", values={"until": "2024-05-04"}))],
         "calibration": make_calibration(horizon, random),
         "tokenizer": TokenizerHealth(before=_health(14.2, 0.41), after=_health(9.7, 0.55), kept="after"),
         "examples": [
@@ -105,9 +84,7 @@ def _figures(by_horizon: np.ndarray) -> HorizonFigures:
     return HorizonFigures(overall=float(by_horizon.mean()), by_horizon=tuple(by_horizon.tolist()))
 
 
-def _make_forecaster(
-    name: str, label: Texts, factor: float, horizon: int, random: np.random.Generator
-) -> ForecasterResult:
+def _make_forecaster(name: str, factor: float, horizon: int, random: np.random.Generator) -> ForecasterResult:
     error = 0.0011 * factor * np.sqrt(np.arange(1, horizon + 1)) * random.normal(1, 0.015, horizon)
     level = {level: level / 100 - 0.06 * factor + random.normal(0, 0.015, horizon) for level in (50, 80, 90)}
     shares = {f"coverage_{key}": _figures(np.clip(values, 0, 1)) for key, values in level.items()}
@@ -127,7 +104,7 @@ def _make_forecaster(
         log_return |= {f"coverage_{key}": _figures(np.full(horizon, np.nan)) for key in level}
     pit = random.multinomial(180 * horizon, _u_shape(0.5 * factor)) if name != "last_close" else np.zeros(PIT_BINS, int)
     return ForecasterResult(
-        name=name, label=label, price=price, log_return=log_return, pit=tuple(pit.tolist()), seconds=41.3 * factor
+        name=name, label=name, price=price, log_return=log_return, pit=tuple(pit.tolist()), seconds=41.3 * factor
     )
 
 
@@ -143,10 +120,9 @@ def _u_shape(depth: float) -> np.ndarray:
 def _make_comparison(
     baseline: str, metric: str, horizon: int, n_origins: int, random: np.random.Generator
 ) -> Comparison:
-    label, factor, outcome = BASELINES[baseline]
+    factor, outcome = BASELINES[baseline]
     skill, width = 1 - 1 / factor, 0.15 if outcome == "too little data to tell" else 0.03
     by_horizon = skill + random.normal(0, 0.008, horizon)
-    sentence = {language: text.format(**label) for language, text in SENTENCES[outcome].items()}
     return Comparison(
         baseline=baseline,
         metric=metric,
@@ -159,7 +135,6 @@ def _make_comparison(
         n_origins=n_origins,
         n_independent=n_origins / 1.9,
         outcome=outcome,
-        sentence=sentence,
         skill_by_horizon=tuple(by_horizon),
         low_by_horizon=tuple(by_horizon - 1.5 * width),
         high_by_horizon=tuple(by_horizon + 1.5 * width),

@@ -1,4 +1,4 @@
-"""What is compared: anything that samples closes to come from known candles."""
+"""The interface of forecasters: anything that samples future closes from known candles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, Array
-from kronos.evaluation.results import Texts
+from kronos.config.schema import Language
+from kronos.evaluation.results import Label, Note
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model.pretrained import hash_weights
 
@@ -17,16 +18,21 @@ CLOSE = CANDLE_COLUMNS.index("close")
 
 
 class NotApplicable(Exception):
-    """A forecaster cannot forecast such candles; the texts say why."""
+    """A forecaster cannot forecast these candles.
 
-    def __init__(self, reason: Texts) -> None:
-        super().__init__(reason["en"])
-        self.reason = reason
+    Args:
+        reason: a code among the `reasons` of kronos/report/words with its values, a text, or a text in each language.
+    """
+
+    def __init__(self, reason: str | dict[Language, str], **values: int | float | str) -> None:
+        super().__init__(reason)
+        texts = {} if isinstance(reason, str) else reason
+        self.reason = Note(code="text" if texts else str(reason), values=values, texts=texts)
 
 
 @dataclass(frozen=True, eq=False)
 class ForecastInput:
-    """All that a forecaster may know at an origin.
+    """Everything that a forecaster may know at an origin.
 
     name: the symbol, if there are many, and the origin, for messages. candles: the L lookback candles, open … amount,
     indexed by local time. future: the H local times to forecast.
@@ -38,20 +44,20 @@ class ForecastInput:
 
     @property
     def closes(self) -> Array:
-        """The known closes (L,), float64."""
+        """Return the known closes (L,), float64."""
         return self.candles["close"].to_numpy(np.float64)
 
     @property
     def origin(self) -> pd.Timestamp:
-        """The local time of the last known candle."""
+        """Return the local time of the last known candle."""
         return pd.Timestamp(self.candles.index[-1])
 
 
 class Forecaster(Protocol):
-    """Samples what may come.
+    """Samples future closes.
 
-    name: of its files and figures. label: what people call it. key: all that decides its forecasts, so that they can be
-    kept; None where they are made faster than found again.
+    name: of its files and figures. label: its name in kronos/report/words, or what people call it. key: everything that
+    its forecasts depend on, by which they are stored; None if they are computed faster than they are loaded.
     """
 
     @property
@@ -61,15 +67,15 @@ class Forecaster(Protocol):
     def key(self) -> str | None: ...
 
     @property
-    def label(self) -> Texts: ...
+    def label(self) -> Label: ...
 
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
-        """Sample closes (N, n_paths, H) in the candles' units, for each of N origins on its own.
+        """Sample closes (N, n_paths, H) in the units of the candles, for each of N origins on its own.
 
         The same seed and origin give the same paths, whatever the other origins.
 
         Raises:
-            NotApplicable: it cannot forecast such candles.
+            NotApplicable: it cannot forecast these candles.
         """
         ...
 
@@ -79,7 +85,7 @@ class KronosForecaster:
     """A base model with its tokenizer."""
 
     name: str
-    label: Texts
+    label: Label
     predictor: KronosPredictor
     sampling: Sampling
 

@@ -1,7 +1,7 @@
-"""Trains the LSTM baseline on the run's own windows, by the stages' own engine, and forecasts with it."""
+"""The LSTM baseline: trained on the run's own windows by the engine of the stages, then a forecaster."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from kronos.data.windows.normalize import Statistics
 from kronos.data.windows.splits import SplitName, WindowStarts, spread_evenly
 from kronos.evaluation.forecasters.base import CLOSE, Forecaster, ForecastInput
 from kronos.evaluation.forecasters.lstm_network import LstmNetwork
-from kronos.evaluation.results import Texts
 from kronos.forecast.coherence import find_price_floor
 from kronos.forecast.devices import eval_mode
 from kronos.forecast.sampling import draw_path_uniforms
@@ -42,17 +41,17 @@ class LstmForecaster:
 
     model: LstmNetwork
     name: str = "lstm"
-    label: Texts = field(default_factory=lambda: {"en": "LSTM", "zh": "LSTM"})
+    label: str = "lstm"
 
     @cached_property
     def key(self) -> str:
         return hash_weights(self.model)
 
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
-        """Sample closes (N, n_paths, H), drawn as `KronosPredictor`'s are from seed, origin and path.
+        """Sample closes (N, n_paths, H), drawn from seed, origin and path as those of `KronosPredictor`.
 
-        The same but for rounding whatever the other origins. Where all known prices are positive, closes are at least what
-        `find_price_floor` says.
+        The other origins change them by rounding only. If all known prices are positive, closes are not below
+        `find_price_floor`.
         """
         together = max(ROWS_AT_A_TIME // n_paths, 1)
         pieces = [known[i : i + together] for i in range(0, len(known), together)]
@@ -81,12 +80,12 @@ class LstmForecaster:
 
 
 def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles: CandleSet, folder: Path) -> Forecaster:
-    """Train the LSTM in a folder, go on where that was interrupted, or load it; all ranks must call this.
+    """Train the LSTM in a folder, resume interrupted training, or load it; all ranks must call this.
 
-    A folder of other settings is set aside, and training starts anew.
+    A folder with other settings is set aside, and training starts again.
 
     Args:
-        windows: the run's, train and val of them. candles: what they are of.
+        windows: the run's, of train and val. candles: their candles.
 
     Raises:
         DataError: fewer train windows than one batch needs. KronosError: training fails, or the disk does.
@@ -96,20 +95,20 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
         settings=_collect_settings(config, candles),
         n_processes=int(PartialState().num_processes),
     )
-    found = StageRecord.read(folder)
-    check_same_record(wanted)  # and until all have looked
-    goes_on = found is not None and _is_same(found, wanted)
-    if found and goes_on and found.finished:  # on however many processes
-        wanted = wanted.model_copy(update={"settings": found.settings})
+    record = StageRecord.read(folder)
+    check_same_record(wanted)  # also waits until all ranks have read the record
+    resumes = record is not None and _is_same(record, wanted)
+    if record and resumes and record.finished:  # on however many processes
+        wanted = wanted.model_copy(update={"settings": record.settings})
     stage = Stage(
         "lstm", folder, _build_model(config), _prepare_batch, windows["train"], _thin_out(windows["val"]), wanted
     )
-    run_stage(_derive_config(config, folder), stage, skip_existing=goes_on)
+    run_stage(_derive_config(config, folder), stage, skip_existing=resumes)
     return _load(stage.best_model)
 
 
 def find_lstm(folder: Path) -> Forecaster | None:
-    """Load the LSTM that was trained in a folder before, whatever its settings; None where none was finished."""
+    """Load the LSTM of a folder, whatever its settings; None if none is finished there."""
     record = StageRecord.read(folder)
     return _load(StageFolder(folder).best_model) if record and record.finished else None
 
@@ -134,9 +133,9 @@ def _build_model(config: Config) -> LstmNetwork:
 
 
 def _derive_config(config: Config, folder: Path) -> Config:
-    """Return the run's configuration with what is the LSTM's own.
+    """Return the run's configuration with the LSTM's own settings.
 
-    Its batches, seed and optimizer are the run's. It keeps to itself: no trackers, and no config.yaml beside its own.
+    Its batches, seed and optimizer are the run's. It has no trackers, and its config.yaml stands in its own folder.
     """
     training, n_steps = config.training, config.evaluation.lstm.max_steps
     every = max(n_steps // N_VALIDATIONS, 1)
@@ -163,7 +162,7 @@ def _derive_config(config: Config, folder: Path) -> Config:
 
 
 def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
-    """Collect what determines the LSTM's weights, by YAML name."""
+    """Collect the settings that determine the weights of the LSTM, by YAML name."""
     settings = {
         key: value
         for key, value in collect_weight_settings(config, "lstm").items()
@@ -172,9 +171,9 @@ def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
     return settings | {"candles": candles.content_hash()[:12], GLOBAL_BATCH: count_windows_a_step(config)}
 
 
-def _is_same(found: StageRecord, wanted: StageRecord) -> bool:
-    """Whether what is there was made with these settings; on how many processes does not matter."""
-    return found.settings | {GLOBAL_BATCH: None} == wanted.settings | {GLOBAL_BATCH: None}
+def _is_same(record: StageRecord, wanted: StageRecord) -> bool:
+    """Whether an LSTM was trained with these settings, on however many processes."""
+    return record.settings | {GLOBAL_BATCH: None} == wanted.settings | {GLOBAL_BATCH: None}
 
 
 def _thin_out(val: WindowDataset) -> WindowDataset:

@@ -1,4 +1,4 @@
-"""Forecasts from one origin after another, as they would have been made at the time; kept on disk as they come."""
+"""Forecasts from one origin after another, as they would have been made at the time; stored on disk as they are made."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.data import CandleSet
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
-from kronos.evaluation.results import Texts
+from kronos.evaluation.results import Note
 from kronos.files import replacing, write_json
 from kronos.version import __version__
 
@@ -193,17 +193,17 @@ class WalkForward:
         missing = origins.take(np.flatnonzero(~np.isin(origins.rows, list(done))))
         made, reason = self._forecast_share(forecaster, missing, store, seconds)
         if reasons := [each for each in gather_object([reason]) if each]:
-            raise NotApplicable(reasons[0])
+            raise NotApplicable(reasons[0].texts or reasons[0].code, **reasons[0].values)
         return [*done, *gather_object(made)]
 
     def _forecast_share(
         self, forecaster: Forecaster, missing: Origins, store: ForecastStore, seconds: float | None
-    ) -> tuple[list[int], Texts | None]:
+    ) -> tuple[list[int], Note | None]:
         """Forecast from this rank's groups; return their rows and, if such candles cannot be forecast, why."""
         state, started = PartialState(), time.monotonic()
         made: list[int] = []
         with tqdm(  # silent where there is no terminal
-            desc=f"forecasts of {forecaster.label['en']}",
+            desc=f"forecasts of {forecaster.name}",
             total=len(missing) if seconds is None else None,
             unit="origin",
             disable=None if state.is_main_process and len(missing) else True,

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from kronos.config import Config
 from kronos.config.affects import find_affects
 from kronos.errors import ConfigError
-from kronos.evaluation.metric_labels import METRIC_LABELS
 from kronos.evaluation.results import LEVELS, Comparison, Evaluation, HorizonFigures
+from kronos.evaluation.scores.figures import FIGURE_KINDS
 
 MAIN_METRICS = ("crps", "mae", "rmse", "direction", "ic", "rank_ic", *(f"coverage_{level}" for level in LEVELS))
 CONDITIONS = (
@@ -108,10 +108,10 @@ def find_goal(metric: str) -> Goal:
     """Return which figures of a metric are better: the higher, the lower, or those closest to a number."""
     if band := re.fullmatch(r"coverage_(\d+)", metric):
         return int(band[1]) / 100
-    label = METRIC_LABELS.get(metric)
-    if label is None or label.higher_is_better is None:
+    kind = FIGURE_KINDS.get(metric)
+    if kind is None or kind.higher_is_better is None:
         return None
-    return "higher" if label.higher_is_better else "lower"
+    return "higher" if kind.higher_is_better else "lower"
 
 
 def find_best(figures: Sequence[float], goal: Goal) -> frozenset[int]:

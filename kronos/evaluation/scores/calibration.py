@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from kronos.candles import Array
-from kronos.evaluation.results import LEVELS, BandFigures, CalibrationResult, Texts
+from kronos.evaluation.results import LEVELS, BandFigures, CalibrationResult, Note
 from kronos.evaluation.scores.figures import Bands, average, compute_bands
 
 SMALLEST_VOLATILITY = 1e-5  # a tenth of a basis point a candle, for prices that stood still
@@ -94,18 +94,15 @@ class Calibration:
         between: Array = new_low + share * (new_high - new_low)
         return between
 
-    def notes(self) -> list[Texts]:
-        """Say for which bands there were too few origins, so that neighbouring steps had to be taken together."""
+    def notes(self) -> list[Note]:
+        """Return a note for each band with too few origins, whose correction is shared by neighbouring steps."""
         return [
-            {
-                "en": f"Only {self.n_origins} origins of validation to calibrate on: the {level}% band at each time of the "
-                f"horizon is set by the errors at {n} neighbouring times together, which are not independent, so that "
-                "its coverage is a guess.",
-                "zh": f"验证集上可用于校准的起点只有 {self.n_origins} 个：{level}% 区间在每个时点合用了相邻 {n} 个时点的误差，"
-                "这些误差并不独立，其覆盖率仅供参考。",
-            }
-            for level, n in zip(LEVELS, self.n_pooled)
-            if n > 1
+            Note(
+                code="few_calibration_origins",
+                values={"n_origins": self.n_origins, "level": level, "n_steps": n_pooled},
+            )
+            for level, n_pooled in zip(LEVELS, self.n_pooled)
+            if n_pooled > 1
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the truth fell in the forecast distribution: the probability integral transform, uniform if it is calibrated.
+"""Where the actual value fell in the forecast distribution: the probability integral transform, uniform if calibrated.
 
 A truth with b of P paths below it and e equal to it has one of the ranks b … b + e among the P + 1 values, each as likely as
 the other if truth and paths are of one distribution. Its transform is therefore anywhere in [b, b + e + 1] / (P + 1), and
@@ -10,18 +10,6 @@ import numpy as np
 
 from kronos.candles import Array
 from kronos.evaluation.results import PIT_BINS
-
-SEED = 7_412_863  # one that no forecast is sampled with: the draws must not follow the paths'
-
-
-def compute_pit(paths: Array, truth: Array) -> Array:
-    """Return the randomised transform (N, H) in [0, 1] of truth (N, H) under paths (N, P, H).
-
-    The draws come from a generator of its own and are the same each time.
-    """
-    low, high = _bracket(paths, truth)
-    drawn: Array = low + np.random.default_rng(SEED).random(truth.shape) * (high - low)
-    return drawn
 
 
 def count_pit(paths: Array, truth: Array) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What a chart shows, whoever draws it: `chart_picture` as PNG, `chart_figure` in the page."""
+"""The content of a chart, which `chart_picture` draws as PNG and `chart_figure` in the page."""
 
 import math
 from collections.abc import Sequence
@@ -7,10 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from kronos.evaluation.results import Texts
 from kronos.report.forecast.scene import FORECAST_COLOUR
 
-# After Okabe and Ito, darker where theirs are pale on white; the run's is always the same.
+# After Okabe and Ito, but darker if theirs are pale on white; the colour of the run is always the same.
 RUN_COLOUR = FORECAST_COLOUR
 BASELINE_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#C98A00", "#6A4C93", "#4598D3", "#333333")
 NEUTRAL_COLOUR = "#767676"
@@ -24,7 +23,7 @@ Style = Literal["line", "dashed", "dotted", "star", "bars"]
 class ChartSeries:
     """Values y over x. low, high: a band around them. strong: drawn thicker than the others."""
 
-    label: Texts
+    label: str
     x: Sequence[float]
     y: Sequence[float]
     colour: str
@@ -35,27 +34,27 @@ class ChartSeries:
 
     @property
     def key(self) -> str:
-        """What tells it from the others of a chart."""
-        return f"{self.label['en']} {self.colour}"
+        """Return what distinguishes it from the others of a chart."""
+        return f"{self.label} {self.colour}"
 
     @property
     def is_drawn(self) -> bool:
-        """Whether there is any value that is a number."""
+        """Whether any value is a number."""
         return any(map(math.isfinite, self.y))
 
     @property
     def has_markers(self) -> bool:
-        """Whether single values are marked: few of them, or ones without neighbours, of which there is no line."""
+        """Whether single values are marked: if they are few, or if gaps may leave some without a line."""
         return len(self.y) <= MAX_TICKS or not np.isfinite(self.y).all()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. levels: dashed horizontal lines. ticks: of x, where they are not chosen freely."""
+    """One pair of axes. levels: dashed horizontal lines. ticks: of x; by default chosen freely."""
 
-    title: Texts
-    x_label: Texts
-    y_label: Texts
+    title: str
+    x_label: str
+    y_label: str
     series: tuple[ChartSeries, ...]
     levels: tuple[float, ...] = ()
     ticks: tuple[float, ...] = ()
@@ -67,20 +66,20 @@ class Panel:
 class Chart:
     """Panels that belong together.
 
-    name: of its file. columns: panels in a row of the picture, where there is room. legend: of all panels; legends: one a
+    name: of its file. columns: panels in a row of the picture, if there is room. legend: of all panels; legends: one a
     panel, empty unless the panels have no label in common.
     """
 
     name: str
-    title: Texts
-    caption: Texts
+    title: str
+    caption: str
     panels: tuple[Panel, ...]
     columns: int = 2
     legend: tuple[ChartSeries, ...] = field(init=False)
     legends: tuple[tuple[ChartSeries, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Collect what the legend names: each label once, and none that is a panel's title."""
+        """Collect the entries of the legends: each label once, and none that is the title of its panel."""
         panels = [{each.key: each for each in p.series if each.label != p.title} for p in self.panels]
         named = {key: each for panel in panels for key, each in panel.items()}
         apart = len(panels) > 1 and len(named) == sum(map(len, panels)) and all(len(panel) > 1 for panel in panels)
@@ -88,8 +87,8 @@ class Chart:
         object.__setattr__(self, "legends", tuple(tuple(panel.values()) if apart else () for panel in panels))
 
 
-def build_chart(name: str, title: Texts, caption: Texts, panels: Sequence[Panel], columns: int = 2) -> Chart | None:
-    """Put together a chart of what is a number; None where nothing is."""
+def build_chart(name: str, title: str, caption: str, panels: Sequence[Panel], columns: int = 2) -> Chart | None:
+    """Build a chart of the series that have numbers; None if none has."""
     drawn = []
     for panel in panels:
         series = tuple(each for each in panel.series if each.is_drawn)
@@ -104,7 +103,7 @@ def choose_colour(position: int) -> str:
 
 
 def choose_style(position: int) -> Style:
-    """Return the line of a forecaster by its position, so that colour is not all that tells them apart."""
+    """Return the line style of a forecaster by its position: colour alone does not distinguish them for everybody."""
     styles: tuple[Style, ...] = ("line", "dashed", "dotted")
     return styles[(position - 1) % 2 + 1] if position else "line"
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from kronos.evaluation.results import Language
 from kronos.report.charts.chart import NEUTRAL_COLOUR, ChartSeries, Panel
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
@@ -14,14 +13,14 @@ DASHES = {"line": "solid", "dashed": "6px,4px", "dotted": "2px,3px", "star": "so
 DIGITS = 7
 
 
-def build_panel(panel: Panel, language: Language) -> dict[str, Any]:
+def build_panel(panel: Panel) -> dict[str, Any]:
     """Return the data and the layout of a panel; its title and its legend stand beside it in the page."""
-    data = [trace for series in panel.series for trace in _traces(series, language)]
-    return {"data": data, "layout": _layout(panel, language)}
+    data = [trace for series in panel.series for trace in _traces(series)]
+    return {"data": data, "layout": _layout(panel)}
 
 
-def _traces(series: ChartSeries, language: Language) -> list[dict[str, Any]]:
-    name = escape(series.label[language])
+def _traces(series: ChartSeries) -> list[dict[str, Any]]:
+    name = escape(series.label)
     trace: dict[str, Any] = {
         "x": shorten(series.x),
         "y": shorten(series.y),
@@ -46,7 +45,7 @@ def _traces(series: ChartSeries, language: Language) -> list[dict[str, Any]]:
     low, high = shorten(series.low), shorten(series.high)
     trace["customdata"] = [list(pair) for pair in zip(low, high)]
     trace["hovertemplate"] = f"{value} [%{{customdata[0]:.4~r}}, %{{customdata[1]:.4~r}}]<extra></extra>"
-    if len(series.y) == 1:  # of one point a band has no width
+    if len(series.y) == 1:  # a band of one point has no width
         return [trace | {"error_y": _error_bar(series)}]
     return [_band(series), trace]
 
@@ -63,7 +62,7 @@ def _error_bar(series: ChartSeries) -> dict[str, Any]:
 
 
 def _band(series: ChartSeries) -> dict[str, Any]:
-    """The area between low and high, as one closed line."""
+    """Return the area between low and high, as one closed line."""
     x, low, high = (np.asarray(values, float) for values in (series.x, series.low, series.high))
     known = np.isfinite(low) & np.isfinite(high)
     red, green, blue = bytes.fromhex(series.colour[1:])
@@ -80,7 +79,7 @@ def _band(series: ChartSeries) -> dict[str, Any]:
     }
 
 
-def _layout(panel: Panel, language: Language) -> dict[str, Any]:
+def _layout(panel: Panel) -> dict[str, Any]:
     axis = {
         "gridcolor": GRID,
         "linecolor": FAINT,
@@ -90,7 +89,7 @@ def _layout(panel: Panel, language: Language) -> dict[str, Any]:
         "tickfont": {"size": 12},
     }
     x = {
-        "title": {"text": escape(panel.x_label[language]), "standoff": 8, "font": {"size": 12}},
+        "title": {"text": escape(panel.x_label), "standoff": 8, "font": {"size": 12}},
         "showgrid": False,
         "ticks": "outside",
     }
@@ -99,7 +98,7 @@ def _layout(panel: Panel, language: Language) -> dict[str, Any]:
     if panel.x_range:
         x |= {"range": list(panel.x_range)}
     y: dict[str, Any] = {
-        "title": {"text": escape(panel.y_label[language]), "standoff": 8, "font": {"size": 12}},
+        "title": {"text": escape(panel.y_label), "standoff": 8, "font": {"size": 12}},
         "nticks": 6,
     }
     if panel.y_range:
@@ -124,5 +123,5 @@ def _layout(panel: Panel, language: Language) -> dict[str, Any]:
 
 
 def shorten(values: Any) -> list[float | None]:
-    """Round to seven digits; None for what is not a number, which JSON does not know."""
+    """Round to seven digits; what is not a number becomes None, for JSON."""
     return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values]

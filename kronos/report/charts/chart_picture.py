@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import ScalarFormatter
 
-from kronos.evaluation.results import Language
 from kronos.files import replacing
 from kronos.report.charts.chart import NEUTRAL_COLOUR, Chart, ChartSeries, Panel
 from kronos.report.fonts import accept_any_weight, choose_fonts
@@ -24,22 +23,22 @@ BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), 
 LINES: dict[str, Any] = {"line": "-", "dashed": (0, (4, 2.5)), "dotted": (0, (1.2, 1.6)), "star": "", "bars": "-"}
 
 
-def draw_chart(chart: Chart, path: Path, language: Language) -> None:
+def draw_chart(chart: Chart, path: Path) -> None:
     """Draw a chart as a PNG picture, 1200 pixels wide.
 
     Raises:
         KronosError: path cannot be written.
     """
-    _, families = choose_fonts(_all_texts(chart, language))
-    # Labels may hold $ signs, which are no formulas.
+    _, families = choose_fonts(_all_texts(chart))
+    # A $ sign in a label starts no formula.
     style: dict[Any, Any] = {"font.family": families, "text.parse_math": False, "font.size": 10}
     with matplotlib.rc_context(style), accept_any_weight():
-        figure = _build_figure(chart, language)
+        figure = _build_figure(chart)
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=100)
 
 
-def _build_figure(chart: Chart, language: Language) -> Figure:
+def _build_figure(chart: Chart) -> Figure:
     columns = min(chart.columns, len(chart.panels))
     rows = -(-len(chart.panels) // columns)
     legend_rows = -(-len(chart.legend) // LEGEND_COLUMNS)
@@ -47,27 +46,27 @@ def _build_figure(chart: Chart, language: Language) -> Figure:
     figure = Figure(figsize=(WIDTH, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, panel, legend in zip(grid, chart.panels, chart.legends):
-        _draw_panel(axes, panel, language, titled=len(chart.panels) > 1)
+        _draw_panel(axes, panel, titled=len(chart.panels) > 1)
         if legend:
-            axes.legend(handles=[_legend_handle(each, language) for each in legend], frameon=False, **BELOW)
+            axes.legend(handles=[_legend_handle(each) for each in legend], frameon=False, **BELOW)
     for axes in grid[len(chart.panels) :]:
         axes.set_axis_off()
-    figure.suptitle(_known(chart.title[language]), x=0.012, ha="left", fontsize=13)
+    figure.suptitle(_known(chart.title), x=0.012, ha="left", fontsize=13)
     if chart.legend:
-        handles = [_legend_handle(series, language) for series in chart.legend]
+        handles = [_legend_handle(series) for series in chart.legend]
         figure.legend(handles=handles, loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
     return figure
 
 
-def _draw_panel(axes: Axes, panel: Panel, language: Language, titled: bool) -> None:
+def _draw_panel(axes: Axes, panel: Panel, titled: bool) -> None:
     for level in panel.levels:
         axes.axhline(level, color=NEUTRAL_COLOUR, linestyle="--", linewidth=1.1, zorder=2)
     for series in panel.series:
         _draw_series(axes, series)
     if titled:
-        axes.set_title(_known(panel.title[language]), loc="left", fontsize=11)
-    axes.set_xlabel(_known(panel.x_label[language]))
-    axes.set_ylabel(_known(panel.y_label[language]))
+        axes.set_title(_known(panel.title), loc="left", fontsize=11)
+    axes.set_xlabel(_known(panel.x_label))
+    axes.set_ylabel(_known(panel.y_label))
     plain = ScalarFormatter(useOffset=False)
     plain.set_scientific(False)
     axes.yaxis.set_major_formatter(plain)
@@ -102,8 +101,8 @@ def _draw_series(axes: Axes, series: ChartSeries) -> None:
         axes.fill_between(x, low, high, color=series.colour, alpha=0.18, linewidth=0)
 
 
-def _legend_handle(series: ChartSeries, language: Language) -> Artist:
-    label = _known(series.label[language])
+def _legend_handle(series: ChartSeries) -> Artist:
+    label = _known(series.label)
     if series.style == "bars":
         return Patch(color=series.colour, label=label)
     if series.style == "star":
@@ -112,11 +111,11 @@ def _legend_handle(series: ChartSeries, language: Language) -> Artist:
     return Line2D([], [], color=series.colour, linewidth=width, linestyle=LINES[series.style], label=label)
 
 
-def _all_texts(chart: Chart, language: Language) -> str:
+def _all_texts(chart: Chart) -> str:
     panels = [text for panel in chart.panels for text in (panel.title, panel.x_label, panel.y_label)]
     legends = [series.label for legend in (chart.legend, *chart.legends) for series in legend]
     texts = [chart.title, *panels, *legends]
-    return "".join(each[language] for each in texts)
+    return "".join(texts)
 
 
 def _known(text: str) -> str:

@@ -13,7 +13,7 @@ from kronos.config.training import STAGES, StageName
 from kronos.errors import CheckpointError
 from kronos.stage_record import StageRecord
 
-MAX_POINTS = 1000  # of a curve; beyond it means of neighbours are drawn
+MAX_POINTS = 1000  # of a curve; of longer ones, means of neighbours are drawn
 
 Point = tuple[float, float]  # step, loss
 
@@ -29,7 +29,7 @@ class StageCurves:
 
 
 def read_learning_curves(run_dir: Path, config: Config) -> list[StageCurves]:
-    """Read the curves of the stages that a run has; what is missing or damaged is left out."""
+    """Read the curves of a run's stages; missing or damaged ones are left out."""
     curves = []
     for name in STAGES:
         stage = replace(config.model_paths.run_folder, path=run_dir).stage(name)
@@ -41,7 +41,7 @@ def read_learning_curves(run_dir: Path, config: Config) -> list[StageCurves]:
 
 
 def _find_kept(folder: Path, validation: Sequence[Point]) -> tuple[Point, ...]:
-    """Return the point of the best model: as the stage's record says, else where the loss is least."""
+    """Return the point of the best model by the stage's record, or else that of the lowest loss."""
     try:
         record = StageRecord.read(folder)
     except CheckpointError:
@@ -70,7 +70,7 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 
 def _pick(lines: Sequence[dict[str, Any]], key: str) -> list[Point]:
-    """Return (step, figure) where both are numbers; of a step that was validated twice the last."""
+    """Return (step, figure) of the lines where both are numbers; the last one of a step that was validated twice."""
     points = {
         float(line["step"]): float(line[key])
         for line in lines

@@ -40,7 +40,7 @@ def draw_search_curve(
     Raises:
         KronosError: path cannot be written.
     """
-    labels = "".join(read_texts(words.language)["tune"]["curve"].values())
+    labels = "".join(text for key, text in read_texts(words.language).items() if key.startswith("tune.curve."))
     _, families = choose_fonts(title + labels)
     with matplotlib.rc_context({"font.family": families, "font.size": 10}), accept_any_weight():
         figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")

@@ -1,4 +1,6 @@
-"""From a trained run to its verdict on disk: the evaluation, metrics.json and the page."""
+"""From a trained run to its verdict on disk: the evaluation, metrics.json, the page and its pictures."""
+
+import logging
 
 import numpy as np
 
@@ -14,7 +16,11 @@ from kronos.evaluation.results import Evaluation
 from kronos.report.forecast.held_out import forecast_held_out
 from kronos.report.verdict.examples import ExampleForecast
 from kronos.report.verdict.page import write_report
+from kronos.report.words.catalogue import Words
+from kronos.report.words.sentences import write_headline, write_note
 from kronos.run_folder import ReportFolder
+
+logger = logging.getLogger(__name__)
 
 
 def write_evaluation(
@@ -33,7 +39,7 @@ def write_evaluation(
         config, own, held_out, own_candles, splits, command: as in `evaluate_run`.
 
     Returns:
-        The evaluation; None on other ranks than the first.
+        The evaluation; None on all ranks but the first.
 
     Raises:
         KronosError: as `evaluate_run`, or a file cannot be written.
@@ -41,6 +47,9 @@ def write_evaluation(
     evaluation = evaluate_run(config, own, held_out, own_candles, splits, command)
     if evaluation is None:
         return None
+    evaluation = evaluation.model_copy(update={"headline": write_headline(evaluation, Words("en"))})
+    for each in evaluation.left_out:
+        logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, Words("en"), "reasons"))
     evaluation.write(report.results)
     examples = _forecast_examples(own, evaluation, held_out.origins)
     write_report(config.model_paths.base_save_path, evaluation, config, examples, report.path)

@@ -2,24 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from kronos.evaluation.metric_labels import METRIC_LABELS
-from kronos.evaluation.results import LANGUAGES, Evaluation, Example, Language, Texts
+from kronos.evaluation.results import Evaluation, Example
+from kronos.evaluation.scores.figures import FIGURE_KINDS
 from kronos.forecast import Forecast
 from kronos.report.charts.chart_figure import FONT, INK
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.files import HISTORY_DRAWN, MIN_HISTORY_DRAWN
 from kronos.report.forecast.interactive import build_figure
-from kronos.report.forecast.scene import CANDLE_COLOURS, FORECAST_COLOUR, ORIGIN_COLOUR, Rising, build_scene
+from kronos.report.forecast.scene import CANDLE_COLOURS, FORECAST_COLOUR, ORIGIN_COLOUR, Rising, Scene, build_scene
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_figures
-from kronos.report.words.page_texts import text
-from kronos.report.words.page_words import KINDS
+from kronos.report.words.sentences import name_metric
+from kronos.run_folder import ReportFolder
 
 DIGITS = 7  # that float32 holds
 MAX_HISTORY_DRAWN = 240  # candles
@@ -27,16 +26,16 @@ MAX_HISTORY_DRAWN = 240  # candles
 
 @dataclass(frozen=True, eq=False)
 class ExampleForecast:
-    """A forecast to show. history: the known candles. truth: the candles that came."""
+    """A forecast to show. history: the known candles. actual: the candles after the origin."""
 
     example: Example
     history: pd.DataFrame
     forecast: Forecast
-    truth: pd.DataFrame
+    actual: pd.DataFrame
 
     @property
     def shown_history(self) -> pd.DataFrame:
-        """The last known candles: three times the horizon, of a long one fewer, or the page would grow large."""
+        """Return the last known candles: three times the horizon, or fewer for a long one, to keep the page small."""
         horizon = len(self.forecast.timestamps)
         n_shown = min(max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN), max(horizon, MAX_HISTORY_DRAWN))
         return self.history[-n_shown:]
@@ -46,15 +45,19 @@ class ExampleForecast:
 class LegendItem:
     """An entry of a legend. look: how its sign is drawn. key: of the traces it switches; none: it switches nothing."""
 
-    label: Texts
+    label: str
     colour: str
     look: str
     key: str = ""
 
 
-def build_example_figure(shown: ExampleForecast, rising: Rising, language: Language) -> dict[str, Any]:
+def lay_out(shown: ExampleForecast, words: Words) -> Scene:
+    """Return what the picture of an example shows."""
+    return replace(build_scene(shown.shown_history, shown.forecast, shown.actual), words=words)
+
+
+def build_example_figure(scene: Scene, rising: Rising) -> dict[str, Any]:
     """Return the data and the layout of an example; its legend stands beside it in the page."""
-    scene = build_scene(shown.shown_history, shown.forecast, shown.truth, language)
     figure: dict[str, Any] = _shorten(json.loads(build_figure(scene, rising).to_json()))
     layout = figure["layout"]
     layout |= {"showlegend": False, "dragmode": "zoom", "margin": {"l": 8, "r": 12, "t": 8, "b": 8}}
@@ -62,44 +65,42 @@ def build_example_figure(shown: ExampleForecast, rising: Rising, language: Langu
     return {"data": figure["data"], "layout": layout}
 
 
-def list_legend(shown: ExampleForecast, rising: Rising) -> list[LegendItem]:
+def list_legend(scene: Scene, rising: Rising, words: Words) -> list[LegendItem]:
     """Return what the signs in an example mean."""
-    scenes = {
-        language: build_scene(shown.shown_history, shown.forecast, shown.truth, language) for language in LANGUAGES
-    }
     up, down = CANDLE_COLOURS[rising]
-    medians: Texts = {language: scene.median_label for language, scene in scenes.items()}
-    origins: Texts = {language: scene.origin_label for language, scene in scenes.items()}
-    bands = [(100 * (high - low), opacity) for low, high, opacity in reversed(scenes["en"].bands)]
+    bands = [(100 * (high - low), opacity) for low, high, opacity in reversed(scene.bands)]
     return [
-        LegendItem(_format("rising"), up, "hollow"),
-        LegendItem(_format("falling"), down, "filled"),
-        LegendItem(origins, ORIGIN_COLOUR, "dashed"),
-        LegendItem(medians, FORECAST_COLOUR, "strong"),
+        LegendItem(words("forecast.rising"), up, "hollow"),
+        LegendItem(words("forecast.falling"), down, "filled"),
+        LegendItem(scene.origin_label, ORIGIN_COLOUR, "dashed"),
+        LegendItem(scene.median_label, FORECAST_COLOUR, "strong"),
         *(
             LegendItem(
-                text("paths_band", share=f"{share:g}"), f"{FORECAST_COLOUR}{round(255 * opacity + 20):02x}", "area"
+                words("page.paths_band", share=f"{share:g}"),
+                f"{FORECAST_COLOUR}{round(255 * opacity + 20):02x}",
+                "area",
             )
             for share, opacity in bands
         ),
     ]
 
 
-def title_example(example: Example) -> Texts:
-    """Say which example it is: of which symbol, from where."""
-    return text("example_title", kind=KINDS[example.kind], symbol=example.symbol, origin=example.origin)
+def title_example(example: Example, words: Words) -> str:
+    """Return the title of an example: its rank, symbol and origin."""
+    kind = words(f"page.{example.kind}")
+    return words("page.example_title", kind=kind, symbol=example.symbol, origin=example.origin)
 
 
-def format_figure(example: Example, metric: str) -> Texts:
-    """Say how good an example is by a metric of log returns."""
-    label = METRIC_LABELS[metric]
-    (figure,) = format_figures([example.figure], label, of_returns=True)
-    unit = "\N{NO-BREAK SPACE}bp" if label.in_units else ""
-    return {language: f"{label.label[language]} {figure[language]}{unit}" for language in LANGUAGES}
+def format_figure(example: Example, metric: str, words: Words) -> str:
+    """Return how good an example is by a metric of log returns."""
+    kind = FIGURE_KINDS[metric]
+    (figure,) = format_figures([example.figure], kind, of_returns=True)
+    unit = "\N{NO-BREAK SPACE}bp" if kind.unit == "price" else ""
+    return f"{name_metric(metric, words)} {figure}{unit}"
 
 
 def draw_examples(
-    shown: Sequence[ExampleForecast], evaluation: Evaluation, folder: Path, rising: Rising, language: Language
+    shown: Sequence[ExampleForecast], evaluation: Evaluation, folder: ReportFolder, rising: Rising, words: Words
 ) -> None:
     """Draw each example as example_{kind}.png.
 
@@ -107,14 +108,11 @@ def draw_examples(
         KronosError: a picture cannot be written.
     """
     for each in shown:
-        told = title_example(each.example)[language], format_figure(each.example, evaluation.metric)[language]
-        title = " · ".join((evaluation.run, *told))
-        path = folder / f"example_{each.example.kind}.png"
-        draw_forecast(each.shown_history, each.forecast, each.truth, path, title, rising, language)
-
-
-def _format(key: str) -> Texts:
-    return {language: Words(language)(f"forecast.{key}") for language in LANGUAGES}
+        title = f"{title_example(each.example, words)} · {format_figure(each.example, evaluation.metric, words)}"
+        path = folder.example(each.example.kind)
+        draw_forecast(
+            each.shown_history, each.forecast, each.actual, path, f"{evaluation.run} · {title}", rising, words.language
+        )
 
 
 def _shorten(value: Any) -> Any:

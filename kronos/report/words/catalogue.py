@@ -1,5 +1,7 @@
 """The texts of reports and command output, one YAML file a language."""
 
+import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -7,6 +9,10 @@ from typing import Any
 import yaml
 
 from kronos.config.schema import Language
+
+CHINESE = "\u4e00-\u9fff"
+EDGE = "\0"  # marks both ends of a value while it is put into a Chinese text
+SPACED = re.compile(rf"(?<=[{CHINESE}]){EDGE}+(?=[0-9A-Za-z])|(?<=[0-9A-Za-z]){EDGE}+(?=[{CHINESE}])")
 
 
 class Words:
@@ -17,14 +23,34 @@ class Words:
         self._texts = read_texts(language)
 
     def __call__(self, key: str, /, **values: object) -> str:
-        """Return a text, with values put in as by `str.format`."""
-        text: Any = self._texts
-        for part in key.split("."):
-            text = text[part]
-        return str(text).format(**values) if values else str(text)
+        """Return a text, with values put in as by `str.format`.
+
+        In Chinese, a space separates the Latin letters and digits of a value from the characters around it.
+        """
+        text = self._texts[key]
+        if self.language != "zh":
+            return text.format(**values) if values else text
+        marked = {name: f"{EDGE}{value}{EDGE}" if isinstance(value, str) else value for name, value in values.items()}
+        return SPACED.sub(" ", text.format(**marked)).replace(EDGE, "") if values else text
+
+    def has(self, key: str) -> bool:
+        """Whether there is a text of this key."""
+        return key in self._texts
+
+    def choose(self, texts: Mapping[Language, str]) -> str:
+        """Return the text of this language among texts that are not in the catalogue."""
+        return texts[self.language]
 
 
 @cache
-def read_texts(language: Language) -> dict[str, Any]:
-    """Read a language's catalogue, kronos/report/words/{language}.yaml."""
-    return dict(yaml.safe_load(files(__package__).joinpath(f"{language}.yaml").read_text(encoding="utf-8")))
+def read_texts(language: Language) -> dict[str, str]:
+    """Read a language's catalogue, kronos/report/words/{language}.yaml, by dotted key."""
+    text = files(__package__).joinpath(f"{language}.yaml").read_text(encoding="utf-8")
+    return _flatten(yaml.safe_load(text))
+
+
+def _flatten(texts: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, text in texts.items():
+        flat |= _flatten(text, f"{prefix}{key}.") if isinstance(text, dict) else {f"{prefix}{key}": str(text)}
+    return flat

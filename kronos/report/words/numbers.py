@@ -3,9 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from kronos.evaluation.metric_labels import MetricLabel
-from kronos.evaluation.results import Texts
-from kronos.report.words.page_texts import same
+from kronos.evaluation.scores.figures import FigureKind
 
 NO_FIGURE = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -16,14 +14,14 @@ BASIS_POINTS = 1e4
 
 
 def format_numbers(values: Sequence[float], digits: int = DIGITS) -> list[str]:
-    """Write figures to be compared with the same decimals: so many digits of the largest, more only where one would vanish."""
+    """Format figures to be compared with the same decimals: so many digits of the largest, more only if one would vanish."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value]
     decimals = _count_decimals(max(sizes, default=1.0), digits)
     return [format_number(value, decimals) for value in values]
 
 
 def format_number(value: float, decimals: int | None = None) -> str:
-    """Write a figure to four digits, or with so many decimals if it is more than nothing then, whatever its scale."""
+    """Format a figure with four digits, or with so many decimals if it does not vanish then."""
     if not math.isfinite(value):
         return NO_FIGURE
     if abs(value) >= HUGE_THRESHOLD:
@@ -34,44 +32,41 @@ def format_number(value: float, decimals: int | None = None) -> str:
     return f"{value:,.{decimals}f}".replace("-", MINUS)
 
 
-def format_figures(values: Sequence[float], label: MetricLabel | None, of_returns: bool) -> list[Texts]:
-    """Write figures of a metric to be compared: shares in per cent, what is in units of returns in basis points."""
-    if label and label.percent:
-        return list(map(_add_percent, format_numbers([100 * value for value in values], digits=3)))
-    factor = BASIS_POINTS if label and label.in_units and of_returns else 1.0
-    return list(map(same, format_numbers([factor * value for value in values])))
+def format_figures(values: Sequence[float], kind: FigureKind | None, of_returns: bool) -> list[str]:
+    """Format figures of a metric to be compared: shares in per cent, returns in basis points."""
+    if kind and kind.unit == "share":
+        numbers = format_numbers([100 * value for value in values], digits=3)
+        return [number if number == NO_FIGURE else f"{number}%" for number in numbers]
+    factor = BASIS_POINTS if kind and kind.unit == "price" and of_returns else 1.0
+    return format_numbers([factor * value for value in values])
 
 
-def format_percent(share: float, decimals: int = 1, sign: bool = False) -> Texts:
-    """Write a share in per cent: with a space before the sign in English, without one in Chinese."""
+def format_percent(share: float, decimals: int = 1, sign: bool = False) -> str:
+    """Format a share in per cent."""
     if not math.isfinite(share):
-        return same(NO_FIGURE)
-    return _add_percent(f"{100 * share:{'+' if sign else ''},.{decimals}f}".replace("-", MINUS))
+        return NO_FIGURE
+    return f"{100 * share:{'+' if sign else ''},.{decimals}f}%".replace("-", MINUS)
 
 
-def format_level(share: float) -> Texts:
-    """Write a share that somebody chose, with as many decimals as were given: 97.5 %."""
-    return _add_percent(f"{100 * share:.6g}")
+def format_level(share: float) -> str:
+    """Format a share from the configuration with the decimals given there, such as 97.5%."""
+    return f"{100 * share:.6g}%"
 
 
 def format_p_value(p: float) -> str:
-    """Write a p-value to three decimals."""
+    """Format a p-value with three decimals."""
     if not math.isfinite(p):
         return NO_FIGURE
     return f"<\N{NO-BREAK SPACE}{SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
 
 
 def format_count(n: float) -> str:
-    """Write a whole number, or one that stands for a number of things."""
+    """Format a whole number."""
     return f"{n:,.0f}" if math.isfinite(n) else NO_FIGURE
 
 
-def _add_percent(number: str) -> Texts:
-    return same(number) if number == NO_FIGURE else {"en": f"{number}\N{NO-BREAK SPACE}%", "zh": f"{number}%"}
-
-
 def _count_decimals(size: float, digits: int = DIGITS) -> int:
-    """How many decimals show so many digits of a number above 0."""
+    """Return how many decimals show so many digits of a number above 0."""
     return max(0, digits - 1 - math.floor(math.log10(size)))
 
 

@@ -11,6 +11,9 @@ from kronos.config.evaluation import BASELINES
 from kronos.evaluation.forecasters import naive
 from kronos.evaluation.forecasters.base import ForecastInput, NotApplicable
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS, baseline, choose_season, compute_levels
+from kronos.evaluation.results import Note
+from kronos.report.words.catalogue import Words
+from kronos.report.words.sentences import write_note
 
 STEP = 0.01  # standard deviation of simulated log returns
 
@@ -38,7 +41,7 @@ def test_all_baselines_without_weights_are_there() -> None:
     assert set(NAIVE_FORECASTERS) == set(BASELINES) - {"pretrained", "lstm"}
     for name, forecaster in NAIVE_FORECASTERS.items():
         assert forecaster.name == name
-        assert set(forecaster.label) == {"en", "zh"}
+        assert forecaster.label == name and Words("zh").has(f"forecasters.{name}")
 
 
 @pytest.mark.parametrize("name", ["last_close", "volatility", "drift"])
@@ -108,9 +111,10 @@ def test_seasonal_naive_of_one_season_is_a_point() -> None:
 
 def test_seasonal_naive_needs_a_season() -> None:
     times = sessions(2)
-    with pytest.raises(NotApplicable, match="lookback of 6 candles is shorter than a day") as refused:
+    with pytest.raises(NotApplicable) as refused:
         NAIVE_FORECASTERS["seasonal_naive"].sample([make_known(walk(6, 0), times[:6], future=times[6:])], 3, 0)
-    assert "6 根 K 线，不足一天" in refused.value.reason["zh"]
+    assert refused.value.reason == Note(code="short_for_day", values={"n": 6})
+    assert "6 根 K 线，不足一天" in write_note(refused.value.reason, Words("zh"), "reasons")
 
 
 @pytest.mark.parametrize("missing", [0, 3])
@@ -126,12 +130,12 @@ def test_a_missing_candle_is_no_reason_to_refuse(missing: int) -> None:
 
 @pytest.mark.parametrize(
     ("frequency", "season", "n"),
-    [("30min", "a day", 48), ("12h", "a day", 2), ("B", "a week", 5), ("W", "a year", 52), ("MS", "a year", 12)],
+    [("30min", "day", 48), ("12h", "day", 2), ("B", "week", 5), ("W", "year", 52), ("MS", "year", 12)],
 )
 def test_the_season_is_that_of_the_candles(frequency: str, season: str, n: int) -> None:
     """A close that grows steadily is forecast to be what it was a season before."""
     times = pd.date_range("2021-01-04", periods=150, freq=frequency)
-    assert choose_season(times).label["en"] == season
+    assert choose_season(times).name == season
     closes = np.arange(1.0, 151)
     future = pd.date_range(times[-1], periods=3, freq=frequency)[1:]
     paths = NAIVE_FORECASTERS["seasonal_naive"].sample([make_known(-closes, times, future=future)], 5, 0)[0]

@@ -35,7 +35,7 @@ def load(tiny_config: Path, *overrides: str):
 class Counting:
     """Forecasts numbers that tell origin, path and time apart, and notes which origins it was asked for."""
 
-    name, label, key = "counting", {"en": "counting", "zh": "计数"}, "counting"
+    name, label, key = "counting", "counting", "counting"
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.asked: list[str] = []
@@ -211,4 +211,4 @@ def test_windows_left_out_for_a_jump_are_said(tiny_config: Path) -> None:
     candles = replace(candles, values=values, symbols=(symbol,), key="")
     held_out = choose_held_out(config, candles, split_candles(candles, config.data))
     (note,) = held_out.notes
-    assert "left out for a jump" in note["en"] and len(held_out.origins) < 4
+    assert note.code == "jumps_left_out" and len(held_out.origins) < 4

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from kronos.evaluation.results import LEVELS, CalibrationResult
+from kronos.evaluation.results import LEVELS, CalibrationResult, Note
 from kronos.evaluation.scores.calibration import (
     SMALLEST_VOLATILITY,
     Calibration,
@@ -85,9 +85,11 @@ def test_the_correction_is_the_order_statistic_of_the_scores() -> None:
 def test_with_too_few_origins_neighbouring_steps_are_taken_together_and_it_is_said(n: int, pooled: tuple) -> None:
     calibration = fit_calibration(*draw(n, 0, 0.5))
     assert calibration.n_pooled == pooled
-    notes = calibration.notes()
-    assert len(notes) == sum(k > 1 for k in pooled)
-    assert all(f"Only {n} origins" in note["en"] and f"{n} 个" in note["zh"] for note in notes)
+    shared = [(level, k) for level, k in zip(LEVELS, pooled) if k > 1]
+    assert calibration.notes() == [
+        Note(code="few_calibration_origins", values={"n_origins": n, "level": level, "n_steps": k})
+        for level, k in shared
+    ]
 
 
 def test_pools_are_of_the_nearest_steps_and_too_small_ones_give_the_largest_score() -> None:

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
-from kronos.evaluation.metric_labels import METRIC_LABELS
-from kronos.evaluation.results import LANGUAGES, LEVELS, HorizonFigures
+from kronos.config.schema import LANGUAGES
+from kronos.evaluation.results import LEVELS, HorizonFigures
 from kronos.evaluation.scores.figures import (
+    FIGURE_KINDS,
     WQL_QUANTILES,
     compute_price_figures,
     compute_return_figures,
 )
+from kronos.report.words.catalogue import Words
+from kronos.report.words.sentences import name_metric
 
 N, P, H, L = 30, 21, 4, 50
 
@@ -231,22 +234,20 @@ def test_single_precision_is_computed_in_double(returns) -> None:
     assert compute_return_figures(*rounded) == doubled
 
 
-def test_every_figure_has_a_label(prices, returns) -> None:
-    assert METRIC_LABELS.keys() == compute_price_figures(*prices).keys() | compute_return_figures(*returns).keys()
-    for label in METRIC_LABELS.values():
-        for texts in (label.label, label.explanation):
-            assert texts.keys() == set(LANGUAGES) and all(texts.values())
-        assert not (label.percent and label.in_units)
+def test_every_figure_has_a_kind_a_name_and_a_meaning(prices, returns) -> None:
+    assert FIGURE_KINDS.keys() == compute_price_figures(*prices).keys() | compute_return_figures(*returns).keys()
+    for name in FIGURE_KINDS:
+        assert all(name_metric(name, Words(language), part) for language in LANGUAGES for part in ("label", "meaning"))
 
 
-def test_labels_say_which_figures_scale_with_the_prices(prices) -> None:
+def test_kinds_say_which_figures_scale_with_the_prices(prices) -> None:
     first, tenfold = compute_price_figures(*prices), compute_price_figures(*(10 * values for values in prices))
     for name, figure in first.items():
-        factor = 10 if METRIC_LABELS[name].in_units else 1
+        factor = 10 if FIGURE_KINDS[name].unit == "price" else 1
         assert tenfold[name].overall == pytest.approx(factor * figure.overall), name
 
 
-def test_labels_say_what_is_better(prices, returns) -> None:
+def test_kinds_say_what_is_better(prices, returns) -> None:
     """The truth itself as the forecast is at least as good by every metric that has a better side."""
     _, truth, closes = prices
     perfect = {
@@ -254,6 +255,6 @@ def test_labels_say_what_is_better(prices, returns) -> None:
         **compute_return_figures(np.repeat(returns[1][:, np.newaxis], 2, axis=1), returns[1]),
     }
     ordinary = {**compute_price_figures(*prices), **compute_return_figures(*returns)}
-    for name, label in METRIC_LABELS.items():
-        if label.higher_is_better is not None:
-            assert (perfect[name].overall > ordinary[name].overall) == label.higher_is_better, name
+    for name, kind in FIGURE_KINDS.items():
+        if kind.higher_is_better is not None:
+            assert (perfect[name].overall > ordinary[name].overall) == kind.higher_is_better, name

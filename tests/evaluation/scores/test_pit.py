@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kronos.evaluation.results import PIT_BINS
-from kronos.evaluation.scores.pit import compute_pit, count_pit
+from kronos.evaluation.scores.pit import count_pit
+
+
+def compute_pit(paths: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the randomised transform (N, H) in [0, 1] of truth (N, H) under paths (N, P, H): the ranks, drawn from ties."""
+    n_ranks = paths.shape[-2] + 1
+    below = (paths < truth[..., np.newaxis, :]).sum(axis=-2) / n_ranks
+    not_above = ((paths <= truth[..., np.newaxis, :]).sum(axis=-2) + 1) / n_ranks
+    return below + np.random.default_rng(7_412_863).random(truth.shape) * (not_above - below)
 
 
 def draw(kind: str, generator: np.random.Generator, *shape: int) -> np.ndarray:
@@ -47,14 +55,6 @@ def test_the_counts_are_the_mean_of_many_draws() -> None:
     np.testing.assert_allclose(np.array(count_pit(paths, truth)), drawn, atol=1.5)
 
 
-def test_it_is_the_same_each_time_and_draws_from_no_other_state() -> None:
-    generator = np.random.default_rng(0)
-    paths, truth = generator.normal(size=(10, 5, 3)), generator.normal(size=(10, 3))
-    state = np.random.get_state()[1].copy()
-    np.testing.assert_array_equal(compute_pit(paths, truth), compute_pit(paths, truth))
-    np.testing.assert_array_equal(np.random.get_state()[1], state)
-
-
 def test_a_certain_forecast() -> None:
     """19 paths alike divide [0, 1] at 1/20 and 19/20; a truth equal to all of them may be anywhere."""
     paths = np.zeros((40, 19, 1))
@@ -69,5 +69,3 @@ def test_every_truth_counts_once(n: int, p: int, h: int, seed: int) -> None:
     paths, truth = generator.integers(0, 3, (n, p, h)), generator.integers(0, 3, (n, h))
     counts = count_pit(paths, truth)
     assert sum(counts) == n * h and min(counts) >= 0 and all(type(count) is int for count in counts)
-    below = (paths < truth[:, np.newaxis]).sum(axis=1) / (p + 1)
-    assert (compute_pit(paths, truth) >= below).all()

@@ -15,11 +15,11 @@ from kronos.report.charts.chart_figure import build_panel
 from kronos.report.charts.chart_picture import draw_chart
 from kronos.report.charts.charts import build_charts
 from kronos.report.charts.learning import StageCurves
-from kronos.report.words.page_texts import TEXTS, same, text
-from kronos.report.words.page_words import translate_units
+from kronos.report.words.catalogue import Words
 from tests.report.made_evaluation import make_evaluation
 
 STAGES = [StageCurves("basemodel", ((10.0, 3.0), (20.0, 2.5)), ((0.0, 4.0), (20.0, 2.6)), ((20.0, 2.6),))]
+EN = Words("en")
 NAMES = ["learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration"]
 
 
@@ -41,14 +41,14 @@ def forget(evaluation: Evaluation) -> Evaluation:
     return evaluation.model_copy(update={"forecasters": forecasters, "comparisons": [], "calibration": None})
 
 
-def draw(chart: Chart, path: Path, language: Any = "en") -> np.ndarray:
-    draw_chart(chart, path, language)
+def draw(chart: Chart, path: Path) -> np.ndarray:
+    draw_chart(chart, path)
     return imread(path)
 
 
 def test_every_chart_in_the_order_of_the_page() -> None:
     evaluation = make_evaluation()
-    charts = build_charts(evaluation, STAGES)
+    charts = build_charts(evaluation, STAGES, EN)
     assert list(charts) == NAMES
     assert [len(chart.panels) for chart in charts.values()] == [1, 2, 6, 2, 6, 3]
     errors = charts["error_by_horizon"].panels[0].series
@@ -64,21 +64,21 @@ def test_every_chart_in_the_order_of_the_page() -> None:
 
 
 def test_what_has_no_figures_is_not_drawn() -> None:
-    assert build_charts(forget(make_evaluation()), []) == {}
-    labels = [panel.title["en"] for panel in build_charts(make_evaluation(), [])["pit"].panels]
+    assert build_charts(forget(make_evaluation()), [], EN) == {}
+    labels = [panel.title for panel in build_charts(make_evaluation(), [], EN)["pit"].panels]
     assert "Last close" not in labels  # one sure path has no distribution
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_pictures_and_page_show_the_same(language: Any, tmp_path: Path, figures: list[Figure]) -> None:
-    for chart in build_charts(make_evaluation(), STAGES).values():
-        draw_chart(chart, tmp_path / "a.png", language)
+    for chart in build_charts(make_evaluation(), STAGES, Words(language)).values():
+        draw_chart(chart, tmp_path / "a.png")
         drawn = [axes for axes in figures[-1].axes if axes.axison]
         assert len(drawn) == len(chart.panels)
         for axes, panel in zip(drawn, chart.panels):
-            figure = build_panel(panel, language)
+            figure = build_panel(panel)
             traces = [trace for trace in figure["data"] if trace.get("fill") != "toself"]
-            assert figure["layout"]["xaxis"]["title"]["text"] == axes.get_xlabel() == panel.x_label[language]
+            assert figure["layout"]["xaxis"]["title"]["text"] == axes.get_xlabel() == panel.x_label
             if traces[0]["type"] == "bar":
                 assert [bar.get_height() for bar in axes.patches] == pytest.approx(traces[0]["y"])
             else:
@@ -88,16 +88,16 @@ def test_pictures_and_page_show_the_same(language: Any, tmp_path: Path, figures:
 
 def test_a_picture_is_written_and_leaves_the_settings_alone(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
-    chart = build_charts(make_evaluation(), STAGES)["skill_by_horizon"]
-    named = replace(chart, panels=(replace(chart.panels[0], title=same(r"$\frac{ <b> & 茅台")), *chart.panels[1:]))
+    chart = build_charts(make_evaluation(), STAGES, EN)["skill_by_horizon"]
+    named = replace(chart, panels=(replace(chart.panels[0], title=r"$\frac{ <b> & 茅台"), *chart.panels[1:]))
     picture = draw(named, tmp_path / "deep" / "a.png")
     assert picture.shape[1] == 1200 and [file.name for file in (tmp_path / "deep").iterdir()] == ["a.png"]
     assert dict(matplotlib.rcParams) == before
 
 
 def test_one_candle_ahead_has_an_error_bar_for_a_band(tmp_path: Path) -> None:
-    charts = build_charts(make_evaluation(horizon=1), STAGES)
-    data = build_panel(charts["skill_by_horizon"].panels[0], "en")["data"]
+    charts = build_charts(make_evaluation(horizon=1), STAGES, EN)
+    data = build_panel(charts["skill_by_horizon"].panels[0])["data"]
     assert len(data) == 1 and data[0]["mode"] == "lines+markers" and data[0]["error_y"]["array"][0] > 0
     for chart in charts.values():
         draw(chart, tmp_path / "a.png")
@@ -109,8 +109,8 @@ def test_gaps_are_no_zeros() -> None:
     changed = evaluation.comparisons[0].model_copy(
         update={"skill_by_horizon": (nan, *found[1:]), "low_by_horizon": (nan, *found[1:])}
     )
-    panel = build_charts(evaluation.model_copy(update={"comparisons": [changed]}), [])["skill_by_horizon"].panels[0]
-    band, line = build_panel(panel, "en")["data"]
+    panel = build_charts(evaluation.model_copy(update={"comparisons": [changed]}), [], EN)["skill_by_horizon"].panels[0]
+    band, line = build_panel(panel)["data"]
     assert line["y"][0] is None and None not in line["y"][1:] and line["mode"] == "lines+markers"
     assert len(band["x"]) == 2 * (len(found) - 1) and None not in band["y"]
     assert all(isfinite(value) for value in panel.y_range or (nan,))
@@ -135,35 +135,11 @@ def test_a_range_of_nothing_and_of_one_value() -> None:
     assert low < 50 < high
 
 
-def test_texts_have_the_same_places_in_both_languages() -> None:
-    def places(words: str) -> set[str]:
-        return {part.partition("}")[0] for part in words.split("{")[1:]}
-
-    for key, words in TEXTS.items():
-        assert set(words) == {"en", "zh"} and places(words["en"]) == places(words["zh"]), key
-        assert all(words.values())
-    assert text("band", level="80") == {"en": "80 % band", "zh": "80% 区间"}
-
-
-@pytest.mark.parametrize(
-    "words, chinese",
-    [
-        ("5 minutes", "5 分钟"),
-        ("1 day", "1 天"),
-        ("line 812 (2021-03-02 10:05)", "第 812 行 (2021-03-02 10:05)"),
-        ("a.csv, row 1,402", "a.csv, 第 1,402 行"),
-        ("2021-03-02", "2021-03-02"),
-    ],
-)
-def test_units_in_chinese(words: str, chinese: str) -> None:
-    assert translate_units(words) == {"en": words, "zh": chinese}
-
-
 def test_panels_of_different_things_have_their_own_legends(tmp_path: Path, figures: list[Figure]) -> None:
-    charts = build_charts(make_evaluation(), STAGES)
+    charts = build_charts(make_evaluation(), STAGES, EN)
     coverage = charts.pop("coverage")
     assert not coverage.legend and [len(legend) for legend in coverage.legends] == [7, 3]
     assert not any(any(chart.legends) for chart in charts.values())
-    draw_chart(coverage, tmp_path / "a.png", "en")
+    draw_chart(coverage, tmp_path / "a.png")
     told = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figures[-1].axes]
-    assert told[1] == ["50 % band", "80 % band", "90 % band"] and not figures[-1].legends
+    assert told[1] == ["50% band", "80% band", "90% band"] and not figures[-1].legends

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from kronos.evaluation.results import LANGUAGES, Evaluation, HorizonFigures
+from kronos.config.schema import LANGUAGES
+from kronos.evaluation.results import Evaluation, HorizonFigures, Note
 from kronos.report.charts.chart_figure import build_panel
 from kronos.report.charts.charts import build_charts
 from kronos.report.verdict.page import write_report
-from kronos.report.words.catalogue import read_texts
-from kronos.report.words.page_texts import TEXTS
+from kronos.report.words.catalogue import Words, read_texts
+from kronos.report.words.labels import MARK
+from kronos.report.words.sentences import write_headline, write_sentence
 from tests.report.made_evaluation import make_evaluation, make_examples, make_run
 from tests.report.verdict.parsed_page import Page
 
@@ -76,14 +78,12 @@ def test_pictures_speak_the_language_of_the_page(tmp_path: Path) -> None:
 
 def test_nothing_in_a_name_is_taken_for_markup(tmp_path: Path) -> None:
     evaluation = make_evaluation(run=NASTY, command=NASTY, environment={NASTY: NASTY}, candles=NASTY)
-    label = {"en": NASTY, "zh": NASTY}
-    own = evaluation.forecasters[0].model_copy(update={"label": label})
+    own = evaluation.forecasters[0].model_copy(update={"label": NASTY})
     example = evaluation.examples[0].model_copy(update={"symbol": NASTY})
     evaluation = evaluation.model_copy(
         update={
             "forecasters": [own, *evaluation.forecasters[1:]],
-            "headline": label,
-            "notes": [label],
+            "notes": [Note(code=NASTY), Note(code="text", texts={"en": NASTY, "zh": NASTY})],
             "examples": [example, *evaluation.examples[1:]],
         }
     )
@@ -93,7 +93,7 @@ def test_nothing_in_a_name_is_taken_for_markup(tmp_path: Path) -> None:
     (run_dir / "data.json").write_text(json.dumps(audit))
     page = Page(write_report(run_dir, evaluation, config, make_examples(evaluation)))
     assert [tag for tag, _ in page.tags].count("script") == 3 and not [tag for tag, _ in page.tags if tag == "b"]
-    assert "".join(page.texts["h1"]).strip() == NASTY
+    assert page.texts["li"].count(NASTY) == 2
     assert f"{NASTY}?" in page.texts["td"]
 
 
@@ -151,45 +151,45 @@ def test_missing_pieces_do_not_break_it(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("scale", [1e-5, 1e5])
 def test_prices_of_any_scale(tmp_path: Path, scale: float) -> None:
-    figures = read_figures(write(tmp_path, scale=scale))
+    figures, _ = read_figures(write(tmp_path, scale=scale))
     first = figures["example-best"]["data"][0]["close"][0]
     assert first == pytest.approx(20 * scale, rel=0.1)
 
 
 def read_figures(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8").partition('id="charts">')[2].partition("</script>")[0])
+    """The figures of the page, and their texts by language and number."""
+    values = json.loads(path.read_text(encoding="utf-8").partition('id="charts">')[2].partition("</script>")[0])
+    return values["charts"], values["texts"]
 
 
-def speak(value: Any, language: str) -> Any:
-    """Plain values in a language, as the page's script takes them."""
-    if isinstance(value, list):
-        return [speak(each, language) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if "zh" in value:
-        return speak(value[language], language)
-    return {key: speak(each, language) for key, each in value.items()}
+def put_in(value: Any, texts: dict[str, str]) -> Any:
+    """Plain values with the texts of a language, as the page's script puts them in."""
+    return json.loads(MARK.sub(lambda mark: json.dumps(texts[mark[1]])[1:-1], json.dumps(value, ensure_ascii=False)))
 
 
-def test_figures_are_told_once_for_both_languages(tmp_path: Path) -> None:
-    figures = read_figures(write(tmp_path))
-    panel = build_charts(make_evaluation(), [])["coverage"].panels[0]
+def test_figures_are_built_once_and_labelled_in_both_languages(tmp_path: Path) -> None:
+    figures, texts = read_figures(write(tmp_path))
+    assert texts.keys() == set(LANGUAGES) and len(json.dumps(texts)) < 0.1 * len(json.dumps(figures))
     for language in LANGUAGES:
-        assert speak(figures["coverage-1"], language) == json.loads(json.dumps(build_panel(panel, language)))
-    assert len(json.dumps(figures)) < 1.3 * len(json.dumps(speak(figures, "en")))
+        panel = build_charts(make_evaluation(), [], Words(language))["coverage"].panels[0]
+        built, labelled = build_panel(panel), put_in(figures["coverage-1"], texts[language])
+        for trace in (*built["data"], *labelled["data"]):
+            del trace["meta"]  # which tells curves apart, in no language
+        assert labelled == json.loads(json.dumps(built))
 
 
-def test_figures_speak_both_languages_down_to_what_a_pointer_tells(tmp_path: Path) -> None:
-    scene = [{"en": en, "zh": read_texts("zh")["forecast"][key]} for key, en in read_texts("en")["forecast"].items()]
-    english = [words["en"] for words in (*TEXTS.values(), *scene) if words["en"] != words["zh"]]
-    for name, figure in read_figures(write(tmp_path)).items():
-        told = re.findall(
-            r'"(?:name|hovertemplate|text)": "([^"]*)"', json.dumps(speak(figure, "zh"), ensure_ascii=False)
+def test_figures_speak_both_languages_down_to_the_hover_texts(tmp_path: Path) -> None:
+    figures, texts = read_figures(write(tmp_path))
+    both = zip(read_texts("en").items(), read_texts("zh").values())
+    english = [en for (key, en), zh in both if en != zh and key.startswith(("charts.", "forecast.")) and " " in en]
+    for name, figure in figures.items():
+        shown = re.findall(
+            r'"(?:name|hovertemplate|text)": "([^"]*)"', json.dumps(put_in(figure, texts["zh"]), ensure_ascii=False)
         )
-        assert told and not [words for words in english if words in told], name
-        told = " ".join(told)
-        assert "Forecast close" not in told and "Known candle" not in told
-    assert "预测收盘价" in told
+        assert shown and not [text for text in english if text in shown], name
+        shown = " ".join(shown)
+        assert "Forecast close" not in shown and "Known candle" not in shown
+    assert "预测收盘价" in shown
 
 
 class Reader:
@@ -232,10 +232,14 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None
     evaluation = make_evaluation()
     reader = Reader(browser, write(tmp_path, evaluation), width)
     reader.check()
-    assert browser.title == f"{evaluation.run} · Kronos" and reader.find("h1")[0].text == evaluation.headline["en"]
+    assert browser.title == f"{evaluation.run} · Kronos" and reader.find("h1")[0].text == write_headline(
+        evaluation, Words("en")
+    )
     row = [cell.text for cell in reader.find(".baselines tbody tr:first-child > *")]
-    assert row[:2] == ["Pretrained Kronos", "helped"] and "+8.3 %" in row[2].replace("\N{NO-BREAK SPACE}", " ")
-    assert reader.find(".baselines .sentence")[0].text.startswith(evaluation.comparisons[0].sentence["en"])
+    assert row[:2] == ["Pretrained model", "helped"] and "+8.3%" in row[2]
+    assert reader.find(".baselines .sentence")[0].text == write_sentence(
+        evaluation.comparisons[0], evaluation, Words("en")
+    )
     crps = f"{1e4 * evaluation.forecasters[0].log_return['crps'].overall:.2f}"
     assert reader.find(".numbers tbody tr:nth-child(2) td.run")[0].text == crps
     assert reader.find(".legend li")[0].text == "Train loss"
@@ -244,7 +248,7 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None
     reader.wait.until(lambda _: "预测步" in reader.find("#error_by_horizon-1")[0].get_attribute("textContent"))
     reader.check()
     assert reader.run("return document.documentElement.lang") == "zh-CN"
-    assert reader.find("h1")[0].text == evaluation.headline["zh"]
+    assert reader.find("h1")[0].text == write_headline(evaluation, Words("zh"))
     shown = reader.find("body")[0].text + reader.run(
         "return [...document.querySelectorAll('.plot')].map(plot => plot.textContent).join('\\n')"
     )

@@ -11,9 +11,11 @@ from kronos.report.verdict.tables import (
     list_metrics,
     list_seconds,
 )
+from kronos.report.words.catalogue import Words
 from tests.report.made_evaluation import make_evaluation
 
 EVALUATION = make_evaluation()
+EN, ZH = Words("en"), Words("zh")
 
 
 def change(evaluation: Evaluation, n: int, **changes: object) -> Evaluation:
@@ -23,27 +25,18 @@ def change(evaluation: Evaluation, n: int, **changes: object) -> Evaluation:
 
 
 def test_baselines_in_words() -> None:
-    rows = list_baselines(EVALUATION, by_verdict_metric=True)
+    rows, chinese = (list_baselines(EVALUATION, True, words) for words in (EN, ZH))
     assert [row.css for row in rows] == ["good", "good", "same", "unknown", "bad", "unknown"]
-    first = rows[0]
-    assert first.baseline == {"en": "Pretrained Kronos", "zh": "预训练 Kronos"} and first.verdict == {
-        "en": "helped",
-        "zh": "微调有效",
-    }
-    assert [row.verdict["en"] for row in rows[1:]] == [
-        "better",
-        "no difference",
-        "too little data",
-        "worse",
-        "too little data",
-    ]
-    assert rows[1].verdict["zh"] == "优于基准" and rows[4].verdict["zh"] == "不如基准"
-    assert (first.skill["zh"], first.interval["zh"], first.p) == ("+8.3%", "[5.3%, 11.3%]", "<\N{NO-BREAK SPACE}0.001")
-    assert list_baselines(EVALUATION, by_verdict_metric=False) == []
+    assert [row.verdict for row in rows[:3]] == ["helped", "better", "no difference"]
+    assert [row.verdict for row in rows[3:]] == ["too little data", "worse", "too little data"]
+    assert [row.verdict for row in chinese[:2]] == ["微调有效", "优于基准"] and chinese[4].verdict == "不如基准"
+    assert (rows[0].baseline, chinese[0].baseline) == ("Pretrained model", "预训练模型")
+    assert (rows[0].skill, rows[0].interval, rows[0].p) == ("+8.3%", "[5.3%, 11.3%]", "<\N{NO-BREAK SPACE}0.001")
+    assert list_baselines(EVALUATION, False, EN) == []
 
 
 def test_intervals_share_one_scale() -> None:
-    bars = [row.bar for row in list_baselines(EVALUATION, True)]
+    bars = [row.bar for row in list_baselines(EVALUATION, True, EN)]
     assert len({bar.zero for bar in bars if bar}) == 1
     for bar, found in zip(bars, EVALUATION.comparisons):
         assert bar is not None and 0 <= bar.low < bar.middle < bar.high <= 100
@@ -51,46 +44,46 @@ def test_intervals_share_one_scale() -> None:
 
 
 def test_direction_counts_in_points() -> None:
-    (row,) = list_baselines(change(EVALUATION, 0, metric="direction", skill=-0.0123), False)
-    assert row.skill == {"en": "−1.2 points", "zh": "−1.2 个百分点"} and row.metric["en"] == "Direction"
+    evaluation = change(EVALUATION, 0, metric="direction", skill=-0.0123)
+    (row,), (chinese,) = (list_baselines(evaluation, False, words) for words in (EN, ZH))
+    assert row.skill == "−1.2 points" and chinese.skill == "−1.2 个百分点" and row.metric == "Directional accuracy"
 
 
 def test_what_is_no_number_is_a_dash() -> None:
     unknown = change(EVALUATION, 0, skill=nan, low=nan, high=nan, p_value=nan, n_independent=nan)
-    row = list_baselines(unknown, True)[0]
-    assert (row.skill["en"], row.interval["en"], row.p, row.bar) == ("–", "", "–", None)
+    row = list_baselines(unknown, True, EN)[0]
+    assert (row.skill, row.interval, row.p, row.bar) == ("–", "", "–", None)
 
 
 def test_a_skill_beyond_all_bounds_leaves_the_scale_alone() -> None:
-    rows = list_baselines(change(EVALUATION, 0, skill=-9.0, low=-80.0, high=-3.0), True)
+    rows = list_baselines(change(EVALUATION, 0, skill=-9.0, low=-80.0, high=-3.0), True, EN)
     assert rows[0].bar is not None and rows[0].bar.low == rows[0].bar.high == 4
     assert rows[4].bar is not None and rows[4].bar.high - rows[4].bar.low > 2
 
 
 def test_metrics_of_all_forecasters() -> None:
-    returns, prices = list_metrics(EVALUATION)
-    crps = next(row for row in returns.rows if row.head["en"] == "CRPS (bp)")
+    returns, prices = list_metrics(EVALUATION, EN)
+    crps = next(row for row in returns.rows if row.head == "CRPS (bp)")
     figures = [1e4 * forecaster.log_return["crps"].overall for forecaster in EVALUATION.forecasters]
-    assert [float(cell.text["en"]) for cell in crps.cells] == pytest.approx(figures, abs=0.005)
+    assert [float(cell.text) for cell in crps.cells] == pytest.approx(figures, abs=0.005)
     assert [cell.best for cell in crps.cells] == [figure == min(figures) for figure in figures]
-    direction = next(row for row in returns.rows if row.head["en"] == "Direction")
-    assert direction.cells[0].text["zh"].endswith("%") and sum(cell.best for cell in direction.cells) == 1
-    coverage = next(row for row in returns.rows if "80" in row.head["en"] and "Coverage" in row.head["en"])
-    assert coverage.cells[2].text["en"] == "–" and not any(cell.best for cell in coverage.cells)
-    assert prices.rows[0].head["en"] == "CRPS"  # in the candles' units
-    assert list_seconds(EVALUATION).cells[0].text["en"] == "41.3"
-    assert (
-        len(list_meanings(EVALUATION)) == len({row.head["en"] for group in (returns, prices) for row in group.rows}) - 3
-    )
+    direction = next(row for row in returns.rows if row.head == "Directional accuracy")
+    assert direction.cells[0].text.endswith("%") and sum(cell.best for cell in direction.cells) == 1
+    coverage = next(row for row in returns.rows if row.head == "Coverage of the 80% band")
+    assert coverage.cells[2].text == "–" and not any(cell.best for cell in coverage.cells)
+    assert prices.rows[0].head == "CRPS"  # in the units of the candles
+    assert list_seconds(EVALUATION, EN).cells[0].text == "41.3"
+    heads = {row.head for group in (returns, prices) for row in group.rows}
+    assert len(list_meanings(EVALUATION, EN)) == len(heads) - 3
 
 
 def test_calibration_and_tokenizer() -> None:
-    rows = list_calibration(EVALUATION)
-    assert [row.head["zh"] for row in rows] == ["50% 区间", "80% 区间", "90% 区间"] and len(rows[0].cells) == 4
-    health = list_health(EVALUATION)
-    assert [cell.text["en"] for cell in health[1].cells] == ["14.20", "9.70"] and len(health) == 7
+    rows = list_calibration(EVALUATION, ZH)
+    assert [row.head for row in rows] == ["50% 区间", "80% 区间", "90% 区间"] and len(rows[0].cells) == 4
+    health = list_health(EVALUATION, EN)
+    assert [cell.text for cell in health[1].cells] == ["14.20", "9.70"] and len(health) == 7
     assert EVALUATION.tokenizer is not None
     untrained = EVALUATION.tokenizer.model_copy(update={"before": None})
-    assert list_health(EVALUATION.model_copy(update={"tokenizer": untrained}))[1].cells[0].text["en"] == "–"
+    assert list_health(EVALUATION.model_copy(update={"tokenizer": untrained}), EN)[1].cells[0].text == "–"
     nothing = EVALUATION.model_copy(update={"tokenizer": None, "calibration": None})
-    assert list_calibration(nothing) == list_health(nothing) == []
+    assert list_calibration(nothing, EN) == list_health(nothing, EN) == []

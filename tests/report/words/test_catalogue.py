@@ -1,16 +1,8 @@
 """The catalogues: the same keys and the same values in both languages."""
 
 import string
-from typing import Any
 
 from kronos.report.words.catalogue import Words, read_texts
-
-
-def flatten(texts: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, text in texts.items():
-        flat |= flatten(text, f"{prefix}{key}.") if isinstance(text, dict) else {f"{prefix}{key}": text}
-    return flat
 
 
 def values(text: str) -> set[str | None]:
@@ -18,10 +10,21 @@ def values(text: str) -> set[str | None]:
 
 
 def test_both_languages_have_the_same_texts() -> None:
-    en, zh = flatten(read_texts("en")), flatten(read_texts("zh"))
+    en, zh = read_texts("en"), read_texts("zh")
     assert en.keys() == zh.keys()
     assert {key for key in en if values(str(en[key])) != values(str(zh[key]))} == set()
 
 
 def test_a_text_by_its_key() -> None:
-    assert Words("zh")("language") == "中文"
+    words = Words("zh")
+    assert words("language") == "中文" and words.has("language") and not words.has("languages")
+
+
+def test_latin_values_stand_apart_in_chinese() -> None:
+    words = Words("zh")
+    assert words("verdict.against.helped", baseline="LSTM") == "优于 LSTM"
+    assert words("verdict.against.no difference", baseline="茅台5min") == "与茅台5min 无实质差异"
+    assert (
+        words("verdict.skill.hurt", baseline="漂移法", detail="MAE 低 4%")
+        == "没有预测能力：模型不如漂移法（MAE 低 4%）"
+    )

@@ -1,26 +1,24 @@
-"""What the report's page does: it draws its charts, speaks two languages and hides curves."""
-
-SCRIPT = """
 'use strict';
-const charts = JSON.parse(document.getElementById('charts').textContent);
+const {charts, texts} = JSON.parse(document.getElementById('charts').textContent);
 const root = document.documentElement;
 const language = () => root.lang.startsWith('zh') ? 'zh' : 'en';
 const coarse = matchMedia('(pointer: coarse)').matches;
 const config = {displayModeBar: false, displaylogo: false, responsive: true, showTips: false};
 const hidden = {};
 
-// What differs between the languages is {en: …, zh: …}.
+// A text in a chart is a mark, \ue000 number \ue001, for its text in either language.
 function inLanguage(value) {
+  if (typeof value === 'string') return value.replace(/\ue000(\d+)\ue001/g, (_, number) => texts[language()][number]);
   if (Array.isArray(value)) return value.map(inLanguage);
   if (value === null || typeof value !== 'object') return value;
-  if ('zh' in value) return inLanguage(value[language()]);
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, inLanguage(each)]));
 }
 
 function draw(plot) {
-  const {data, layout} = inLanguage(charts[plot.id]);
+  const chart = charts[plot.id];
+  const {data, layout} = inLanguage(chart);
   const unseen = hidden[plot.dataset.chart] || new Set();
-  for (const trace of data) if (unseen.has(trace.meta)) trace.visible = false;
+  data.forEach((trace, n) => { if (unseen.has(chart.data[n].meta)) trace.visible = false; });
   if (coarse) layout.dragmode = false;  // a finger on a chart scrolls the page
   layout.uirevision = 'kept';  // zooms outlast a change of the language
   if (layout.xaxis.type === 'category') layout.xaxis.nticks = countTimes(plot);
@@ -56,4 +54,3 @@ addEventListener('resize', () => {
 for (const event of ['beforeprint', 'afterprint'])
   addEventListener(event, () => plots().forEach(plot => Plotly.Plots.resize(plot)));
 speak(root.lang);
-"""
