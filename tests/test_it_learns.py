@@ -77,7 +77,7 @@ def train(folder: Path, process: Process, seed: int, n_days: int, settings: list
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     evaluation = Evaluation.read(folder / "run" / "report" / "metrics.json")
-    assert evaluation.headline["en"] in done.stdout
+    assert evaluation.headline in done.stdout
     return {each.baseline: each for each in evaluation.comparisons if each.metric == "crps"}
 
 

@@ -10,7 +10,10 @@ import pytest
 from typer.testing import Result
 
 from kronos.cli.session import lock_run_folder
+from kronos.config.schema import Language
 from kronos.evaluation.results import Evaluation
+from kronos.report.words.catalogue import Words
+from kronos.report.words.sentences import write_headline, write_note, write_sentence
 from kronos.run_folder import RunFolder
 from tests.conftest import FAST, GOLDEN, ROOT, FinishedRun, invoke
 
@@ -35,8 +38,8 @@ def names(evaluation: Evaluation) -> list[str]:
     return [each.name for each in evaluation.forecasters]
 
 
-def notes(evaluation: Evaluation, language: str = "en") -> str:
-    return " ".join(note[language] for note in evaluation.notes)
+def notes(evaluation: Evaluation, language: Language = "en") -> str:
+    return " ".join(write_note(note, Words(language)) for note in evaluation.notes)
 
 
 def figures(folder: Path) -> object:
@@ -79,9 +82,9 @@ def test_training_ends_with_the_verdict(finished_run: FinishedRun) -> None:
         "drift",
     ]
     assert found.split == "test" and found.n_origins == 3 and found.n_paths == 3 and found.interval == "5 minutes"
-    assert found.headline["en"] in done.output and str(report / "index.html") in done.output
+    assert found.headline in done.output and str(report / "index.html") in done.output
     for each in found.comparisons:
-        assert (each.sentence["en"] in done.output) == (each.metric == "crps")
+        assert (write_sentence(each, found, Words("en")) in done.output) == (each.metric == "crps")
     assert all(each.seconds > 0 for each in found.forecasters)
     assert "Traceback" not in done.output and "Warning" not in done.output and "%|" not in done.output  # no bar
 
@@ -112,8 +115,8 @@ def test_without_the_pretrained_models(run: Path) -> None:
     done = evaluate(run)
     assert done.exit_code == 0, done.output
     (missing,) = read(run / "report").left_out
-    assert missing.baseline == "pretrained" and "it cannot be loaded" in missing.reason["en"]
-    assert missing.reason["en"] in done.output
+    assert missing.baseline == "pretrained" and missing.reason.code == "not_loadable"
+    assert f"pretrained: cannot be loaded: {missing.reason.values['error']}" in done.output
 
 
 def test_what_may_be_overridden(run: Path) -> None:
@@ -122,8 +125,8 @@ def test_what_may_be_overridden(run: Path) -> None:
     assert done.exit_code == 0, done.output
     found = read(run / "report")
     assert found.n_origins == 5 and found.n_paths == 5 and names(found) == ["finetuned", "volatility"]
-    assert found.headline["zh"] in done.output and found.headline["en"] not in done.output
-    assert found.comparisons[0].sentence["zh"] in done.output
+    assert write_headline(found, Words("zh")) in done.output and found.headline not in done.output
+    assert write_sentence(found.comparisons[0], found, Words("zh")) in done.output
 
 
 @pytest.mark.parametrize("word", ["data.lookback_window=8", "training.seed=2", "model_paths.exp_name=other"])
@@ -135,7 +138,7 @@ def test_what_may_not(run: Path, word: str) -> None:
 def test_an_unknown_baseline_is_said_before_anything_is_computed(run: Path, tiny_config: Path, tmp_path: Path) -> None:
     (run / "report/metrics.json").unlink()
     for done in (evaluate(run, "--rivals", "pretraned"), train(tiny_config, "evaluation.rivals=[pretraned]")):
-        assert done.exit_code == 1 and "evaluation.rivals names 'pretraned', which is neither" in done.output
+        assert done.exit_code == 1 and "evaluation.rivals: 'pretraned' is not a known baseline." in done.output
         assert "origins" not in done.output and "step" not in done.output
     assert not (run / "report/metrics.json").exists() and not (tmp_path / "runs/tiny/tokenizer").exists()
 
@@ -155,11 +158,13 @@ def test_other_runs_as_baselines(finished_run: FinishedRun, run: Path, tmp_path:
     found = read(run / "report")
     assert names(found) == ["finetuned", "drift", "a/there"]
     assert found.forecasters[2].log_return["crps"] == found.forecasters[0].log_return["crps"]  # the same weights
-    reasons = {each.baseline: each.reason["en"] for each in found.left_out}
-    assert "later than the first origin here" in reasons.pop("b/there")
-    assert "may have seen these candles" in reasons.pop("c/there")
-    assert "it cannot be loaded" in reasons.pop("d/there")
-    assert reasons == {"moved/there": "it is this run itself"}
+    reasons = {each.baseline: each.reason.code for each in found.left_out}
+    assert reasons == {
+        "b/there": "seen_candles",
+        "c/there": "unknown_end",
+        "d/there": "not_loadable",
+        "moved/there": "same_run",
+    }
 
 
 def test_newer_candles(run: Path, tmp_path: Path) -> None:
@@ -170,14 +175,14 @@ def test_newer_candles(run: Path, tmp_path: Path) -> None:
     found = read(run / "report-newer")
     assert figures(run / "report") == own  # stays
     assert found.n_origins == 150 - SEEN_BEFORE - 7 and not found.notes and found.split == "test"
-    assert "partly on candles" not in found.headline["en"]
+    assert "partly on candles" not in found.headline
     assert [each.baseline for each in found.left_out] == ["lstm"] and "newer.csv" in found.candles
     assert sorted(path.name for path in (run / "report-newer").glob("*.png")), "its pictures are beside it"
     later = evaluate(run, "--data", newer, "--since", found.last_origin.replace(" ", "T"), "evaluation.stride=1")
     assert later.exit_code == 0 and read(run / "report-newer").n_origins == 2, later.output
     seen = evaluate(run, "--data", newer, "--since", "2000-01-01", "evaluation.stride=20")
     assert seen.exit_code == 0 and "which flatters the run" in notes(read(run / "report-newer"))
-    assert "partly on candles from the time that the run was trained" in read(run / "report-newer").headline["en"]
+    assert "partly on candles from the time that the run was trained" in read(run / "report-newer").headline
 
 
 def test_nothing_new(run: Path, tmp_path: Path) -> None:
@@ -233,8 +238,8 @@ def test_what_the_pretrained_models_saw_in_another_run_counts(tiny_config: Path,
     done = train(tiny_config, "experiment.train_tokenizer=false", began_with, "evaluation.rivals=[drift]")
     assert done.exit_code == 0, done.output
     found = read(tmp_path / "runs/tiny/report")
-    assert found.n_origins == 3 and "began with were trained or validated" in notes(found)
-    assert "partly on candles from the time" in found.headline["en"]
+    assert found.n_origins == 3 and "started from were trained or validated" in notes(found)
+    assert "partly on candles from the time" in found.headline
     seen = [
         json.loads((tmp_path / "runs" / name / "data.json").read_text())["seen_until"] for name in ("first", "tiny")
     ]
@@ -245,9 +250,9 @@ def test_without_a_test_split(tiny_config: Path, tmp_path: Path) -> None:
     done = train(tiny_config, "data.val_ratio=0.3", "data.test_ratio=0.0", "evaluation.calibrate=true")
     assert done.exit_code == 0, done.output
     found = read(tmp_path / "runs/tiny/report")
-    assert found.split == "val" and "validation" in found.headline["en"] and "验证" in found.headline["zh"]
+    assert found.split == "val" and "validation" in found.headline and "验证" in write_headline(found, Words("zh"))
     assert "later half of the validation split" in notes(found) and notes(found) in done.output.replace("\n", " ")
-    assert found.calibration and found.calibration.n_origins >= 1 and "to calibrate on" in notes(found)
+    assert found.calibration and found.calibration.n_origins >= 1 and "available for calibration" in notes(found)
 
 
 @pytest.mark.slow
@@ -293,7 +298,7 @@ def test_a_budget(run: Path, tmp_path: Path) -> None:
     few = evaluate(run, *newer, "evaluation.budget_minutes=0.0001")
     assert few.exit_code == 0, few.output
     found = read(run / "report-newer")
-    assert found.n_origins == 16 and "Of 35 possible origins 16 were used" in notes(found)
+    assert found.n_origins == 16 and "16 of 35 possible origins were used" in notes(found)
     assert "在 35 个可用的预测起点中随机选取了 16 个" in notes(found, "zh")
     again = evaluate(run, *newer, "evaluation.budget_minutes=0.0001")
     assert again.exit_code == 0 and read(run / "report-newer").examples == found.examples
