@@ -57,8 +57,8 @@ def test_four_runs_in_eighty_columns(runs: list[Path]) -> None:
     lines = done.stdout.splitlines()
     assert all(cell_len(line) <= 80 for line in lines if not line.startswith("kronos evaluate"))
     assert find_line(done.stdout, "crps bp ↓").split()[3:] == ["12.34", "*", "11.97", "13.57", "12.59"]
-    assert find_line(done.stdout, "coverage_80").split()[1:] == ["→", "80", "%", *["75.0", "%"] * 4]
-    assert find_line(done.stdout, "pretrained").split() == ["pretrained", *["helped"] * 4]
+    assert find_line(done.stdout, "coverage_80").split()[1:] == ["→", "80%", *["75.0%"] * 4]
+    assert find_line(done.stdout, "Pretrained model").split() == ["Pretrained", "model", *["helped"] * 4]
     assert done.stdout.count("−13.4 … +15.4") == 4 and "NOT COMPARABLE" not in done.stdout
     assert re.search(r"x/base +y/base", done.stdout) and "Kronos-small" not in done.stdout
     assert find_line(done.stdout, "training.").split()[1:] == ["4e-05", "1e-05", "4e-05", "4e-05"]
@@ -90,8 +90,8 @@ def test_baselines_and_rules(tmp_path: Path) -> None:
     second = make_run(tmp_path / "b", 0.002, notes=[note], confidence=0.9, **lstm)
     third = make_run(tmp_path / "c", 0.003, notes=[note], left_out=[{"baseline": "lstm", "reason": reason}])
     text = invoke(first, second, third, columns=200).stdout
-    assert re.search(r"^lstm +better +better +left out$", text, re.M) and re.search(
-        r"^drift +– +better +–$", text, re.M
+    assert re.search(r"^LSTM +better +better +left out$", text, re.M) and re.search(
+        r"^Drift +– +better +–$", text, re.M
     )
     assert "so they are not the same: lstm." in text
     assert re.search(r"^evaluation.confidence +0.95 +0.9 +0.95$", text, re.M)

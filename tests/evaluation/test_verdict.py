@@ -74,7 +74,9 @@ def test_the_same_losses_have_the_same_verdict_in_any_order() -> None:
     drawn = draw_losses(80, 6, 2, seed=1)
     order = np.random.default_rng(0).permutation(80)
     one, other = compare_errors(*drawn), compare_errors(*(each[order] for each in drawn))
-    means = {name: pytest.approx(getattr(other, name)) for name in ("own_figure", "baseline_figure")}  # but for rounding
+    means = {
+        name: pytest.approx(getattr(other, name)) for name in ("own_figure", "baseline_figure")
+    }  # but for rounding
     assert one.model_dump() == other.model_dump() | means
 
 

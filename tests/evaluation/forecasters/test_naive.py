@@ -177,7 +177,7 @@ def test_prices_that_are_not_positive_move_by_differences(name: str) -> None:
 
 def test_adding_one_as_the_docstring_says(monkeypatch) -> None:
     monkeypatch.setattr(naive, "NAIVE_FORECASTERS", {})
-    code = naive.__doc__.split("from there like a random walk:\n\n")[1].split("\n\n`BASELINES")[0]
+    code = naive.__doc__.split("from there like a random walk:\n\n")[1].split("\n\n`NAIVE_FORECASTERS")[0]
     names = {
         "baseline": baseline,
         "ForecastInput": ForecastInput,
@@ -203,6 +203,7 @@ def test_a_short_lookback_does_not_narrow_the_steps(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["last_close", "volatility", "drift"])
 def test_a_lookback_too_short_for_volatility_is_refused(name: str) -> None:
-    with pytest.raises(NotApplicable, match="a lookback of 8 candles is too short"):
+    with pytest.raises(NotApplicable) as refused:
         NAIVE_FORECASTERS[name].sample([make_known(walk(8, 0))], 5, 0)
+    assert refused.value.reason == Note(code="short_for_volatility", values={"n": 8, "least": 9})
     assert np.ptp(NAIVE_FORECASTERS[name].sample([make_known(walk(9, 0))], 5, 0)) > 0
