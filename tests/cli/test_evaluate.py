@@ -96,8 +96,8 @@ def test_a_second_time_nothing_is_forecast_anew(finished_run: FinishedRun, copie
     assert again.exit_code == 0, again.output
     assert stamps(copied_run) == before and figures(copied_run / "report") == found
     assert "finished before, skipped" in again.stderr and "分词器" in again.stdout and "tokenizer  " not in again.stdout
-    headline = read(copied_run / "report").headline
-    assert headline["zh"] in again.stdout and headline["en"] not in again.stdout
+    evaluation = read(copied_run / "report")
+    assert write_headline(evaluation, Words("zh")) in again.stdout and evaluation.headline not in again.stdout
 
 
 def test_a_run_that_was_moved(finished_run: FinishedRun, run: Path) -> None:
