@@ -19,7 +19,8 @@ def write_verdict(evaluation: Evaluation, words: Words) -> str:
     lines = [write_headline(evaluation, words), ""]
     lines += [f"  {write_sentence(each, evaluation, words)}" for each in chosen]
     lines += [f"  {each.baseline}: {write_note(each.reason, words, 'reasons')}" for each in evaluation.left_out]
-    return "\n".join([*lines, "", *(write_note(each, words) for each in evaluation.notes)])
+    notes = ["", *(write_note(each, words) for each in evaluation.notes)] if evaluation.notes else []
+    return "\n".join([*lines, *notes])
 
 
 def write_headline(evaluation: Evaluation, words: Words) -> str:
