@@ -12,8 +12,9 @@ from kronos import load_config
 from kronos.data import load_candles, split_candles
 from kronos.errors import DataError
 from kronos.evaluation.origins import walk_forward
-from kronos.evaluation.origins.held_out import ON_SEEN, ON_VALIDATION, choose_held_out, choose_new, find_instant, is_own
+from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, is_own
 from kronos.evaluation.origins.walk_forward import GROUP, Origins, WalkForward
+from kronos.evaluation.results import Note
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
 from kronos.training.pipeline import SEEN_UNTIL, find_last_seen
@@ -73,7 +74,7 @@ def test_known_ends_at_the_origin_and_the_truth_comes_after(tiny_config: Path) -
 def test_without_a_test_split_the_later_half_of_validation_is_used_and_said(tiny_config: Path) -> None:
     config, candles, splits = load(tiny_config, "data.val_ratio=0.3", "data.test_ratio=0.0", "evaluation.stride=1")
     held_out = choose_held_out(config, candles, splits)
-    assert held_out.split == "val" and held_out.notes == (ON_VALIDATION,)
+    assert held_out.split == "val" and held_out.notes == (Note(code="on_validation"),)
     rows = splits["val"].starts.take(np.arange(len(splits["val"]))) + 15
     assert held_out.origins.rows.tolist() == rows[len(rows) // 2 :].tolist()
     assert len(held_out.calibration) and held_out.calibration.ends.max() <= held_out.origins.starts.min()
@@ -94,7 +95,7 @@ def test_other_candles_count_only_after_all_that_was_seen(tiny_config: Path) -> 
     moment = candles.timestamps(60, 61)[0].to_pydatetime()
     assert find_instant(candles, moment) == candles.instants[60]
     earlier = choose_new(config, candles, int(candles.instants[60]))
-    assert earlier.origins.rows[0] == 59 and earlier.notes == (ON_SEEN,)
+    assert earlier.origins.rows[0] == 59 and earlier.notes == (Note(code="on_seen"),)
     with pytest.raises(DataError, match="the run was trained or validated on"):
         RunFolder(run_dir).audit.write_text(json.dumps({SEEN_UNTIL: int(candles.instants[-1])}))
         choose_new(config, candles, None)
