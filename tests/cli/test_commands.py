@@ -118,7 +118,7 @@ BAD_INPUT = {
     "wrong type": (["training.batch_size=many"], "training.batch_size is 'many'"),
     "ratios": (["data.train_ratio=0.9"], "must be 1, but 0.9 + 0.2 + 0.1 = 1.2"),
     "missing CSV": (["data.data_path=none.csv"], "none.csv: no such file"),
-    "folder": ([f"data.data_path={GOLDEN / 'tokenizer'}"], "there is no file of candles in this folder"),
+    "folder": ([f"data.data_path={GOLDEN / 'tokenizer'}"], "no file of candles in this folder"),
     "empty CSV": (["data.data_path={tmp}/empty.csv"], "the file is empty"),
     "too few train rows": (["data.lookback_window=500"], "120 rows, of which train gets 84"),
     "too few val rows": (["data.train_ratio=0.88", "data.val_ratio=0.02"], "val gets 2 "),
