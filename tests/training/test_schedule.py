@@ -50,7 +50,8 @@ def test_early_stopping(tiny_config: Path, folder: Path) -> None:
     assert len(losses) == best + 3 and record.steps == 3 * (len(losses) - 1) < 150 and record.finished
 
 
-@pytest.mark.parametrize("killed_at", [8, *(pytest.param(step, marks=pytest.mark.slow) for step in (4, 11))])
+@pytest.mark.slow
+@pytest.mark.parametrize("killed_at", [4, 8, 11])
 def test_interrupted_equals_uninterrupted(
     tiny_config: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
@@ -107,7 +108,8 @@ def test_a_schedule_that_cannot_be_built_is_said_before_anything_is_touched(
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("validated_before", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("validated_before", [False, True])
 def test_killed_after_the_last_checkpoint(
     tiny_config: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validated_before: bool
 ) -> None:
@@ -130,7 +132,7 @@ def test_killed_after_the_last_checkpoint(
     assert equal(weights(folder), weights(whole)) and read_figures(folder) == read_figures(whole)
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "basemodel"])
+@pytest.mark.parametrize("stage", ["tokenizer", pytest.param("basemodel", marks=pytest.mark.slow)])
 def test_parts_give_the_result_of_the_whole(tiny_config: Path, tmp_path: Path, stage: str) -> None:
     """Also the tokenizer's, whose codebook entropy is over the whole batch."""
     rate = "training.tokenizer_learning_rate=1e-3"
@@ -212,7 +214,7 @@ def test_the_only_checkpoint_stays_until_the_next_is_whole(
     assert newest_checkpoint(folder / "checkpoints").name == "checkpoint-2"
 
 
-@pytest.mark.parametrize("damage", ["gone", "empty"])
+@pytest.mark.parametrize("damage", [pytest.param("gone", marks=pytest.mark.slow), "empty"])
 def test_an_interrupted_stage_whose_best_model_is_lost_starts_anew(
     tiny_config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -227,6 +229,7 @@ def test_an_interrupted_stage_whose_best_model_is_lost_starts_anew(
     Kronos.from_pretrained(folder / "best_model")
 
 
+@pytest.mark.slow
 def test_other_parts_on_resuming_are_said(
     tiny_config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

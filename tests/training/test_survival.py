@@ -53,7 +53,8 @@ def test_sigterm_leaves_a_checkpoint_at_its_step(
     tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "runs/tiny/basemodel"
-    process = start(*TRAIN, "--config", tiny_config, *LONG)
+    settings = [*LONG, "training.basemodel_epochs=30"]
+    process = start(*TRAIN, "--config", tiny_config, *settings)
     wait_for_step(process, folder, 27)
     process.send_signal(signal.SIGTERM)
     started = time.monotonic()
@@ -64,9 +65,9 @@ def test_sigterm_leaves_a_checkpoint_at_its_step(
     assert "Traceback" not in said
     assert step >= 27 and not json.loads((folder / "stage.json").read_text())["finished"]
     with caplog.at_level("INFO", logger="kronos"):
-        run(tiny_config, *LONG, stages=["basemodel"], skip_existing=True)
+        run(tiny_config, *settings, stages=["basemodel"], skip_existing=True)
     assert f"resumes from {folder}/checkpoints/checkpoint-{step}" in caplog.text
-    run(tiny_config, *LONG, f"model_paths.base_path={tmp_path}/whole", stages=["basemodel"])
+    run(tiny_config, *settings, f"model_paths.base_path={tmp_path}/whole", stages=["basemodel"])
     assert equal(weights(folder), weights(tmp_path / "whole/tiny/basemodel"))
     assert read_figures(folder) == read_figures(tmp_path / "whole/tiny/basemodel")
 

@@ -265,7 +265,9 @@ def test_the_untouched_model_is_kept_bit_for_bit(
     assert same_bits(weights(run_dir / "basemodel"), load_file(GOLDEN / "predictor" / "model.safetensors"))
 
 
-@pytest.mark.parametrize("step", [3, 7])  # before the first checkpoint; in the second epoch
+@pytest.mark.parametrize(
+    "step", [pytest.param(3, marks=pytest.mark.slow), 7]
+)  # before the first checkpoint; in the second epoch
 def test_interrupted_equals_uninterrupted_bit_for_bit(
     tiny_config: Path,
     run_dir: Path,
@@ -328,6 +330,7 @@ def test_faults_are_found_before_the_first_stage_is_trained(tiny_config: Path, r
     assert not (run_dir / "tokenizer").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["tokenizer", "basemodel"])
 def test_gradient_checkpointing_changes_no_bit(
     tiny_config: Path,
