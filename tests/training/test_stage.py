@@ -183,7 +183,7 @@ def test_the_base_model_s_tokenizer(tiny_config: Path, run_dir: Path, tmp_path: 
     assert run(tiny_config, SHORT, stages=["basemodel"]).records["basemodel"].tokenizer_hash == pretrained
     with pytest.raises(ConfigError, match="needs a trained tokenizer"):
         run(tiny_config, "experiment.pre_trained_tokenizer=false", stages=["basemodel"])
-    run(tiny_config, SHORT, stages=["tokenizer"])
+    run(tiny_config, stages=["tokenizer"])
     own = hash_weights(KronosTokenizer.from_pretrained(run_dir / "tokenizer" / "best_model"))
     assert own != pretrained
     assert run(tiny_config, SHORT, stages=["basemodel"]).records["basemodel"].tokenizer_hash == own
