@@ -20,7 +20,7 @@ from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
 from kronos.config.load import build_config
 from kronos.errors import ConfigError, DataError
-from kronos.report.words.catalogue import Words, read_texts
+from kronos.report.words.catalogue import Words
 
 if TYPE_CHECKING:
     from kronos.data.leakage import Leaks
@@ -128,7 +128,7 @@ def _to_json(check: _Check) -> dict[str, Any]:
 def _print_check(check: _Check, settings: Config, leakage: bool, words: Words) -> None:
     from kronos.data.audit import describe_candles, describe_splits
 
-    texts = read_texts(words.language)["check"]["audit"]
+    texts = words.section("check.audit")
     typer.echo(describe_candles(check.audited.candles, texts))
     for line in describe_splits(check.splits, settings.data, texts) if check.splits else ():
         typer.echo(line)

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from kronos.candles import Array
 from kronos.files import replacing
 from kronos.report.fonts import accept_any_weight, choose_fonts
-from kronos.report.words.catalogue import Words, read_texts
+from kronos.report.words.catalogue import Words
 from kronos.tuning.plan import TrialResult
 from kronos.tuning.search import SearchResult
 from kronos.tuning.space import Parameter
@@ -40,7 +40,7 @@ def draw_search_curve(
     Raises:
         KronosError: path cannot be written.
     """
-    labels = "".join(text for key, text in read_texts(words.language).items() if key.startswith("tune.curve."))
+    labels = "".join(words.section("tune.curve").values())
     _, families = choose_fonts(title + labels)
     with matplotlib.rc_context({"font.family": families, "font.size": 10}), accept_any_weight():
         figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")

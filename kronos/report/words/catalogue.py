@@ -37,6 +37,12 @@ class Words:
         """Whether there is a text of this key."""
         return key in self._texts
 
+    def section(self, prefix: str) -> dict[str, str]:
+        """Return the texts of a section by the rest of their keys: `words.section("check.audit")`."""
+        return {
+            key.removeprefix(f"{prefix}."): text for key, text in self._texts.items() if key.startswith(f"{prefix}.")
+        }
+
     def choose(self, texts: Mapping[Language, str]) -> str:
         """Return the text of this language among texts that are not in the catalogue."""
         return texts[self.language]

@@ -17,6 +17,7 @@ def test_both_languages_have_the_same_texts() -> None:
 
 def test_a_text_by_its_key() -> None:
     words = Words("zh")
+    assert words.section("units")["day"] == "{n} 天"
     assert words("language") == "中文" and words.has("language") and not words.has("languages")
 
 
