@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Write files completely or not at all."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from kronos.errors import KronosError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside path to write to; on success it takes path's place in one step.
+    """Give a temporary path to write to, beside path; on success it replaces path in one step.
 
     Raises:
         KronosError: the file system refuses.
@@ -24,31 +24,31 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise KronosError(f"{path}: cannot be written: {error.strerror or error}.") from error
+        raise KronosError("{path}: cannot be written: {reason}.", path=path, reason=error.strerror or error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
-    """Let a file reach the disk, so that it is whole even if the power fails."""
+    """Flush a file to the disk, to keep it complete even after a power failure."""
     with path.open("rb") as file, suppress(OSError):  # some file systems cannot
         os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file completely or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def shorten_names(folders: Sequence[Path]) -> list[str]:
-    """Return for each folder the fewest last parts of its path that no other one ends in."""
+    """Return the shortest unique end of each folder's path."""
     names = []
     for folder in folders:
         others = [other.parts for other in folders if other != folder]

@@ -1,4 +1,4 @@
-"""The whole pipeline, as the command runs it: it learns what can be learnt from candles, and says so; and finds nothing in chance."""
+"""The whole pipeline as the command runs it: it learns a signal in synthetic candles, and finds none in a random walk."""
 
 import subprocess
 import sys
@@ -19,9 +19,9 @@ from kronos.evaluation.verdict import compare
 from tests.conftest import GOLDEN, ROOT
 from tests.evaluation.synthetic import Oracle, Process, autoregression, daily_season, random_walk
 
-SIGMA = 0.002  # 20 basis points: what no forecast can know of one step
-# The signal is far above what the tokenizer loses, 10 to 30 basis points of a price: steps of ± 46 that turn about, and
-# a wave of ± 305 a day.
+SIGMA = 0.002  # 20 basis points: the unpredictable part of one step
+# The signals are far above the tokenizer's reconstruction error of 10 to 30 basis points: steps of ±46 that reverse, and
+# a daily wave of ±305.
 REVERTING = autoregression(SIGMA, -0.9)
 SEASON = daily_season(SIGMA, 2 * SIGMA)
 WALK = random_walk(SIGMA)
@@ -82,8 +82,8 @@ def train(folder: Path, process: Process, seed: int, n_days: int, settings: list
     return {each.baseline: each for each in evaluation.comparisons if each.metric == "crps"}
 
 
-def judge_oracle(folder: Path, process: Process) -> dict[str, float]:
-    """The skill against each naive baseline, on the run's own origins, of who knows the process."""
+def measure_oracle(folder: Path, process: Process) -> dict[str, float]:
+    """Return the skill of a forecaster that knows the process, against each naive baseline, on the run's own origins."""
     PartialState(cpu=True)
     config = load_config(folder / "run" / "config.yaml")
     candles, _ = load_candles(config.data, config.repairs)
@@ -99,47 +99,49 @@ def judge_oracle(folder: Path, process: Process) -> dict[str, float]:
     }
 
 
-def check_learnt(folder: Path, found: dict[str, Comparison], process: Process, least: float) -> None:
-    """It helped against every naive baseline, by at least a share of what the oracle does, and by no more than that."""
-    best = judge_oracle(folder, process)
-    shares = {name: found[name].skill / best[name] for name in NAIVE_BASELINES}
-    print("".join(f"\n{name}: {found[name].skill:+.3f}, {shares[name]:.0%} of {best[name]:+.3f}" for name in shares))
-    assert {name: found[name].outcome for name in NAIVE_BASELINES} == dict.fromkeys(NAIVE_BASELINES, "helped")
+def check_learnt(folder: Path, comparisons: dict[str, Comparison], process: Process, least: float) -> None:
+    """It beat every naive baseline, by at least a share of the skill of the oracle, and by no more than all of it."""
+    best = measure_oracle(folder, process)
+    shares = {name: comparisons[name].skill / best[name] for name in NAIVE_BASELINES}
+    print(
+        "".join(f"\n{name}: {comparisons[name].skill:+.3f}, {shares[name]:.0%} of {best[name]:+.3f}" for name in shares)
+    )
+    assert {name: comparisons[name].outcome for name in NAIVE_BASELINES} == dict.fromkeys(NAIVE_BASELINES, "helped")
     assert least <= min(shares.values()) and max(shares.values()) < 1.05
 
 
-def check_nothing_learnt(found: dict[str, Comparison]) -> None:
-    """It did not help against the two baselines that of a random walk are the best there is, but for measuring its volatility."""
-    print("".join(f"\n{name}: {each.skill:+.3f}, {each.outcome}" for name, each in found.items()))
-    assert "helped" not in (found["volatility"].outcome, found["last_close"].outcome)
+def check_nothing_learnt(comparisons: dict[str, Comparison]) -> None:
+    """It did not beat the last close and the random walk, which are the best forecasts of a random walk."""
+    print("".join(f"\n{name}: {each.skill:+.3f}, {each.outcome}" for name, each in comparisons.items()))
+    assert "helped" not in (comparisons["volatility"].outcome, comparisons["last_close"].outcome)
 
 
 @pytest.mark.slow
 def test_what_can_be_learnt_is_learnt(tmp_path: Path) -> None:
-    """Of steps that turn about, the step before tells four fifths of the variance."""
-    found = train(tmp_path, REVERTING, 0, 80, SMALLEST)
-    check_learnt(tmp_path, found, REVERTING, least=0.6)
+    """The previous step explains four fifths of the variance."""
+    comparisons = train(tmp_path, REVERTING, 0, 80, SMALLEST)
+    check_learnt(tmp_path, comparisons, REVERTING, least=0.6)
 
 
 @pytest.mark.slow
 def test_of_chance_nothing_is_learnt(tmp_path: Path) -> None:
-    found = train(tmp_path, WALK, 0, 80, SMALLEST)
-    check_nothing_learnt(found)
+    comparisons = train(tmp_path, WALK, 0, 80, SMALLEST)
+    check_nothing_learnt(comparisons)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_other_seeds_learn_too(tmp_path: Path, seed: int) -> None:
-    found = train(tmp_path, REVERTING, seed, 80, SMALLEST)
-    check_learnt(tmp_path, found, REVERTING, least=0.5)
+    comparisons = train(tmp_path, REVERTING, seed, 80, SMALLEST)
+    check_learnt(tmp_path, comparisons, REVERTING, least=0.5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_demo_s_models_learn_a_season(tmp_path: Path, seed: int) -> None:
     """At least half of the optimum, whatever the candles and the first weights."""
-    found = train(tmp_path, SEASON, seed, 60, DEMO)
-    check_learnt(tmp_path, found, SEASON, least=0.5)
+    comparisons = train(tmp_path, SEASON, seed, 60, DEMO)
+    check_learnt(tmp_path, comparisons, SEASON, least=0.5)
 
 
 @pytest.mark.slow
