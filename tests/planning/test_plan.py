@@ -136,6 +136,7 @@ def test_validations_and_steps_are_those_of_a_run(tiny_config: Path, tmp_path: P
     check_steps_and_validations(stage, tmp_path / "runs" / "tiny" / "tokenizer")
 
 
+@pytest.mark.slow
 def test_an_interrupted_stage_is_resumed(copied: tuple[Path, str]) -> None:
     folder, override = copied
     config = folder / "config.yaml"
@@ -154,6 +155,7 @@ def test_an_interrupted_stage_is_resumed(copied: tuple[Path, str]) -> None:
     assert other.stages["tokenizer"].measurement is None
 
 
+@pytest.mark.slow
 def test_a_stage_interrupted_before_its_first_checkpoint_starts_again(copied: tuple[Path, str]) -> None:
     folder, override = copied
     interrupt(folder / "tokenizer", keep_step=None)
@@ -205,6 +207,7 @@ def test_an_error_of_the_run_is_an_error_of_the_plan(tiny_config: Path) -> None:
         plan(tiny_config, "experiment.train_tokenizer=false", "experiment.train_basemodel=false")
 
 
+@pytest.mark.slow
 def test_memory_that_is_freed_at_once_is_measured() -> None:
     with measure._watch_memory(torch.device("cpu")) as samples:
         for _ in range(20):
@@ -212,6 +215,7 @@ def test_memory_that_is_freed_at_once_is_measured() -> None:
     assert max(samples) - samples[0] > 80
 
 
+@pytest.mark.slow
 def test_slow_steps_end_the_measurement(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "BUDGET_SECONDS", 0.0)
     made = plan(tiny_config, "experiment.train_basemodel=false").stages["tokenizer"]

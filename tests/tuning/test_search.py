@@ -276,6 +276,7 @@ def test_one_key_is_swept_evenly(tmp_path: Path) -> None:
     assert max(b - a for a, b in pairwise(exponents)) < 2 * even
 
 
+@pytest.mark.slow
 def test_the_key_that_matters_is_found(tmp_path: Path) -> None:
     trials = Trials(tmp_path, (RATE, BATCH), {}, seed=3)
     for _ in range(20):
