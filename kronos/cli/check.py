@@ -172,7 +172,9 @@ def _build_table(groups: Sequence[Sequence[Finding]], words: Words) -> Table:
             if others:
                 where = words("check.and_more", name=names[0], n=len(others))
             count = sum(each.count for each in (first, *others))
-            table.add_row(first.kind, escape(where), f"{count:,}" if count else "", escape(first.text))
+            # The details have no Chinese text; the kind of finding has.
+            what = first.text if words.language == "en" else f"{words(f'audit.codes.{first.kind}')}：{first.text}"
+            table.add_row(first.kind, escape(where), f"{count:,}" if count else "", escape(what))
     return table
 
 

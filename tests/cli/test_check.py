@@ -57,6 +57,7 @@ def test_the_table_in_chinese_and_json_without_a_language(tmp_path: Path) -> Non
     chinese = invoke(tmp_path, "--language", "zh").output
     assert (
         "个标的共 104,332 根 K 线，周期 5 分钟" in chinese
+        and "重复行：" in chinese
         and "13 个错误" in chinese
         and "文件未被改动" in chinese
         and "The files were not changed" not in chinese
@@ -75,7 +76,7 @@ def test_repairs_as_overrides(tmp_path: Path) -> None:
 
 
 def test_the_log_of_a_run_and_the_check_use_the_same_english() -> None:
-    assert read_texts("en")["check"]["audit"] == TEXTS
+    assert {key: read_texts("en")[f"check.audit.{key}"] for key in TEXTS} == TEXTS
 
 
 def test_the_windows_of_a_configuration() -> None:
