@@ -1,4 +1,4 @@
-"""One forecaster's forecasts against what came: its figures, and its error at each origin and time of the horizon."""
+"""The forecasts of one forecaster against the actual closes: figures, and the error at each origin and step."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from kronos.evaluation.scores.figures import compute_price_figures, compute_retu
 from kronos.evaluation.scores.metrics import compute_crps, compute_direction_hits, compute_fair_absolute_error
 from kronos.evaluation.scores.pit import count_pit
 
-ROUNDING = float(np.finfo(np.float32).eps)  # what candles cannot tell from no change, being stored in single precision
+ROUNDING = float(np.finfo(np.float32).eps)  # smaller changes are no changes: candles are stored in single precision
 COMPARED_BY = {"crps": compute_crps, "mae": compute_fair_absolute_error, "direction": compute_direction_hits}
 
 
@@ -26,22 +26,22 @@ class Scored:
 
 def score(forecaster: Forecaster, paths: Array, origins: Origins, seconds: float = 0.0) -> Scored:
     """Score closes (N, P, H) sampled from N origins in some time, all prices above 0."""
-    returns, came = to_returns(paths, origins), to_returns(origins.truth, origins)
+    returns, actual = to_returns(paths, origins), to_returns(origins.truth, origins)
     figures = ForecasterResult(
         name=forecaster.name,
         label=forecaster.label,
         price=compute_price_figures(paths, origins.truth, origins.closes),
-        log_return=compute_return_figures(returns, came),
-        pit=count_pit(returns, came),
+        log_return=compute_return_figures(returns, actual),
+        pit=count_pit(returns, actual),
         seconds=seconds,
     )
-    return Scored(figures, {name: compute(returns, came) for name, compute in COMPARED_BY.items()})
+    return Scored(figures, {name: compute(returns, actual) for name, compute in COMPARED_BY.items()})
 
 
 def to_returns(closes: Array, origins: Origins) -> Array:
     """Return closes (N, …, H) as log returns since the last known close; those within rounding are 0.
 
-    Where prices stand still, the rounding of a forecast would otherwise be all of its error, and decide who is better.
+    Otherwise, while prices stand still, rounding would be the whole error and decide which forecaster is better.
     """
     last = origins.closes[:, -1].reshape(-1, *[1] * (closes.ndim - 1))
     returns: Array = np.log(closes / last)

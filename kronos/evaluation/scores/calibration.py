@@ -1,4 +1,4 @@
-"""Bands as wide as validation shows that they have to be: split-conformal prediction on top of the sampled paths.
+"""Bands calibrated on the validation split: split conformal prediction on top of the sampled paths.
 
 It is conformalised quantile regression (Romano, Patterson & Candès 2019, arXiv 1905.03222, eqs. 6 to 8). The central band of
 the paths, from lo to hi, misses the truth y by the score E = max(lo − y, y − hi) / u, which is below 0 where y lies inside;
@@ -6,16 +6,15 @@ u = volatility of the lookback × √h at step h of the horizon, known at the or
 of different symbols alike. With Q the ⌈(n + 1)(1 − α)⌉-th smallest of the scores of n origins of validation, the band is
 [lo − Q u, hi + Q u]: wider where the paths lie too close together, narrower where they lie too far apart (Q < 0).
 
-What is guaranteed: were the scores of validation and of the new origin exchangeable, the band would hold the truth with a
-probability of at least 1 − α at each step of the horizon on its own, whatever the model. That is an average over origins
-and symbols: not for each symbol, not for calm and wild times apart, not for all steps at once, and not for the one set
-of validation origins at hand: with n of them the share that comes out scatters by about √(α(1 − α) / n).
+The guarantee: if the scores of validation and of the new origin are exchangeable, the band holds the actual value with a
+probability of at least 1 − α at each step of the horizon on its own, whatever the model. This is an average over origins
+and symbols. It does not hold for each symbol, for calm and wild times separately, for all steps at once, or for one
+given set of validation origins: with n of them the share scatters by about √(α(1 − α) / n).
 
-Candles are not exchangeable, so that none of this is more than a hope until it is measured. Test comes after validation,
-and volatility drifts. Origins closer together than the horizon share what came, so that n of them tell less than n. And
-the checkpoint was chosen on validation, so that it fits better there than later: bands come out somewhat too narrow. For
-how much coverage such drifts cost see Barber et al. 2023 (arXiv 2202.13415). What the bands are worth is the coverage
-that `measure_calibration` finds on candles after validation.
+Candles are not exchangeable, so the guarantee must be measured. The test split comes after validation, and volatility drifts.
+Origins closer together than the horizon share actual candles and are less informative. The checkpoint was selected on
+validation and fits better there than later, so the bands are somewhat too narrow. Barber et al. 2023 (arXiv 2202.13415)
+bound the coverage that such drifts cost. `measure_calibration` measures the coverage on candles after validation.
 
 Throughout, paths are (N, P, H) and truth is (N, H), log returns since the last known close; scale (N,) is what
 `measure_volatility` returns.
@@ -50,8 +49,8 @@ class Calibration:
     def apply(self, paths: Array, scale: Array) -> Bands:
         """Return the calibrated bands, each within the next wider one.
 
-        Where the correction leaves nothing of a band it is the middle of the paths' own; where it would leave a wider
-        band inside a narrower one it reaches as far as that. Both add to what is held, so that no guarantee is lost.
+        If the correction leaves nothing of a band, it becomes the middle of the paths' own. A wider band reaches at least
+        as far as a narrower one. Both widen the bands, so the guarantee is kept.
 
         Raises:
             ValueError: the horizon is not the calibration's, or see `compute_bands`.
@@ -115,11 +114,11 @@ class Calibration:
 
 
 def fit_calibration(paths: Array, truth: Array, scale: Array) -> Calibration:
-    """Find the corrections from forecasts of validation and what came.
+    """Find the corrections from forecasts of validation and the actual values.
 
-    A level needs n ≥ (1 − α) / α origins (9 for the 90 % band), below which Q were infinite. With fewer, the scores at
-    as many neighbouring steps as suffice are taken together, for which √h makes them alike; this has no guarantee, as
-    scores of one origin are not independent. With too few even so, Q is the largest score there is.
+    A level needs n ≥ (1 − α) / α origins (9 for the 90% band), below which Q would be infinite. With fewer, the scores at
+    enough neighbouring steps are pooled; √h makes them comparable. This has no guarantee, as scores of one origin are not
+    independent. If there are still too few, Q is the largest score.
 
     Raises:
         ValueError: no origins, or see `compute_bands`.
@@ -128,11 +127,13 @@ def fit_calibration(paths: Array, truth: Array, scale: Array) -> Calibration:
         raise ValueError("no origins to calibrate on")
     _check_truth(paths, truth)
     unit = _measure_unit(scale, paths)
-    found = [
+    corrections = [
         _find_corrections(np.maximum(low - truth, truth - high) / unit, level)
         for level, (low, high) in compute_bands(paths).items()
     ]
-    return Calibration(len(paths), tuple(found_at[0] for found_at in found), tuple(found_at[1] for found_at in found))
+    return Calibration(
+        len(paths), tuple(each for each, _ in corrections), tuple(n_pooled for _, n_pooled in corrections)
+    )
 
 
 def measure_calibration(calibration: Calibration, paths: Array, truth: Array, scale: Array) -> CalibrationResult:

@@ -1,7 +1,7 @@
 """Where the actual value fell in the forecast distribution: the probability integral transform, uniform if calibrated.
 
-A truth with b of P paths below it and e equal to it has one of the ranks b … b + e among the P + 1 values, each as likely as
-the other if truth and paths are of one distribution. Its transform is therefore anywhere in [b, b + e + 1] / (P + 1), and
+An actual value with b of P paths below it and e equal to it has one of the ranks b … b + e among the P + 1 values, each as likely as
+the other if it and the paths are of one distribution. Its transform is therefore anywhere in [b, b + e + 1] / (P + 1), and
 exactly uniform whatever P, ties included (Hamill 2001, doi 10.1175/1520-0493(2001)129<0550:IORHFV>2.0.CO;2, for the ranks;
 Czado, Gneiting & Held 2009, doi 10.1111/j.1541-0420.2009.01191.x, for the transform of steps).
 """
@@ -13,9 +13,9 @@ from kronos.evaluation.results import PIT_BINS
 
 
 def count_pit(paths: Array, truth: Array) -> tuple[int, ...]:
-    """Count how many of all truths (N, H) fell into each of PIT_BINS equal parts of the forecast distribution.
+    """Count how many of all actual values (N, H) fell into each of PIT_BINS equal parts of the forecast distribution.
 
-    Nothing is drawn: each truth is spread evenly over the parts in which its transform may lie (the nonrandomised
+    Nothing is drawn: each value is spread evenly over the parts in which its transform may lie (the nonrandomised
     transform of Czado, Gneiting & Held 2009), and the sums up to each edge are rounded, so that the counts sum to N · H.
     """
     low, high = (side.ravel() for side in _bracket(paths, truth))
@@ -26,7 +26,7 @@ def count_pit(paths: Array, truth: Array) -> tuple[int, ...]:
 
 
 def _bracket(paths: Array, truth: Array) -> tuple[Array, Array]:
-    """Return between what (N, H) and (N, H) the transform lies; at least 1 / (P + 1) apart."""
+    """Return the lowest and the highest transform possible, (N, H) each; at least 1 / (P + 1) apart."""
     n_ranks = paths.shape[-2] + 1
     below = (paths < truth[..., np.newaxis, :]).sum(axis=-2)
     not_above = (paths <= truth[..., np.newaxis, :]).sum(axis=-2)

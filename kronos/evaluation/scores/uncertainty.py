@@ -1,8 +1,8 @@
-"""How sure a difference in forecasts is: a test of equal accuracy, an interval of the skill, how much data there really is.
+"""The certainty of a difference in forecasts: a test of equal accuracy, an interval of the skill, the effective sample size.
 
-Origins are no independent draws: their horizons overlap, and symbols move together. So origins of one instant become one
-term of a time series, and the autocorrelation of the terms, as far as horizons overlap at least, is reckoned with.
-Throughout, N origins, T terms, H times of the horizon; a gain is by how much the run's loss is better than the baseline's.
+Origins are not independent draws: their horizons overlap, and symbols move together. Origins of one instant therefore become one
+term of a time series, and the autocorrelation of the terms is taken into account, at least as far as horizons overlap.
+Throughout, N origins, T terms, H steps of the horizon; a gain is the baseline's loss minus the run's.
 """
 
 from dataclasses import dataclass
