@@ -29,7 +29,7 @@ from kronos.evaluation.runs.compare import (
     compare_runs,
     flatten_settings,
 )
-from kronos.evaluation.scores.figures import FIGURE_KINDS
+from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 from kronos.files import shorten_names, write_text
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import NO_FIGURE, format_figures, format_level, format_percent

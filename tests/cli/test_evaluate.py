@@ -332,7 +332,7 @@ def test_a_failure_after_training_says_how_to_go_on(tiny_config: Path, copied_ru
     assert done.exit_code == 1 and "Traceback" not in done.output, done.output
     assert f"The models are trained and saved in {run_dir}; only their evaluation failed" in done.output
     (run_dir / "evaluation").unlink()
-    assert f"kronos evaluate --run {run_dir} " in done.output and evaluate(run_dir).exit_code == 0
+    assert f"kronos evaluate --run {run_dir}" in done.output and evaluate(run_dir).exit_code == 0
 
 
 def test_not_a_run(tmp_path: Path, run: Path) -> None:

@@ -15,7 +15,7 @@ from kronos.config import Config
 from kronos.config.affects import find_affects
 from kronos.errors import ConfigError
 from kronos.evaluation.results import LEVELS, Comparison, Evaluation, HorizonFigures
-from kronos.evaluation.scores.figures import FIGURE_KINDS
+from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 
 MAIN_METRICS = ("crps", "mae", "rmse", "direction", "ic", "rank_ic", *(f"coverage_{level}" for level in LEVELS))
 CONDITIONS = (

@@ -4,11 +4,10 @@ Throughout, paths are (N, P, H), P sampled futures of H candles from each of N o
 forecast is the median path where absolute errors count and the mean path where squared errors or correlations do, as these are
 what the two ask for (Gneiting 2011, doi 10.1198/jasa.2011.r10138). A figure is a ratio of two sums: over the origins at one
 time of the horizon, and over origins and times for the overall figure; the exceptions are said. It is NaN where the
-denominator is 0, and single cases that do not apply are left out of both sums. `FIGURE_KINDS` says how to read them.
+denominator is 0, and single cases that do not apply are left out of both sums. `FIGURE_KINDS` (figure_kinds.py) says how to read them.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -26,28 +25,6 @@ WQL_QUANTILES = tuple(tenth / 10 for tenth in range(1, 10))
 
 Figures = dict[str, HorizonFigures]
 Bands = dict[int, tuple[Array, Array]]  # by level in per cent: low (N, H), high (N, H)
-
-
-class FigureKind(NamedTuple):
-    """How to read a figure.
-
-    higher_is_better: None if neither is better, as for the coverage and width of a band.
-    unit: a share of 1, the unit of the forecast (of prices, or log returns), or a plain number.
-    """
-
-    higher_is_better: bool | None
-    unit: Literal["share", "price", "number"]
-
-
-FIGURE_KINDS = {
-    **dict.fromkeys(("mae", "rmse", "crps"), FigureKind(False, "price")),
-    **dict.fromkeys(("mape", "smape"), FigureKind(False, "share")),
-    **dict.fromkeys(("mase", "wql"), FigureKind(False, "number")),
-    **dict.fromkeys(("r2", "r2_os", "ic", "rank_ic"), FigureKind(True, "number")),
-    "direction": FigureKind(True, "share"),
-    **{f"coverage_{level}": FigureKind(None, "share") for level in LEVELS},
-    **{f"width_{level}": FigureKind(None, "price") for level in LEVELS},
-}
 
 
 def compute_price_figures(paths: Array, truth: Array, closes: Array) -> Figures:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kronos.evaluation.results import Evaluation, Example
-from kronos.evaluation.scores.figures import FIGURE_KINDS
+from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 from kronos.forecast import Forecast
 from kronos.report.charts.chart_figure import FONT, INK
 from kronos.report.forecast.candle_plot import draw_forecast

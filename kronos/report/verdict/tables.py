@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kronos.evaluation.results import Comparison, Evaluation, Verdict
-from kronos.evaluation.scores.figures import FIGURE_KINDS, FigureKind
+from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS, FigureKind
 from kronos.report.charts.charts import choose_comparisons, name_baseline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import (

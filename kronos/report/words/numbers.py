@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from kronos.evaluation.scores.figures import FigureKind
+from kronos.evaluation.scores.figure_kinds import FigureKind
 
 NO_FIGURE = "–"
 MINUS = "\N{MINUS SIGN}"

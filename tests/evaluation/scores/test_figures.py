@@ -12,8 +12,8 @@ from sklearn import metrics as sk
 
 from kronos.config.schema import LANGUAGES
 from kronos.evaluation.results import LEVELS, HorizonFigures
+from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 from kronos.evaluation.scores.figures import (
-    FIGURE_KINDS,
     WQL_QUANTILES,
     compute_price_figures,
     compute_return_figures,
