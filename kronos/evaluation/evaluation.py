@@ -129,11 +129,11 @@ def _calibrate(
     """Calibrate on earlier origins and store it; return the measured bands and notes on them."""
     if not len(earlier):
         return None, []
-    past, actual = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.truth))
+    past, actual = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.actual))
     fitted = fit_calibration(past, actual, measure_volatility(earlier.closes))
     conditions = describe_conditions(own.predictor, own.sampling, earlier.lookback, earlier.horizon)
     write_calibration(path, fitted, conditions)
-    paths, actual = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.truth))
+    paths, actual = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.actual))
     return measure_calibration(fitted, paths, actual, measure_volatility(origins.closes)), fitted.notes()
 
 

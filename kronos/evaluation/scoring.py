@@ -26,11 +26,11 @@ class Scored:
 
 def score(forecaster: Forecaster, paths: Array, origins: Origins, seconds: float = 0.0) -> Scored:
     """Score closes (N, P, H) sampled from N origins in some time, all prices above 0."""
-    returns, actual = to_returns(paths, origins), to_returns(origins.truth, origins)
+    returns, actual = to_returns(paths, origins), to_returns(origins.actual, origins)
     figures = ForecasterResult(
         name=forecaster.name,
         label=forecaster.label,
-        price=compute_price_figures(paths, origins.truth, origins.closes),
+        price=compute_price_figures(paths, origins.actual, origins.closes),
         log_return=compute_return_figures(returns, actual),
         pit=count_pit(returns, actual),
         seconds=seconds,

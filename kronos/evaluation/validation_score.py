@@ -57,8 +57,8 @@ class ValidationScore:
         closes = np.stack([window["close"].to_numpy(np.float64) for window in windows])
         self._last_close = closes[:, lookback - 1 : lookback]  # (N, 1)
         self._scale = measure_scale(closes[:, :lookback])
-        self._truth = (closes[:, lookback:] - self._last_close) / self._scale  # (N, H)
-        check_moves(best_by, self._truth)
+        self._actual = (closes[:, lookback:] - self._last_close) / self._scale  # (N, H)
+        check_moves(best_by, self._actual)
         logger.info(
             "validation of the base model forecasts from %d origins, %d paths each (training.best_by=%s)",
             *(len(windows), N_PATHS, best_by),
@@ -76,7 +76,7 @@ class ValidationScore:
         moves = np.stack([of_origin for _, of_origin in sorted(gathered, key=lambda pair: pair[0])])  # (N, P, H)
         if not np.isfinite(moves).all():
             return float("nan")
-        return self._metric.average(moves, self._truth)
+        return self._metric.average(moves, self._actual)
 
     def _forecast(self, model: Kronos, tokenizer: KronosTokenizer, origins: Sequence[int]) -> list[Array]:
         """Sample the moves of the close (P, H) from each of some origins."""
@@ -98,22 +98,22 @@ class ValidationScore:
         ]
 
 
-def check_moves(best_by: str, truth: Array) -> None:
-    """Check that a forecast of the moves truth (N, H) can have the figure of training.best_by.
+def check_moves(best_by: str, actual: Array) -> None:
+    """Check that a forecast of the moves actual (N, H) can have the figure of training.best_by.
 
     Raises:
         DataError: the close never moves, so that it has no direction; or it moves alike after all origins, or there are
             too few, so that nothing can correlate with it.
     """
-    where = f"{len(truth)} origin{'s' * (len(truth) != 1)} of the validation split"
+    where = f"{len(actual)} origin{'s' * (len(actual) != 1)} of the validation split"
     remedy = "choose another training.best_by, or give other candles."
-    if best_by == "direction" and not truth.any():
+    if best_by == "direction" and not actual.any():
         raise DataError(f"training.best_by is direction, but after none of {where} does the close move: {remedy}")
-    if best_by == "ic" and len(truth) < FEWEST_ORIGINS:
+    if best_by == "ic" and len(actual) < FEWEST_ORIGINS:
         raise DataError(
             f"training.best_by is ic, which takes {FEWEST_ORIGINS} origins, but there are {where}: {remedy}"
         )
-    if best_by == "ic" and (truth == truth[0]).all():
+    if best_by == "ic" and (actual == actual[0]).all():
         raise DataError(f"training.best_by is ic, but after all {where} the close moves alike: {remedy}")
 
 

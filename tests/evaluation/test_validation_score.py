@@ -52,19 +52,19 @@ def test_the_figure_is_that_of_the_predictor_s_forecasts(tiny_config: Path, mode
     figures = []
     for window in spread_evenly(len(val), 3, validation_score.SEED):
         frame = candles.frame(val.starts[window], val.starts[window] + 24).astype(np.float64)
-        known, truth = frame[:16], frame["close"].to_numpy()[16:]
+        known, actual = frame[:16], frame["close"].to_numpy()[16:]
         forecast = predictor.forecast(known, y_timestamp=frame.index[16:], n_paths=N_PATHS, seed=validation_score.SEED)
         closes, scale, last = forecast.paths[..., 3], known["close"].std(ddof=0), known["close"].iloc[-1]
         median = np.median(closes, axis=0)
         if best_by == "direction":
-            figures.append((np.sign(median - last) == np.sign(truth - last))[truth != last])
+            figures.append((np.sign(median - last) == np.sign(actual - last))[actual != last])
         elif best_by == "mae":
-            figures.append(np.abs(median - truth) / scale)
+            figures.append(np.abs(median - actual) / scale)
         elif best_by == "ic":
-            figures.append(np.stack([closes.mean(axis=0) - last, truth - last]) / scale)
+            figures.append(np.stack([closes.mean(axis=0) - last, actual - last]) / scale)
         else:
             pairs = np.abs(closes[:, None] - closes[None]).sum(axis=(0, 1)) / (N_PATHS * (N_PATHS - 1))
-            figures.append((np.abs(closes - truth).mean(axis=0) - pairs / 2) / scale)
+            figures.append((np.abs(closes - actual).mean(axis=0) - pairs / 2) / scale)
     if best_by == "ic":
         figures = [[stats.pearsonr(*np.array(figures)[:, :, h].T).statistic for h in range(8)]]
     assert found == pytest.approx(np.concatenate(figures).mean(), rel=1e-5)
@@ -129,17 +129,17 @@ def test_a_close_that_never_moves_has_no_direction(tiny_config: Path) -> None:
     ],
 )
 def test_moves_that_nothing_can_correlate_with(n_origins: int, message: str) -> None:
-    truth = np.tile([0.1, -0.2], (n_origins, 1))
+    actual = np.tile([0.1, -0.2], (n_origins, 1))
     with pytest.raises(DataError, match=message):
-        check_moves("ic", truth)
-    check_moves("ic", np.vstack([truth, truth, [[0.1, -0.3]]]))
-    check_moves("crps", truth)
+        check_moves("ic", actual)
+    check_moves("ic", np.vstack([actual, actual, [[0.1, -0.3]]]))
+    check_moves("crps", actual)
 
 
 def test_the_same_forecast_everywhere_has_no_skill(tiny_config: Path, models, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is a figure, not a failure; a forecast that is not finite is one."""
     score = ValidationScore(*load(tiny_config, "ic"))
-    n_origins, horizon = score._truth.shape
+    n_origins, horizon = score._actual.shape
     for move, expected in ((0.3, 0.0), (np.inf, np.nan)):
         moves = np.full((N_PATHS, horizon), move)
         monkeypatch.setattr(score, "_forecast", lambda *_, moves=moves: [moves] * n_origins)

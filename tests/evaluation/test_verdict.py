@@ -1,4 +1,4 @@
-"""The verdict, on losses whose truth is known."""
+"""The verdict, on losses whose true skill is known."""
 
 import numpy as np
 import pytest
@@ -24,9 +24,9 @@ def draw_losses(n: int, horizon: int, stride: int, seed: int, noise: float = 0.7
     volatility = np.exp(np.convolve(0.15 * generator.normal(size=length + 99), 0.97 ** np.arange(100), "valid"))
     steps = generator.standard_t(4, (3, length)) * volatility * [[1], [noise], [noise]]
     windows = np.lib.stride_tricks.sliding_window_view(steps, horizon, axis=1)[:, ::stride][:, :n]
-    truth, one, other = windows.cumsum(axis=-1)
+    actual, one, other = windows.cumsum(axis=-1)
     starts = np.arange(n) * stride
-    return np.abs(truth - one), np.abs(truth - other), starts, starts + horizon
+    return np.abs(actual - one), np.abs(actual - other), starts, starts + horizon
 
 
 def compare_errors(own: Array, baseline: Array, starts: Array, ends: Array, name: str = "pretrained") -> Comparison:
@@ -180,11 +180,11 @@ def test_a_random_walk_has_no_skill(n: int, least: int) -> None:
     outcomes = []
     for seed in range(10):
         generator = np.random.default_rng(seed)
-        truth = (generator.standard_t(4, (n, 12)) / 2**0.5).cumsum(axis=1)
+        actual = (generator.standard_t(4, (n, 12)) / 2**0.5).cumsum(axis=1)
         own = generator.normal(size=(n, 50, 12)).cumsum(axis=2)
         baseline = (generator.standard_t(4, (n, 50, 12)) / 2**0.5).cumsum(axis=2)
         starts = np.arange(n) * 12
-        losses = compute_crps(own, truth), compute_crps(baseline, truth)
+        losses = compute_crps(own, actual), compute_crps(baseline, actual)
         outcomes.append(compare("crps", "volatility", *losses, starts, starts + 12, SETTINGS).outcome)
     assert outcomes.count("no difference") >= least and outcomes.count("helped") <= 1
 

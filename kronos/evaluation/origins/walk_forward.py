@@ -47,7 +47,7 @@ class Origins:
         return self._gather(np.arange(1 - self.lookback, 1))
 
     @cached_property
-    def truth(self) -> Array:
+    def actual(self) -> Array:
         """The closes that came (N, H), float64."""
         return self._gather(np.arange(1, self.horizon + 1))
 

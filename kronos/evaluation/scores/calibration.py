@@ -1,7 +1,7 @@
 """Bands calibrated on the validation split: split conformal prediction on top of the sampled paths.
 
 It is conformalised quantile regression (Romano, Patterson & Candès 2019, arXiv 1905.03222, eqs. 6 to 8). The central band of
-the paths, from lo to hi, misses the truth y by the score E = max(lo − y, y − hi) / u, which is below 0 where y lies inside;
+the paths, from lo to hi, misses the actual y by the score E = max(lo − y, y − hi) / u, which is below 0 where y lies inside;
 u = volatility of the lookback × √h at step h of the horizon, known at the origin, makes scores of calm and wild times and
 of different symbols alike. With Q the ⌈(n + 1)(1 − α)⌉-th smallest of the scores of n origins of validation, the band is
 [lo − Q u, hi + Q u]: wider where the paths lie too close together, narrower where they lie too far apart (Q < 0).
@@ -16,7 +16,7 @@ Origins closer together than the horizon share actual candles and are less infor
 validation and fits better there than later, so the bands are somewhat too narrow. Barber et al. 2023 (arXiv 2202.13415)
 bound the coverage that such drifts cost. `measure_calibration` measures the coverage on candles after validation.
 
-Throughout, paths are (N, P, H) and truth is (N, H), log returns since the last known close; scale (N,) is what
+Throughout, paths are (N, P, H) and actual is (N, H), log returns since the last known close; scale (N,) is what
 `measure_volatility` returns.
 """
 
@@ -113,7 +113,7 @@ class Calibration:
         return cls(values["n_origins"], corrections, tuple(values["n_pooled"]))
 
 
-def fit_calibration(paths: Array, truth: Array, scale: Array) -> Calibration:
+def fit_calibration(paths: Array, actual: Array, scale: Array) -> Calibration:
     """Find the corrections from forecasts of validation and the actual values.
 
     A level needs n ≥ (1 − α) / α origins (9 for the 90% band), below which Q would be infinite. With fewer, the scores at
@@ -125,10 +125,10 @@ def fit_calibration(paths: Array, truth: Array, scale: Array) -> Calibration:
     """
     if not len(paths):
         raise ValueError("no origins to calibrate on")
-    _check_truth(paths, truth)
+    _check_actual(paths, actual)
     unit = _measure_unit(scale, paths)
     corrections = [
-        _find_corrections(np.maximum(low - truth, truth - high) / unit, level)
+        _find_corrections(np.maximum(low - actual, actual - high) / unit, level)
         for level, (low, high) in compute_bands(paths).items()
     ]
     return Calibration(
@@ -136,17 +136,17 @@ def fit_calibration(paths: Array, truth: Array, scale: Array) -> Calibration:
     )
 
 
-def measure_calibration(calibration: Calibration, paths: Array, truth: Array, scale: Array) -> CalibrationResult:
+def measure_calibration(calibration: Calibration, paths: Array, actual: Array, scale: Array) -> CalibrationResult:
     """Measure the bands as sampled and as calibrated, on origins after those that the calibration was found on.
 
     Raises:
         ValueError: see `Calibration.apply`.
     """
-    _check_truth(paths, truth)
+    _check_actual(paths, actual)
     return CalibrationResult(
         n_origins=calibration.n_origins,
-        before=_measure_bands(compute_bands(paths), truth),
-        after=_measure_bands(calibration.apply(paths, scale), truth),
+        before=_measure_bands(compute_bands(paths), actual),
+        after=_measure_bands(calibration.apply(paths, scale), actual),
     )
 
 
@@ -185,14 +185,14 @@ def _find_corrections(scores: Array, level: int) -> tuple[tuple[float, ...], int
     return tuple(float(np.partition(pool, last, axis=None)[last]) for pool in pools), n_pooled
 
 
-def _measure_bands(bands: Bands, truth: Array) -> BandFigures:
+def _measure_bands(bands: Bands, actual: Array) -> BandFigures:
     return BandFigures(
-        coverage={str(level): average((low <= truth) & (truth <= high)) for level, (low, high) in bands.items()},
+        coverage={str(level): average((low <= actual) & (actual <= high)) for level, (low, high) in bands.items()},
         width={str(level): average(high - low) for level, (low, high) in bands.items()},
     )
 
 
-def _check_truth(paths: Array, truth: Array) -> None:
+def _check_actual(paths: Array, actual: Array) -> None:
     expected = (*paths.shape[:1], *paths.shape[-1:])
-    if truth.shape != expected or not np.isfinite(truth).all():
-        raise ValueError(f"truth must be finite and {expected}, got {truth.shape}")
+    if actual.shape != expected or not np.isfinite(actual).all():
+        raise ValueError(f"actual must be finite and {expected}, got {actual.shape}")

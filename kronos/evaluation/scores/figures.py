@@ -1,6 +1,6 @@
 """The figures of an evaluation: every metric over the whole horizon and at each of its times.
 
-Throughout, paths are (N, P, H), P sampled futures of H candles from each of N origins, and truth is (N, H), what came. A point
+Throughout, paths are (N, P, H), P sampled futures of H candles from each of N origins, and actual is (N, H), what came. A point
 forecast is the median path where absolute errors count and the mean path where squared errors or correlations do, as these are
 what the two ask for (Gneiting 2011, doi 10.1198/jasa.2011.r10138). A figure is a ratio of two sums: over the origins at one
 time of the horizon, and over origins and times for the overall figure; the exceptions are said. It is NaN where the
@@ -27,10 +27,10 @@ Figures = dict[str, HorizonFigures]
 Bands = dict[int, tuple[Array, Array]]  # by level in per cent: low (N, H), high (N, H)
 
 
-def compute_price_figures(paths: Array, truth: Array, closes: Array) -> Figures:
+def compute_price_figures(paths: Array, actual: Array, closes: Array) -> Figures:
     """Return the figures of closes, all in the candles' units.
 
-    Those of `_compute_point_figures` and `_compute_distribution_figures`, and of the median path m for the truth y:
+    Those of `_compute_point_figures` and `_compute_distribution_figures`, and of the median path m for the actual y:
     - mape: mean of |y − m| / |y|, a share; truths of 0 are left out.
     - smape: mean of 2 |y − m| / (|y| + |m|), a share from 0 to 2 (Makridakis 1993, doi 10.1016/0169-2070(93)90079-3).
     - mase: mean of |y − m| / q, q being the mean |difference| of neighbouring closes of the origin's lookback (Hyndman &
@@ -42,49 +42,49 @@ def compute_price_figures(paths: Array, truth: Array, closes: Array) -> Figures:
     Raises:
         ValueError: fewer than 2 paths.
     """
-    paths, truth, closes = (np.asarray(values, np.float64) for values in (paths, truth, closes))
+    paths, actual, closes = (np.asarray(values, np.float64) for values in (paths, actual, closes))
     median = np.median(paths, axis=1)  # (N, H)
-    error = compute_absolute_error(median[:, np.newaxis], truth)
+    error = compute_absolute_error(median[:, np.newaxis], actual)
     naive = np.abs(np.diff(closes)).sum(axis=1, keepdims=True) / max(closes.shape[1] - 1, 1)  # (N, 1)
     return {
-        **_compute_point_figures(median, paths.mean(axis=1), truth),
-        "mape": average(_divide(error, np.abs(truth))),
-        "smape": average(_divide(2 * error, np.abs(truth) + np.abs(median))),
+        **_compute_point_figures(median, paths.mean(axis=1), actual),
+        "mape": average(_divide(error, np.abs(actual))),
+        "smape": average(_divide(2 * error, np.abs(actual) + np.abs(median))),
         "mase": average(_divide(error, naive)),
-        **_compute_distribution_figures(paths, truth),
+        **_compute_distribution_figures(paths, actual),
     }
 
 
-def compute_return_figures(paths: Array, truth: Array) -> Figures:
+def compute_return_figures(paths: Array, actual: Array) -> Figures:
     """Return the figures of log returns since the last known close.
 
     Those of `_compute_point_figures` and `_compute_distribution_figures`, and
     - r2_os: 1 − Σ (y − m)² / Σ y² for the mean path m, against the forecast that nothing moves (Gu, Kelly & Xiu 2020, doi
       10.1093/rfs/hhaa009).
     - direction: share of truths that moved to the side that the median path did (`compute_direction_hits`).
-    - ic, rank_ic: correlations of the mean path and the truth over the origins (`compute_ic`). Overall: the mean over the
+    - ic, rank_ic: correlations of the mean path and the actual over the origins (`compute_ic`). Overall: the mean over the
       times that have one.
 
     Raises:
         ValueError: fewer than 2 paths.
     """
-    paths, truth = np.asarray(paths, np.float64), np.asarray(truth, np.float64)
+    paths, actual = np.asarray(paths, np.float64), np.asarray(actual, np.float64)
     median, mean = np.median(paths, axis=1), paths.mean(axis=1)  # (N, H)
     mean_path = mean[:, np.newaxis]
     return {
-        **_compute_point_figures(median, mean, truth),
-        "r2_os": _pool(np.square(truth - mean), np.square(truth), _one_minus),
-        "direction": average(compute_direction_hits(median[:, np.newaxis], truth)),
-        "ic": average(compute_ic(mean_path, truth)[np.newaxis]),
-        "rank_ic": average(compute_rank_ic(mean_path, truth)[np.newaxis]),
-        **_compute_distribution_figures(paths, truth),
+        **_compute_point_figures(median, mean, actual),
+        "r2_os": _pool(np.square(actual - mean), np.square(actual), _one_minus),
+        "direction": average(compute_direction_hits(median[:, np.newaxis], actual)),
+        "ic": average(compute_ic(mean_path, actual)[np.newaxis]),
+        "rank_ic": average(compute_rank_ic(mean_path, actual)[np.newaxis]),
+        **_compute_distribution_figures(paths, actual),
     }
 
 
 def compute_bands(paths: Array) -> Bands:
     """Return the central bands of the paths at each of LEVELS.
 
-    Ends are order statistics at (P + 1) p, interpolated, beyond which an equally distributed truth falls with
+    Ends are order statistics at (P + 1) p, interpolated, beyond which an equally distributed actual falls with
     probability p, however few the paths; below 2 / α − 1 of them (19 for the 90 % band) they are the outermost paths.
 
     Raises:
@@ -97,7 +97,7 @@ def compute_bands(paths: Array) -> Bands:
     return {level: (low, high) for level, (low, high) in zip(LEVELS, ends)}
 
 
-def _compute_point_figures(median: Array, mean: Array, truth: Array) -> Figures:
+def _compute_point_figures(median: Array, mean: Array, actual: Array) -> Figures:
     """Return the figures of point forecasts (N, H).
 
     - mae: mean |y − median|.
@@ -105,17 +105,17 @@ def _compute_point_figures(median: Array, mean: Array, truth: Array) -> Figures:
     - r2: 1 − Σ (y − mean)² / Σ (y − ȳ)², ȳ being the truths' own mean at that time of the horizon, which no forecast
       knows; overall both sums go over origins and times.
     """
-    squared = np.square(truth - mean)
-    varies = np.ptp(truth, axis=0) > 0  # the mean of equal truths may differ from them by rounding
-    deviations = np.where(varies, truth - truth.mean(axis=0), 0)
+    squared = np.square(actual - mean)
+    varies = np.ptp(actual, axis=0) > 0  # the mean of equal truths may differ from them by rounding
+    deviations = np.where(varies, actual - actual.mean(axis=0), 0)
     return {
-        "mae": average(compute_absolute_error(median[:, np.newaxis], truth)),
+        "mae": average(compute_absolute_error(median[:, np.newaxis], actual)),
         "rmse": _pool(squared, np.ones_like(squared), np.sqrt),
         "r2": _pool(squared, np.square(deviations), _one_minus),
     }
 
 
-def _compute_distribution_figures(paths: Array, truth: Array) -> Figures:
+def _compute_distribution_figures(paths: Array, actual: Array) -> Figures:
     """Return the figures of the paths' distribution.
 
     - crps: mean fair CRPS (`compute_crps`).
@@ -125,17 +125,17 @@ def _compute_distribution_figures(paths: Array, truth: Array) -> Figures:
     - width_L: mean width of the band.
     """
     values = np.quantile(paths, WQL_QUANTILES, axis=1)  # (9, N, H)
-    pinball = np.mean([_compute_pinball(value, truth, q) for value, q in zip(values, WQL_QUANTILES)], axis=0)
-    figures = {"crps": average(compute_crps(paths, truth)), "wql": _pool(2 * pinball, np.abs(truth))}
+    pinball = np.mean([_compute_pinball(value, actual, q) for value, q in zip(values, WQL_QUANTILES)], axis=0)
+    figures = {"crps": average(compute_crps(paths, actual)), "wql": _pool(2 * pinball, np.abs(actual))}
     for level, (low, high) in compute_bands(paths).items():
-        figures[f"coverage_{level}"] = average((low <= truth) & (truth <= high))
+        figures[f"coverage_{level}"] = average((low <= actual) & (actual <= high))
         figures[f"width_{level}"] = average(high - low)
     return figures
 
 
-def _compute_pinball(forecast: Array, truth: Array, quantile: float) -> Array:
+def _compute_pinball(forecast: Array, actual: Array, quantile: float) -> Array:
     """Return the quantile loss (N, H) (Koenker & Bassett 1978, doi 10.2307/1913643)."""
-    difference = truth - forecast
+    difference = actual - forecast
     loss: Array = np.maximum(quantile * difference, (quantile - 1) * difference)
     return loss
 

@@ -1,8 +1,8 @@
-"""Figures of sampled paths against the truth, for each time of the horizon on its own; figures.py has those of an evaluation.
+"""Figures of sampled paths against the actual, for each time of the horizon on its own; figures.py has those of an evaluation.
 
-Throughout, paths are (..., P, H), P sampled futures of H candles, and truth is (..., H), what came, in the same units.
+Throughout, paths are (..., P, H), P sampled futures of H candles, and actual is (..., H), what came, in the same units.
 Errors, scores and direction are of each origin on its own; an information coefficient only N origins together have.
-Direction takes paths and truth as moves from the last known close; the other figures are the same wherever zero lies.
+Direction takes paths and actual as moves from the last known close; the other figures are the same wherever zero lies.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SMALLEST_SPREAD = 1e-9  # of the values; what differs less, by rounding, is cons
 class Metric:
     """A figure of forecasts.
 
-    compute: takes paths (..., P, H) and truth (..., H) and returns (..., H), each origin on its own; or takes (N, P, H) and
+    compute: takes paths (..., P, H) and actual (..., H) and returns (..., H), each origin on its own; or takes (N, P, H) and
     (N, H) and returns (H,), what all origins together have. NaN where the figure does not apply.
     undefined: what NaN counts as in the average; NaN: it does not count.
     """
@@ -30,16 +30,16 @@ class Metric:
     higher_is_better: bool = False
     undefined: float = float("nan")
 
-    def average(self, paths: Array, truth: Array) -> float:
-        """Return the mean over origins and horizon of paths (N, P, H) and truth (N, H); NaN where nothing counts."""
-        figures = self.compute(paths, truth)
+    def average(self, paths: Array, actual: Array) -> float:
+        """Return the mean over origins and horizon of paths (N, P, H) and actual (N, H); NaN where nothing counts."""
+        figures = self.compute(paths, actual)
         figures = np.where(np.isnan(figures), self.undefined, figures)
         counting = figures[~np.isnan(figures)]
         return float(counting.mean()) if counting.size else float("nan")
 
 
-def compute_crps(paths: Array, truth: Array, fair: bool = True) -> Array:
-    """Return the continuous ranked probability score (..., H) in the units of truth; 0 is best.
+def compute_crps(paths: Array, actual: Array, fair: bool = True) -> Array:
+    """Return the continuous ranked probability score (..., H) in the units of actual; 0 is best.
 
     E|X - y| - E|X - X'| / 2 with X, X' drawn from the forecast (Gneiting & Raftery 2007, doi 10.1198/016214506000001437,
     eq. 21 with the sign turned), which for the paths' own step distribution is the integral of the squared difference
@@ -56,7 +56,7 @@ def compute_crps(paths: Array, truth: Array, fair: bool = True) -> Array:
     n_paths = paths.shape[-2]
     if fair and n_paths < 2:
         raise ValueError("the fair CRPS needs at least 2 paths, got 1")
-    error = np.abs(paths - truth[..., np.newaxis, :]).mean(axis=-2)
+    error = np.abs(paths - actual[..., np.newaxis, :]).mean(axis=-2)
     # In ascending order, path i is the larger one of i pairs and the smaller one of P - 1 - i.
     weights = 2.0 * np.arange(n_paths) - (n_paths - 1)
     sum_over_pairs = np.einsum("...ph,p->...h", np.sort(paths, axis=-2), weights)
@@ -65,13 +65,13 @@ def compute_crps(paths: Array, truth: Array, fair: bool = True) -> Array:
     return crps
 
 
-def compute_absolute_error(paths: Array, truth: Array) -> Array:
+def compute_absolute_error(paths: Array, actual: Array) -> Array:
     """Return the absolute error (..., H) of the median path, each time of the horizon on its own."""
-    error: Array = np.abs(np.median(paths, axis=-2) - truth)
+    error: Array = np.abs(np.median(paths, axis=-2) - actual)
     return error
 
 
-def compute_fair_absolute_error(paths: Array, truth: Array) -> Array:
+def compute_fair_absolute_error(paths: Array, actual: Array) -> Array:
     """Return the absolute error (..., H) that the median of ever more such paths would have, in expectation.
 
     The median of P paths is off that of their distribution by chance, the further the wider they lie, which adds about
@@ -86,50 +86,52 @@ def compute_fair_absolute_error(paths: Array, truth: Array) -> Array:
     if n_paths < 2:
         raise ValueError("the fair absolute error needs at least 2 paths, got 1")
     half = n_paths // 2
-    of_halves = [compute_absolute_error(paths[..., k : 2 * half : 2, :], truth) for k in (0, 1)]
-    of_all = compute_absolute_error(paths, truth)
+    of_halves = [compute_absolute_error(paths[..., k : 2 * half : 2, :], actual) for k in (0, 1)]
+    of_all = compute_absolute_error(paths, actual)
     error: Array = (n_paths * of_all - half * np.mean(of_halves, axis=0)) / (n_paths - half)
     return error
 
 
-def compute_direction_hits(paths: Array, truth: Array) -> Array:
-    """Return whether the median path moved to the side that the truth did (..., H): 1 if so, 0 if not.
+def compute_direction_hits(paths: Array, actual: Array) -> Array:
+    """Return whether the median path moved to the side that the actual did (..., H): 1 if so, 0 if not.
 
     Args:
-        paths, truth: moves from the last known close.
+        paths, actual: moves from the last known close.
 
     Returns:
-        (..., H); 0.5, a coin's toss, where the median does not move; NaN where the truth does not, which then does not
+        (..., H); 0.5, a coin's toss, where the median does not move; NaN where the actual does not, which then does not
         count.
     """
-    forecast, came = np.sign(np.median(paths, axis=-2)), np.sign(truth)
+    forecast, came = np.sign(np.median(paths, axis=-2)), np.sign(actual)
     hits = np.where(forecast == 0, 0.5, forecast == came)
     return np.where(came == 0, np.nan, hits)
 
 
-def compute_ic(paths: Array, truth: Array) -> Array:
-    """Return the information coefficient (H,): Pearson's correlation, over N origins, of the mean path and the truth.
+def compute_ic(paths: Array, actual: Array) -> Array:
+    """Return the information coefficient (H,): Pearson's correlation, over N origins, of the mean path and the actual.
 
     Grinold & Kahn 2000, Active Portfolio Management, ch. 6. All origins are one sample, whatever their symbol and time:
     this is no cross-section of symbols at one time.
 
     Args:
-        paths, truth: (N, P, H) and (N, H), returns or moves that may be compared from origin to origin.
+        paths, actual: (N, P, H) and (N, H), returns or moves that may be compared from origin to origin.
 
     Returns:
         (H,); NaN at times when the forecasts or the truths are all equal, and of fewer than FEWEST_ORIGINS origins.
     """
-    return _correlate(paths.mean(axis=-2), truth)
+    return _correlate(paths.mean(axis=-2), actual)
 
 
-def compute_rank_ic(paths: Array, truth: Array) -> Array:
+def compute_rank_ic(paths: Array, actual: Array) -> Array:
     """Return the rank information coefficient (H,): Spearman's correlation where `compute_ic` takes Pearson's.
 
     Equal values share their mean rank. Arguments and NaN are those of `compute_ic`.
     """
     forecast = paths.mean(axis=-2)
-    known = _vary(forecast, truth) & _vary(truth, truth)  # of ranks nothing shows that values differ by rounding alone
-    return np.where(known, _correlate(_rank(forecast), _rank(truth)), np.nan)
+    known = _vary(forecast, actual) & _vary(
+        actual, actual
+    )  # of ranks nothing shows that values differ by rounding alone
+    return np.where(known, _correlate(_rank(forecast), _rank(actual)), np.nan)
 
 
 def _rank(values: Array) -> Array:

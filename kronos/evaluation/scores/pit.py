@@ -12,22 +12,22 @@ from kronos.candles import Array
 from kronos.evaluation.results import PIT_BINS
 
 
-def count_pit(paths: Array, truth: Array) -> tuple[int, ...]:
+def count_pit(paths: Array, actual: Array) -> tuple[int, ...]:
     """Count how many of all actual values (N, H) fell into each of PIT_BINS equal parts of the forecast distribution.
 
     Nothing is drawn: each value is spread evenly over the parts in which its transform may lie (the nonrandomised
     transform of Czado, Gneiting & Held 2009), and the sums up to each edge are rounded, so that the counts sum to N · H.
     """
-    low, high = (side.ravel() for side in _bracket(paths, truth))
+    low, high = (side.ravel() for side in _bracket(paths, actual))
     edges = np.arange(PIT_BINS + 1) / PIT_BINS
     below = [np.clip((edge - low) / (high - low), 0, 1).sum() for edge in edges]  # (PIT_BINS + 1,)
     counts: list[int] = np.diff(np.rint(below)).astype(int).tolist()
     return tuple(counts)
 
 
-def _bracket(paths: Array, truth: Array) -> tuple[Array, Array]:
+def _bracket(paths: Array, actual: Array) -> tuple[Array, Array]:
     """Return the lowest and the highest transform possible, (N, H) each; at least 1 / (P + 1) apart."""
     n_ranks = paths.shape[-2] + 1
-    below = (paths < truth[..., np.newaxis, :]).sum(axis=-2)
-    not_above = (paths <= truth[..., np.newaxis, :]).sum(axis=-2)
+    below = (paths < actual[..., np.newaxis, :]).sum(axis=-2)
+    not_above = (paths <= actual[..., np.newaxis, :]).sum(axis=-2)
     return below / n_ranks, (not_above + 1) / n_ranks

@@ -42,13 +42,13 @@ def train(run: Run) -> Forecaster:
 
 def list_known(run: Run, split: str = "test") -> tuple[list[ForecastInput], np.ndarray]:
     """What is known at each origin of a split, and the closes that came (N, H)."""
-    data, known, truth = run.config.data, [], []
+    data, known, actual = run.config.data, [], []
     starts = run.splits[split].starts
     for start in starts.take(np.arange(len(starts))).tolist():
         window = run.candles.frame(start, start + data.window)
         known.append(ForecastInput("", window[: data.lookback_window], window.index[data.lookback_window :]))
-        truth.append(window["close"].to_numpy(np.float64)[data.lookback_window :])
-    return known, np.stack(truth)
+        actual.append(window["close"].to_numpy(np.float64)[data.lookback_window :])
+    return known, np.stack(actual)
 
 
 def write_predictable_candles(path: Path, n_days: int = 60) -> None:

@@ -70,7 +70,7 @@ def test_no_prediction_sees_what_comes_after(directions: int, attention: bool, n
 
 @pytest.mark.parametrize(("directions", "attention", "n_layers"), SETTINGS)
 def test_a_forecast_draws_from_what_training_would_predict(directions: int, attention: bool, n_layers: int) -> None:
-    """Sampled closes, taken for the truth, are location + scale × draw of the teacher-forced distributions."""
+    """Sampled closes, used as the actual ones, are location + scale × draw of the teacher-forced distributions."""
     model = build(directions, attention, n_layers)
     candles, stamp = draw_windows()
     uniforms = torch.rand(3, 4, HORIZON, 2, generator=torch.Generator().manual_seed(2))
@@ -131,9 +131,9 @@ def test_it_learns_what_can_be_learnt(lstm_config: Path) -> None:
     lstm = train(run)
     record = StageRecord.read(run.folder)
     assert record.finished and record.start_loss > 1.2 and record.best_loss < record.start_loss - 1.0
-    known, truth = list_known(run)
+    known, actual = list_known(run)
     crps = {
-        each.name: compute_crps(np.log(each.sample(known, 50, 0)), np.log(truth)).mean()
+        each.name: compute_crps(np.log(each.sample(known, 50, 0)), np.log(actual)).mean()
         for each in (lstm, NAIVE_FORECASTERS["last_close"])
     }
     assert crps["lstm"] < 0.25 * crps["last_close"]
@@ -154,10 +154,10 @@ def test_all_settings_are_trained_and_forecast_with(
         "attention": attention,
         "n_layers": n_layers,
     }
-    known, truth = list_known(run)
+    known, actual = list_known(run)
     paths = lstm.sample(known, 3, 0)
     assert paths.shape == (len(known), 3, 8) and np.isfinite(paths).all() and (paths > 0).all()
-    assert paths == pytest.approx(np.broadcast_to(truth[:, None], paths.shape), rel=0.2)
+    assert paths == pytest.approx(np.broadcast_to(actual[:, None], paths.shape), rel=0.2)
 
 
 def test_a_forecast_belongs_to_seed_and_origin_whatever_the_company(lstm_config: Path, monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""The baselines without weights, against known truths."""
+"""The baselines without weights, on candles whose best forecast is known."""
 
 import warnings
 

@@ -59,15 +59,15 @@ def test_origins_follow_each_other_by_the_horizon_or_the_stride(tiny_config: Pat
     assert choose_held_out(config, candles, splits).origins.rows.tolist() == [107, 109, 111]
 
 
-def test_known_ends_at_the_origin_and_the_truth_comes_after(tiny_config: Path) -> None:
+def test_known_ends_at_the_origin_and_the_actual_candles_come_after(tiny_config: Path) -> None:
     _, candles, _ = load(tiny_config)
     origins = Origins(candles, np.array([50, 61]), lookback=16, horizon=8)
-    for known, row, closes, truth in zip(origins.known(), (50, 61), origins.closes, origins.truth):
+    for known, row, closes, actual in zip(origins.known(), (50, 61), origins.closes, origins.actual):
         frame = candles.frame()
         assert known.candles.equals(frame.iloc[row - 15 : row + 1]) and known.origin == frame.index[row]
         assert list(known.future) == list(frame.index[row + 1 : row + 9])
         np.testing.assert_array_equal(known.closes, closes)
-        np.testing.assert_array_equal(truth, frame["close"].iloc[row + 1 : row + 9].to_numpy(np.float64))
+        np.testing.assert_array_equal(actual, frame["close"].iloc[row + 1 : row + 9].to_numpy(np.float64))
     assert origins.ends[0] == candles.instants[58]
 
 

@@ -1,4 +1,4 @@
-"""Bands calibrated on some draws and measured on others, where the truth's law is known."""
+"""Bands calibrated on some draws and measured on others, where the distribution of the actual values is known."""
 
 import json
 
@@ -22,11 +22,11 @@ N_FIT, N_FRESH, N_PATHS, N_STEPS = 1000, 4000, 60, 4
 
 
 def draw(n: int, seed: int, spread: float, scale: np.ndarray | float = 1.0, shift: float = 0.0):
-    """Random walks of volatility scale, and paths of spread × that: paths (n, P, H), truth (n, H), scale (n,)."""
+    """Random walks of volatility scale, and paths of spread × that: paths (n, P, H), actual (n, H), scale (n,)."""
     generator, scale = np.random.default_rng(seed), np.broadcast_to(scale, n)
-    truth = scale[:, None] * generator.normal(size=(n, N_STEPS)).cumsum(axis=-1)
+    actual = scale[:, None] * generator.normal(size=(n, N_STEPS)).cumsum(axis=-1)
     paths = generator.normal(shift, spread, (n, N_PATHS, N_STEPS)).cumsum(axis=-1) * scale[:, None, None]
-    return paths, truth, scale
+    return paths, actual, scale
 
 
 def assert_nominal(coverage: dict, n_fit: int = N_FIT, n_fresh: int = N_FRESH) -> None:
@@ -64,20 +64,20 @@ def test_symbols_of_any_volatility_are_calibrated_together() -> None:
         return np.where(np.arange(n) % 2, 0.001, 0.1)
 
     calibration = fit_calibration(*draw(N_FIT, 0, 0.5, scale(N_FIT)))
-    paths, truth, scales = draw(N_FRESH, 1, 0.5, scale(N_FRESH))
+    paths, actual, scales = draw(N_FRESH, 1, 0.5, scale(N_FRESH))
     for calm in (0, 1):
         own = slice(calm, None, 2)
-        assert_nominal(measure_calibration(calibration, paths[own], truth[own], scales[own]).after.coverage)
+        assert_nominal(measure_calibration(calibration, paths[own], actual[own], scales[own]).after.coverage)
 
 
 def test_the_correction_is_the_order_statistic_of_the_scores() -> None:
     """Of 20 scores the 11th, 17th and 19th smallest, written out; without the + 1 they were the ones before."""
-    paths, truth, scale = draw(20, 0, 0.5, np.linspace(0.5, 2, 20))
-    found = fit_calibration(paths, truth, scale)
+    paths, actual, scale = draw(20, 0, 0.5, np.linspace(0.5, 2, 20))
+    found = fit_calibration(paths, actual, scale)
     assert found.n_origins == 20 and found.n_pooled == (1, 1, 1) and found.notes() == []
     for corrections, (low, high), rank in zip(found.corrections, compute_bands(paths).values(), (11, 17, 19)):
         for step, correction in enumerate(corrections):
-            missed = np.maximum(low - truth, truth - high)[:, step]
+            missed = np.maximum(low - actual, actual - high)[:, step]
             assert correction == pytest.approx(sorted(missed / scale / np.sqrt(step + 1))[rank - 1])
 
 
@@ -93,21 +93,21 @@ def test_with_too_few_origins_neighbouring_steps_are_taken_together_and_it_is_sa
 
 
 def test_pools_are_of_the_nearest_steps_and_too_small_ones_give_the_largest_score() -> None:
-    paths, truth = np.zeros((1, 2, 4)), np.array([[1.0, 2.0, 4.0, 8.0]])
-    corrections = fit_calibration(paths, truth, np.ones(1)).corrections
-    scores = truth[0] / np.sqrt([1, 2, 3, 4])
+    paths, actual = np.zeros((1, 2, 4)), np.array([[1.0, 2.0, 4.0, 8.0]])
+    corrections = fit_calibration(paths, actual, np.ones(1)).corrections
+    scores = actual[0] / np.sqrt([1, 2, 3, 4])
     assert corrections[0] == pytest.approx(scores)
     assert corrections[2] == pytest.approx([scores.max()] * 4)
-    truth = np.repeat(truth, 3, axis=0)  # three steps at a time: 9 scores, of which the largest
-    corrections = fit_calibration(np.zeros((3, 2, 4)), truth, np.ones(3)).corrections
+    actual = np.repeat(actual, 3, axis=0)  # three steps at a time: 9 scores, of which the largest
+    corrections = fit_calibration(np.zeros((3, 2, 4)), actual, np.ones(3)).corrections
     assert corrections[2] == pytest.approx(scores[[2, 2, 3, 3]])
 
 
 def test_few_paths_hold_the_nominal_share_as_they_are() -> None:
     """19 paths: linear interpolation between them would hold 81 % in the 90 % band."""
     generator = np.random.default_rng(0)
-    paths, truth = generator.normal(size=(20_000, 19, 1)), generator.normal(size=(20_000, 1))
-    held = [((low <= truth) & (truth <= high)).mean() for low, high in compute_bands(paths).values()]
+    paths, actual = generator.normal(size=(20_000, 19, 1)), generator.normal(size=(20_000, 1))
+    held = [((low <= actual) & (actual <= high)).mean() for low, high in compute_bands(paths).values()]
     np.testing.assert_allclose(held, [0.5, 0.8, 0.9], atol=0.015)
 
 
@@ -147,25 +147,25 @@ def test_calibration_and_result_survive_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paths", "truth", "scale", "said"),
+    ("paths", "actual", "scale", "said"),
     [
         (np.zeros((0, 3, 2)), np.zeros((0, 2)), np.ones(0), "no origins"),
-        (np.zeros((4, 3, 2)), np.zeros((4, 3)), np.ones(4), r"truth must be finite and \(4, 2\), got \(4, 3\)"),
-        (np.zeros((4, 3, 2)), np.full((4, 2), np.nan), np.ones(4), "truth must be finite"),
+        (np.zeros((4, 3, 2)), np.zeros((4, 3)), np.ones(4), r"actual must be finite and \(4, 2\), got \(4, 3\)"),
+        (np.zeros((4, 3, 2)), np.full((4, 2), np.nan), np.ones(4), "actual must be finite"),
         (np.full((4, 3, 2), np.inf), np.zeros((4, 2)), np.ones(4), "paths must be finite"),
         (np.zeros((4, 3, 2)), np.zeros((4, 2)), np.zeros(4), "scale must be finite, above 0"),
         (np.zeros((4, 3, 2)), np.zeros((4, 2)), np.ones(3), r"and \(4,\), got \(3,\)"),
     ],
 )
-def test_what_cannot_be_calibrated_is_refused(paths, truth, scale, said: str) -> None:
+def test_what_cannot_be_calibrated_is_refused(paths, actual, scale, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        fit_calibration(paths, truth, scale)
+        fit_calibration(paths, actual, scale)
 
 
 def test_another_horizon_is_refused() -> None:
-    paths, truth, scale = draw(20, 0, 0.5)
+    paths, actual, scale = draw(20, 0, 0.5)
     with pytest.raises(ValueError, match="calibrated for a horizon of 4, got paths of 3"):
-        fit_calibration(paths, truth, scale).apply(paths[..., :3], scale)
+        fit_calibration(paths, actual, scale).apply(paths[..., :3], scale)
 
 
 @given(

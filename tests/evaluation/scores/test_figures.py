@@ -35,9 +35,9 @@ def no_warnings():
 def returns() -> tuple[np.ndarray, np.ndarray]:
     """Skewed paths, so that mean and median differ, with a little skill."""
     generator = np.random.default_rng(0)
-    truth = 0.01 * generator.standard_t(4, size=(N, H))
-    paths = 0.2 * truth[:, np.newaxis] + 0.01 * (generator.exponential(size=(N, P, H)) - 0.8)
-    return paths, truth
+    actual = 0.01 * generator.standard_t(4, size=(N, H))
+    paths = 0.2 * actual[:, np.newaxis] + 0.01 * (generator.exponential(size=(N, P, H)) - 0.8)
+    return paths, actual
 
 
 @pytest.fixture
@@ -53,15 +53,15 @@ def check(figure: HorizonFigures, overall: float, by_horizon) -> None:
     assert figure.by_horizon == pytest.approx(list(by_horizon), rel=1e-9, abs=1e-12)
 
 
-def check_pooled(figure: HorizonFigures, compute, truth: np.ndarray, forecast: np.ndarray) -> None:
-    """That compute(truth, forecast) gives the figures of each time, and with all times as one sample the overall one."""
-    check(figure, compute(truth.ravel(), forecast.ravel()), [compute(truth[:, h], forecast[:, h]) for h in range(H)])
+def check_pooled(figure: HorizonFigures, compute, actual: np.ndarray, forecast: np.ndarray) -> None:
+    """That compute(actual, forecast) gives the figures of each time, and with all times as one sample the overall one."""
+    check(figure, compute(actual.ravel(), forecast.ravel()), [compute(actual[:, h], forecast[:, h]) for h in range(H)])
 
 
 def test_errors_are_those_of_scikit_learn(prices, returns) -> None:
-    paths, truth, _ = prices
+    paths, actual, _ = prices
     for figures, p, y in (
-        (compute_price_figures(*prices), paths, truth),
+        (compute_price_figures(*prices), paths, actual),
         (compute_return_figures(*returns), *returns),
     ):
         median, mean = np.median(p, axis=1), p.mean(axis=1)
@@ -70,18 +70,18 @@ def test_errors_are_those_of_scikit_learn(prices, returns) -> None:
         assert figures["r2"].by_horizon == pytest.approx(sk.r2_score(y, mean, multioutput="raw_values"))
         assert figures["r2"].overall == pytest.approx(sk.r2_score(y, mean, multioutput="variance_weighted"))
     median = np.median(paths, axis=1)
-    check_pooled(compute_price_figures(*prices)["mape"], sk.mean_absolute_percentage_error, truth, median)
+    check_pooled(compute_price_figures(*prices)["mape"], sk.mean_absolute_percentage_error, actual, median)
 
 
 def test_smape_and_mase_by_their_definitions(prices) -> None:
-    paths, truth, closes = prices
+    paths, actual, closes = prices
     smape, mase = np.zeros((N, H)), np.zeros((N, H))
     for n in range(N):
         naive = sum(abs(closes[n, t] - closes[n, t - 1]) for t in range(1, L)) / (L - 1)
         for h in range(H):
             median = sorted(paths[n, :, h])[P // 2]
-            error = abs(truth[n, h] - median)
-            smape[n, h], mase[n, h] = 2 * error / (abs(truth[n, h]) + abs(median)), error / naive
+            error = abs(actual[n, h] - median)
+            smape[n, h], mase[n, h] = 2 * error / (abs(actual[n, h]) + abs(median)), error / naive
     figures = compute_price_figures(*prices)
     check(figures["smape"], smape.mean(), smape.mean(axis=0))
     check(figures["mase"], mase.mean(), mase.mean(axis=0))
@@ -94,22 +94,22 @@ def test_the_mase_of_the_naive_one_step_forecast_is_1() -> None:
 
 
 def test_out_of_sample_r2_is_against_no_move(returns) -> None:
-    paths, truth = returns
+    paths, actual = returns
 
     def compute(y: np.ndarray, forecast: np.ndarray) -> float:
         return 1 - sk.mean_squared_error(y, forecast) / sk.mean_squared_error(y, np.zeros_like(y))
 
-    check_pooled(compute_return_figures(paths, truth)["r2_os"], compute, truth, paths.mean(axis=1))
-    assert compute_return_figures(np.zeros_like(paths), truth)["r2_os"].overall == 0
+    check_pooled(compute_return_figures(paths, actual)["r2_os"], compute, actual, paths.mean(axis=1))
+    assert compute_return_figures(np.zeros_like(paths), actual)["r2_os"].overall == 0
 
 
 def test_direction_and_information_coefficients(returns) -> None:
-    paths, truth = returns
+    paths, actual = returns
     median, mean = np.median(paths, axis=1), paths.mean(axis=1)
-    figures = compute_return_figures(paths, truth)
-    check_pooled(figures["direction"], sk.accuracy_score, truth > 0, median > 0)
+    figures = compute_return_figures(paths, actual)
+    check_pooled(figures["direction"], sk.accuracy_score, actual > 0, median > 0)
     for name, correlate in (("ic", stats.pearsonr), ("rank_ic", stats.spearmanr)):
-        expected = [correlate(mean[:, h], truth[:, h]).statistic for h in range(H)]
+        expected = [correlate(mean[:, h], actual[:, h]).statistic for h in range(H)]
         check(figures[name], np.mean(expected), expected)
 
 
@@ -121,12 +121,13 @@ def test_scores_of_the_distribution(prices, returns) -> None:
         crps = scoringrules.crps_ensemble(y, p, m_axis=1, estimator="fair")
         check(figures["crps"], crps.mean(), crps.mean(axis=0))
 
-        def compute(truth: np.ndarray, paths: np.ndarray) -> float:
+        def compute(actual: np.ndarray, paths: np.ndarray) -> float:
             """As in GluonTS; paths (..., P)."""
             losses = [
-                sk.mean_pinball_loss(truth, np.quantile(paths, q, axis=-1), alpha=q) * truth.size for q in WQL_QUANTILES
+                sk.mean_pinball_loss(actual, np.quantile(paths, q, axis=-1), alpha=q) * actual.size
+                for q in WQL_QUANTILES
             ]
-            return np.mean([2 * loss / np.abs(truth).sum() for loss in losses])
+            return np.mean([2 * loss / np.abs(actual).sum() for loss in losses])
 
         last = p.swapaxes(1, 2)  # (N, H, P)
         by_horizon = [compute(y[:, h], last[:, h]) for h in range(H)]
@@ -134,28 +135,28 @@ def test_scores_of_the_distribution(prices, returns) -> None:
 
 
 def test_quantile_losses_are_those_of_scoringrules(returns) -> None:
-    paths, truth = returns
-    losses = [scoringrules.quantile_score(truth, np.quantile(paths, q, axis=1), q).sum() for q in WQL_QUANTILES]
-    expected = 2 * np.mean(losses) / np.abs(truth).sum()
-    assert compute_return_figures(paths, truth)["wql"].overall == pytest.approx(expected)
+    paths, actual = returns
+    losses = [scoringrules.quantile_score(actual, np.quantile(paths, q, axis=1), q).sum() for q in WQL_QUANTILES]
+    expected = 2 * np.mean(losses) / np.abs(actual).sum()
+    assert compute_return_figures(paths, actual)["wql"].overall == pytest.approx(expected)
 
 
 def test_a_forecast_of_no_move_has_a_wql_of_1(returns) -> None:
-    paths, truth = returns
-    assert compute_return_figures(np.zeros_like(paths), truth)["wql"].overall == pytest.approx(1)
+    paths, actual = returns
+    assert compute_return_figures(np.zeros_like(paths), actual)["wql"].overall == pytest.approx(1)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_bands(returns, level: int) -> None:
-    paths, truth = returns
+    paths, actual = returns
     low, high = np.percentile(paths, [50 - level / 2, 50 + level / 2], axis=1, method="weibull")
-    inside = np.array([[low[n, h] <= truth[n, h] <= high[n, h] for h in range(H)] for n in range(N)])
-    figures = compute_return_figures(paths, truth)
+    inside = np.array([[low[n, h] <= actual[n, h] <= high[n, h] for h in range(H)] for n in range(N)])
+    figures = compute_return_figures(paths, actual)
     check(figures[f"coverage_{level}"], inside.mean(), inside.mean(axis=0))
     check(figures[f"width_{level}"], (high - low).mean(), (high - low).mean(axis=0))
 
 
-def test_a_truth_on_the_edge_is_inside() -> None:
+def test_an_actual_value_on_the_edge_is_inside() -> None:
     figures = compute_return_figures(np.full((3, 4, 2), 0.5), np.full((3, 2), 0.5))
     assert all(figures[f"coverage_{level}"].overall == 1 for level in LEVELS)
 
@@ -165,23 +166,23 @@ def test_a_truth_on_the_edge_is_inside() -> None:
 def test_the_coverage_of_a_calibrated_forecast_is_nominal(level: int, draw: str, n_paths: int) -> None:
     """By simulation, with a standard error of 0.0025."""
     sample = getattr(np.random.default_rng(0), draw)
-    paths, truth = sample(size=(40_000, n_paths, 1)), sample(size=(40_000, 1))
-    found = compute_return_figures(paths, truth)[f"coverage_{level}"].overall
+    paths, actual = sample(size=(40_000, n_paths, 1)), sample(size=(40_000, 1))
+    found = compute_return_figures(paths, actual)[f"coverage_{level}"].overall
     assert found == pytest.approx(level / 100, abs=0.01)
 
 
 def test_a_random_walk_forecast_without_skill_has_none() -> None:
     generator = np.random.default_rng(0)
-    truth = 0.01 * np.cumsum(generator.normal(size=(4000, 8)), axis=1)
+    actual = 0.01 * np.cumsum(generator.normal(size=(4000, 8)), axis=1)
     paths = 0.01 * np.cumsum(generator.normal(size=(4000, 20, 8)), axis=2)
-    figures = compute_return_figures(paths, truth)
+    figures = compute_return_figures(paths, actual)
     assert abs(figures["ic"].overall) < 0.04 and abs(figures["rank_ic"].overall) < 0.04
     assert figures["direction"].overall == pytest.approx(0.5, abs=0.02)
     assert figures["r2_os"].overall < 0 and figures["r2"].overall < 0
 
 
 def test_what_has_no_figure_is_nan_and_not_an_error() -> None:
-    """One origin, a price that stood still, truths of nothing."""
+    """One origin, a price that stood still, actual values of 0."""
     still = compute_return_figures(np.zeros((1, 2, 1)), np.zeros((1, 1)))
     assert {name for name, figure in still.items() if np.isnan(figure.overall)} == {
         *("r2", "r2_os", "direction", "ic", "rank_ic", "wql")
@@ -194,8 +195,8 @@ def test_what_has_no_figure_is_nan_and_not_an_error() -> None:
 
 def test_what_does_not_apply_is_left_out_of_the_mean() -> None:
     closes = np.array([[1.0, 2.0, 1.0], [5.0, 5.0, 5.0]])
-    truth = np.array([[2.0, 0.0], [4.0, 8.0]])
-    figures = compute_price_figures(np.ones((2, 3, 2)), truth, closes)
+    actual = np.array([[2.0, 0.0], [4.0, 8.0]])
+    figures = compute_price_figures(np.ones((2, 3, 2)), actual, closes)
     check(figures["mase"], 1.0, [1.0, 1.0])  # the second lookback stood still
     check(figures["mape"], (1 / 2 + 3 / 4 + 7 / 8) / 3, [(1 / 2 + 3 / 4) / 2, 7 / 8])
 
@@ -228,8 +229,8 @@ def test_figures_of_any_shape(n: int, p: int, h: int, length: int, values: float
 
 
 def test_single_precision_is_computed_in_double(returns) -> None:
-    paths, truth = returns
-    rounded = [np.asarray(values, np.float32) for values in (paths, truth)]
+    paths, actual = returns
+    rounded = [np.asarray(values, np.float32) for values in (paths, actual)]
     doubled = compute_return_figures(*(values.astype(np.float64) for values in rounded))
     assert compute_return_figures(*rounded) == doubled
 
@@ -248,10 +249,10 @@ def test_kinds_say_which_figures_scale_with_the_prices(prices) -> None:
 
 
 def test_kinds_say_what_is_better(prices, returns) -> None:
-    """The truth itself as the forecast is at least as good by every metric that has a better side."""
-    _, truth, closes = prices
+    """The actual values as the forecast are at least as good by every metric that has a better side."""
+    _, actual, closes = prices
     perfect = {
-        **compute_price_figures(np.repeat(truth[:, np.newaxis], 2, axis=1), truth, closes),
+        **compute_price_figures(np.repeat(actual[:, np.newaxis], 2, axis=1), actual, closes),
         **compute_return_figures(np.repeat(returns[1][:, np.newaxis], 2, axis=1), returns[1]),
     }
     ordinary = {**compute_price_figures(*prices), **compute_return_figures(*returns)}
