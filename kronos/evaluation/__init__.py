@@ -1,4 +1,4 @@
-"""How good forecasts are: figures of sampled paths against the actual candles."""
+"""Score sampled paths against the actual candles, and compare forecasters."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The forecasters of an evaluation: the run's own, and the baselines of evaluation.rivals."""
+"""Build the forecasters of an evaluation: the run's own, and the baselines in evaluation.rivals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 OWN = "finetuned"
 
-# The splits of the run's own candles, on which an LSTM is trained; empty if they are not available.
+# The splits of the run's own candles, to train an LSTM on; empty if they are not available.
 Splits = Mapping[SplitName, Split]
 
 
@@ -53,11 +53,11 @@ def build_own(config: Config, tokenizer: KronosTokenizer, model: Kronos) -> Kron
 def build_baselines(
     config: Config, origins: Origins, candles: CandleSet | None, splits: Splits
 ) -> tuple[list[Forecaster], list[LeftOut]]:
-    """Build the baselines of evaluation.rivals.
+    """Build the baselines in evaluation.rivals.
 
     Args:
-        origins: to forecast from.
-        candles, splits: the run's own, for baselines that are trained; None if they are not available.
+        origins: the origins to forecast from.
+        candles, splits: those of the run, to train baselines on; None and empty if they are not available.
 
     Returns:
         The baselines, and those that cannot be compared, with the reason.
@@ -85,12 +85,12 @@ def build_baselines(
 
 
 def list_names() -> list[str]:
-    """Return the names of all baselines that are registered now, without other runs."""
+    """Return the names of all registered baselines; folders of other runs are not among them."""
     return list(dict.fromkeys([*BASELINES, *NAIVE_FORECASTERS]))
 
 
 def check_baselines(config: Config) -> None:
-    """Check the names of baselines, before training.
+    """Check the names in evaluation.rivals, before training.
 
     Raises:
         ConfigError: one is neither known nor a run's folder.
@@ -118,10 +118,10 @@ def _build_pretrained(config: Config) -> Forecaster:
 
 
 def _check_untouched(config: Config, models: Mapping[StageName, KronosTokenizer | Kronos]) -> None:
-    """Check that pretrained_* still names the models that the run started from, as far as its records show.
+    """Check that pretrained_* still names the models that the run started from, if its records have their hashes.
 
     Raises:
-        NotApplicable: it names others.
+        NotApplicable: pretrained_* names other models.
     """
     for name, model in models.items():
         record = StageRecord.read(config.model_paths.run_folder.stage(name).path)
@@ -143,7 +143,7 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
 
 
 def _name_runs(config: Config) -> dict[Path, str]:
-    """Return the folders of other runs in evaluation.rivals, each with a name of its own."""
+    """Return the folders of other runs in evaluation.rivals, each with a unique name."""
     folders = [Path(name).resolve() for name in config.evaluation.rivals if name not in list_names()]
     own = config.model_paths.base_save_path.resolve()
     listed = list(dict.fromkeys([own, *folders]))
@@ -170,7 +170,7 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
 
 
 def _build_kronos(name: str, label: Label, run: SavedRun, evaluated: Config) -> KronosForecaster:
-    """Return a forecaster that reads candles as its own run did and samples as the evaluated run does."""
+    """Return a forecaster with the input settings of its own run and the sampling settings of the evaluated run."""
     predictor = KronosPredictor.from_run(run, device=PartialState().device)
     return KronosForecaster(
         name, label, predictor, Sampling(evaluated.report.temperature, top_p=evaluated.report.top_p)

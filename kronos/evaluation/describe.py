@@ -1,4 +1,4 @@
-"""The facts behind the figures of an evaluation: candles, origins, settings and environment."""
+"""Describe the candles, origins, settings and environment of an evaluation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.results import Note
 from kronos.version import __version__
 
-SEED = 0  # not training.seed: the draws are the same in any run
+SEED = 0  # not training.seed: all runs use the same draws
 
 
 def format_origin(origins: Origins, place: int) -> str:
@@ -46,7 +46,7 @@ def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
 
 
 def describe_settings(config: Config, origins: Origins, command: str) -> dict[str, object]:
-    """Return the fields of an `Evaluation` about how it was made."""
+    """Return the fields of an `Evaluation` about its settings and environment."""
     settings = config.evaluation
     return {
         "run": config.model_paths.exp_name,
@@ -83,7 +83,7 @@ def describe_environment() -> dict[str, str]:
 
 
 def describe_choice(config: Config, origins: Origins, usable: Origins, held_out: HeldOut) -> list[Note]:
-    """Return notes on the possible origins that were not used."""
+    """Return notes on origins that were not used."""
     notes = []
     if n_lost := len(held_out.origins) - len(usable):
         notes.append(Note(code="not_positive", values={"n": n_lost}))

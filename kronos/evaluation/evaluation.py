@@ -1,4 +1,4 @@
-"""The evaluation of a run: its forecasts and those of its baselines from held-out origins, scored and compared."""
+"""Evaluate a run: score its forecasts from held-out origins, and compare them with those of its baselines."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def evaluate_run(
 ) -> Evaluation | None:
     """Forecast from the held-out origins with a run's models and with its baselines, and compare.
 
-    All ranks share the forecasts, which are stored in {run}/evaluation and reused.
+    All ranks share the work. The forecasts are stored in {run}/evaluation and reused.
 
     Args:
         own: the run's models.
-        own_candles, splits: the run's own, for baselines that are trained; None and empty if they are not available.
-        command: how it was launched, for the report.
+        own_candles, splits: those of the run, to train baselines on; None and empty if they are not available.
+        command: the command line, for the report.
 
     Returns:
         The evaluation; None on all ranks but the first.
@@ -105,7 +105,7 @@ def _share_of_budget(config: Config, baselines: Sequence[Forecaster]) -> float |
 def _prepare_all(
     walk: WalkForward, baselines: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
 ) -> list[Forecaster]:
-    """Make the forecasts of the baselines; return the able ones and add the others to left_out."""
+    """Make the forecasts of the baselines. Return those that can forecast; add the others to left_out."""
     able = []
     for baseline in baselines:
         try:
@@ -126,7 +126,7 @@ def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
 def _calibrate(
     path: Path, walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
 ) -> tuple[CalibrationResult | None, list[Note]]:
-    """Calibrate on earlier origins and store it; return the measured bands and notes on them."""
+    """Calibrate on earlier origins and store the calibration. Return the measured bands and notes on them."""
     if not len(earlier):
         return None, []
     past, actual = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.actual))
@@ -140,7 +140,7 @@ def _calibrate(
 def _score_all(
     walk: WalkForward, forecasters: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
 ) -> list[Scored]:
-    """Score forecasters, the run's own first; those that turn out not to be applicable are added to left_out."""
+    """Score forecasters, the run's own first. Add those that cannot forecast these candles to left_out."""
     scored = []
     for each in forecasters:
         try:
@@ -154,7 +154,7 @@ def _score_all(
 
 
 def _compare_all(config: Config, scored: Sequence[Scored], origins: Origins) -> list[Comparison]:
-    """Compare the first with all others: by evaluation.metric, then by the other metrics."""
+    """Compare the first forecaster with all others: by evaluation.metric, then by the other metrics."""
     own, *baselines = scored
     times = origins.starts, origins.ends
     return [
@@ -172,7 +172,7 @@ def _compare_all(config: Config, scored: Sequence[Scored], origins: Origins) -> 
 
 
 def _choose_examples(own: Scored, metric: str, origins: Origins) -> list[Example]:
-    """Choose the origins of the best, the median and the worst forecast by an error; instead of direction, by the CRPS."""
+    """Choose the origins of the best, the median and the worst forecast by a metric; direction is replaced by CRPS."""
     figures = own.losses["crps" if metric == "direction" else metric].mean(axis=1)
     order = figures.argsort(kind="stable")
     places = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}

@@ -1,4 +1,4 @@
-"""metrics.json: what an evaluation found, as codes and values. Skills and outcomes are the run's, against a baseline."""
+"""metrics.json: the results of an evaluation, as codes and values. Skills and outcomes are the run's against a baseline."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +11,8 @@ from kronos.files import write_text
 from kronos.training.saved.tokenizer_record import Figure, TokenizerHealth
 
 PIT_BINS = 20
-LEVELS = (50, 80, 90)  # per cent of the paths that a band holds
-FLATTERING = ("on_seen", "held_out_symbols", "seen_before")  # notes that the headline repeats
+LEVELS = (50, 80, 90)  # percent of the paths within a band
+FLATTERING = ("on_seen", "held_out_symbols", "seen_before")  # notes on optimistic figures; the headline repeats them
 
 Verdict = Literal["helped", "no difference", "hurt", "too little data to tell"]
 Label = str | dict[Language, str]  # a name of kronos/report/words, or a registered baseline's own by language
@@ -25,9 +25,9 @@ class _Record(BaseModel):
 
 
 class Note(_Record):
-    """Something to know about the figures, or why a baseline was left out, for kronos/report/words to put into words.
+    """A remark on the figures, or the reason why a baseline was left out. kronos/report/words has the sentences.
 
-    texts: by language, instead of a code that the catalogue knows: of a registered baseline, or of an earlier version.
+    texts: the sentence by language, if it is not in the catalogue (from a registered baseline or an earlier version).
     """
 
     code: str
@@ -49,10 +49,10 @@ class HorizonFigures(_Record):
 
 
 class ForecasterResult(_Record):
-    """How good one forecaster was.
+    """The figures of one forecaster.
 
-    price, log_return: figures by the metric's name, of closes in the candles' units, and of log returns since the last
-    known close. pit: how many actual values fell into each of PIT_BINS equal parts of the forecast distribution.
+    price, log_return: figures by metric, for closes in the candles' units and for log returns since the last known
+    close. pit: the number of actual values in each of PIT_BINS equal parts of the forecast distribution.
     """
 
     name: str  # finetuned, pretrained, last_close … or another run's folder
@@ -60,16 +60,16 @@ class ForecasterResult(_Record):
     price: dict[str, HorizonFigures]
     log_return: dict[str, HorizonFigures]
     pit: tuple[int, ...]
-    seconds: float = 0.0  # to forecast
+    seconds: float = 0.0  # that the forecasts took
 
 
 class Comparison(_Record):
     """The run against one baseline by one metric.
 
-    skill: 1 − own / baseline for errors, own − baseline for direction (a share of hits); above 0 the run is better. low, high:
-    its block-bootstrap interval. p_value: of the two-sided Diebold–Mariano test. n_independent: how many independent origins
-    are equally informative. n_missing: about how many more origins a verdict needs, if there is none and that can be
-    estimated. The by_horizon ones have H values each.
+    skill: 1 − own / baseline for errors, own − baseline for direction (a share of hits). The run is better if it is
+    above 0. low, high: the block-bootstrap interval of the skill. p_value: of the two-sided Diebold–Mariano test.
+    n_independent: the number of independent origins that would be equally informative. n_missing: about how many more
+    origins a verdict needs; None if there is a verdict or no estimate. The fields *_by_horizon have H values each.
     """
 
     baseline: str = Field(validation_alias=AliasChoices("baseline", "rival"))
@@ -95,14 +95,14 @@ class Comparison(_Record):
 
 
 class LeftOut(_Record):
-    """A baseline that was asked for and could not be compared."""
+    """A configured baseline that could not be compared."""
 
     baseline: str = Field(validation_alias=AliasChoices("baseline", "rival"))
     reason: Note
 
 
 class BandFigures(_Record):
-    """Of one band, by level ("50", "80", "90"): the share of actual values inside, and its mean width in log returns."""
+    """Bands by level ("50", "80", "90"): the share of actual values inside, and the mean width in log returns."""
 
     coverage: dict[str, HorizonFigures]
     width: dict[str, HorizonFigures]
@@ -122,14 +122,14 @@ class Example(_Record):
     kind: Literal["best", "median", "worst"]
     symbol: str
     origin: str  # local time of the last known candle
-    row: int  # of it among the candles
+    row: int  # of that candle
     figure: Figure
 
 
 class Evaluation(_Record):
-    """All that an evaluation found; forecasters[0] is the run itself.
+    """The results of an evaluation; forecasters[0] is the run itself.
 
-    headline: the verdict in an English sentence, for readers of the file.
+    headline: the verdict as an English sentence, for people who read the file.
     """
 
     run: str
@@ -141,7 +141,7 @@ class Evaluation(_Record):
     lookback: int
     horizon: int
     stride: int
-    interval: str  # of the candles, as "5 minutes"
+    interval: str  # between candles, such as "5 minutes"
     n_symbols: int
     first_origin: str
     last_origin: str
@@ -170,7 +170,7 @@ class Evaluation(_Record):
         return headline.get("en", "") if isinstance(headline, dict) else headline
 
     def write(self, path: Path) -> None:
-        """Write it as JSON.
+        """Write the results as JSON.
 
         Raises:
             KronosError: path cannot be written.
@@ -179,7 +179,7 @@ class Evaluation(_Record):
 
     @classmethod
     def read(cls, path: Path) -> "Evaluation":
-        """Read what `write` wrote.
+        """Read results that `write` wrote.
 
         Raises:
             CheckpointError: there is no such file, or it is damaged.

@@ -1,4 +1,4 @@
-"""The forecasts of one forecaster against the actual closes: figures, and the error at each origin and step."""
+"""Score one forecaster against the actual closes: its figures, and the error at each origin and step."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ from kronos.evaluation.scores.figures import compute_price_figures, compute_retu
 from kronos.evaluation.scores.metrics import compute_crps, compute_direction_hits, compute_fair_absolute_error
 from kronos.evaluation.scores.pit import count_pit
 
-ROUNDING = float(np.finfo(np.float32).eps)  # smaller changes are no changes: candles are stored in single precision
+ROUNDING = float(np.finfo(np.float32).eps)  # candles have single precision: a smaller change is rounding
 COMPARED_BY = {"crps": compute_crps, "mae": compute_fair_absolute_error, "direction": compute_direction_hits}
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """figures: of all origins. losses: (N, H) each, by the names of COMPARED_BY, on log returns since the last known close."""
+    """figures: over all origins. losses: (N, H) by metric of COMPARED_BY, of log returns since the last known close."""
 
     figures: ForecasterResult
     losses: dict[str, Array]
 
 
 def score(forecaster: Forecaster, paths: Array, origins: Origins, seconds: float = 0.0) -> Scored:
-    """Score closes (N, P, H) sampled from N origins in some time, all prices above 0."""
+    """Score closes (N, P, H) sampled from N origins. All prices must be above 0; seconds: that sampling took."""
     returns, actual = to_returns(paths, origins), to_returns(origins.actual, origins)
     figures = ForecasterResult(
         name=forecaster.name,
@@ -39,9 +39,9 @@ def score(forecaster: Forecaster, paths: Array, origins: Origins, seconds: float
 
 
 def to_returns(closes: Array, origins: Origins) -> Array:
-    """Return closes (N, …, H) as log returns since the last known close; those within rounding are 0.
+    """Return closes (N, …, H) as log returns since the last known close. Returns within rounding become 0.
 
-    Otherwise, while prices stand still, rounding would be the whole error and decide which forecaster is better.
+    Otherwise, while prices do not move, rounding alone would decide which forecaster is better.
     """
     last = origins.closes[:, -1].reshape(-1, *[1] * (closes.ndim - 1))
     returns: Array = np.log(closes / last)

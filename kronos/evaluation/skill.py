@@ -1,4 +1,4 @@
-"""Whether a model has skill: what it must beat besides the pretrained model."""
+"""Decide whether a model has skill: it must beat the naive baselines, not only the pretrained model."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -6,14 +6,14 @@ from math import isnan
 from kronos.evaluation.results import Comparison, Note
 
 NAIVE_BASELINES = ("last_close", "drift", "seasonal_naive", "volatility")
-RANDOM_WALKS = ("last_close", "volatility")  # which drift, by its noise, and seasonal_naive are often worse than
+RANDOM_WALKS = ("last_close", "volatility")  # often better than drift, which is noisy, and seasonal_naive
 
 
 def find_hardest(comparisons: Sequence[Comparison]) -> Comparison | None:
     """Return the comparison that decides on skill, or None if no naive baseline was compared.
 
-    The model has skill if it is better than every naive baseline. Otherwise the hardest is chosen among those that it is not better
-    than; those with too little data to tell count only if there is no other.
+    The model has skill if it beats every naive baseline. Otherwise the hardest of those that it does not beat is chosen.
+    Baselines with too little data to tell are chosen only if there is no other.
 
     Args:
         comparisons: by one metric.
@@ -26,7 +26,7 @@ def find_hardest(comparisons: Sequence[Comparison]) -> Comparison | None:
 
 
 def note_width(comparisons: Sequence[Comparison], metric: str) -> list[Note]:
-    """Return a note if the model beats a random walk by the CRPS, the verdict's metric, but not by the error of the median.
+    """Return a note if the verdict's metric is CRPS and the model beats random walks by it, but not by the median's error.
 
     Args:
         comparisons: by all metrics.

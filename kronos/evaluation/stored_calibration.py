@@ -1,4 +1,4 @@
-"""A run's calibration of its bands, which an evaluation keeps for later forecasts: {run}/evaluation/calibration.json."""
+"""The calibration of a run's bands, stored by an evaluation for later forecasts: {run}/evaluation/calibration.json."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from kronos.model.pretrained import hash_weights
 
 logger = logging.getLogger(__name__)
 
-FEWEST_PATHS = 19  # with fewer, the outermost paths hold less than 90%
+FEWEST_PATHS = 19  # with fewer, even the outermost paths enclose less than 90%
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class CalibratedForecast(Forecast):
     """A forecast whose quantiles of prices are calibrated; its paths, mean and volumes are as sampled.
 
-    The correction was measured on closes. Open, high and low move by the same, to stay on the same side of the close.
+    The correction was fitted on closes. Open, high and low get the same correction and stay on the same side of the
+    close.
 
-    volatility: of the lookback, see `measure_volatility`.
+    volatility: that of the lookback, see `measure_volatility`.
     """
 
     calibrated: ClassVar[bool] = True
@@ -47,7 +48,7 @@ class CalibratedForecast(Forecast):
 
 
 def describe_conditions(predictor: KronosPredictor, sampling: Sampling, lookback: int, horizon: int) -> dict[str, Any]:
-    """Return everything that a calibration holds for: the models and how they forecast."""
+    """Return the conditions under which a calibration is valid: the models and the settings of forecasts."""
     return {
         "tokenizer": hash_weights(predictor.tokenizer),
         "base model": hash_weights(predictor.model),
@@ -63,7 +64,7 @@ def describe_conditions(predictor: KronosPredictor, sampling: Sampling, lookback
 
 
 def write_calibration(path: Path, calibration: Calibration, conditions: dict[str, Any]) -> None:
-    """Write a calibration and what it holds for, `RunFolder.calibration`.
+    """Write a calibration and its conditions to `RunFolder.calibration`.
 
     Raises:
         KronosError: path cannot be written.
@@ -72,7 +73,7 @@ def write_calibration(path: Path, calibration: Calibration, conditions: dict[str
 
 
 def find_calibration(path: Path, conditions: dict[str, Any], n_paths: int) -> Calibration | None:
-    """Return the calibration that an evaluation wrote if it holds for a forecast, and log why or why not."""
+    """Return the stored calibration if it is valid for a forecast, else None. Log which, with the reason."""
     if not path.is_file():
         return None
     try:
@@ -100,10 +101,10 @@ def find_calibration(path: Path, conditions: dict[str, Any], n_paths: int) -> Ca
 
 
 def calibrate(forecast: Forecast, calibration: Calibration, closes: Array) -> Forecast:
-    """Return a forecast with calibrated quantiles; without change if its prices have no log return.
+    """Return a forecast with calibrated quantiles, or the forecast unchanged if its prices have no log return.
 
     Args:
-        closes: those of the lookback (L,), of the length that the calibration was made with.
+        closes: those of the lookback (L,), as long as in the calibration.
     """
     if not ((closes > 0).all() and (forecast.paths[..., : len(PRICE_COLUMNS)] > 0).all()):
         logger.warning("%s: prices at or below 0 have no log return. The bands are as sampled.", forecast.name)

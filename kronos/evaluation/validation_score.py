@@ -1,4 +1,4 @@
-"""Rates a base model in training by its forecasts from the validation split (`training.best_by`)."""
+"""Score a base model during training by its forecasts from the validation split (`training.best_by`)."""
 
 import logging
 from collections.abc import Sequence
@@ -30,17 +30,19 @@ CLOSE = CANDLE_COLUMNS.index("close")
 
 
 class ValidationScore:
-    """A figure of training.best_by on forecasts of the close from up to N_ORIGINS origins, the same ones each time.
+    """The metric training.best_by of forecasts of the close from up to N_ORIGINS origins.
 
-    N_PATHS paths from each, sampled as `KronosPredictor` does by default, with the same draws each time. Closes are moves
-    from the origin's last close in units of `measure_scale`; the figure is `Metric.average`. The origins are shared among the ranks, and every rank computes the figure from all their forecasts.
+    N_PATHS paths are sampled from each origin with the default settings of `KronosPredictor`. Every validation uses the
+    same origins and the same random draws. Closes are expressed as moves from the origin's last close, in units of
+    `measure_scale`, and the figure is `Metric.average`. The ranks share the origins, and every rank computes the figure
+    from all forecasts.
     """
 
     def __init__(self, config: Config, candles: CandleSet, split: Split) -> None:
         """Choose the origins among the windows of the validation split.
 
         Raises:
-            DataError: the moves of the close have no such figure, whatever the forecast.
+            DataError: the metric is undefined for these moves of the close, whatever the forecast.
         """
         best_by = config.training.best_by
         self._metric = METRICS[best_by]
@@ -69,7 +71,7 @@ class ValidationScore:
         return self._metric.higher_is_better
 
     def __call__(self, model: nn.Module, tokenizer: KronosTokenizer) -> float:
-        """Forecast with the model as it is and return the figure; NaN where a forecast is not finite."""
+        """Forecast with the current weights and return the figure; NaN if a forecast is not finite."""
         state = PartialState()
         own = range(len(self._histories))[state.process_index :: state.num_processes]
         gathered = gather_object(list(zip(own, self._forecast(cast(Kronos, model), tokenizer, own))))
@@ -99,11 +101,11 @@ class ValidationScore:
 
 
 def check_moves(best_by: str, actual: Array) -> None:
-    """Check that a forecast of the moves actual (N, H) can have the figure of training.best_by.
+    """Check that the metric training.best_by is defined for actual moves (N, H).
 
     Raises:
-        DataError: the close never moves, so that it has no direction; or it moves alike after all origins, or there are
-            too few, so that nothing can correlate with it.
+        DataError: the close never moves (no direction), its moves are the same after all origins, or there are too few
+            origins (no correlation).
     """
     where = f"{len(actual)} origin{'s' * (len(actual) != 1)} of the validation split"
     remedy = "choose another training.best_by, or give other candles."
@@ -120,9 +122,9 @@ def check_moves(best_by: str, actual: Array) -> None:
 def measure_scale(closes: Array) -> Array:
     """Return the unit (..., 1) in which errors after lookbacks (..., T) of closes are measured.
 
-    It is the standard deviation of the lookback's close, which is what the model sees prices in, so that symbols of any
-    price and volatility count alike; at least one basis point of the mean, so that a price that stood still does
-    not outweigh all others.
+    It is the standard deviation of the lookback's close, by which the model's input is normalised too. It gives symbols
+    of any price and volatility the same weight. It is at least one basis point of the mean: otherwise a price that did
+    not move would outweigh all others.
     """
     smallest = SMALLEST_SCALE * np.abs(closes.mean(axis=-1, keepdims=True))
     scale = np.maximum(closes.std(axis=-1, keepdims=True), smallest)

@@ -1,4 +1,4 @@
-"""The verdict: whether the run is better than a baseline, by how much and how certain that is."""
+"""The verdict: is the run better than a baseline, by how much, and how certain is that?"""
 
 from dataclasses import dataclass
 from math import isnan
@@ -26,7 +26,7 @@ MIN_INDEPENDENT = 10  # origins; with fewer neither the test nor the interval is
 
 @dataclass(frozen=True, eq=False)
 class _Skill:
-    """The skill with its interval, over the whole horizon and then at each step of it (1 + H,), and its certainty."""
+    """The skill and its interval (1 + H,), over the whole horizon and then at each step, and its certainty."""
 
     skill: Array
     low: Array
@@ -45,11 +45,12 @@ def compare(
     ends: Array,
     settings: EvaluationConfig,
 ) -> Comparison:
-    """Compare the run with a baseline on the same origins; `decide` has the rule of the outcome.
+    """Compare the run with a baseline on the same origins; `decide` has the rule for the outcome.
 
     Args:
-        metric: of METRICS. baseline: its name.
-        own, baseline_losses: the metric (N, H) of either, NaN where undefined; only what both have counts.
+        metric: a name in METRICS. baseline: the baseline's name.
+        own, baseline_losses: the metric (N, H) of the run and of the baseline, NaN where undefined. Only values that
+            both have are compared.
         starts, ends: instants (N,), int64 µs, of the last known candle and of the last forecast one.
     """
     valid = np.isfinite(own) & np.isfinite(baseline_losses)
@@ -82,7 +83,7 @@ def compare(
 
 
 def _measure(terms: LossSeries, confidence: float) -> _Skill:
-    """Measure the skill and its certainty in a series of losses."""
+    """Compute the skill and its certainty from a series of losses."""
     if len(terms) and not terms.gains.any():
         zero = np.where(np.append(1, terms.counts.sum(axis=0)) > 0, 0.0, np.nan)
         return _Skill(zero, zero, zero, 1.0, count_independent(terms, 0), identical=True)
@@ -106,19 +107,19 @@ def decide(
     settings: EvaluationConfig,
     identical: bool = False,
 ) -> Verdict:
-    """Decide the outcome of a comparison. In this order:
+    """Decide the outcome of a comparison. The first rule that applies counts:
 
-    1. No loss differs: "no difference", however few origins.
+    1. No loss differs: "no difference", however few origins there are.
     2. Fewer than MIN_INDEPENDENT independent origins: "too little data to tell".
-    3. The interval excludes 0 and p < 1 − confidence: "helped" or "hurt". Both must agree, so equally good forecasts are
-       told apart at most as often as the stricter one of them errs.
-    4. The interval lies within ±margin: "no difference". A relevant difference is ruled out, as in a test of equivalence
-       (Schuirmann 1987, doi 10.1007/BF01068419). For equally good forecasts, more origins lead here in all but 1 −
-       confidence of cases.
-    5. Otherwise a relevant difference may be hidden: "too little data to tell". The half width alone is not enough: 0 to +8% with
-       a margin of 5% is narrow, but does not rule out a relevant difference.
+    3. The interval excludes 0 and p < 1 − confidence: "helped" or "hurt". Because both must agree, the rate of false
+       verdicts on equally good forecasts is at most that of the stricter criterion.
+    4. The interval lies within ±margin: "no difference". This rules out a relevant difference, as in a test of
+       equivalence (Schuirmann 1987, doi 10.1007/BF01068419). For equally good forecasts, more origins lead to this
+       outcome with a probability of about the confidence.
+    5. Otherwise: "too little data to tell". A relevant difference is possible. A narrow interval alone is not enough:
+       0 to +8% with a margin of 5% does not rule out a relevant difference.
 
-    If the baseline makes no errors at all, the skill is undefined; then p alone decides 3, and 4 does not apply.
+    If the baseline makes no errors at all, the skill is undefined: rule 3 uses p alone, and rule 4 does not apply.
     """
     if identical:
         return "no difference"
@@ -143,8 +144,8 @@ def estimate_missing(
 ) -> int | None:
     """Estimate how many more origins like these a verdict needs; None if that cannot be estimated.
 
-    The interval narrows with 1 / sqrt(origins). If the skill stays the same, there is a verdict as soon as the interval excludes 0
-    (and the test agrees) or lies within ±margin, whichever comes first.
+    The interval narrows with 1 / sqrt(origins). The skill is assumed to stay the same. There is a verdict as soon as the
+    interval excludes 0 (and the test agrees) or lies within ±margin.
     """
     half_width, size = (high - low) / 2, abs(skill)
     if not half_width > 0 or not n_independent > 1:

@@ -1,7 +1,7 @@
-"""Evaluated runs side by side: whether they are comparable, and which run is best by each metric.
+"""Compare evaluated runs: whether they are comparable, and which run is best by each metric.
 
-Nothing here tests whether a difference is more than chance. That takes the errors at each origin, which
-`kronos evaluate --baselines` with another run's folder compares.
+Nothing here tests whether a difference is significant. For such a test, give another run's folder to
+`kronos evaluate --baselines`, which compares the errors at each origin.
 """
 
 import math
@@ -23,15 +23,15 @@ CONDITIONS = (
     *("stride", "n_paths"),
 )
 RULES = ("metric", "confidence", "margin")  # of the verdict
-SAME = 1e-6  # relative: two evaluations of the same thing may differ by this much through rounding
+SAME = 1e-6  # relative: rounding differences between two evaluations of the same thing
 
 Units = Literal["log_return", "price"]
-Goal = Literal["lower", "higher"] | float | None  # a number: the closest to it is best; None: nothing is
+Goal = Literal["lower", "higher"] | float | None  # a number: the figure closest to it is best; None: no figure is best
 
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """A run under a name that no other has. settings: its configuration by dotted key, None if it cannot be read."""
+    """A run with a unique name. settings: its configuration by dotted key, None if it cannot be read."""
 
     name: str
     folder: Path
@@ -41,7 +41,7 @@ class EvaluatedRun:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric of each run over the whole horizon. best: the positions of the best runs, perhaps none."""
+    """A metric of each run over the whole horizon. best: the positions of the best runs, may be empty."""
 
     metric: str
     units: Units
@@ -52,11 +52,11 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class RunsCompared:
-    """Runs side by side; all tuples hold one value a run.
+    """Runs side by side; each tuple but metrics and other_baselines has one value per run.
 
-    differences: the conditions under which the figures were made, if not the same for all runs.
+    differences: the evaluation conditions that are not the same for all runs.
     baselines: the comparisons with each baseline by the verdict's metric, None if a run was not compared with it.
-    settings: those that differ, by dotted key. other_baselines: those that are not equally good in all runs.
+    settings: the settings that differ, by dotted key. other_baselines: baselines whose figures differ between runs.
     """
 
     runs: tuple[EvaluatedRun, ...]
@@ -68,7 +68,7 @@ class RunsCompared:
 
 
 def compare_runs(runs: Sequence[EvaluatedRun], metrics: Sequence[str] = (), everything: bool = False) -> RunsCompared:
-    """Compare runs by the metrics named, by default MAIN_METRICS of log returns; everything: by all, of prices too.
+    """Compare runs by the given metrics, by default MAIN_METRICS of log returns; everything: all metrics, of prices too.
 
     Raises:
         ConfigError: no run has such a metric.
@@ -96,7 +96,7 @@ def compare_runs(runs: Sequence[EvaluatedRun], metrics: Sequence[str] = (), ever
 def find_differences(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, ...]]:
     """Find the conditions that make the figures of runs incomparable.
 
-    If all recorded ones agree, the moves of the closes must too: they depend on the candles and origins alone.
+    If all recorded conditions agree, the moves of the closes must agree too: they depend only on candles and origins.
     """
     rows = {key: tuple(getattr(run.evaluation, key) for run in runs) for key in CONDITIONS}
     differences = {key: row for key, row in rows.items() if _differ(row)}
@@ -105,7 +105,7 @@ def find_differences(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, ...]]
 
 
 def find_goal(metric: str) -> Goal:
-    """Return which figures of a metric are better: the higher, the lower, or those closest to a number."""
+    """Return which figures of a metric are better: higher ones, lower ones, or those closest to a number."""
     if band := re.fullmatch(r"coverage_(\d+)", metric):
         return int(band[1]) / 100
     kind = FIGURE_KINDS.get(metric)
@@ -115,7 +115,7 @@ def find_goal(metric: str) -> Goal:
 
 
 def find_best(figures: Sequence[float], goal: Goal) -> frozenset[int]:
-    """Return the positions of the best figures; none if fewer than two are known or all are the same."""
+    """Return the positions of the best figures; empty if fewer than two are known or all are the same."""
     if goal is None:
         return frozenset()
     distances = {
@@ -128,7 +128,7 @@ def find_best(figures: Sequence[float], goal: Goal) -> frozenset[int]:
 
 
 def flatten_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested configuration by dotted key, without what is not set (None, an empty mapping)."""
+    """Return a nested configuration by dotted key, without unset values (None, an empty mapping)."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
@@ -145,7 +145,7 @@ def _compare_metric(runs: Sequence[EvaluatedRun], units: Units, metric: str, mar
 
 
 def _choose_metrics(runs: Sequence[EvaluatedRun], names: Sequence[str], everything: bool) -> list[tuple[Units, str]]:
-    """Return the rows, those of log returns first."""
+    """Return the units and metric of each row, log returns first."""
     own = [run.evaluation.forecasters[0] for run in runs]
     log_return, price = (
         {name for each in own for name in each.log_return},
@@ -164,7 +164,7 @@ def _choose_metrics(runs: Sequence[EvaluatedRun], names: Sequence[str], everythi
 
 
 def _measure_moves(evaluation: Evaluation) -> float:
-    """Return the root mean square of the actual log returns, by r2_os = 1 − Σ error² / Σ return²; NaN if unknown."""
+    """Return the root mean square of the actual log returns, from r2_os = 1 − Σ error² / Σ return²; NaN if unknown."""
     own = evaluation.forecasters[0].log_return
     rmse, share = _read_figure(own, "rmse"), 1 - _read_figure(own, "r2_os")
     return rmse / math.sqrt(share) if share > 0 else math.nan
@@ -182,7 +182,7 @@ def _is_one_baseline(row: Sequence[Comparison | None]) -> bool:
 
 
 def _are_close(figures: Sequence[float]) -> bool:
-    """Whether the finite ones among figures are equal except for rounding."""
+    """Whether the finite figures are equal up to rounding."""
     finite = [figure for figure in figures if math.isfinite(figure)]
     return all(math.isclose(figure, finite[0], rel_tol=SAME) for figure in finite)
 
@@ -208,7 +208,7 @@ def _find_other_settings(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, .
 
 
 def _changes_weights(key: str) -> bool:
-    """Whether a key affects the weights of a run's own models; metrics.json holds what was used of the others."""
+    """Whether a key affects the weights of a run's own models; metrics.json records the evaluation's settings."""
     affects = find_affects(Config, key)
     return affects is not None and affects.what == "weights" and affects.models != ("lstm",)
 

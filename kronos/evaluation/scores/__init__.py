@@ -1,1 +1,1 @@
-"""Figures of forecasts, and how certain they are."""
+"""Compute figures of forecasts and their uncertainty."""

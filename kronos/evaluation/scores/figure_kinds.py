@@ -1,4 +1,4 @@
-"""How to read the figures of an evaluation; imported without NumPy."""
+"""The direction and unit of each figure of an evaluation; this module does not import NumPy."""
 
 from typing import Literal, NamedTuple
 
@@ -6,10 +6,10 @@ from kronos.evaluation.results import LEVELS
 
 
 class FigureKind(NamedTuple):
-    """How to read a figure.
+    """The direction and unit of a figure.
 
     higher_is_better: None if neither is better, as for the coverage and width of a band.
-    unit: a share of 1, the unit of the forecast (of prices, or log returns), or a plain number.
+    unit: a share of 1, the unit of the forecast values (price or log return), or a plain number.
     """
 
     higher_is_better: bool | None

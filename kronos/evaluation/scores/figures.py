@@ -1,10 +1,12 @@
-"""The figures of an evaluation: every metric over the whole horizon and at each of its times.
+"""Compute the figures of an evaluation: every metric over the whole horizon and at each step of it.
 
-Throughout, paths are (N, P, H), P sampled futures of H candles from each of N origins, and actual is (N, H), what came. A point
-forecast is the median path where absolute errors count and the mean path where squared errors or correlations do, as these are
-what the two ask for (Gneiting 2011, doi 10.1198/jasa.2011.r10138). A figure is a ratio of two sums: over the origins at one
-time of the horizon, and over origins and times for the overall figure; the exceptions are said. It is NaN where the
-denominator is 0, and single cases that do not apply are left out of both sums. `FIGURE_KINDS` (figure_kinds.py) says how to read them.
+Paths are (N, P, H): P sampled futures of H candles from each of N origins. The actual values are (N, H). The point forecast
+is the median path for absolute errors, and the mean path for squared errors and correlations, because these minimise the
+respective expected error (Gneiting 2011, doi 10.1198/jasa.2011.r10138).
+
+A figure is a ratio of two sums. At one step of the horizon the sums go over the origins; the overall figure sums over origins
+and steps. Exceptions are documented with the figure. A figure is NaN if its denominator is 0. Cases to which a metric does
+not apply are left out of both sums. `FIGURE_KINDS` (figure_kinds.py) has the direction and the unit of each figure.
 """
 
 from collections.abc import Callable
@@ -24,20 +26,20 @@ from kronos.evaluation.scores.metrics import (
 WQL_QUANTILES = tuple(tenth / 10 for tenth in range(1, 10))
 
 Figures = dict[str, HorizonFigures]
-Bands = dict[int, tuple[Array, Array]]  # by level in per cent: low (N, H), high (N, H)
+Bands = dict[int, tuple[Array, Array]]  # by level in percent: low (N, H), high (N, H)
 
 
 def compute_price_figures(paths: Array, actual: Array, closes: Array) -> Figures:
     """Return the figures of closes, all in the candles' units.
 
-    Those of `_compute_point_figures` and `_compute_distribution_figures`, and of the median path m for the actual y:
-    - mape: mean of |y − m| / |y|, a share; truths of 0 are left out.
+    They are those of `_compute_point_figures` and `_compute_distribution_figures`, and for median path m and actual close y:
+    - mape: mean of |y − m| / |y|, a share. Actual closes of 0 are left out.
     - smape: mean of 2 |y − m| / (|y| + |m|), a share from 0 to 2 (Makridakis 1993, doi 10.1016/0169-2070(93)90079-3).
-    - mase: mean of |y − m| / q, q being the mean |difference| of neighbouring closes of the origin's lookback (Hyndman &
-      Koehler 2006, doi 10.1016/j.ijforecast.2006.03.001, section 3); origins whose lookback stood still are left out.
+    - mase: mean of |y − m| / q, where q is the mean |difference| of neighbouring closes in the origin's lookback (Hyndman &
+      Koehler 2006, doi 10.1016/j.ijforecast.2006.03.001, section 3). Origins with a constant lookback are left out.
 
     Args:
-        closes: the known ones (N, L) before each origin, its own included.
+        closes: the known closes (N, L), up to and including each origin.
 
     Raises:
         ValueError: fewer than 2 paths.
@@ -58,12 +60,11 @@ def compute_price_figures(paths: Array, actual: Array, closes: Array) -> Figures
 def compute_return_figures(paths: Array, actual: Array) -> Figures:
     """Return the figures of log returns since the last known close.
 
-    Those of `_compute_point_figures` and `_compute_distribution_figures`, and
-    - r2_os: 1 − Σ (y − m)² / Σ y² for the mean path m, against the forecast that nothing moves (Gu, Kelly & Xiu 2020, doi
-      10.1093/rfs/hhaa009).
-    - direction: share of truths that moved to the side that the median path did (`compute_direction_hits`).
-    - ic, rank_ic: correlations of the mean path and the actual over the origins (`compute_ic`). Overall: the mean over the
-      times that have one.
+    They are those of `_compute_point_figures` and `_compute_distribution_figures`, and for mean path m and actual return y:
+    - r2_os: 1 − Σ (y − m)² / Σ y²: skill against a forecast of no change (Gu, Kelly & Xiu 2020, doi 10.1093/rfs/hhaa009).
+    - direction: share of actual values that moved in the same direction as the median path (`compute_direction_hits`).
+    - ic, rank_ic: correlations of the mean path with the actual returns over the origins (`compute_ic`). The overall
+      figure is the mean over the steps at which they are defined.
 
     Raises:
         ValueError: fewer than 2 paths.
@@ -84,8 +85,9 @@ def compute_return_figures(paths: Array, actual: Array) -> Figures:
 def compute_bands(paths: Array) -> Bands:
     """Return the central bands of the paths at each of LEVELS.
 
-    Ends are order statistics at (P + 1) p, interpolated, beyond which an equally distributed actual falls with
-    probability p, however few the paths; below 2 / α − 1 of them (19 for the 90 % band) they are the outermost paths.
+    The ends are interpolated order statistics at (P + 1) p. If the actual value has the same distribution as the paths, it
+    falls beyond an end with probability p, for any number of paths. With fewer than 2 / α − 1 paths (19 for the 90% band)
+    the ends are the outermost paths.
 
     Raises:
         ValueError: paths are not (N, P, H) or not finite.
@@ -101,12 +103,12 @@ def _compute_point_figures(median: Array, mean: Array, actual: Array) -> Figures
     """Return the figures of point forecasts (N, H).
 
     - mae: mean |y − median|.
-    - rmse: root of the mean (y − mean)²; overall the root of the mean over origins and times.
-    - r2: 1 − Σ (y − mean)² / Σ (y − ȳ)², ȳ being the truths' own mean at that time of the horizon, which no forecast
-      knows; overall both sums go over origins and times.
+    - rmse: root of the mean (y − mean)². The overall figure is the root of the mean over origins and steps.
+    - r2: 1 − Σ (y − mean)² / Σ (y − ȳ)², where ȳ is the mean of the actual values at that step, which no forecast knows.
+      The overall figure sums both over origins and steps.
     """
     squared = np.square(actual - mean)
-    varies = np.ptp(actual, axis=0) > 0  # the mean of equal truths may differ from them by rounding
+    varies = np.ptp(actual, axis=0) > 0  # the mean of equal values may differ from them by rounding
     deviations = np.where(varies, actual - actual.mean(axis=0), 0)
     return {
         "mae": average(compute_absolute_error(median[:, np.newaxis], actual)),
@@ -119,9 +121,9 @@ def _compute_distribution_figures(paths: Array, actual: Array) -> Figures:
     """Return the figures of the paths' distribution.
 
     - crps: mean fair CRPS (`compute_crps`).
-    - wql: 2 Σ pinball loss / Σ |y|, the mean over the quantiles 0.1 … 0.9, linear between paths, as in GluonTS
-      and Chronos (Ansari et al. 2024, arXiv 2403.07815).
-    - coverage_L: share of truths in the central band of L per cent, its edges included (`compute_bands`).
+    - wql: 2 Σ pinball loss / Σ |y|, averaged over the quantiles 0.1 … 0.9, which are interpolated linearly between paths
+      as in GluonTS and Chronos (Ansari et al. 2024, arXiv 2403.07815).
+    - coverage_L: share of actual values in the central L% band, edges included (`compute_bands`).
     - width_L: mean width of the band.
     """
     values = np.quantile(paths, WQL_QUANTILES, axis=1)  # (9, N, H)
@@ -141,7 +143,7 @@ def _compute_pinball(forecast: Array, actual: Array, quantile: float) -> Array:
 
 
 def average(figures: Array) -> HorizonFigures:
-    """Return the mean of figures (N, H) that are not NaN."""
+    """Return the mean of figures (N, H), without NaN."""
     figures = figures.astype(np.float64)
     known = ~np.isnan(figures)
     return _pool(np.where(known, figures, 0), known.astype(np.float64))
@@ -150,7 +152,7 @@ def average(figures: Array) -> HorizonFigures:
 def _pool(
     numerator: Array, denominator: Array, finish: Callable[[Array], Array] = lambda ratio: ratio
 ) -> HorizonFigures:
-    """Return the ratio of the sums of two arrays (N, H), carried on by finish, which keeps NaN."""
+    """Return finish(ratio) of the sums of two arrays (N, H); finish must keep NaN."""
     overall = finish(_divide(numerator.sum(), denominator.sum()))
     by_horizon = finish(_divide(numerator.sum(axis=0), denominator.sum(axis=0)))
     return HorizonFigures(overall=float(overall), by_horizon=tuple(by_horizon.tolist()))

@@ -1,8 +1,8 @@
-"""Figures of sampled paths against the actual, for each time of the horizon on its own; figures.py has those of an evaluation.
+"""Score sampled paths against the actual values, at each step of the horizon; figures.py has the figures of an evaluation.
 
-Throughout, paths are (..., P, H), P sampled futures of H candles, and actual is (..., H), what came, in the same units.
-Errors, scores and direction are of each origin on its own; an information coefficient only N origins together have.
-Direction takes paths and actual as moves from the last known close; the other figures are the same wherever zero lies.
+Paths are (..., P, H): P sampled futures of H candles. Actual values are (..., H), in the same units. Errors, scores and
+direction are computed for each origin; an information coefficient is computed over N origins together. Direction needs paths
+and actual values as moves from the last known close; a common offset changes none of the other figures.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ import pandas as pd
 
 from kronos.candles import Array
 
-FEWEST_ORIGINS = 3  # of a correlation: two points always lie on a line
-SMALLEST_SPREAD = 1e-9  # of the values; what differs less, by rounding, is constant
+FEWEST_ORIGINS = 3  # for a correlation: two points always lie on a line
+SMALLEST_SPREAD = 1e-9  # relative to the values; a smaller spread is rounding
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of forecasts.
+    """A metric of forecasts.
 
-    compute: takes paths (..., P, H) and actual (..., H) and returns (..., H), each origin on its own; or takes (N, P, H) and
-    (N, H) and returns (H,), what all origins together have. NaN where the figure does not apply.
-    undefined: what NaN counts as in the average; NaN: it does not count.
+    compute: takes paths (..., P, H) and actual values (..., H) and returns (..., H), one figure per origin; or takes
+    (N, P, H) and (N, H) and returns (H,), one figure for all origins. NaN means that the metric does not apply.
+    undefined: the value that replaces NaN in the average; NaN: such figures are left out.
     """
 
     compute: Callable[[Array, Array], Array]
@@ -31,7 +31,7 @@ class Metric:
     undefined: float = float("nan")
 
     def average(self, paths: Array, actual: Array) -> float:
-        """Return the mean over origins and horizon of paths (N, P, H) and actual (N, H); NaN where nothing counts."""
+        """Return the mean over origins and horizon for paths (N, P, H) and actual (N, H); NaN if no figure is defined."""
         figures = self.compute(paths, actual)
         figures = np.where(np.isnan(figures), self.undefined, figures)
         counting = figures[~np.isnan(figures)]
@@ -41,17 +41,17 @@ class Metric:
 def compute_crps(paths: Array, actual: Array, fair: bool = True) -> Array:
     """Return the continuous ranked probability score (..., H) in the units of actual; 0 is best.
 
-    E|X - y| - E|X - X'| / 2 with X, X' drawn from the forecast (Gneiting & Raftery 2007, doi 10.1198/016214506000001437,
-    eq. 21 with the sign turned), which for the paths' own step distribution is the integral of the squared difference
-    of the distribution functions (eq. 20).
+    It is E|X - y| - E|X - X'| / 2 with X, X' drawn from the forecast (Gneiting & Raftery 2007, doi
+    10.1198/016214506000001437, eq. 21 with the sign reversed). For the empirical distribution of the paths it equals the
+    integral of the squared difference of the distribution functions (eq. 20).
 
     Args:
-        fair: take E|X - X'| over pairs of different paths, so that the score does not depend on their number in
-            expectation and does not reward too narrow forecasts (Ferro 2014, doi 10.1002/qj.2270); may fall below 0.
-            Otherwise over all pairs, a path with itself included.
+        fair: compute E|X - X'| over pairs of different paths. The expected score then does not depend on the number of
+            paths and does not reward too narrow forecasts (Ferro 2014, doi 10.1002/qj.2270). A single score may be
+            negative. If false, compute it over all pairs, including each path with itself.
 
     Raises:
-        ValueError: one path, of which the fair score knows no spread.
+        ValueError: there is one path, and fair is true.
     """
     n_paths = paths.shape[-2]
     if fair and n_paths < 2:
@@ -66,21 +66,21 @@ def compute_crps(paths: Array, actual: Array, fair: bool = True) -> Array:
 
 
 def compute_absolute_error(paths: Array, actual: Array) -> Array:
-    """Return the absolute error (..., H) of the median path, each time of the horizon on its own."""
+    """Return the absolute error (..., H) of the median path at each step of the horizon."""
     error: Array = np.abs(np.median(paths, axis=-2) - actual)
     return error
 
 
 def compute_fair_absolute_error(paths: Array, actual: Array) -> Array:
-    """Return the absolute error (..., H) that the median of ever more such paths would have, in expectation.
+    """Return an estimate (..., H) of the absolute error that the median of infinitely many paths would have.
 
-    The median of P paths is off that of their distribution by chance, the further the wider they lie, which adds about
-    1 / P to the expected error: against an equal forecast a narrower one would win by that alone. The errors of all P
-    and of each half of them, n = P // 2, tell how much it adds (Richardson's extrapolation): (P e_P − n e_n) / (P − n).
-    As with the fair CRPS, a single one may fall below 0.
+    The median of P paths differs by chance from the median of their distribution, and more so if the paths are wide. This
+    adds a term proportional to 1 / P to the expected error, which favours narrow forecasts. The errors of all P paths, e_P,
+    and of their halves, e_n with n = P // 2, cancel it (Richardson extrapolation): (P e_P − n e_n) / (P − n). As with
+    the fair CRPS, a single value may be negative.
 
     Raises:
-        ValueError: one path, which has no halves.
+        ValueError: there is only one path.
     """
     n_paths = paths.shape[-2]
     if n_paths < 2:
@@ -93,44 +93,41 @@ def compute_fair_absolute_error(paths: Array, actual: Array) -> Array:
 
 
 def compute_direction_hits(paths: Array, actual: Array) -> Array:
-    """Return whether the median path moved to the side that the actual did (..., H): 1 if so, 0 if not.
+    """Return whether the median path moved in the same direction as the actual value (..., H): 1 if so, 0 if not.
 
     Args:
         paths, actual: moves from the last known close.
 
     Returns:
-        (..., H); 0.5, a coin's toss, where the median does not move; NaN where the actual does not, which then does not
-        count.
+        (..., H): 0.5, as for a coin toss, where the median does not move; NaN where the actual value does not move.
     """
-    forecast, came = np.sign(np.median(paths, axis=-2)), np.sign(actual)
-    hits = np.where(forecast == 0, 0.5, forecast == came)
-    return np.where(came == 0, np.nan, hits)
+    forecast, direction = np.sign(np.median(paths, axis=-2)), np.sign(actual)
+    hits = np.where(forecast == 0, 0.5, forecast == direction)
+    return np.where(direction == 0, np.nan, hits)
 
 
 def compute_ic(paths: Array, actual: Array) -> Array:
-    """Return the information coefficient (H,): Pearson's correlation, over N origins, of the mean path and the actual.
+    """Return the information coefficient (H,): Pearson's correlation of mean path and actual value over N origins.
 
-    Grinold & Kahn 2000, Active Portfolio Management, ch. 6. All origins are one sample, whatever their symbol and time:
-    this is no cross-section of symbols at one time.
+    Source: Grinold & Kahn 2000, Active Portfolio Management, ch. 6. All origins form one sample, whatever their symbol and
+    time; it is not a cross-section of symbols at one time.
 
     Args:
-        paths, actual: (N, P, H) and (N, H), returns or moves that may be compared from origin to origin.
+        paths, actual: (N, P, H) and (N, H), returns or moves that are comparable between origins.
 
     Returns:
-        (H,); NaN at times when the forecasts or the truths are all equal, and of fewer than FEWEST_ORIGINS origins.
+        (H,): NaN at steps where all forecasts or all actual values are equal, or with fewer than FEWEST_ORIGINS origins.
     """
     return _correlate(paths.mean(axis=-2), actual)
 
 
 def compute_rank_ic(paths: Array, actual: Array) -> Array:
-    """Return the rank information coefficient (H,): Spearman's correlation where `compute_ic` takes Pearson's.
+    """Return the rank information coefficient (H,): `compute_ic` with Spearman's correlation.
 
     Equal values share their mean rank. Arguments and NaN are those of `compute_ic`.
     """
     forecast = paths.mean(axis=-2)
-    known = _vary(forecast, actual) & _vary(
-        actual, actual
-    )  # of ranks nothing shows that values differ by rounding alone
+    known = _vary(forecast, actual) & _vary(actual, actual)  # ranks hide rounding differences
     return np.where(known, _correlate(_rank(forecast), _rank(actual)), np.nan)
 
 
@@ -152,7 +149,7 @@ def _correlate(first: Array, second: Array) -> Array:
 
 
 def _vary(values: Array, other: Array) -> Array:
-    """Whether the columns (H,) of values (N, H) differ by more than rounding, measured by their size and the other's."""
+    """Whether each column (H,) of values (N, H) varies by more than rounding, relative to its size and to other's spread."""
     if len(values) < FEWEST_ORIGINS:
         return np.zeros(values.shape[1:], bool)
     size = np.maximum(np.abs(values).max(axis=0), np.ptp(other, axis=0))
@@ -164,6 +161,6 @@ METRICS = {
     "crps": Metric(compute_crps),
     "mae": Metric(compute_absolute_error),
     "direction": Metric(compute_direction_hits, higher_is_better=True),
-    # A model that forecasts the same move everywhere shows no skill, which is not to say that it is damaged.
+    # A model that forecasts the same move everywhere has no skill, but it is not damaged: it scores 0, not NaN.
     "ic": Metric(compute_ic, higher_is_better=True, undefined=0.0),
 }

@@ -1,9 +1,10 @@
-"""Where the actual value fell in the forecast distribution: the probability integral transform, uniform if calibrated.
+"""Probability integral transform: the position of the actual value in the forecast distribution, uniform if calibrated.
 
-An actual value with b of P paths below it and e equal to it has one of the ranks b … b + e among the P + 1 values, each as likely as
-the other if it and the paths are of one distribution. Its transform is therefore anywhere in [b, b + e + 1] / (P + 1), and
-exactly uniform whatever P, ties included (Hamill 2001, doi 10.1175/1520-0493(2001)129<0550:IORHFV>2.0.CO;2, for the ranks;
-Czado, Gneiting & Held 2009, doi 10.1111/j.1541-0420.2009.01191.x, for the transform of steps).
+If b of P paths are below the actual value and e are equal to it, its rank among the P + 1 values is one of b … b + e. These
+ranks are equally likely if the actual value and the paths have the same distribution. The transform is therefore spread over
+[b, b + e + 1] / (P + 1) and is exactly uniform for any P, ties included (ranks: Hamill 2001, doi
+10.1175/1520-0493(2001)129<0550:IORHFV>2.0.CO;2; transform of step functions: Czado, Gneiting & Held 2009, doi
+10.1111/j.1541-0420.2009.01191.x).
 """
 
 import numpy as np
@@ -13,10 +14,10 @@ from kronos.evaluation.results import PIT_BINS
 
 
 def count_pit(paths: Array, actual: Array) -> tuple[int, ...]:
-    """Count how many of all actual values (N, H) fell into each of PIT_BINS equal parts of the forecast distribution.
+    """Count the actual values (N, H) in each of PIT_BINS equal parts of the forecast distribution.
 
-    Nothing is drawn: each value is spread evenly over the parts in which its transform may lie (the nonrandomised
-    transform of Czado, Gneiting & Held 2009), and the sums up to each edge are rounded, so that the counts sum to N · H.
+    No random numbers are used. Each value is spread evenly over the range of its transform (the nonrandomised transform of
+    Czado, Gneiting & Held 2009). The cumulative sums are rounded, which makes the counts add up to N · H.
     """
     low, high = (side.ravel() for side in _bracket(paths, actual))
     edges = np.arange(PIT_BINS + 1) / PIT_BINS
@@ -26,7 +27,7 @@ def count_pit(paths: Array, actual: Array) -> tuple[int, ...]:
 
 
 def _bracket(paths: Array, actual: Array) -> tuple[Array, Array]:
-    """Return the lowest and the highest transform possible, (N, H) each; at least 1 / (P + 1) apart."""
+    """Return the lowest and the highest possible transform, (N, H) each; they differ by at least 1 / (P + 1)."""
     n_ranks = paths.shape[-2] + 1
     below = (paths < actual[..., np.newaxis, :]).sum(axis=-2)
     not_above = (paths <= actual[..., np.newaxis, :]).sum(axis=-2)
