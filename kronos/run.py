@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
@@ -63,7 +64,8 @@ def run_training(config: Config, skip_existing: bool = False, world_size: int = 
     if evaluated:
         check_baselines(config)
     start_process(config, world_size)
-    trained = run_pipeline(config, skip_existing, build_score=ValidationScore, on_inputs=log_advice)
+    advise = partial(log_advice, skip_existing=skip_existing)
+    trained = run_pipeline(config, skip_existing, build_score=ValidationScore, on_inputs=advise)
     own = build_own(config, *load_models(config)) if with_base_model else None
     evaluation = _evaluate_trained(config, trained, own, command) if evaluated and own else None
     is_first = _end_process_group()

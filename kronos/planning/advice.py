@@ -60,10 +60,10 @@ def advise(plan: RunPlan) -> list[Advice]:
     return [*first, *_advise_on(settings), *last]
 
 
-def advise_on_inputs(config: Config, inputs: RunInputs) -> list[Advice]:
+def advise_on_inputs(config: Config, inputs: RunInputs, skip_existing: bool = False) -> list[Advice]:
     """Return the warnings that need no measuring, for the start of a training."""
     independent = {name: split.independent for name, split in inputs.splits.items()}
-    return _advise_on(RunSettings(config, independent, collect_settings(config, inputs)))
+    return _advise_on(RunSettings(config, independent, collect_settings(config, inputs, skip_existing)))
 
 
 def _advise_on(settings: RunSettings) -> list[Advice]:

@@ -231,14 +231,18 @@ def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook,
     )
 
 
-def collect_settings(config: Config, inputs: RunInputs) -> list[StageSettings]:
-    """Collect what is known of the stages that are on before their first steps."""
+def collect_settings(config: Config, inputs: RunInputs, skip_existing: bool) -> list[StageSettings]:
+    """Collect what is known, before their first steps, of the stages that would train."""
     models: dict[StageName, PretrainedModel] = (
         {"tokenizer": inputs.tokenizer} if config.experiment.train_tokenizer else {}
     )
     models |= {"basemodel": inputs.base_model} if inputs.base_model else {}
+    outlooks = _build_stages(config, inputs) if skip_existing else {}
+    skipped = {name for name, (_, outlook) in outlooks.items() if outlook.action == "skip"}
     train = inputs.windows["train"]
-    return [_collect_stage_settings(config, name, model, train) for name, model in models.items()]
+    return [
+        _collect_stage_settings(config, name, model, train) for name, model in models.items() if name not in skipped
+    ]
 
 
 def _collect_stage_settings(

@@ -22,8 +22,8 @@ def describe_advice(advice: Advice, words: Words) -> str:
     return words(f"plan.advice.{advice.code}", **values)
 
 
-def log_advice(config: Config, inputs: RunInputs) -> None:
+def log_advice(config: Config, inputs: RunInputs, skip_existing: bool = False) -> None:
     """Log the warnings that need no measuring, at the start of a training."""
     words = Words(config.report.language)
-    for advice in advise_on_inputs(config, inputs):
+    for advice in advise_on_inputs(config, inputs, skip_existing):
         logger.warning("%s (%s)", describe_advice(advice, words), advice.code)

@@ -190,6 +190,12 @@ def test_warnings_at_the_start_of_a_training(tiny_config: Path, caplog: pytest.L
     assert "分词器（tokenizer）：学习率 0.01 超过微调常用值" in caplog.text
 
 
+def test_no_warnings_about_a_stage_that_is_skipped(trained: Path) -> None:
+    config = load_config(trained)
+    advice = advise_on_inputs(config, prepare_inputs(config), skip_existing=True)
+    assert [(each.code, each.values.get("stage")) for each in advice] == [("few_validations", None)]
+
+
 @pytest.mark.slow
 def test_from_scratch_and_one_stage_alone(tiny_config: Path) -> None:
     scratch = ["experiment.pre_trained=false", "model_paths.pretrained_tokenizer=demo"]
