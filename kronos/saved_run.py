@@ -45,7 +45,8 @@ def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
             folder=folder,
         )
     moved_to = f"model_paths.base_save_path={folder.absolute()}"
-    return load_config(RunFolder(folder).config, [moved_to, *overrides])
+    unsharded = "distributed.strategy=ddp"  # a run of an earlier version may have been trained with fsdp
+    return load_config(RunFolder(folder).config, [moved_to, unsharded, *overrides])
 
 
 def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None:

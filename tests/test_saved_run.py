@@ -6,7 +6,7 @@ import pytest
 from kronos.cli.train import train_command, train_tokenizer
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.pretrained import hash_weights
-from kronos.saved_run import load_saved_run
+from kronos.saved_run import load_run_config, load_saved_run
 
 
 def test_a_run_that_was_moved(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +29,12 @@ def test_a_tokenizer_trained_anew_does_not_go_with_the_old_base_model(
     assert "the base model in" in (said := capsys.readouterr().err) and "trained with another tokenizer" in said
     with pytest.raises(CheckpointError, match="trained with another tokenizer"):
         load_saved_run(tmp_path / "runs" / "tiny")
+
+
+def test_a_run_that_an_earlier_version_trained_with_fsdp(golden_run: Path) -> None:
+    with (golden_run / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write("\ndistributed:\n  strategy: fsdp\n")
+    assert load_run_config(golden_run).distributed.strategy == "ddp"
 
 
 def test_no_run_there(tmp_path: Path) -> None:
