@@ -90,6 +90,8 @@ def _find_runs(paths: Sequence[Path]) -> list[Path]:
         CheckpointError: with a line for each folder that holds no evaluated run.
     """
     folders = list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
+    if len(folders) < len(paths):
+        logger.warning("a run was given more than once; it is shown once")
     missing = [path for path in folders if not RunFolder(path).report.results.is_file()]
     if missing:
         lines = [
@@ -207,7 +209,7 @@ def _build_sections(compared: RunsCompared, words: Words) -> Iterator[tuple[str,
     ]
     sections = [
         (words("compare.conditions"), rows(differences)),
-        *((words(f"compare.{units}"), [_format_metric(row) for row in found]) for units, found in metrics.items()),
+        *((words(f"compare.{units}"), [_format_metric(row) for row in rows_of]) for units, rows_of in metrics.items()),
         (heading, baselines),
         (words("compare.settings"), rows(compared.settings)),
     ]

@@ -148,7 +148,7 @@ def test_one_run_and_the_same_run(runs: list[Path], monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(runs[0])
     once, twice = invoke("."), invoke(".", runs[0])
     assert once.exit_code == 0 and re.search(r"^ +demo$", once.stdout, re.M)
-    assert twice.stdout == once.stdout
+    assert twice.stdout == once.stdout and "given more than once" in twice.stderr and not once.stderr
     assert " * " not in once.stdout and "--baselines" not in once.stdout and "settings that differ" not in once.stdout
 
 
