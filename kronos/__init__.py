@@ -24,7 +24,7 @@ __all__ = [
     "load_config",
 ]
 
-# These bring PyTorch with them, which takes seconds; a faulty YAML or --help should not wait for it.
+# These import PyTorch, which takes seconds. --help and an error in the YAML should not wait for it.
 _LAZY = {"Kronos": "kronos.model", "KronosPredictor": "kronos.forecast", "KronosTokenizer": "kronos.model"}
 
 

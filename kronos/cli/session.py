@@ -50,7 +50,7 @@ def start_session(on_interrupt: str, distributed: bool = False) -> Iterator[Proc
     """
     with translate_errors(on_interrupt):
         limit_thread_spinning()
-        start_logging()  # before the environment is read, so that its errors are shown
+        start_logging()  # before the environment is read, to show its errors
         process = read_process() if distributed else Process()
         start_logging(process.rank)
         yield process

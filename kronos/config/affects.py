@@ -67,8 +67,8 @@ def find_affects(section: type[BaseModel], key: str) -> Affects | None:
     """Return what a dotted key affects; an entry of a mapping, such as data.columns.open, affects what the mapping does."""
     affects = list_affects(section)
     names = key.split(".")
-    found = (affects.get(".".join(names[:n])) for n in range(len(names), 0, -1))
-    return next((each for each in found if each), None)
+    nearest_first = (affects.get(".".join(names[:n])) for n in range(len(names), 0, -1))
+    return next((each for each in nearest_first if each), None)
 
 
 def collect_weight_settings(section: BaseModel, model: ModelName, prefix: str = "") -> dict[str, Any]:

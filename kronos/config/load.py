@@ -51,7 +51,7 @@ def _build(values: dict[str, Any], places: dict[KeyPath, str], name: str, overri
 def dump_config(config: Config) -> str:
     """Write a resolved configuration as YAML that `load_config` reads back.
 
-    Paths that follow from base_path and exp_name stay empty, so that the file can be used for another exp_name.
+    Paths that follow from base_path and exp_name stay empty: the file can then be used for another exp_name.
     """
     values = config.model_dump(mode="json")
     values["model_paths"] |= dict.fromkeys(config.model_paths.list_derived(), "")

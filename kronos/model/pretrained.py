@@ -102,9 +102,10 @@ class PretrainedModel(
                 self.tokenizer_hash = (opened.metadata() or {}).get(TOKENIZER_KEY)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{weights_file}: not a readable safetensors file: {error}.") from error
-        faults = _compare_tensors(self.state_dict(), stored)
-        if faults:
-            listed = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+        differences = _compare_tensors(self.state_dict(), stored)
+        if differences:
+            listed = "; ".join(differences[:3])
+            listed += f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
             raise CheckpointError(
                 f"{weights_file}: does not fit its {CONFIG_NAME} as a {type(self).__name__}: {listed}."
             )
@@ -180,8 +181,8 @@ def check_trained_with(base_model: PretrainedModel, tokenizer: nn.Module) -> Non
     """
     if base_model.tokenizer_hash not in (None, hash_weights(tokenizer)):
         raise CheckpointError(
-            "this base model was trained with another tokenizer than the one given, so that it would misread its tokens: give "
-            "the tokenizer/best_model beside it, or train the base model anew (finetune_base_model.py)."
+            "this base model was trained with another tokenizer than the one given, and would misread its tokens. Use its own "
+            "tokenizer (tokenizer/best_model beside it), or retrain the base model (finetune_base_model.py)."
         )
 
 

@@ -1,1 +1,1 @@
-"""What people look at: forecasts drawn beside what came."""
+"""Pages, pictures and texts for people: forecasts beside the actual candles, and the verdict."""

@@ -1,11 +1,11 @@
 """An autoregressive recurrent network that forecasts a distribution, after DeepAR (Salinas et al. 2020, arXiv 1704.04110).
 
-An encoder LSTM reads the normalised candles of the lookback with their times; a decoder LSTM goes on from its state and
-says how the next close is distributed, given the close before it, which in training is the true one and in a forecast
-the one just drawn. Only the close is modelled over the horizon: the decoder reads closes and times, not whole candles.
+An encoder LSTM reads the normalised candles of the lookback with their times. A decoder LSTM continues from its state and
+predicts the distribution of the next close, given the close before it: the true one in training, the one just drawn in a
+forecast. Only the close is modelled over the horizon: the decoder reads closes and times, not whole candles.
 
 The close moves in units s of a window's own steps, the root mean square of its lookback's changes (DeepAR's scaling,
-section 3.3): (y_t − y_{t−1}) / s ~ Student-t(location, scale, degrees of freedom). The head begins at zero, so that the untrained
+section 3.3): (y_t − y_{t−1}) / s ~ Student-t(location, scale, degrees of freedom). The head begins at zero: the untrained
 network is a random walk as wide as the lookback's steps.
 
 Shapes: B windows, T = L + H candles, L lookback, H horizon, D hidden size, P paths.
@@ -31,7 +31,7 @@ USUAL_FREEDOM = 5.0  # of the untrained network
 LARGEST_CHANGE = 10.0  # units; what the network reads is bounded, what it is asked to forecast is not
 
 # Of the calendar's columns: how long a period is, and its harmonics that are read. Day of the month and month are left
-# out: training sees few of each, so that they would name a stretch of it, not a season, and the test split's are new.
+# out: training sees few of each. They would identify a stretch of it, not a season, and those of the test split are new.
 HARMONICS = {
     "minute": (60.0, (1, 2)),
     "hour": (24.0, (1, 2, 4, 8)),  # trading takes a few hours of the day, which the first alone would barely tell apart
@@ -111,7 +111,7 @@ class LstmNetwork(PretrainedModel):
         return LstmOutput(window_loss.mean(), window_loss.detach())
 
     def predict_steps(self, candles: Tensor, stamp: Tensor) -> tuple[StudentT, Tensor]:
-        """Return how each change of the horizon (B, H), in units, is distributed given the true closes before, and what came.
+        """Return how each change of the horizon (B, H), in units, is distributed given the true closes before, and the actual changes.
 
         Args:
             candles: windows (B, T, 6), with calendar rows stamp (B, T, 5).
@@ -189,9 +189,9 @@ class DecoderAttention(nn.Module):
     def forward(self, hidden: Tensor, memory: Tensor) -> Tensor:
         """Mix what the decoder holds (B·P, K, D) with what it finds in memory (B, L, read)."""
         asked = self.score(hidden).view(len(memory), -1, memory.shape[-1])  # (B, P·K, read)
-        found = (asked @ memory.transpose(1, 2)).softmax(-1) @ memory
-        found = found.reshape(*hidden.shape[:2], -1)
-        return torch.tanh(self.merge(torch.cat([hidden, found], dim=-1)))
+        context = (asked @ memory.transpose(1, 2)).softmax(-1) @ memory
+        context = context.reshape(*hidden.shape[:2], -1)
+        return torch.tanh(self.merge(torch.cat([hidden, context], dim=-1)))
 
 
 def embed_calendar(stamp: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def choose_of_training(config: Config, candles: CandleSet, splits: Mapping[Split
     if is_own(config, candles):
         return choose_held_out(config, candles, splits)
     logger.warning(
-        "a skipped stage was trained on other candles or splits: only what came after all of them is forecast"
+        "a skipped stage was trained on other candles or splits. Only candles after all of these are forecast."
     )
     return choose_new(config, candles, None)
 
@@ -100,8 +100,9 @@ def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut
     seen = read_last_seen(config)
     if since is None and seen is None:
         raise DataError(
-            f"{config.model_paths.run_folder.audit} does not say until when the run's candles reach, so that it is "
-            "not known which of these are new to it: give --since, a time after them."
+            "{audit} does not record when the run's candles end, and it is unknown which of these candles are new to the run. "
+            "Give --since, a time after the run's candles.",
+            audit=config.model_paths.run_folder.audit,
         )
     after = since - 1 if since is not None else seen or 0
     origins = _take_origins(config, candles, windows_after(candles, config.data, after))

@@ -66,10 +66,11 @@ class Origins:
         return Origins(self.candles, self.rows[indices], self.lookback, self.horizon)
 
     def select_positive(self) -> "Origins":
-        """Return those around which all prices, known and to come, are above 0, so that they have log returns."""
-        faults = np.append(0, np.cumsum((self.candles.values[:, PRICES] <= 0).any(axis=1)))
-        n_faults = faults[self.rows + self.horizon + 1] - faults[self.rows + 1 - self.lookback]
-        return self.take(np.flatnonzero(n_faults == 0))
+        """Return the origins with log returns: all prices of lookback and horizon are above 0."""
+        not_positive = (self.candles.values[:, PRICES] <= 0).any(axis=1)
+        n_before = np.append(0, np.cumsum(not_positive))
+        n_around = n_before[self.rows + self.horizon + 1] - n_before[self.rows + 1 - self.lookback]
+        return self.take(np.flatnonzero(n_around == 0))
 
     def known(self) -> list[ForecastInput]:
         return build_forecast_input(self.candles, self.rows, self.lookback, self.horizon)
@@ -106,15 +107,15 @@ class ForecastStore:
 
     def load(self) -> dict[int, Array]:
         """Return the paths (P, H) that are there, by the origin's row; a damaged file counts as none."""
-        found: dict[int, Array] = {}
+        stored: dict[int, Array] = {}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
                 with np.load(path, allow_pickle=False) as file:
                     rows, paths, _ = (file[name] for name in ("rows", "paths", "seconds"))
-                    found |= dict(zip(rows.tolist(), paths))
+                    stored |= dict(zip(rows.tolist(), paths))
             except (OSError, ValueError, KeyError, EOFError, BadZipFile):
                 path.unlink(missing_ok=True)
-        return found
+        return stored
 
     def load_seconds(self, rows: Array) -> float:
         """Return how long the forecasts from some origins took, which are all there."""
@@ -148,9 +149,8 @@ class WalkForward:
     def choose(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> Origins:
         """Return those origins that can be forecast from in a time: all, or else ones chosen at random.
 
-        They are the first of a random order up to the first that could not be: forecasts on disk of other origins, of
-        an evaluation of later candles alone, do not change the odds. They are noted in a file, so that the next time
-        they are the same.
+        They are the first of a random order, up to the first that was not forecast in time. Forecasts of other origins
+        that are already on disk do not change their odds. A file keeps the choice for the next evaluation.
         """
         key = self._store(forecaster, origins).folder.name, origins.content_hash(), seconds
         plan = self.folder / "plans" / f"{_hash(key)}.json"
@@ -178,8 +178,8 @@ class WalkForward:
         """Return closes (N, n_paths, H) in the candles' units, from the disk where they are kept."""
         if forecaster.key is None:
             return forecaster.sample(origins.known(), self.n_paths, self.seed)
-        found = self._store(forecaster, origins).load()
-        return np.stack([found[row] for row in origins.rows.tolist()]).astype(np.float64)
+        stored = self._store(forecaster, origins).load()
+        return np.stack([stored[row] for row in origins.rows.tolist()]).astype(np.float64)
 
     def measure_seconds(self, forecaster: Forecaster, origins: Origins) -> float:
         """Return how long the forecasts took that are kept on disk, all processes together."""
@@ -189,7 +189,7 @@ class WalkForward:
         """Make this rank's share of the forecasts; return the rows that all ranks have."""
         store, state = self._store(forecaster, origins), PartialState()
         done = set(store.load()) & set(origins.rows.tolist())
-        state.wait_for_everyone()  # until all have looked, so that all share out the same rest
+        state.wait_for_everyone()  # until all ranks have looked and share the same rest
         missing = origins.take(np.flatnonzero(~np.isin(origins.rows, list(done))))
         made, reason = self._forecast_share(forecaster, missing, store, seconds)
         if reasons := [each for each in gather_object([reason]) if each]:

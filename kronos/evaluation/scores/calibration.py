@@ -38,8 +38,8 @@ SMALLEST_VOLATILITY = 1e-5  # a tenth of a basis point a candle, for prices that
 class Calibration:
     """By how much to widen, or narrow, the bands of sampled paths.
 
-    n_origins: of validation, that it was found on. corrections: Q for each of LEVELS and each of H steps of the horizon.
-    n_pooled: for each of LEVELS, how many neighbouring steps each Q was found on.
+    n_origins: of validation, that it was fitted on. corrections: Q for each of LEVELS and each of H steps of the horizon.
+    n_pooled: for each of LEVELS, how many neighbouring steps each Q was fitted on.
     """
 
     n_origins: int

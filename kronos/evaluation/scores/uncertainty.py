@@ -79,8 +79,8 @@ def build_loss_series(gains: Array, scales: Array, starts: Array, ends: Array) -
 def count_overlaps(starts: Array, ends: Array) -> int:
     """Count how many following terms begin before a term ends, at most.
 
-    A horizon lies after its last known candle, so that the next may begin at the very instant at which one ends. Times
-    are real ones: terms of symbols whose candles stand at other instants count too.
+    A horizon lies after its last known candle; the next may begin at the instant at which one ends. Times are true
+    times: terms of symbols whose candles have other instants count too.
 
     Args:
         starts, ends: (T,), starts ascending and different.
@@ -151,7 +151,7 @@ def count_degrees(n_terms: int, lags: int) -> float:
     """Return the degrees of freedom of the long-run variance, T / (2 lags + 1) − 1, at least 1.
 
     They are those of a spectral estimate with equal weights up to a lag (Priestley 1981, chapter 6), and T − 1, those of
-    Harvey, Leybourne & Newbold, where no lag is reckoned with. With T − 1 throughout, as is usual, ten
+    Harvey, Leybourne & Newbold, without lags. With T − 1 throughout, as is usual, ten
     horizons' worth of origins at stride 1 find a difference between equals 9 times in 100 instead of 5.
     """
     return max(n_terms / (2 * lags + 1) - 1, 1.0)
