@@ -1,6 +1,6 @@
-"""The configuration's sections, one class each: with `data`, `training` and `section`, the only places with defaults.
+"""The sections of the configuration, one class each. Defaults are here and in the other modules of kronos.config only.
 
-Every key of Kronos' own YAML files is here under its own name and does what it says.
+Every key of Kronos' own YAML files is accepted under its original name, with its original meaning.
 """
 
 from pathlib import Path
@@ -26,18 +26,16 @@ from kronos.run_folder import RunFolder
 
 
 class ModelPathsConfig(Section):
-    """`model_paths`: where models come from and where the run leaves its results."""
+    """`model_paths`: the pretrained models, and the folder of the run's results."""
 
-    pretrained_tokenizer: Annotated[str, TOKENIZER] = ""  # folder, hub name or, when training from scratch, a preset
+    pretrained_tokenizer: Annotated[str, TOKENIZER] = ""  # a folder or hub name; a preset to train from scratch
     pretrained_predictor: Annotated[str, BASE_MODEL] = ""
     exp_name: Annotated[str, NAMING] = Field("default_experiment", min_length=1)
     base_path: Annotated[UserPath, NAMING] = Path("finetuned")
     base_save_path: Annotated[UserPath, NAMING] = Path()  # empty: {base_path}/{exp_name}
     tokenizer_save_name: Annotated[str, NAMING] = Field("tokenizer", min_length=1)
     basemodel_save_name: Annotated[str, NAMING] = Field("basemodel", min_length=1)
-    finetuned_tokenizer: Annotated[UserPath, BASE_MODEL_VALIDATION] = (
-        Path()
-    )  # empty: where stage 1 leaves its best model
+    finetuned_tokenizer: Annotated[UserPath, BASE_MODEL_VALIDATION] = Path()  # empty: the best model of stage 1
 
     @field_validator("base_save_path", mode="before")
     @classmethod
@@ -51,7 +49,7 @@ class ModelPathsConfig(Section):
 
     @field_validator("basemodel_save_name")
     @classmethod
-    def _two_folders(cls, basemodel_save_name: str, info: ValidationInfo) -> str:
+    def _check_folder_names(cls, basemodel_save_name: str, info: ValidationInfo) -> str:
         names = [info.data.get("tokenizer_save_name", "tokenizer"), basemodel_save_name]
         if names[0] == names[1] or any(Path(name).name != name for name in names):
             raise cross_field_error(
@@ -64,11 +62,11 @@ class ModelPathsConfig(Section):
 
     @property
     def run_folder(self) -> RunFolder:
-        """Every path that the run leaves."""
+        """All paths that the run writes."""
         return RunFolder(self.base_save_path, self.tokenizer_save_name, self.basemodel_save_name)
 
     def list_derived(self) -> list[str]:
-        """Return the paths that follow from base_path and the names."""
+        """Return the keys whose paths have their default, derived from base_path and the names."""
         derived = {
             "base_save_path": self.base_path / self.exp_name,
             "finetuned_tokenizer": self.run_folder.tokenizer.best_model,
@@ -80,7 +78,7 @@ class ModelPathsConfig(Section):
 
 
 def _expand(value: Any, template: str, known: dict[str, Any]) -> Any:
-    """Replace an empty path by its template, and {exp_name} and the like by their values."""
+    """Replace an empty path by its template, and placeholders such as {exp_name} by their values."""
     if not isinstance(value, str | Path):
         return value
     text = template if str(value) in ("", ".") else str(value)
@@ -96,17 +94,17 @@ TrackerNames = Annotated[
 
 
 class ExperimentConfig(Section):
-    """`experiment`: its name, and which stages run from which weights."""
+    """`experiment`: its name, the stages to run, and whether they start from pretrained weights."""
 
     name: Annotated[str, NAMING] = "kronos_custom_finetune"
     description: Annotated[str, NAMING] = ""
     use_comet: Annotated[bool, REPORT] = False
-    trackers: Annotated[TrackerNames, REPORT] = ()  # one or many
+    trackers: Annotated[TrackerNames, REPORT] = ()  # one name or a list
     train_tokenizer: Annotated[bool, STAGES_THAT_RUN] = True
     train_basemodel: Annotated[bool, STAGES_THAT_RUN] = True
     skip_existing: Annotated[bool, SPEED] = False
     pre_trained: Annotated[bool, SHORTHAND] = (
-        True  # false: train from scratch; the two keys below overrule it for one model
+        True  # false: train from scratch; the two keys below override it for one model
     )
     pre_trained_tokenizer: Annotated[bool, TOKENIZER] = Field(
         default_factory=lambda data: data.get("pre_trained", True)
@@ -117,9 +115,9 @@ class ExperimentConfig(Section):
 
 
 class DeviceConfig(Section):
-    """`device`: what to compute on."""
+    """`device`: the device to compute on."""
 
-    use_cuda: Annotated[bool | None, SPEED] = None  # none: where there is a GPU
+    use_cuda: Annotated[bool | None, SPEED] = None  # None: true if there is a GPU
     device_id: Annotated[Integer, SPEED] = Field(0, ge=0)
 
 
@@ -135,11 +133,11 @@ class ReportConfig(Section):
     temperature: Annotated[Number, REPORT] = Field(1.0, ge=0)  # 0 is greedy
     top_p: Annotated[Number, REPORT] = Field(0.9, gt=0, le=1)
     rising: Annotated[Literal["hollow", "red", "green"], REPORT] = "hollow"  # colour of rising candles
-    language: Annotated[Language, REPORT] = "en"  # of the verdict's sentence and of the page when it is opened
+    language: Annotated[Language, REPORT] = "en"  # of the verdict's sentence, and of the page when it opens
 
 
 class Config(Section):
-    """The whole configuration, resolved."""
+    """The whole configuration, with all values resolved."""
 
     data: DataConfig
     repairs: RepairsConfig = RepairsConfig()
@@ -152,14 +150,12 @@ class Config(Section):
     report: ReportConfig = ReportConfig()
 
     def rate_of(self, model: ModelName) -> float:
-        """Learning rate of a stage's model, or of the baseline."""
+        """Return the learning rate of a stage's model, or of the LSTM baseline."""
         return self.evaluation.lstm.learning_rate if model == "lstm" else self.training.rate_of(model)
 
     @field_validator("experiment")
     @classmethod
-    def _models_named_and_stage_2_reads_what_stage_1_writes(
-        cls, experiment: ExperimentConfig, info: ValidationInfo
-    ) -> ExperimentConfig:
+    def _check_models_and_tokenizer(cls, experiment: ExperimentConfig, info: ValidationInfo) -> ExperimentConfig:
         model_paths = info.data.get("model_paths")
         if model_paths is None:
             return experiment
@@ -168,7 +164,7 @@ class Config(Section):
         if missing:
             raise cross_field_error(
                 f"model_paths.{missing[0]}",
-                "{keys} missing from model_paths: give a folder, a hub name such as NeoQuasar/Kronos-small or, with "
+                "{keys} missing from model_paths. Give a folder, a hub name such as NeoQuasar/Kronos-small or, with "
                 "experiment.pre_trained: false, a preset (demo, mini, small, base)",
                 keys=" and ".join(missing),
             )
@@ -178,7 +174,7 @@ class Config(Section):
         if model_paths.finetuned_tokenizer != written:
             raise cross_field_error(
                 "model_paths.finetuned_tokenizer",
-                'finetuned_tokenizer is {given}, but stage 1 writes {written}: leave it empty (""), or set '
+                'finetuned_tokenizer is {given}, but stage 1 writes {written}. Leave it empty (""), or set '
                 "experiment.train_tokenizer: false to use that tokenizer as it is",
                 given=model_paths.finetuned_tokenizer,
                 written=written,
@@ -187,7 +183,7 @@ class Config(Section):
 
 
 def find_rate_key(model: ModelName) -> tuple[str, float]:
-    """Return under which key a model's learning rate stands, and its default."""
+    """Return the key of a model's learning rate, and its default."""
     if model == "lstm":
         return "evaluation.lstm.learning_rate", LstmConfig.model_fields["learning_rate"].default
     return f"training.{RATE_KEYS[model]}", TrainingConfig.model_fields[RATE_KEYS[model]].default

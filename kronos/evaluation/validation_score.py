@@ -107,16 +107,24 @@ def check_moves(best_by: str, actual: Array) -> None:
         DataError: the close never moves (no direction), its moves are the same after all origins, or there are too few
             origins (no correlation).
     """
-    where = f"{len(actual)} origin{'s' * (len(actual) != 1)} of the validation split"
-    remedy = "choose another training.best_by, or give other candles."
     if best_by == "direction" and not actual.any():
-        raise DataError(f"training.best_by is direction, but after none of {where} does the close move: {remedy}")
-    if best_by == "ic" and len(actual) < FEWEST_ORIGINS:
-        raise DataError(
-            f"training.best_by is ic, which takes {FEWEST_ORIGINS} origins, but there are {where}: {remedy}"
+        template = (
+            "training.best_by is direction, but the close does not move after any of {n} origin(s) of the validation split. "
+            "Choose another training.best_by, or give other candles."
         )
+        raise DataError(template, n=len(actual))
+    if best_by == "ic" and len(actual) < FEWEST_ORIGINS:
+        template = (
+            "training.best_by is ic, which needs {least} origins, but the validation split has {n}. "
+            "Choose another training.best_by, or give more candles."
+        )
+        raise DataError(template, least=FEWEST_ORIGINS, n=len(actual))
     if best_by == "ic" and (actual == actual[0]).all():
-        raise DataError(f"training.best_by is ic, but after all {where} the close moves alike: {remedy}")
+        template = (
+            "training.best_by is ic, but the close moves by the same amount after all {n} origins of the validation split. "
+            "Choose another training.best_by, or give other candles."
+        )
+        raise DataError(template, n=len(actual))
 
 
 def measure_scale(closes: Array) -> Array:

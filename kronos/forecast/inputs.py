@@ -1,4 +1,4 @@
-"""The checked input of a forecast. Errors name the series and the row."""
+"""Check the input of a forecast. Errors name the series and the row."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence, Sized
@@ -22,9 +22,10 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class ForecastInput:
-    """One series, and the times to forecast.
+    """One checked series, and the times to forecast.
 
-    candles: (L, 6) float64. timestamps: its L local times. future: the horizon's times. notes: assumptions about them.
+    candles: (L, 6) float64. timestamps: the L local times of the candles. future: the times of the horizon. notes:
+    assumptions about these times.
     """
 
     name: str
@@ -46,7 +47,11 @@ def check_count(what: str, value: object) -> int:
 
 
 def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
-    """Return how many future times are given for the first series that has any."""
+    """Return the number of future times of the first series for which they are given.
+
+    Raises:
+        ConfigError: no series has future times, or they are not a list.
+    """
     listed = y_timestamp_list if isinstance(y_timestamp_list, Sized) else ()
     given = next((y for y in listed if y is not None), None)
     if given is None:
@@ -58,7 +63,7 @@ def count_times(y_timestamp_list: Sequence[Timestamps | None] | None) -> int:
 
 
 def log_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Log the notes of many series, (name, notes) each; a note of several series is logged once."""
+    """Log the notes of many series, given as (name, notes). A note that several series share is logged once."""
     names: dict[str, list[str]] = {}
     for name, own_notes in notes:
         for note in own_notes:
@@ -93,10 +98,10 @@ def build_all_inputs(
     horizon: int,
     exchange: str | None,
 ) -> list[ForecastInput]:
-    """Check many series, see `build_input`. A missing list stands for None, or a number as its name, for each series.
+    """Check many series, see `build_input`. Missing lists stand for a list of None; missing names are numbers.
 
     Raises:
-        DataError: the lists are of different lengths.
+        DataError: the lists have different lengths, or a series is malformed.
     """
     n = len(df_list)
     lists = {"x_timestamp": x_timestamp_list, "y_timestamp": y_timestamp_list, "names": names}
@@ -118,10 +123,10 @@ def build_input(
     horizon: int,
     exchange: str | None,
 ) -> ForecastInput:
-    """Check a series. Without y_timestamp, the future times follow the history or an exchange's calendar.
+    """Check a series. Without y_timestamp, the future times are inferred from the history or an exchange's calendar.
 
     Raises:
-        DataError: the series is malformed; the message names it and the row, counted from 0.
+        DataError: the series is malformed. The message has its name and the row, counted from 0.
     """
     if not isinstance(df, pd.DataFrame):
         template = "{name}: expected a pandas DataFrame of candles, got {type}."
@@ -188,8 +193,8 @@ def _to_candles(df: pd.DataFrame, name: str) -> Array:
 
 
 def _to_numbers(column: pd.Series, name: str) -> Array:
-    is_truth = column.dtype == object and any(isinstance(value, bool | np.bool_) for value in column)
-    if is_truth or column.dtype.kind in "bmMc" or isinstance(column.dtype, pd.PeriodDtype):
+    is_logical = column.dtype == object and any(isinstance(value, bool | np.bool_) for value in column)
+    if is_logical or column.dtype.kind in "bmMc" or isinstance(column.dtype, pd.PeriodDtype):
         template = "{name}: {column} holds {type}, not numbers."
         raise DataError(template, name=name, column=column.name, type=_describe_type(column))
     try:

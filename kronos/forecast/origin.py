@@ -1,4 +1,4 @@
-"""Splitting a series at the origin of a forecast."""
+"""Split a series at the origin of a forecast."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ ROWS_THAT_SHOW_THE_PATTERN = 5000
 
 
 class ForecastTask(NamedTuple):
-    """A series at an origin.
+    """A series, split at an origin.
 
-    history: the candles up to the origin. actual: those of the horizon that are already known, perhaps none.
-    future: the horizon's times. notes: assumptions about them.
+    history: the candles up to the origin. actual: the candles of the horizon that are already known, may be empty.
+    future: the times of the horizon. notes: assumptions about these times.
     """
 
     history: pd.DataFrame
@@ -33,16 +33,16 @@ class ForecastTask(NamedTuple):
 
 
 def build_forecast_task(frame: pd.DataFrame, origin: str, horizon: int, exchange: str | None = None) -> ForecastTask:
-    """Split candles after the last one that is not later than the origin.
+    """Split candles at the origin; a candle at the origin's time belongs to the history.
 
-    The future times are those of the frame and, after its end, those that follow its pattern or the exchange's calendar.
+    The future times are those of the frame. After its end they are inferred from its pattern or the exchange's calendar.
 
     Args:
         frame: candles indexed by local time, ascending.
         origin: a local time, or "last" for the last candle.
 
     Raises:
-        DataError: the origin is not a time, or lies outside the candles; or the future times cannot be inferred.
+        DataError: the origin is not a local time or lies outside the candles, or the future times cannot be inferred.
     """
     end = len(frame) if origin == LAST else _find(frame.index, origin)
     history, actual = frame[:end], frame[end : end + horizon]
@@ -63,11 +63,11 @@ def build_forecast_tasks(
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
 ) -> tuple[dict[str, ForecastTask], list[str]]:
-    """Read files and split each of their symbols at the origin; max_gap: as in data.max_gap.
+    """Read files and split each symbol at the origin; max_gap is that of data.max_gap.
 
     Returns:
-        The tasks by symbol (without a symbol column, by the file's name), and the errors of those that cannot be
-        forecast from their lookback.
+        The tasks by symbol (by file name if there is no symbol column), and the errors of the files and symbols that cannot
+        be forecast.
     """
     tasks: dict[str, ForecastTask] = {}
     frames, unreadable = read_frames(paths, columns, repairs, max_gap)
@@ -82,7 +82,9 @@ def build_forecast_tasks(
             except DataError as error:
                 raise error.within("{name}", name=name) from None
             _raise_errors_within(findings, task.history.index[-lookback:][0], task.future[-1])
-            build_input(name, task.history[-lookback:], None, task.future, horizon, None)  # finds what is wrong now
+            build_input(
+                name, task.history[-lookback:], None, task.future, horizon, None
+            )  # raises errors of this symbol here
             tasks[symbol] = task
         except DataError as error:
             errors.append(str(error))
@@ -90,7 +92,7 @@ def build_forecast_tasks(
 
 
 def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookback: int) -> ForecastTask:
-    """Leave out the history before the last jump or long gap, as training windows do not cross one either."""
+    """Drop the history before the last jump or long gap; training windows do not cross these either."""
     rows = [int(np.flatnonzero(task.history.index == time)[-1]) for time in breaks if time in task.history.index]
     start = max(rows, default=0)
     if start <= len(task.history) - lookback:
@@ -108,14 +110,14 @@ def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookb
 
 
 def _raise_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:
-    """Refuse errors in the candles that the forecast reads or is compared with; older ones do not affect it."""
+    """Raise errors in the candles that the forecast reads or is compared with; errors in older candles do not affect it."""
     start, stop = pd.DatetimeIndex([first, last]).as_unit("us").asi8
     raise_errors(each for each in findings if ((start <= each.at) & (each.at <= stop)).any())
 
 
 def _find(times: pd.Index, origin: str) -> int:
-    """Return how many candles are not later than the origin."""
-    # The year must come first, as in files: 05/06/2024 is in May in one country and in June in another.
+    """Return the number of candles at or before the origin."""
+    # The year must come first, as in files: 05/06/2024 is in May in some countries and in June in others.
     time = pd.to_datetime(origin, errors="coerce") if YEAR_FIRST.match(origin) else None
     if not isinstance(time, pd.Timestamp):
         template = "the origin {origin!r} is not a local time. Write it like 2024-04-02 10:10, or {last}."
@@ -125,7 +127,9 @@ def _find(times: pd.Index, origin: str) -> int:
     if time > times[-1]:
         template = "the origin {origin} is after the last candle, {end}. Choose an earlier one, or {last}."
         raise DataError(template, origin=origin, end=times[-1], last=LAST)
-    end = 1 + int(np.flatnonzero(times <= time).max(initial=-1))  # not by bisection: clocks may be put back
+    end = 1 + int(
+        np.flatnonzero(times <= time).max(initial=-1)
+    )  # not bisection: local times repeat when clocks are put back
     if end < MIN_ROWS:
         raise DataError(
             "the origin {origin} leaves {n} candles of history, but a forecast needs at least {least}, better hundreds. "

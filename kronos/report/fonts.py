@@ -1,4 +1,4 @@
-"""Fonts for titles in Chinese, Japanese or Korean: matplotlib's own font has none of their characters."""
+"""Choose fonts for Chinese, Japanese and Korean titles; matplotlib's default font lacks their characters."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 CJK_FAMILIES = (
     "Noto Sans CJK SC",
-    "Noto Sans CJK JP",  # the first face of Noto's one file for all; older matplotlib sees no other
+    "Noto Sans CJK JP",  # the first face in Noto's common file; older versions of matplotlib see only that one
     "Noto Sans SC",
     "Source Han Sans SC",
     "Source Han Sans CN",
@@ -33,14 +33,14 @@ CJK_FAMILIES = (
     "Apple SD Gothic Neo",
     "Malgun Gothic",
 )
-BUNDLED_FONT = "NotoSansCJKsc-Regular.otf"  # in the package mplfonts
+BUNDLED_FONT = "NotoSansCJKsc-Regular.otf"  # from the package mplfonts
 
 
 def choose_fonts(text: str) -> tuple[str, list[str]]:
-    """Find fonts that draw a text.
+    """Find fonts that have the characters of a text.
 
     Returns:
-        The text, with "?" for each character that no font at hand draws; the font families, first choice first.
+        The text, with "?" for each character that no installed font has; the font families, first choice first.
     """
     families = list(FontProperties().get_family())
     missing = set(text).difference(*map(_characters, families))
@@ -60,7 +60,7 @@ def can_draw(text: str) -> bool:
 
 @contextmanager
 def accept_any_weight() -> Iterator[None]:
-    """Keep matplotlib from warning that a Chinese font has but one weight."""
+    """Suppress matplotlib's warning about Chinese fonts with only one weight."""
     font_logger = logging.getLogger("matplotlib.font_manager")
     level = font_logger.level
     font_logger.setLevel(logging.ERROR)
@@ -71,14 +71,14 @@ def accept_any_weight() -> Iterator[None]:
 
 
 def _extend(families: list[str], missing: set[str], candidates: Iterable[str]) -> set[str]:
-    """Add to families each candidate that draws something missing; return what is then still missing."""
+    """Append each candidate that has missing characters to families; return the characters that are still missing."""
     for candidate in candidates:
         if not missing:
             break
-        drawn = _characters(candidate)
-        if missing & drawn:
+        available = _characters(candidate)
+        if missing & available:
             families.append(candidate)
-            missing = missing - drawn
+            missing = missing - available
     return missing
 
 
@@ -94,15 +94,15 @@ def _installed_families() -> list[str]:
 
 
 def _register_new_fonts() -> None:
-    """Make known the fonts installed since matplotlib last listed them, and the one in the package mplfonts."""
+    """Register fonts that were installed after matplotlib listed them, and the font of the package mplfonts."""
     known = {Path(entry.fname) for entry in fontManager.ttflist}
     for path in {*map(Path, font_manager.findSystemFonts()), *_bundled_font()} - known:
-        with suppress(OSError, RuntimeError, ValueError):  # a damaged or unknown font file is no use, and no harm
+        with suppress(OSError, RuntimeError, ValueError):  # ignore damaged or unsupported font files
             fontManager.addfont(path)
 
 
 def _bundled_font() -> list[Path]:
-    spec = find_spec("mplfonts")  # the package is looked for, not imported: importing it changes settings
+    spec = find_spec("mplfonts")  # find_spec does not import the package: importing it changes settings
     if spec is None or spec.origin is None:
         return []
     path = Path(spec.origin).parent / "fonts" / BUNDLED_FONT
@@ -112,6 +112,6 @@ def _bundled_font() -> list[Path]:
 @cache
 def _warn_once() -> None:
     logger.warning(
-        "no installed font has all characters of a title, and the picture shows '?' for them; for Chinese, Japanese "
-        "and Korean: pip install mplfonts, or install the system package fonts-noto-cjk"
+        "no installed font has all characters of a title; the picture shows '?' for them. For Chinese, Japanese and "
+        "Korean, run pip install mplfonts, or install the system package fonts-noto-cjk."
     )

@@ -1,1 +1,1 @@
-"""Everything that can forecast, behind one interface."""
+"""All forecasters, with one interface."""

@@ -1,4 +1,4 @@
-"""The interface of forecasters: anything that samples future closes from known candles."""
+"""The interface of forecasters, which sample future closes from known candles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class NotApplicable(Exception):
     """A forecaster cannot forecast these candles.
 
     Args:
-        reason: a code among the `reasons` of kronos/report/words with its values, a text, or a text in each language.
+        reason: a code in `reasons` of kronos/report/words, with its values; a text; or a text in each language.
     """
 
     def __init__(self, reason: str | dict[Language, str], **values: int | float | str) -> None:
@@ -34,8 +34,8 @@ class NotApplicable(Exception):
 class ForecastInput:
     """Everything that a forecaster may know at an origin.
 
-    name: the symbol, if there are many, and the origin, for messages. candles: the L lookback candles, open … amount,
-    indexed by local time. future: the H local times to forecast.
+    name: the origin, after the symbol if there are several, for messages. candles: the L lookback candles, columns open …
+    amount, indexed by local time. future: the H local times to forecast.
     """
 
     name: str
@@ -54,10 +54,10 @@ class ForecastInput:
 
 
 class Forecaster(Protocol):
-    """Samples future closes.
+    """Sample future closes.
 
-    name: of its files and figures. label: its name in kronos/report/words, or what people call it. key: everything that
-    its forecasts depend on, by which they are stored; None if they are computed faster than they are loaded.
+    name: identifies its files and figures. label: a name in kronos/report/words, or the displayed name. key: everything that
+    its forecasts depend on, to store them under; None if computing them is faster than loading them.
     """
 
     @property
@@ -70,9 +70,9 @@ class Forecaster(Protocol):
     def label(self) -> Label: ...
 
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
-        """Sample closes (N, n_paths, H) in the units of the candles, for each of N origins on its own.
+        """Sample closes (N, n_paths, H) from each of N origins, in the units of the candles.
 
-        The same seed and origin give the same paths, whatever the other origins.
+        The same seed and origin give the same paths, independent of the other origins.
 
         Raises:
             NotApplicable: it cannot forecast these candles.

@@ -1,4 +1,4 @@
-"""The LSTM baseline: trained on the run's own windows by the engine of the stages, then a forecaster."""
+"""The LSTM baseline: train it on the run's own windows, with the engine of the stages, and forecast with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,16 +28,16 @@ from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.saved.same_on_all_ranks import check_same_record
 from kronos.training.stage import Stage, count_windows_a_step, run_stage
 
-N_VALIDATIONS = 20  # in a whole training
-PATIENCE = 5  # validations without improvement, where training.early_stopping_patience says nothing
+N_VALIDATIONS = 20  # over the whole training
+PATIENCE = 5  # validations without improvement, if training.early_stopping_patience is not set
 N_CHECKPOINTS = 4
-MAX_VAL_WINDOWS = 512  # spread over the validation split
-ROWS_AT_A_TIME = 8192  # paths that are drawn together
+MAX_VAL_WINDOWS = 512  # spread evenly over the validation split
+ROWS_AT_A_TIME = 8192  # paths that are sampled together
 
 
 @dataclass(frozen=True, eq=False)
 class LstmForecaster:
-    """A trained LSTM, on the device where it forecasts."""
+    """A trained LSTM, on the device that it forecasts on."""
 
     model: LstmNetwork
     name: str = "lstm"
@@ -48,9 +48,9 @@ class LstmForecaster:
         return hash_weights(self.model)
 
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
-        """Sample closes (N, n_paths, H), drawn from seed, origin and path as those of `KronosPredictor`.
+        """Sample closes (N, n_paths, H). Random numbers depend on seed, origin and path, as in `KronosPredictor`.
 
-        The other origins change them by rounding only. If all known prices are positive, closes are not below
+        The other origins affect the result only by rounding. If all known prices are positive, closes are at least
         `find_price_floor`.
         """
         together = max(ROWS_AT_A_TIME // n_paths, 1)
@@ -82,13 +82,14 @@ class LstmForecaster:
 def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles: CandleSet, folder: Path) -> Forecaster:
     """Train the LSTM in a folder, resume interrupted training, or load it; all ranks must call this.
 
-    A folder with other settings is set aside, and training starts again.
+    If the folder was trained with other settings, it is renamed and training starts again.
 
     Args:
-        windows: the run's, of train and val. candles: their candles.
+        windows: the run's windows of train and val. candles: the candles of these windows.
 
     Raises:
-        DataError: fewer train windows than one batch needs. KronosError: training fails, or the disk does.
+        DataError: there are fewer train windows than one batch needs.
+        KronosError: training fails, or the disk is full or not writable.
     """
     wanted = StageRecord(
         stage="lstm",
@@ -98,7 +99,7 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
     record = StageRecord.read(folder)
     check_same_record(wanted)  # also waits until all ranks have read the record
     resumes = record is not None and _is_same(record, wanted)
-    if record and resumes and record.finished:  # on however many processes
+    if record and resumes and record.finished:  # the number of processes may differ
         wanted = wanted.model_copy(update={"settings": record.settings})
     stage = Stage(
         "lstm", folder, _build_model(config), _prepare_batch, windows["train"], _thin_out(windows["val"]), wanted
@@ -108,7 +109,7 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
 
 
 def find_lstm(folder: Path) -> Forecaster | None:
-    """Load the LSTM of a folder, whatever its settings; None if none is finished there."""
+    """Load the trained LSTM of a folder, with any settings; None if there is none."""
     record = StageRecord.read(folder)
     return _load(StageFolder(folder).best_model) if record and record.finished else None
 
@@ -135,7 +136,7 @@ def _build_model(config: Config) -> LstmNetwork:
 def _derive_config(config: Config, folder: Path) -> Config:
     """Return the run's configuration with the LSTM's own settings.
 
-    Its batches, seed and optimizer are the run's. It has no trackers, and its config.yaml stands in its own folder.
+    Batches, seed and optimizer are those of the run. There are no trackers. The LSTM's config.yaml is in its own folder.
     """
     training, n_steps = config.training, config.evaluation.lstm.max_steps
     every = max(n_steps // N_VALIDATIONS, 1)
@@ -166,18 +167,19 @@ def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
     settings = {
         key: value
         for key, value in collect_weight_settings(config, "lstm").items()
-        if key not in ("data.data_path", "data.columns") and not key.startswith("repairs.")  # the candles' hash
+        if key not in ("data.data_path", "data.columns")
+        and not key.startswith("repairs.")  # replaced by the candles' hash
     }
     return settings | {"candles": candles.content_hash()[:12], GLOBAL_BATCH: count_windows_a_step(config)}
 
 
 def _is_same(record: StageRecord, wanted: StageRecord) -> bool:
-    """Whether an LSTM was trained with these settings, on however many processes."""
+    """Whether an LSTM was trained with these settings, on any number of processes."""
     return record.settings | {GLOBAL_BATCH: None} == wanted.settings | {GLOBAL_BATCH: None}
 
 
 def _thin_out(val: WindowDataset) -> WindowDataset:
-    """Take at most MAX_VAL_WINDOWS validation windows: the LSTM is validated often."""
+    """Return at most MAX_VAL_WINDOWS validation windows, because the LSTM is validated often."""
     chosen = val.starts.take(spread_evenly(len(val), MAX_VAL_WINDOWS, seed=0))
     return WindowDataset(val.candles, WindowStarts(chosen, np.ones_like(chosen)), val.config)
 

@@ -1,12 +1,12 @@
 """An autoregressive recurrent network that forecasts a distribution, after DeepAR (Salinas et al. 2020, arXiv 1704.04110).
 
-An encoder LSTM reads the normalised candles of the lookback with their times. A decoder LSTM continues from its state and
-predicts the distribution of the next close, given the close before it: the true one in training, the one just drawn in a
-forecast. Only the close is modelled over the horizon: the decoder reads closes and times, not whole candles.
+An encoder LSTM reads the normalised candles of the lookback and their times. A decoder LSTM starts from the encoder's state and
+predicts the distribution of the next close from the previous close. In training this is the actual close; in a forecast it is
+the sampled one. Over the horizon only closes are modelled: the decoder reads closes and times, not whole candles.
 
-The close moves in units s of a window's own steps, the root mean square of its lookback's changes (DeepAR's scaling,
-section 3.3): (y_t − y_{t−1}) / s ~ Student-t(location, scale, degrees of freedom). The head begins at zero: the untrained
-network is a random walk as wide as the lookback's steps.
+Changes of the close are divided by a unit s, the root mean square of the changes in the window's lookback (DeepAR's scaling,
+section 3.3): (y_t − y_{t−1}) / s ~ Student-t(location, scale, degrees of freedom). The head's weights are initialised to zero.
+The untrained network is therefore a random walk whose steps are as wide as those of the lookback.
 
 Shapes: B windows, T = L + H candles, L lookback, H horizon, D hidden size, P paths.
 """
@@ -24,26 +24,26 @@ from kronos.candles import CANDLE_COLUMNS
 from kronos.evaluation.forecasters.base import CLOSE
 from kronos.model.pretrained import PretrainedModel
 
-SMALLEST_UNIT = 1e-3  # standard deviations of the lookback: the unit of a close that stands still
+SMALLEST_UNIT = 1e-3  # standard deviations of the lookback: the unit of a constant close
 SMALLEST_SCALE = 1e-3  # units
-LEAST_FREEDOM = 2.0  # above it the variance is finite
-USUAL_FREEDOM = 5.0  # of the untrained network
-LARGEST_CHANGE = 10.0  # units; what the network reads is bounded, what it is asked to forecast is not
+LEAST_FREEDOM = 2.0  # degrees of freedom; the variance is finite above this
+USUAL_FREEDOM = 5.0  # degrees of freedom of the untrained network
+LARGEST_CHANGE = 10.0  # units; limits the network's input, not the changes that it forecasts
 
-# Of the calendar's columns: how long a period is, and its harmonics that are read. Day of the month and month are left
-# out: training sees few of each. They would identify a stretch of it, not a season, and those of the test split are new.
+# The calendar columns that the network reads: period and harmonics. Day of the month and month are left out. Training data
+# contain few of each: they would identify a stretch of the data instead of a season, and those of the test split are new.
 HARMONICS = {
     "minute": (60.0, (1, 2)),
-    "hour": (24.0, (1, 2, 4, 8)),  # trading takes a few hours of the day, which the first alone would barely tell apart
+    "hour": (24.0, (1, 2, 4, 8)),  # trading hours are few; the first harmonic alone hardly separates them
     "weekday": (7.0, (1, 2, 3)),
 }
 N_CALENDAR = 2 * sum(len(harmonics) for _, harmonics in HARMONICS.values())
-States = tuple[Tensor, Tensor]  # of an LSTM: hidden and cell, (n_layers, B, D) each
+States = tuple[Tensor, Tensor]  # hidden and cell state of an LSTM, (n_layers, B, D) each
 
 
 @dataclass
 class LstmOutput(ModelOutput):
-    """What a training pass gives: loss, scalar, the mean of window_loss (B,), nats a step of the horizon."""
+    """Result of a training pass. window_loss: (B,), nats per step of the horizon. loss: its mean, a scalar."""
 
     loss: Tensor | None = None
     window_loss: Tensor | None = None
@@ -51,9 +51,10 @@ class LstmOutput(ModelOutput):
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the decoder knows of lookbacks: states to go on from, all that was read (B, L, D), the unit (B, 1) of changes.
+    """The encoded lookbacks, for the decoder.
 
-    close, change: (B, 1), the last close, in standard deviations, and how it came there, in units.
+    states: the decoder's initial states. memory: (B, L, directions · D), the encoder's outputs. unit: (B, 1), the unit of
+    changes. close: (B, 1), the last close, in standard deviations. change: (B, 1), the last change, in units.
     """
 
     states: States
@@ -64,7 +65,7 @@ class Encoded:
 
 
 class LstmNetwork(PretrainedModel):
-    """The encoder, the decoder and the head that gives location, scale and degrees of freedom of the next change."""
+    """Encoder, decoder and a head that predicts location, scale and degrees of freedom of the next change."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class LstmNetwork(PretrainedModel):
         dropout: float,
         clip: float,
     ) -> None:
-        """Args: lookback, candles of a window in training; clip, standard deviations at which candles are cut off."""
+        """Args: lookback, candles of a training window; clip, standard deviations at which candles are clipped."""
         super().__init__()
         self.lookback, self.n_layers, self.directions, self.clip = lookback, n_layers, directions, clip
         between_layers = dropout if n_layers > 1 else 0.0
@@ -100,21 +101,24 @@ class LstmNetwork(PretrainedModel):
     def forward(self, candles: Tensor, stamp: Tensor) -> LstmOutput:
         """Compute the loss of windows, candles (B, T, 6) with calendar rows (B, T, 5).
 
-        It is the horizon's mean negative log-likelihood, of the steps between closes that are not cut off: the change of
-        one that is, is not what it was.
+        It is the mean negative log-likelihood over the horizon. Steps from or to a clipped close are left out, because
+        clipping falsifies their change.
         """
         distribution, changes = self.predict_steps(candles, stamp)
-        uncut = candles[:, self.lookback - 1 :, CLOSE].abs() < self.clip
-        counts = (uncut[:, 1:] & uncut[:, :-1]).float()
+        unclipped = candles[:, self.lookback - 1 :, CLOSE].abs() < self.clip
+        counts = (unclipped[:, 1:] & unclipped[:, :-1]).float()
         likelihood: Tensor = distribution.log_prob(changes)  # type: ignore[no-untyped-call]
         window_loss = -(likelihood * counts).sum(1) / counts.sum(1).clamp_min(1)
         return LstmOutput(window_loss.mean(), window_loss.detach())
 
     def predict_steps(self, candles: Tensor, stamp: Tensor) -> tuple[StudentT, Tensor]:
-        """Return how each change of the horizon (B, H), in units, is distributed given the true closes before, and the actual changes.
+        """Predict each change of the horizon from the actual closes before it.
 
         Args:
             candles: windows (B, T, 6), with calendar rows stamp (B, T, 5).
+
+        Returns:
+            The distributions of the changes, and the actual changes, (B, H) each, in units.
         """
         encoded = self.encode(candles[:, : self.lookback], stamp[:, : self.lookback])
         closes = candles[:, self.lookback - 1 :, CLOSE]  # (B, 1 + H)
@@ -124,7 +128,7 @@ class LstmNetwork(PretrainedModel):
         return distribution, changes
 
     def encode(self, candles: Tensor, stamp: Tensor) -> Encoded:
-        """Read lookbacks, candles (B, L, 6) with calendar rows (B, L, 5)."""
+        """Encode lookbacks: candles (B, L, 6) with calendar rows (B, L, 5)."""
         closes = candles[..., CLOSE]
         changes = closes.diff()
         unit = changes.square().mean(1, keepdim=True).sqrt().clamp_min(SMALLEST_UNIT)
@@ -137,15 +141,16 @@ class LstmNetwork(PretrainedModel):
     def decode(
         self, closes: Tensor, changes: Tensor, stamp: Tensor, encoded: Encoded, states: States
     ) -> tuple[StudentT, States]:
-        """Go on from states over K steps.
+        """Decode K steps, starting from states.
 
         Args:
-            closes: the close before each step (B, K), standard deviations. changes: how it came there (B, K), units.
+            closes: the close before each step (B, K), in standard deviations.
+            changes: the change before each step (B, K), in units.
             stamp: the calendar rows of the times to forecast (B, K, 5).
-            encoded: the lookbacks (B' of them); B is B' × P where each has P paths, one after the other.
+            encoded: B' lookbacks. If each has P paths, B is B' × P, with the paths of a lookback in sequence.
 
         Returns:
-            How the changes (B, K) in units are distributed, and the states after.
+            The distributions of the changes (B, K), in units, and the states after the last step.
         """
         read = torch.stack([closes.clamp(-self.clip, self.clip), _bound(changes)], dim=-1)
         hidden, states = self.decoder(torch.cat([read, embed_calendar(stamp)], dim=-1), states)
@@ -157,11 +162,11 @@ class LstmNetwork(PretrainedModel):
 
     @torch.no_grad()
     def sample_closes(self, candles: Tensor, stamp: Tensor, future: Tensor, uniforms: Tensor) -> Tensor:
-        """Sample closes (B, P, H), standard deviations of the lookback, not cut off.
+        """Sample closes (B, P, H), in standard deviations of the lookback, not clipped.
 
         Args:
-            candles: (B, L, 6), with calendar rows stamp (B, L, 5). future: the times to come (B, H, 5).
-            uniforms: in [0, 1), (B, P, H, 2): what each step of each path is drawn with.
+            candles: (B, L, 6), with calendar rows stamp (B, L, 5). future: the calendar rows (B, H, 5) to forecast.
+            uniforms: (B, P, H, 2), random numbers in [0, 1) for each step of each path.
         """
         n_paths = uniforms.shape[1]
         encoded = self.encode(candles, stamp)
@@ -171,15 +176,15 @@ class LstmNetwork(PretrainedModel):
         closes = []
         for step in range(future.shape[1]):
             here = slice(step, step + 1)
-            given, (hidden, cell) = self.decode(close, change, times[:, here], encoded, (hidden, cell))
-            change = given.loc + given.scale * draw_student(given.df, drawn[:, here])
+            predicted, (hidden, cell) = self.decode(close, change, times[:, here], encoded, (hidden, cell))
+            change = predicted.loc + predicted.scale * draw_student(predicted.df, drawn[:, here])
             close = close + change * unit
             closes.append(close)
         return torch.cat(closes, dim=1).view(-1, n_paths, len(closes))
 
 
 class DecoderAttention(nn.Module):
-    """Lets each step of the decoder look at the whole lookback (Luong et al. 2015, arXiv 1508.04025, eqs. 5 to 8)."""
+    """Attention of each decoder step over the whole lookback (Luong et al. 2015, arXiv 1508.04025, eqs. 5 to 8)."""
 
     def __init__(self, hidden_size: int, read: int) -> None:
         super().__init__()
@@ -187,15 +192,15 @@ class DecoderAttention(nn.Module):
         self.merge = nn.Linear(hidden_size + read, hidden_size, bias=False)
 
     def forward(self, hidden: Tensor, memory: Tensor) -> Tensor:
-        """Mix what the decoder holds (B·P, K, D) with what it finds in memory (B, L, read)."""
-        asked = self.score(hidden).view(len(memory), -1, memory.shape[-1])  # (B, P·K, read)
-        context = (asked @ memory.transpose(1, 2)).softmax(-1) @ memory
-        context = context.reshape(*hidden.shape[:2], -1)
+        """Return the decoder's output (B·P, K, D), mixed with the attended memory (B, L, read)."""
+        query = self.score(hidden).view(len(memory), -1, memory.shape[-1])  # (B, P·K, read)
+        context = (query @ memory.transpose(1, 2)).softmax(-1) @ memory
+        context = context.reshape(*hidden.shape[:2], -1)  # (B·P, K, read)
         return torch.tanh(self.merge(torch.cat([hidden, context], dim=-1)))
 
 
 def embed_calendar(stamp: Tensor) -> Tensor:
-    """Turn calendar rows (..., 5) into Fourier terms (..., N_CALENDAR) (FPP3, section 7.4); the hour counts its minutes."""
+    """Return Fourier terms (..., N_CALENDAR) of calendar rows (..., 5) (FPP3, section 7.4); the hour includes its minutes."""
     minute, hour, weekday = stamp[..., : len(HARMONICS)].unbind(-1)
     columns = zip((minute, hour + minute / 60, weekday), HARMONICS.values())
     turns = [column * n / period for column, (period, harmonics) in columns for n in harmonics]
@@ -204,9 +209,9 @@ def embed_calendar(stamp: Tensor) -> Tensor:
 
 
 def draw_student(freedom: Tensor, uniforms: Tensor) -> Tensor:
-    """Draw from Student's t of degrees of freedom (...) with uniforms (..., 2) in [0, 1).
+    """Draw from Student's t distribution with degrees of freedom (...), using uniforms (..., 2) in [0, 1).
 
-    sqrt(f (u^(−2/f) − 1)) cos(2πv) is exactly so distributed (Bailey 1994, doi 10.2307/2153537).
+    sqrt(f (u^(−2/f) − 1)) cos(2πv) has exactly this distribution (Bailey 1994, doi 10.2307/2153537).
     """
     u, v = (1 - uniforms).unbind(-1)  # u above 0
     radius = (freedom * torch.expm1(-2 / freedom * u.log())).sqrt()
@@ -218,12 +223,12 @@ def _bound(changes: Tensor) -> Tensor:
 
 
 def _repeat(part: Tensor, n_paths: int) -> Tensor:
-    """Repeat (B, …) to (B·P, …), the paths of a window one after the other."""
+    """Repeat (B, …) to (B·P, …), with the paths of a window in sequence."""
     return part.repeat_interleave(n_paths, dim=0)
 
 
 def _join_directions(state: Tensor, n_layers: int) -> Tensor:
-    """Put the directions (n_layers · directions, B, D) side by side: (n_layers, B, directions · D)."""
+    """Concatenate the directions (n_layers · directions, B, D) to (n_layers, B, directions · D)."""
     return state.view(n_layers, -1, *state.shape[1:]).transpose(1, 2).flatten(2)
 
 

@@ -1,22 +1,22 @@
-"""Baselines without weights: a forecast is worth something only if it beats them.
+"""Baselines without weights. A forecast is useful only if it beats them.
 
-Each samples paths, not a point, so its CRPS is comparable. Moves are of log prices; if a close of the lookback is not
-positive and has no logarithm, they are differences of the closes. A step across a night or a weekend counts as one
-step like any other, which is crude: a bootstrap draws such a step anywhere in the horizon.
+Each samples paths instead of a point, which makes its CRPS comparable. Moves are those of log prices, or of the closes if a
+close of the lookback is not positive. A step across a night or a weekend is treated like any other step. This is crude: a
+bootstrap may draw such a step anywhere in the horizon.
 
-A new baseline is a function from what is known, the number of paths P and a generator to closes (P, H), registered under a
-name and the labels of reports. For example the mean of the last 20 closes, moved from there like a random walk:
+A new baseline is a function of the forecast input, the number of paths P and a generator. It returns closes (P, H), and it is
+registered under a name with labels for reports. Example: a random walk from the mean of the last 20 closes:
 
     @baseline("mean_20", "Mean of 20", "20 期均值")
     def draw_mean_20(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
-        "The mean of the last 20 closes, with bootstrapped steps."
+        "Add bootstrapped steps to the mean of the last 20 closes."
         levels, to_close = compute_levels(known.closes)
         steps = np.diff(levels)
         drawn = rng.choice(steps - steps.mean(), (n_paths, len(known.future)))
         return to_close(levels[-20:].mean() + drawn.cumsum(axis=1))
 
-`NAIVE_FORECASTERS["mean_20"]` is then a forecaster, and evaluation.rivals may name it. BASELINES (kronos/config/evaluation.py)
-lists the default ones.
+`NAIVE_FORECASTERS["mean_20"]` is then a forecaster, and evaluation.rivals may contain its name. BASELINES
+(kronos/config/evaluation.py) lists the default baselines.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApp
 from kronos.evaluation.results import Label
 from kronos.forecast.sampling import number_of
 
-MIN_STEPS = 8  # of a lookback, to estimate its volatility
+MIN_STEPS = 8  # steps of a lookback that are needed to estimate its volatility
 
 Draw = Callable[[ForecastInput, int, np.random.Generator], Array]
 
 
 @dataclass(frozen=True, eq=False)
 class NaiveForecaster:
-    """A forecaster that is one function. draw: samples closes (n_paths, H) from what is known at one origin."""
+    """A forecaster that consists of one function. draw: samples closes (n_paths, H) from one forecast input."""
 
     name: str
     label: Label
@@ -48,7 +48,7 @@ class NaiveForecaster:
         """Sample closes (N, n_paths, H); the generator of each origin is seeded by the seed and the origin's time.
 
         Raises:
-            NotApplicable: it cannot forecast these candles.
+            NotApplicable: the baseline cannot forecast these candles.
         """
         rngs = (np.random.default_rng([seed, number_of(each.origin)]) for each in known)
         return np.stack([self.draw(each, n_paths, rng) for each, rng in zip(known, rngs)])
@@ -58,7 +58,7 @@ NAIVE_FORECASTERS: dict[str, Forecaster] = {}
 
 
 def baseline(name: str, en: str = "", zh: str = "") -> Callable[[Draw], Draw]:
-    """Register a function as the baseline of a name, which reports call en and zh; by default the name."""
+    """Register a function as a baseline. en, zh: its label in reports, by default the name."""
 
     def register(draw: Draw) -> Draw:
         label: Label = {"en": en or name, "zh": zh or en or name} if en or zh else name
@@ -69,7 +69,7 @@ def baseline(name: str, en: str = "", zh: str = "") -> Callable[[Draw], Draw]:
 
 
 def compute_levels(closes: Array) -> tuple[Array, Callable[[Array], Array]]:
-    """Return log closes (L,), or the closes if one is not positive, and the function from these back to closes."""
+    """Return log closes (L,), or the closes if one is not positive, and the function that converts levels to closes."""
     if (closes > 0).all():
         return np.log(closes), np.exp
     return closes, np.asarray
@@ -77,7 +77,7 @@ def compute_levels(closes: Array) -> tuple[Array, Callable[[Array], Array]]:
 
 @baseline("last_close")
 def draw_last_close(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
-    """The last close, with centred steps of the lookback drawn again (Hyndman & Athanasopoulos, FPP3, sections 5.2, 5.5)."""
+    """Add resampled, centred steps of the lookback to the last close (Hyndman & Athanasopoulos, FPP3, sections 5.2, 5.5)."""
     levels, to_close = compute_levels(known.closes)
     drawn = rng.choice(_centre(_find_steps(levels)), (n_paths, len(known.future)))
     return to_close(levels[-1] + drawn.cumsum(axis=1))
@@ -85,7 +85,7 @@ def draw_last_close(known: ForecastInput, n_paths: int, rng: np.random.Generator
 
 @baseline("drift")
 def draw_drift(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
-    """The mean step of the lookback continues, with its steps drawn again (FPP3, sections 5.2, 5.5)."""
+    """Continue the mean step of the lookback, with resampled deviations from it (FPP3, sections 5.2, 5.5)."""
     levels, to_close = compute_levels(known.closes)
     steps = _find_steps(levels)
     drawn = steps.mean() + rng.choice(_centre(steps), (n_paths, len(known.future)))
@@ -94,7 +94,7 @@ def draw_drift(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> 
 
 @baseline("volatility")
 def draw_volatility(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
-    """A random walk without drift. Its Gaussian steps are as wide as those of the lookback (root mean square)."""
+    """Draw a random walk without drift. Its Gaussian steps are as wide as those of the lookback (root mean square)."""
     levels, to_close = compute_levels(known.closes)
     width = np.sqrt(np.square(_find_steps(levels)).mean())
     drawn = rng.normal(0.0, width, (n_paths, len(known.future)))
@@ -103,11 +103,12 @@ def draw_volatility(known: ForecastInput, n_paths: int, rng: np.random.Generator
 
 @baseline("seasonal_naive")
 def draw_seasonal_naive(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
-    """The latest known close of the same phase of the season, plus a residual for each season ahead (FPP3, 5.2, 5.5).
+    """Repeat the latest known close of the same phase of the season, plus a residual per season ahead (FPP3, 5.2, 5.5).
 
-    The season is that of `choose_season`. A residual is the move from one season to the next, centred, drawn from those of
-    the lookback. A lookback of one season has none, and all paths are the point forecast. A horizon longer than a
-    season reuses the last known one. A missing phase, as after a missing candle, is replaced by the one before.
+    `choose_season` chooses the season. A residual is a centred move from one season to the next, drawn from those of the
+    lookback. If the lookback is one season long there are no residuals, and all paths equal the point forecast. A horizon
+    longer than a season repeats the last known season. A missing phase, due to a missing candle, is replaced by the
+    previous one.
 
     Raises:
         NotApplicable: the lookback is shorter than a season.
@@ -127,7 +128,7 @@ def _find_steps(levels: Array) -> Array:
     """Return the steps (L - 1,) of a lookback.
 
     Raises:
-        NotApplicable: there are too few to estimate how wide steps are; such a baseline would be too easy to beat.
+        NotApplicable: there are too few steps to estimate their width; the baseline would be too easy to beat.
     """
     if len(levels) <= MIN_STEPS:
         raise NotApplicable("short_for_volatility", n=len(levels), least=MIN_STEPS + 1)
@@ -136,7 +137,7 @@ def _find_steps(levels: Array) -> Array:
 
 
 def _centre(steps: Array) -> Array:
-    """Take the mean from steps (n,), and widen them by the sqrt(n / (n − 1)) that this narrows them by."""
+    """Subtract the mean from steps (n,), and multiply by sqrt(n / (n − 1)) to restore their variance."""
     n = len(steps)
     centred: Array = (steps - steps.mean()) * np.sqrt(n / max(n - 1, 1))
     return centred
@@ -144,7 +145,7 @@ def _centre(steps: Array) -> Array:
 
 @dataclass(frozen=True)
 class Season:
-    """What repeats: its name and length, and at which phase of it (T,) times are."""
+    """A season. phase: maps times (T,) to their phase in the season (T,)."""
 
     name: str
     length: pd.Timedelta
@@ -158,9 +159,9 @@ YEAR_OF_MONTHS = Season("year", pd.Timedelta(days=365), lambda t: np.asarray(t.m
 
 
 def choose_season(times: pd.DatetimeIndex) -> Season:
-    """Choose by the median time between candles: the day for intraday candles, the week for daily ones, else the year.
+    """Choose the season by the median time between candles: day for intraday candles, week for daily ones, else year.
 
-    Weekly candles are matched by week of the year (ISO 8601), longer ones by month.
+    The phase of weekly candles is the ISO 8601 week of the year; that of longer candles is the month.
     """
     step = pd.Timedelta(np.median(np.diff(times.asi8)), unit=times.unit)
     if step < DAY.length:
@@ -171,7 +172,7 @@ def choose_season(times: pd.DatetimeIndex) -> Season:
 
 
 def _find_phases(known: ForecastInput) -> tuple[Array, Array]:
-    """Return the phases of the known times (L,) and of the future ones (H,); one before all known ones becomes the first known.
+    """Return the phases of known (L,) and future (H,) times. A future phase below all known ones becomes the lowest known.
 
     Raises:
         NotApplicable: the lookback is shorter than a season.

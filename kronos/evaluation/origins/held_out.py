@@ -1,4 +1,4 @@
-"""The origins that a run is evaluated on: in candles that it has not learnt from."""
+"""Choose the origins that a run is evaluated on, in candles that it was not trained on."""
 
 import logging
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ SPLIT_KEYS = {key for key, affects in list_affects(DataConfig).items() if affect
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Origins to forecast from, and earlier ones (perhaps none) to calibrate bands on.
+    """Origins to forecast from, and earlier ones (may be empty) to calibrate bands on.
 
-    notes: what a reader of the figures must know.
+    notes: remarks for readers of the figures.
     """
 
     split: SplitName
@@ -42,7 +42,7 @@ class HeldOut:
 
 
 def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitName, Split]) -> HeldOut:
-    """Choose the origins of a run's own candles: every evaluation.stride of the test split, else of validation's later half."""
+    """Choose origins in the run's own candles, every evaluation.stride: in the test split, else the later half of validation."""
     val = _take_origins(config, candles, splits["val"])
     if "test" in splits:
         test = _take_origins(config, candles, splits["test"])
@@ -59,7 +59,7 @@ def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitNam
 
 
 def is_own(config: Config, candles: CandleSet) -> bool:
-    """Whether these are the candles that a run's models were trained on, as they were then and split as they were then."""
+    """Whether a run's models were trained on exactly these candles, with the same splits."""
     records = [StageRecord.read(config.model_paths.run_folder.stage(name).path) for name in STAGES]
     data = config.data.model_dump(mode="json", include=SPLIT_KEYS)
     now = {f"data.{key}": value for key, value in data.items()} | {"candles": hash_candles(candles)}
@@ -68,10 +68,10 @@ def is_own(config: Config, candles: CandleSet) -> bool:
 
 
 def choose_of_training(config: Config, candles: CandleSet, splits: Mapping[SplitName, Split]) -> HeldOut:
-    """Choose the origins of the candles that a pipeline was run with, which may have skipped stages trained on others.
+    """Choose origins in the candles of a training run. Skipped stages may have been trained on other candles.
 
     Raises:
-        DataError: stages were skipped that have seen all that there is.
+        DataError: a skipped stage has already seen all of the candles.
     """
     if is_own(config, candles):
         return choose_held_out(config, candles, splits)
@@ -82,7 +82,7 @@ def choose_of_training(config: Config, candles: CandleSet, splits: Mapping[Split
 
 
 def find_instant(candles: CandleSet, moment: datetime) -> int:
-    """Return the first instant at which a symbol's clock shows a local time or a later one, microseconds since 1970."""
+    """Return the first instant, in microseconds since 1970, at which any symbol's local time is at or after a moment."""
     local = int(np.datetime64(moment, "us").astype(np.int64))
     instants = []
     for symbol in candles.symbols:
@@ -92,32 +92,33 @@ def find_instant(candles: CandleSet, moment: datetime) -> int:
 
 
 def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut:
-    """Choose the origins of other candles than the run's own, after all that the run has seen or from an instant on.
+    """Choose origins in candles other than the run's own, from an instant on or after the last candle the run has seen.
 
     Raises:
-        DataError: there is no such window, or the run does not say what it has seen.
+        DataError: there is no such window, or the run does not record its last candle.
     """
     seen = read_last_seen(config)
     if since is None and seen is None:
         raise DataError(
-            "{audit} does not record when the run's candles end, and it is unknown which of these candles are new to the run. "
-            "Give --since, a time after the run's candles.",
+            "{audit}: the last candle of the run is not recorded. Give --since, a time after all candles it was trained on.",
             audit=config.model_paths.run_folder.audit,
         )
     after = since - 1 if since is not None else seen or 0
     origins = _take_origins(config, candles, windows_after(candles, config.data, after))
     if not len(origins):
-        raise DataError(
-            f"{candles.source}: no window of {config.data.window} candles with a horizon after {format_time(after)}"
-            f"{'' if since is not None else ', the last candle the run was trained or validated on'}. Give later candles"
-            f"{'' if since is not None else ', or --since to evaluate on candles it has seen'}."
+        template = (
+            "{source}: no window of {window} candles has its horizon after {after}, the last candle the run was trained or "
+            "validated on. Give later candles, or --since to evaluate on candles it has seen."
+            if since is None
+            else "{source}: no window of {window} candles has its horizon after {after}. Give later candles."
         )
+        raise DataError(template, source=candles.source, window=config.data.window, after=format_time(after))
     notes = (Note(code="on_seen"),) if seen is None or after < seen else ()
     return HeldOut("test", origins, origins.take(np.empty(0, np.int64)), notes)
 
 
 def _take_origins(config: Config, candles: CandleSet, split: Split) -> Origins:
-    """Return the origins of a split's windows, every stride of each unbroken stretch."""
+    """Return the origins of a split's windows, one per stride in each contiguous stretch."""
     lookback, horizon = config.data.lookback_window, config.data.predict_window
     stride = config.evaluation.stride or horizon
     rows: list[Array] = [

@@ -1,4 +1,4 @@
-"""Forecasts from one origin after another, as they would have been made at the time; stored on disk as they are made."""
+"""Forecast from one origin after another with the data known at the time, and store the forecasts on disk."""
 
 import hashlib
 import json
@@ -25,13 +25,13 @@ from kronos.version import __version__
 
 CLOSE = CANDLE_COLUMNS.index("close")
 PRICES = slice(len(PRICE_COLUMNS))  # the first columns
-GROUP = 16  # origins forecast, then written, together
+GROUP = 16  # origins that are forecast and written together
 SUFFIX = ".npz"
 
 
 @dataclass(frozen=True, eq=False)
 class Origins:
-    """Where forecasts are made from. rows: (N,) the last known candles, counted over all symbols."""
+    """The origins of forecasts. rows: (N,), the last known candles, numbered over all symbols."""
 
     candles: CandleSet
     rows: Array
@@ -48,7 +48,7 @@ class Origins:
 
     @cached_property
     def actual(self) -> Array:
-        """The closes that came (N, H), float64."""
+        """The actual closes (N, H) of the horizon, float64."""
         return self._gather(np.arange(1, self.horizon + 1))
 
     @property
@@ -58,11 +58,11 @@ class Origins:
 
     @property
     def ends(self) -> Array:
-        """The instants (N,) of the last candles forecast."""
+        """The instants (N,) of the last forecast candles, microseconds since 1970."""
         return np.asarray(self.candles.instants[self.rows + self.horizon])
 
     def take(self, indices: Array) -> "Origins":
-        """Return some of them."""
+        """Return the origins at some indices."""
         return Origins(self.candles, self.rows[indices], self.lookback, self.horizon)
 
     def select_positive(self) -> "Origins":
@@ -76,7 +76,7 @@ class Origins:
         return build_forecast_input(self.candles, self.rows, self.lookback, self.horizon)
 
     def content_hash(self) -> str:
-        """Return a SHA-256 of where they are: the same rows, the same hash."""
+        """Return the start of the SHA-256 of the rows."""
         return hashlib.sha256(np.ascontiguousarray(self.rows, np.int64).data).hexdigest()[:12]
 
     def _gather(self, offsets: Array) -> Array:
@@ -85,7 +85,7 @@ class Origins:
 
 
 def build_forecast_input(candles: CandleSet, rows: Array, lookback: int, horizon: int) -> list[ForecastInput]:
-    """Return what is known at each origin: the lookback up to and with its row, and the times, not the candles, to come."""
+    """Return the known data at each origin: the lookback, which ends with its row, and the times of the horizon."""
     built, many = [], len(candles.symbols) > 1
     for row in rows.tolist():
         symbol = f"{candles.symbol_at(row).symbol} " if many else ""
@@ -96,17 +96,19 @@ def build_forecast_input(candles: CandleSet, rows: Array, lookback: int, horizon
 
 
 class ForecastStore:
-    """The forecasts of one forecaster on disk, in files of some origins each, found again by all that decides them."""
+    """The forecasts of one forecaster on disk. The folder's name has a hash of everything that the forecasts depend on."""
 
     def __init__(self, folder: Path, forecaster: Forecaster, origins: Origins, n_paths: int, seed: int) -> None:
-        clocks = [(symbol.offset_rows, symbol.offsets) for symbol in origins.candles.symbols]  # the calendar is local
+        clocks = [
+            (symbol.offset_rows, symbol.offsets) for symbol in origins.candles.symbols
+        ]  # calendar features depend on them
         candles = origins.candles.content_hash(), clocks
         parts = (__version__, forecaster.key, candles, origins.lookback, origins.horizon, n_paths, seed)
-        name = re.sub(r"[^\w.-]+", "_", forecaster.name)  # of a run it is a part of its path
+        name = re.sub(r"[^\w.-]+", "_", forecaster.name)  # a run's name is a part of its path
         self.folder = folder / f"{name}-{_hash(parts)}"
 
     def load(self) -> dict[int, Array]:
-        """Return the paths (P, H) that are there, by the origin's row; a damaged file counts as none."""
+        """Return the stored paths (P, H) by the origin's row. Damaged files are deleted."""
         stored: dict[int, Array] = {}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
@@ -118,7 +120,7 @@ class ForecastStore:
         return stored
 
     def load_seconds(self, rows: Array) -> float:
-        """Return how long the forecasts from some origins took, which are all there."""
+        """Return the seconds that the stored forecasts from some origins took."""
         total = 0.0
         for path in self.folder.glob(f"*{SUFFIX}"):
             with np.load(path, allow_pickle=False) as file:
@@ -126,7 +128,7 @@ class ForecastStore:
         return total
 
     def save(self, rows: Array, paths: Array, seconds: float) -> None:
-        """Write the paths (N, P, H) of some origins, and how long they took.
+        """Write the paths (N, P, H) of some origins, and the seconds that they took.
 
         Raises:
             KronosError: the disk is full, or the folder cannot be written to.
@@ -140,17 +142,17 @@ class ForecastStore:
 
 @dataclass(frozen=True)
 class WalkForward:
-    """How forecasts are made. folder: where they are kept."""
+    """Make forecasts, n_paths from each origin, and store them in a folder."""
 
     folder: Path
     n_paths: int
     seed: int
 
     def choose(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> Origins:
-        """Return those origins that can be forecast from in a time: all, or else ones chosen at random.
+        """Return the origins that can be forecast within a time: all of them, or a random subset.
 
-        They are the first of a random order, up to the first that was not forecast in time. Forecasts of other origins
-        that are already on disk do not change their odds. A file keeps the choice for the next evaluation.
+        Origins are taken in random order, up to the first one without a forecast. Stored forecasts from other evaluations
+        therefore do not bias the choice. The choice is written to a file and reused the next time.
         """
         key = self._store(forecaster, origins).folder.name, origins.content_hash(), seconds
         plan = self.folder / "plans" / f"{_hash(key)}.json"
@@ -166,30 +168,30 @@ class WalkForward:
         return origins.take(np.flatnonzero(np.isin(origins.rows, rows)))
 
     def prepare(self, forecaster: Forecaster, origins: Origins) -> None:
-        """Make the forecasts that are worth keeping and not on disk; all ranks share the work.
+        """Make and store the missing forecasts of a forecaster with a key; all ranks share the work.
 
         Raises:
-            NotApplicable: it cannot forecast such candles; on all ranks.
+            NotApplicable: the forecaster cannot forecast these candles; raised on all ranks.
         """
         if forecaster.key is not None:
             self._run(forecaster, origins, None)
 
     def forecast(self, forecaster: Forecaster, origins: Origins) -> Array:
-        """Return closes (N, n_paths, H) in the candles' units, from the disk where they are kept."""
+        """Return closes (N, n_paths, H) in the candles' units, read from disk if the forecaster has a key."""
         if forecaster.key is None:
             return forecaster.sample(origins.known(), self.n_paths, self.seed)
         stored = self._store(forecaster, origins).load()
         return np.stack([stored[row] for row in origins.rows.tolist()]).astype(np.float64)
 
     def measure_seconds(self, forecaster: Forecaster, origins: Origins) -> float:
-        """Return how long the forecasts took that are kept on disk, all processes together."""
+        """Return the seconds that the stored forecasts took, summed over processes; 0 for a forecaster without a key."""
         return self._store(forecaster, origins).load_seconds(origins.rows) if forecaster.key is not None else 0.0
 
     def _run(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> list[int]:
-        """Make this rank's share of the forecasts; return the rows that all ranks have."""
+        """Make this rank's share of the forecasts; return the rows that all ranks have forecast."""
         store, state = self._store(forecaster, origins), PartialState()
         done = set(store.load()) & set(origins.rows.tolist())
-        state.wait_for_everyone()  # until all ranks have looked and share the same rest
+        state.wait_for_everyone()  # all ranks must list the files before any rank writes
         missing = origins.take(np.flatnonzero(~np.isin(origins.rows, list(done))))
         made, reason = self._forecast_share(forecaster, missing, store, seconds)
         if reasons := [each for each in gather_object([reason]) if each]:
@@ -199,10 +201,10 @@ class WalkForward:
     def _forecast_share(
         self, forecaster: Forecaster, missing: Origins, store: ForecastStore, seconds: float | None
     ) -> tuple[list[int], Note | None]:
-        """Forecast from this rank's groups; return their rows and, if such candles cannot be forecast, why."""
+        """Forecast from this rank's groups; return their rows and, if these candles cannot be forecast, the reason."""
         state, started = PartialState(), time.monotonic()
         made: list[int] = []
-        with tqdm(  # silent where there is no terminal
+        with tqdm(  # not shown without a terminal
             desc=f"forecasts of {forecaster.name}",
             total=len(missing) if seconds is None else None,
             unit="origin",
@@ -227,7 +229,7 @@ class WalkForward:
 
 
 def _read_plan(path: Path, origins: Origins) -> list[int]:
-    """Return the rows that are noted; none where there is no plan, or a damaged one."""
+    """Return the rows of a plan; empty if the file is missing or damaged, or names other origins."""
     try:
         rows = [int(row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,23 +1,24 @@
-"""Bands calibrated on the validation split: split conformal prediction on top of the sampled paths.
+"""Calibrate bands on the validation split: split conformal prediction on top of the sampled paths.
 
-It is conformalised quantile regression (Romano, Patterson & Candès 2019, arXiv 1905.03222, eqs. 6 to 8). The central band of
-the paths, from lo to hi, misses the actual y by the score E = max(lo − y, y − hi) / u, which is below 0 where y lies inside;
-u = volatility of the lookback × √h at step h of the horizon, known at the origin, makes scores of calm and wild times and
-of different symbols alike. With Q the ⌈(n + 1)(1 − α)⌉-th smallest of the scores of n origins of validation, the band is
-[lo − Q u, hi + Q u]: wider where the paths lie too close together, narrower where they lie too far apart (Q < 0).
+The method is conformalised quantile regression (Romano, Patterson & Candès 2019, arXiv 1905.03222, eqs. 6 to 8). Let lo and hi
+be the ends of the paths' central band, and y the actual value. The score is E = max(lo − y, y − hi) / u. It is negative if y
+is inside the band. The unit u = volatility of the lookback × √h at step h of the horizon is known at the origin. It makes
+scores comparable between calm and volatile periods and between symbols. Q is the ⌈(n + 1)(1 − α)⌉-th smallest score of
+n validation origins. The calibrated band is [lo − Q u, hi + Q u]: wider if the paths are too narrow, narrower if they are too
+wide (Q < 0).
 
-The guarantee: if the scores of validation and of the new origin are exchangeable, the band holds the actual value with a
-probability of at least 1 − α at each step of the horizon on its own, whatever the model. This is an average over origins
-and symbols. It does not hold for each symbol, for calm and wild times separately, for all steps at once, or for one
-given set of validation origins: with n of them the share scatters by about √(α(1 − α) / n).
+The guarantee: if the scores of validation and of the new origin are exchangeable, the band contains the actual value with a
+probability of at least 1 − α, at each step of the horizon separately, for any model. This is an average over origins and
+symbols. It does not hold for each symbol, for calm and volatile periods separately, for all steps at once, or for one
+given set of validation origins: with n of them the coverage varies by about √(α(1 − α) / n).
 
 Candles are not exchangeable, so the guarantee must be measured. The test split comes after validation, and volatility drifts.
 Origins closer together than the horizon share actual candles and are less informative. The checkpoint was selected on
 validation and fits better there than later, so the bands are somewhat too narrow. Barber et al. 2023 (arXiv 2202.13415)
 bound the coverage that such drifts cost. `measure_calibration` measures the coverage on candles after validation.
 
-Throughout, paths are (N, P, H) and actual is (N, H), log returns since the last known close; scale (N,) is what
-`measure_volatility` returns.
+Paths are (N, P, H) and actual values are (N, H), log returns since the last known close. scale (N,) is the result of
+`measure_volatility`.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from kronos.candles import Array
 from kronos.evaluation.results import LEVELS, BandFigures, CalibrationResult, Note
 from kronos.evaluation.scores.figures import Bands, average, compute_bands
 
-SMALLEST_VOLATILITY = 1e-5  # a tenth of a basis point a candle, for prices that stood still
+SMALLEST_VOLATILITY = 1e-5  # a tenth of a basis point per candle, for prices that did not move
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """By how much to widen, or narrow, the bands of sampled paths.
+    """The amounts by which to widen or narrow the bands of sampled paths.
 
-    n_origins: of validation, that it was fitted on. corrections: Q for each of LEVELS and each of H steps of the horizon.
-    n_pooled: for each of LEVELS, how many neighbouring steps each Q was fitted on.
+    n_origins: the number of validation origins it was fitted on. corrections: Q for each of LEVELS and each of H steps.
+    n_pooled: for each of LEVELS, the number of neighbouring steps that each Q was fitted on.
     """
 
     n_origins: int
@@ -49,11 +50,11 @@ class Calibration:
     def apply(self, paths: Array, scale: Array) -> Bands:
         """Return the calibrated bands, each within the next wider one.
 
-        If the correction leaves nothing of a band, it becomes the middle of the paths' own. A wider band reaches at least
-        as far as a narrower one. Both widen the bands, so the guarantee is kept.
+        A band whose correction exceeds its width becomes the middle of the paths' own band. A wider band is extended to
+        contain the narrower ones. Both rules only widen bands, and the guarantee still holds.
 
         Raises:
-            ValueError: the horizon is not the calibration's, or see `compute_bands`.
+            ValueError: the horizon differs from the calibration's, or see `compute_bands`.
         """
         n_steps = len(self.corrections[0])
         if paths.shape[-1] != n_steps:
@@ -70,8 +71,8 @@ class Calibration:
     def quantile(self, paths: Array, scale: Array, q: float) -> Array:
         """Return the calibrated q-quantile (N, H) of paths.
 
-        It is the end of a calibrated band if q is the end of one; the median stays. Values between two of these keep their
-        proportions. Values beyond the widest band move as far as its end.
+        If q is the end of a band, it is the end of the calibrated band. The median stays, within the narrowest band.
+        Quantiles between these are interpolated in proportion. Quantiles beyond the widest band move as far as its end.
 
         Raises:
             ValueError: see `apply`.
@@ -94,7 +95,7 @@ class Calibration:
         return between
 
     def notes(self) -> list[Note]:
-        """Return a note for each band with too few origins, whose correction is shared by neighbouring steps."""
+        """Return a note for each band whose correction pools neighbouring steps, because there were too few origins."""
         return [
             Note(
                 code="few_calibration_origins",
@@ -114,14 +115,14 @@ class Calibration:
 
 
 def fit_calibration(paths: Array, actual: Array, scale: Array) -> Calibration:
-    """Find the corrections from forecasts of validation and the actual values.
+    """Fit the corrections on forecasts from validation origins and the actual values.
 
-    A level needs n ≥ (1 − α) / α origins (9 for the 90% band), below which Q would be infinite. With fewer, the scores at
-    enough neighbouring steps are pooled; √h makes them comparable. This has no guarantee, as scores of one origin are not
-    independent. If there are still too few, Q is the largest score.
+    A level needs n ≥ (1 − α) / α origins (9 for the 90% band); with fewer, Q would be infinite. In that case the scores of
+    neighbouring steps are pooled; √h makes them comparable. Pooling has no guarantee, because the scores of one origin
+    are not independent. If there are still too few scores, Q is the largest one.
 
     Raises:
-        ValueError: no origins, or see `compute_bands`.
+        ValueError: there are no origins, or see `compute_bands`.
     """
     if not len(paths):
         raise ValueError("no origins to calibrate on")
@@ -137,7 +138,7 @@ def fit_calibration(paths: Array, actual: Array, scale: Array) -> Calibration:
 
 
 def measure_calibration(calibration: Calibration, paths: Array, actual: Array, scale: Array) -> CalibrationResult:
-    """Measure the bands as sampled and as calibrated, on origins after those that the calibration was found on.
+    """Measure the sampled and the calibrated bands, on origins after those that the calibration was fitted on.
 
     Raises:
         ValueError: see `Calibration.apply`.
@@ -151,22 +152,22 @@ def measure_calibration(calibration: Calibration, paths: Array, actual: Array, s
 
 
 def measure_volatility(closes: Array) -> Array:
-    """Return the volatility (N,) of known closes (N, L): the root mean square of their log returns, a candle.
+    """Return the volatility (N,) per candle of known closes (N, L): the root mean square of their log returns.
 
-    At least SMALLEST_VOLATILITY, as it is divided by.
+    It is at least SMALLEST_VOLATILITY, because scores are divided by it.
     """
     volatility: Array = np.sqrt(np.square(np.diff(np.log(closes))).mean(axis=-1))
     return np.maximum(volatility, SMALLEST_VOLATILITY)
 
 
 def _quantile(paths: Array, q: float) -> Array:
-    """Return the q-quantile (N, H) of paths, as `compute_bands` takes it."""
+    """Return the q-quantile (N, H) of paths, by the method of `compute_bands`."""
     quantile: Array = np.quantile(paths, q, axis=1, method="weibull")
     return quantile
 
 
 def _measure_unit(scale: Array, paths: Array) -> Array:
-    """Return the unit of scores (N, H): of a random walk, the deviation after each step."""
+    """Return the unit of scores (N, H): the standard deviation of a random walk after each step."""
     if scale.shape != paths.shape[:1] or not (np.isfinite(scale) & (scale > 0)).all():
         raise ValueError(f"scale must be finite, above 0 and {paths.shape[:1]}, got {scale.shape}")
     unit: Array = scale[:, np.newaxis] * np.sqrt(1 + np.arange(paths.shape[-1]))
@@ -174,7 +175,7 @@ def _measure_unit(scale: Array, paths: Array) -> Array:
 
 
 def _find_corrections(scores: Array, level: int) -> tuple[tuple[float, ...], int]:
-    """Return Q at each step of scores (N, H), and how many steps were taken together."""
+    """Return Q at each step of scores (N, H), and the number of steps pooled."""
     n, n_steps = scores.shape
     n_needed = -(-level // (100 - level))  # in integers: in floats 0.9 / (1 - 0.9) is above 9
     n_pooled = min(-(-n_needed // n), n_steps)

@@ -177,7 +177,7 @@ def test_prices_that_are_not_positive_move_by_differences(name: str) -> None:
 
 def test_adding_one_as_the_docstring_says(monkeypatch) -> None:
     monkeypatch.setattr(naive, "NAIVE_FORECASTERS", {})
-    code = naive.__doc__.split("from there like a random walk:\n\n")[1].split("\n\n`NAIVE_FORECASTERS")[0]
+    code = naive.__doc__.split("the mean of the last 20 closes:\n\n")[1].split("\n\n`NAIVE_FORECASTERS")[0]
     names = {
         "baseline": baseline,
         "ForecastInput": ForecastInput,

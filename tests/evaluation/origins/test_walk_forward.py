@@ -82,7 +82,7 @@ def test_without_a_test_split_the_later_half_of_validation_is_used_and_said(tiny
 
 def test_other_candles_count_only_after_all_that_was_seen(tiny_config: Path) -> None:
     config, candles, splits = load(tiny_config, "evaluation.stride=1")
-    with pytest.raises(DataError, match="give --since"):
+    with pytest.raises(DataError, match="Give --since"):
         choose_new(config, candles, None)
     seen = find_last_seen(config, candles, splits)
     assert seen == candles.instants[107]  # the last of validation's 24 candles
