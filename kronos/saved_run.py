@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kronos.config import Config, load_config
+from kronos.config.load import UNSHARDED
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
@@ -45,8 +46,7 @@ def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
             folder=folder,
         )
     moved_to = f"model_paths.base_save_path={folder.absolute()}"
-    unsharded = "distributed.strategy=ddp"  # a run of an earlier version may have been trained with fsdp
-    return load_config(RunFolder(folder).config, [moved_to, unsharded, *overrides])
+    return load_config(RunFolder(folder).config, [moved_to, UNSHARDED, *overrides])
 
 
 def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
+from kronos.config.load import UNSHARDED
 from kronos.errors import CheckpointError, ConfigError
 from kronos.evaluation.results import Comparison, Evaluation
 from kronos.evaluation.runs.compare import (
@@ -107,7 +108,7 @@ def _find_runs(paths: Sequence[Path]) -> list[Path]:
 def _read_config(folder: Path) -> Config | None:
     """Read a run's configuration; None if it cannot be read, as the figures can be compared without it."""
     try:
-        return load_config(RunFolder(folder).config)
+        return load_config(RunFolder(folder).config, [UNSHARDED])
     except ConfigError as error:
         logger.warning("%s Its settings are not compared.", str(error).splitlines()[0])
         return None

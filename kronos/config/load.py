@@ -13,6 +13,7 @@ from kronos.config.yaml_text import parse_yaml, read_value, write_yaml_text
 from kronos.errors import ConfigError
 
 COMMAND_LINE = "command line"
+UNSHARDED = "distributed.strategy=ddp"  # an override to read runs that an earlier version trained with fsdp
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

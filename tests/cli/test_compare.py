@@ -175,6 +175,12 @@ def test_bad_input(runs: list[Path], tmp_path: Path) -> None:
     assert invoke().exit_code == 2
 
 
+def test_a_run_that_an_earlier_version_trained_with_fsdp(runs: list[Path]) -> None:
+    with (runs[0] / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write("distributed: {strategy: fsdp}\n")
+    assert not invoke(*runs).stderr
+
+
 def test_a_run_without_settings_is_compared_all_the_same(runs: list[Path]) -> None:
     (runs[0] / "config.yaml").unlink()
     (runs[1] / "config.yaml").write_text("data: {lookback: 3}\nmodel_paths: {}\n")
