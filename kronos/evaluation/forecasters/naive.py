@@ -11,7 +11,7 @@ registered under a name with labels for reports. Example: a random walk from the
     def draw_mean_20(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
         "Add bootstrapped steps to the mean of the last 20 closes."
         levels, to_close = compute_levels(known.closes)
-        steps = np.diff(levels)
+        steps = find_steps(levels)
         drawn = rng.choice(steps - steps.mean(), (n_paths, len(known.future)))
         return to_close(levels[-20:].mean() + drawn.cumsum(axis=1))
 
@@ -79,7 +79,7 @@ def compute_levels(closes: Array) -> tuple[Array, Callable[[Array], Array]]:
 def draw_last_close(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
     """Add resampled, centred steps of the lookback to the last close (Hyndman & Athanasopoulos, FPP3, sections 5.2, 5.5)."""
     levels, to_close = compute_levels(known.closes)
-    drawn = rng.choice(_centre(_find_steps(levels)), (n_paths, len(known.future)))
+    drawn = rng.choice(_centre(find_steps(levels)), (n_paths, len(known.future)))
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
 
@@ -87,7 +87,7 @@ def draw_last_close(known: ForecastInput, n_paths: int, rng: np.random.Generator
 def draw_drift(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
     """Continue the mean step of the lookback, with resampled deviations from it (FPP3, sections 5.2, 5.5)."""
     levels, to_close = compute_levels(known.closes)
-    steps = _find_steps(levels)
+    steps = find_steps(levels)
     drawn = steps.mean() + rng.choice(_centre(steps), (n_paths, len(known.future)))
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
@@ -96,7 +96,7 @@ def draw_drift(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> 
 def draw_volatility(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
     """Draw a random walk without drift. Its Gaussian steps are as wide as those of the lookback (root mean square)."""
     levels, to_close = compute_levels(known.closes)
-    width = np.sqrt(np.square(_find_steps(levels)).mean())
+    width = np.sqrt(np.square(find_steps(levels)).mean())
     drawn = rng.normal(0.0, width, (n_paths, len(known.future)))
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
@@ -124,7 +124,7 @@ def draw_seasonal_naive(known: ForecastInput, n_paths: int, rng: np.random.Gener
     return to_close(forecast + pd.DataFrame(drawn.T).groupby(future).cumsum().to_numpy().T)
 
 
-def _find_steps(levels: Array) -> Array:
+def find_steps(levels: Array) -> Array:
     """Return the steps (L - 1,) of a lookback.
 
     Raises:

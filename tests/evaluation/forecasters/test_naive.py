@@ -184,6 +184,7 @@ def test_adding_one_as_the_docstring_says(monkeypatch) -> None:
         "np": np,
         "Array": np.ndarray,
         "compute_levels": compute_levels,
+        "find_steps": naive.find_steps,
     }
     exec("\n".join(line[4:] for line in code.splitlines()), names)
     closes = walk(100, 0)
