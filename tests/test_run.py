@@ -9,6 +9,7 @@ from kronos.run import run_evaluation, run_training
 from tests.conftest import FAST, FinishedRun
 
 
+@pytest.mark.slow
 def test_a_run_from_python_is_the_command_s(
     finished_run: FinishedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ def same_visible_devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_train_sequential_from_another_working_directory(tiny_config: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -84,6 +85,7 @@ def test_skip_flags(tiny_config: Path, tmp_path: Path) -> None:
     assert (tmp_path / "runs/other/tokenizer").exists() and not (tmp_path / "runs/other/basemodel").exists()
 
 
+@pytest.mark.slow
 def test_skip_existing_in_the_yaml(tiny_config: Path, copied_run: Path) -> None:
     again = invoke("--config", tiny_config, "--skip-basemodel", "experiment.skip_existing=true")
     assert "finished before, skipped" in again.output
@@ -164,6 +166,7 @@ def test_bad_input_leaves_an_earlier_run_untouched(finished_run: FinishedRun, co
     assert read_results(copied_run) == before
 
 
+@pytest.mark.slow
 def test_a_tokenizer_from_elsewhere_for_the_base_model_alone(tiny_config: Path) -> None:
     """Upstream's normal use of finetuned_tokenizer."""
     named = f"model_paths.finetuned_tokenizer={GOLDEN / 'tokenizer'}"

@@ -167,6 +167,7 @@ def test_other_runs_as_baselines(finished_run: FinishedRun, run: Path, tmp_path:
     }
 
 
+@pytest.mark.slow
 def test_newer_candles(run: Path, tmp_path: Path) -> None:
     own = figures(run / "report")
     newer = write_candles(tmp_path / "newer.csv", 0, 150)
@@ -208,6 +209,7 @@ def test_since_counts_for_the_runs_own_candles_too(finished_run: FinishedRun, ru
     assert done.exit_code == 0 and "which flatters the run" in notes(read(run / "report-candles")), done.output
 
 
+@pytest.mark.slow
 def test_candles_that_have_grown(finished_run: FinishedRun, run: Path, tmp_path: Path) -> None:
     grown = write_candles(tmp_path / "candles.csv", 0, 140)
     settings = run / "config.yaml"
@@ -217,6 +219,7 @@ def test_candles_that_have_grown(finished_run: FinishedRun, run: Path, tmp_path:
     assert read(run / "report").n_origins == 140 - SEEN_BEFORE - 7
 
 
+@pytest.mark.slow
 def test_a_skipped_stage_is_not_judged_on_what_it_was_trained_on(tiny_config: Path, copied_run: Path) -> None:
     """The best models were trained with other splits: some candles of the new test split are not new to them."""
     seen_until = json.loads((copied_run / "data.json").read_text())["seen_until"]
@@ -246,6 +249,7 @@ def test_what_the_pretrained_models_saw_in_another_run_counts(tiny_config: Path,
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 def test_without_a_test_split(tiny_config: Path, tmp_path: Path) -> None:
     done = train(tiny_config, "data.val_ratio=0.3", "data.test_ratio=0.0", "evaluation.calibrate=true")
     assert done.exit_code == 0, done.output

@@ -56,6 +56,7 @@ def returns_of(oracle: Oracle):
     return forecast
 
 
+@pytest.mark.slow
 def test_the_oracle_scores_the_optimum(market) -> None:
     process, candles = market
     found, error = measure(candles, returns_of(Oracle(process)))
@@ -65,6 +66,7 @@ def test_the_oracle_scores_the_optimum(market) -> None:
         assert (blind[0] - optimum[0]) > 8 * error[0]  # or the two could not be told apart
 
 
+@pytest.mark.slow
 def test_who_ignores_what_can_be_known_scores_the_other_one(market) -> None:
     process, candles = market
     found, error = measure(candles, returns_of(Oracle(process, "nothing")))

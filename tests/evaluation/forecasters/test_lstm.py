@@ -251,6 +251,7 @@ def test_too_few_windows_are_said(lstm_config: Path) -> None:
         train(prepare(lstm_config, "training.batch_size=512"))
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one(lstm_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     alone = prepare(lstm_config)
     train(alone)

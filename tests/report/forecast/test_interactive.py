@@ -84,6 +84,7 @@ def test_what_is_not_a_number_is_left_out(tmp_path: Path) -> None:
     assert traces[0]["open"][3] is None and None not in traces[0]["open"][4:]
 
 
+@pytest.mark.slow
 def test_the_page_in_a_browser(tmp_path: Path, browser: Any) -> None:
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.actions.wheel_input import ScrollOrigin

@@ -50,6 +50,7 @@ def test_one_page_and_its_pictures(tmp_path: Path) -> None:
     assert len(names) == 24 and all(set((name or "").split()) <= ids for name in names)
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_no_longer_meant_goes(tmp_path: Path) -> None:
     run_dir, config = make_run(tmp_path)
     evaluation = make_evaluation()
@@ -61,6 +62,7 @@ def test_a_picture_that_is_no_longer_meant_goes(tmp_path: Path) -> None:
     assert left == kept | {"index.html", "forecast_1.png"}
 
 
+@pytest.mark.slow
 def test_other_candles_leave_the_run_s_own_report_alone(tmp_path: Path) -> None:
     (run_dir, config), evaluation = make_run(tmp_path), make_evaluation()
     own = write_report(run_dir, evaluation, config, [])
@@ -70,6 +72,7 @@ def test_other_candles_leave_the_run_s_own_report_alone(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in own.parent.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_pictures_speak_the_language_of_the_page(tmp_path: Path) -> None:
     pictures = [imread(write(tmp_path / tag, language=tag).parent / "pit.png") for tag in ("en", "zh")]
     if pictures[0].shape == pictures[1].shape:
@@ -141,6 +144,7 @@ def write_case(folder: Path, name: str) -> Path:
     return write_report(run_dir, evaluation, config, make_examples(evaluation, horizon=1 if "candle" in name else 20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(CASES))
 def test_missing_pieces_do_not_break_it(tmp_path: Path, name: str) -> None:
     page = Page(write_case(tmp_path, name))
@@ -149,6 +153,7 @@ def test_missing_pieces_do_not_break_it(tmp_path: Path, name: str) -> None:
     assert ("calibration-title" in titles) == ("tokenizer-title" in titles) == (name not in ("bare", "alone"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-5, 1e5])
 def test_prices_of_any_scale(tmp_path: Path, scale: float) -> None:
     figures, _ = read_figures(write(tmp_path, scale=scale))
@@ -262,6 +267,7 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None
     assert re.findall("[\u4e00-\u9fff]", shown) == []
 
 
+@pytest.mark.slow
 def test_a_name_in_a_legend_hides_its_curve(tmp_path: Path, browser: Any) -> None:
     reader = Reader(browser, write(tmp_path), 1280)
 
@@ -279,6 +285,7 @@ def test_a_name_in_a_legend_hides_its_curve(tmp_path: Path, browser: Any) -> Non
     assert count() == [6, 6]
 
 
+@pytest.mark.slow
 def test_a_chinese_page_and_missing_pieces_in_a_browser(tmp_path: Path, browser: Any) -> None:
     Reader(browser, write(tmp_path / "zh", language="zh"), 390).check()
     assert browser.execute_script("return document.documentElement.lang") == "zh-CN"
@@ -288,6 +295,7 @@ def test_a_chinese_page_and_missing_pieces_in_a_browser(tmp_path: Path, browser:
         assert bool(reader.find(".plot")) == (name != "nothing known" or bool(reader.find(".example")))
 
 
+@pytest.mark.slow
 def test_without_scripts_one_language_is_shown(tmp_path: Path, browser: Any) -> None:
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.get(write(tmp_path, language="zh").as_uri())
