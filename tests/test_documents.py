@@ -60,7 +60,9 @@ def test_subcommands_and_their_options_exist(path: Path) -> None:
     assert len(found) > 1
     known = typer.main.get_command(app).commands
     for subcommand, rest in found:
-        options = {option for parameter in known[subcommand].params for option in parameter.opts + parameter.secondary_opts}
+        options = {
+            option for parameter in known[subcommand].params for option in parameter.opts + parameter.secondary_opts
+        }
         for option in (word for word in shlex.split(rest, comments=True) if word.startswith("--")):
             assert option in options, f"{subcommand} {option}"
 

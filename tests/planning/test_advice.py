@@ -151,7 +151,9 @@ CASES = {
 
 
 def test_every_warning_is_tested() -> None:
-    assert set(CASES) == {key.removeprefix("plan.advice.") for key in read_texts("en") if key.startswith("plan.advice.")}
+    assert set(CASES) == {
+        key.removeprefix("plan.advice.") for key in read_texts("en") if key.startswith("plan.advice.")
+    }
 
 
 @pytest.mark.parametrize("code", CASES)

@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from kronos.report.forecast.interactive import write_page
 from tests.report.forecast.made_forecast import HISTORY, TRUTH, make_forecast
