@@ -15,7 +15,7 @@ from kronos.evaluation.origins.walk_forward import WalkForward
 from kronos.evaluation.results import Comparison, Evaluation
 from kronos.evaluation.scoring import score
 from kronos.evaluation.skill import NAIVE_BASELINES
-from kronos.evaluation.verdict import compare
+from kronos.evaluation.verdict import compare_losses
 from tests.conftest import GOLDEN, ROOT
 from tests.evaluation.synthetic import Oracle, Process, autoregression, daily_season, random_walk
 
@@ -94,7 +94,7 @@ def measure_oracle(folder: Path, process: Process) -> dict[str, float]:
         walk.prepare(each, origins)
     own, *baselines = (score(each, walk.forecast(each, origins), origins).losses["crps"] for each in forecasters)
     return {
-        name: compare("crps", name, own, losses, origins.starts, origins.ends, config.evaluation).skill
+        name: compare_losses("crps", name, own, losses, origins.starts, origins.ends, config.evaluation).skill
         for name, losses in zip(NAIVE_BASELINES, baselines)
     }
 

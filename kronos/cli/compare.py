@@ -76,7 +76,7 @@ def compare_command(
             print_comparison(compared, page, words)
             write_text(html, page.export_html())
         if as_json:
-            typer.echo(json.dumps(to_json(compared), ensure_ascii=False, allow_nan=False))
+            typer.echo(json.dumps(_comparison_to_json(compared), ensure_ascii=False, allow_nan=False))
             return
         own_width = sys.stdout.isatty() or "COLUMNS" in os.environ  # else all that the runs need
         print_comparison(compared, Console(width=None if own_width else wide, highlight=False), words)
@@ -129,7 +129,7 @@ def _read_runs(folders: Sequence[Path], configs: Sequence[Config | None]) -> lis
     return runs
 
 
-def to_json(compared: RunsCompared) -> dict[str, Any]:
+def _comparison_to_json(compared: RunsCompared) -> dict[str, Any]:
     """Return a comparison as plain values by the runs' names; unknown figures are null."""
     names = [run.name for run in compared.runs]
 

@@ -68,7 +68,7 @@ def tune_command(
 ) -> None:
     """Search settings with a lower validation loss; over one numeric key, also draw the curve. The same command resumes."""
     with start_session("run the same command to continue the search"):
-        check_requirements()
+        _check_search_can_start()
         given = [*(overrides or []), *([f"report.language={language}"] if language else [])]
         settings = load_config(config, given)
 
@@ -83,7 +83,7 @@ def tune_command(
         _search(SearchPlan(build, parameters, stage, trials, seconds))
 
 
-def check_requirements() -> None:
+def _check_search_can_start() -> None:
     if read_process().world_size > 1:
         raise ConfigError(
             "kronos tune runs each trial in one process, but torchrun started several. To search in parallel, start the same "

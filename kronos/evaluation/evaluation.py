@@ -23,7 +23,7 @@ from kronos.evaluation.scores.calibration import fit_calibration, measure_calibr
 from kronos.evaluation.scoring import COMPARED_BY, Scored, score, to_returns
 from kronos.evaluation.skill import note_width
 from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
-from kronos.evaluation.verdict import compare
+from kronos.evaluation.verdict import compare_losses
 from kronos.training.saved.tokenizer_record import read_health
 
 logger = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def _compare_all(config: Config, scored: Sequence[Scored], origins: Origins) -> 
     own, *baselines = scored
     times = origins.starts, origins.ends
     return [
-        compare(
+        compare_losses(
             metric,
             baseline.figures.name,
             own.losses[metric],

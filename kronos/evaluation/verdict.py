@@ -36,7 +36,7 @@ class _Skill:
     identical: bool
 
 
-def compare(
+def compare_losses(
     metric: str,
     baseline: str,
     own: Array,

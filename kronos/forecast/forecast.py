@@ -10,7 +10,7 @@ import pandas as pd
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array
 from kronos.errors import ConfigError
 from kronos.forecast.coherence import Repairs, find_price_floor, repair_candles
-from kronos.forecast.inputs import ForecastInput
+from kronos.forecast.inputs import InputSeries
 
 MANY_REPAIRS = 0.2  # as a share of the sampled candles
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the default: the median, and bands of 50% and 90% of the paths
@@ -86,7 +86,7 @@ class Forecast:
         return pd.DataFrame(values, columns=list(CANDLE_COLUMNS), index=self.timestamps)
 
 
-def build_forecast(series: ForecastInput, paths: Array, repair: bool) -> Forecast:
+def build_forecast(series: InputSeries, paths: Array, repair: bool) -> Forecast:
     """Return the forecast of a series from its sampled paths (n_paths, horizon, 6), repaired or as they are."""
     notes, repairs = [], None
     if repair:

@@ -66,7 +66,7 @@ class KnownTokens:
         return type(self)(self.s1_ids[rows, index], self.s2_ids[rows, index], self.stamp[rows, index], kept)
 
 
-def pad(arrays: Sequence[Array]) -> Tensor:
+def stack_padded(arrays: Sequence[Array]) -> Tensor:
     """Stack arrays (L, …) of different lengths, padded with zeros on the right."""
     return pad_sequence([torch.from_numpy(np.ascontiguousarray(array)) for array in arrays], batch_first=True)
 

@@ -21,7 +21,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
-class ForecastInput:
+class InputSeries:
     """One checked series, and the times to forecast.
 
     candles: (L, 6) float64. timestamps: the L local times of the candles. future: the times of the horizon. notes:
@@ -97,7 +97,7 @@ def build_all_inputs(
     names: Sequence[str] | None,
     horizon: int,
     exchange: str | None,
-) -> list[ForecastInput]:
+) -> list[InputSeries]:
     """Check many series, see `build_input`. Missing lists stand for a list of None; missing names are numbers.
 
     Raises:
@@ -122,7 +122,7 @@ def build_input(
     y_timestamp: Timestamps | None,
     horizon: int,
     exchange: str | None,
-) -> ForecastInput:
+) -> InputSeries:
     """Check a series. Without y_timestamp, the future times are inferred from the history or an exchange's calendar.
 
     Raises:
@@ -146,7 +146,7 @@ def build_input(
             future, notes = make_future_timestamps(x, horizon, exchange)
         except DataError as error:
             raise error.within("{name}", name=name) from None
-        return ForecastInput(name, candles, x, future, notes)
+        return InputSeries(name, candles, x, future, notes)
     y = convert_times(y_timestamp, f"{name}: y_timestamp", put_back)
     if len(y) != horizon:
         template = (
@@ -163,7 +163,7 @@ def build_input(
     if y[0] <= x[-1] - put_back:
         template = "{name}: y_timestamp, row 0: {first} is not after the last known candle, {last}. Give later times."
         raise DataError(template, name=name, first=y[0], last=x[-1])
-    return ForecastInput(name, candles, x, y)
+    return InputSeries(name, candles, x, y)
 
 
 def _to_candles(df: pd.DataFrame, name: str) -> Array:

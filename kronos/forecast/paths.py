@@ -16,8 +16,8 @@ from kronos.forecast.chunks import (
     translate_forecast_out_of_memory,
 )
 from kronos.forecast.devices import eval_mode
-from kronos.forecast.generate import Decoding, generate_paths, pad
-from kronos.forecast.inputs import ForecastInput
+from kronos.forecast.generate import Decoding, generate_paths, stack_padded
+from kronos.forecast.inputs import InputSeries
 from kronos.forecast.sampling import draw_path_uniforms
 from kronos.model import Kronos, KronosTokenizer
 
@@ -34,7 +34,7 @@ class PathSampler:
     decoding: Decoding
 
     def sample(
-        self, inputs: Sequence[ForecastInput], n_paths: int, horizon: int, seed: int, show_progress: bool
+        self, inputs: Sequence[InputSeries], n_paths: int, horizon: int, seed: int, show_progress: bool
     ) -> Array:
         """Return sampled candles (S, P, horizon, 6) in the units of each series."""
         statistics = [Statistics.compute(series.candles, self.reference_decode) for series in inputs]
@@ -59,7 +59,7 @@ class PathSampler:
 
     def _generate(
         self,
-        chosen: Sequence[ForecastInput],
+        chosen: Sequence[InputSeries],
         normalised: Sequence[Array],
         uniforms: torch.Tensor,
         on_step: Callable[[], object],
@@ -69,9 +69,9 @@ class PathSampler:
         sampled = generate_paths(
             self.tokenizer,
             self.model,
-            pad(normalised).to(self.device, self.tokenizer.head.weight.dtype),
+            stack_padded(normalised).to(self.device, self.tokenizer.head.weight.dtype),
             tuple(len(part) for part in normalised),
-            pad(stamps).to(self.device),
+            stack_padded(stamps).to(self.device),
             torch.from_numpy(np.stack([compute_calendar(series.future) for series in chosen])).to(self.device),
             uniforms.to(self.device),
             self.decoding,

@@ -15,7 +15,7 @@ from kronos.forecast.devices import place_models
 from kronos.forecast.forecast import Forecast, build_forecast
 from kronos.forecast.generate import ContextPolicy, Decoding
 from kronos.forecast.inputs import (
-    ForecastInput,
+    InputSeries,
     build_all_inputs,
     check_count,
     count_times,
@@ -273,7 +273,7 @@ class KronosPredictor:
             )
         return number
 
-    def _limit(self, series: ForecastInput) -> ForecastInput:
+    def _limit(self, series: InputSeries) -> InputSeries:
         """Keep the latest max_context candles; under recompute all, as the reference implementation normalises by all."""
         n_known = len(series.candles)
         if self.context_policy == "recompute" or n_known <= self.max_context:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from kronos.config import Config
 from kronos.config.training import RATE_KEYS
 from kronos.data.windows.splits import SplitName
-from kronos.planning.plan import RunPlan, StagePlan, StageSettings, collect_settings
+from kronos.planning.plan import RunPlan, StagePlan, StageSettings, collect_stage_settings
 from kronos.training.pipeline import RunInputs
 
 # Rates that are known to work: the published models' fine-tuning scripts; for training from scratch the paper's.
@@ -63,7 +63,7 @@ def advise(plan: RunPlan) -> list[Advice]:
 def advise_on_inputs(config: Config, inputs: RunInputs, skip_existing: bool = False) -> list[Advice]:
     """Return the warnings that need no measuring, for the start of a training."""
     independent = {name: split.independent for name, split in inputs.splits.items()}
-    return _advise_on(RunSettings(config, independent, collect_settings(config, inputs, skip_existing)))
+    return _advise_on(RunSettings(config, independent, collect_stage_settings(config, inputs, skip_existing)))
 
 
 def _advise_on(settings: RunSettings) -> list[Advice]:

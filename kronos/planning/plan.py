@@ -231,7 +231,7 @@ def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook,
     )
 
 
-def collect_settings(config: Config, inputs: RunInputs, skip_existing: bool) -> list[StageSettings]:
+def collect_stage_settings(config: Config, inputs: RunInputs, skip_existing: bool) -> list[StageSettings]:
     """Collect what is known, before their first steps, of the stages that would train."""
     models: dict[StageName, PretrainedModel] = (
         {"tokenizer": inputs.tokenizer} if config.experiment.train_tokenizer else {}

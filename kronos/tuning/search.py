@@ -57,7 +57,7 @@ class SearchResult:
     @property
     def best(self) -> TrialResult | None:
         """The trial with the lowest validation loss; None if none succeeded."""
-        return find_best(self.trials)
+        return find_best_trial(self.trials)
 
     @property
     def improved(self) -> bool:
@@ -167,7 +167,7 @@ def _record_result(plan: SearchPlan, trial: Trial, trials: Trials, result: Trial
             trials.study.tell(trial, state=TrialState.PRUNED)
         else:  # a failed trial gets the worst loss, which keeps the sampler away from its values
             trials.study.tell(trial, result.loss)
-        best = find_best(_read_results(trials))
+        best = find_best_trial(_read_results(trials))
         model_paths = plan.config.model_paths
         stage_names = (model_paths.tokenizer_save_name, model_paths.basemodel_save_name)
         trials.free_disk(best.number if best else None, stage_names)
@@ -189,7 +189,7 @@ def _read_result(trial: FrozenTrial) -> TrialResult:
     return TrialResult(trial.number, trial.params, status, loss, seconds, error)
 
 
-def find_best(results: Sequence[TrialResult]) -> TrialResult | None:
+def find_best_trial(results: Sequence[TrialResult]) -> TrialResult | None:
     """Return the first of the sorted results if it is a finished trial."""
     return results[0] if results and results[0].status == "done" else None
 
@@ -198,7 +198,7 @@ def _summarize(plan: SearchPlan, trials: Trials, fixed: Sequence[str]) -> Search
     with trials.lock():
         results = _read_results(trials)
         n_running = len(trials.select(TrialState.RUNNING))
-        best = find_best(results)
+        best = find_best_trial(results)
         best_config = _write_best(plan, best, fixed) if best else None
     n_done = sum(result.status == "done" for result in results)
     importance = _measure_importance(trials) if n_done >= MIN_FOR_IMPORTANCE else {}

@@ -7,7 +7,7 @@ from kronos.config.evaluation import EvaluationConfig
 from kronos.evaluation.results import Comparison
 from kronos.evaluation.scores import uncertainty
 from kronos.evaluation.scores.metrics import compute_crps
-from kronos.evaluation.verdict import MIN_INDEPENDENT, compare, decide, estimate_missing
+from kronos.evaluation.verdict import MIN_INDEPENDENT, compare_losses, decide, estimate_missing
 
 Array = np.ndarray
 SETTINGS = EvaluationConfig()
@@ -30,7 +30,7 @@ def draw_losses(n: int, horizon: int, stride: int, seed: int, noise: float = 0.7
 
 
 def compare_errors(own: Array, baseline: Array, starts: Array, ends: Array, name: str = "pretrained") -> Comparison:
-    return compare("mae", name, own, baseline, starts, ends, SETTINGS)
+    return compare_losses("mae", name, own, baseline, starts, ends, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_direction_is_better_higher_in_points() -> None:
     own, baseline = (generator.random((800, 3)) < 0.65) * 1.0, (generator.random((800, 3)) < 0.5) * 1.0
     baseline[generator.random((800, 3)) < 0.1] = np.nan
     starts = np.arange(800)
-    found = compare("direction", "last_close", own, baseline, starts, starts + 1, SETTINGS)
+    found = compare_losses("direction", "last_close", own, baseline, starts, starts + 1, SETTINGS)
     used = np.isfinite(baseline)
     assert found.outcome == "helped" and found.skill == pytest.approx(own[used].mean() - baseline[used].mean())
 
@@ -185,7 +185,7 @@ def test_a_random_walk_has_no_skill(n: int, least: int) -> None:
         baseline = (generator.standard_t(4, (n, 50, 12)) / 2**0.5).cumsum(axis=2)
         starts = np.arange(n) * 12
         losses = compute_crps(own, actual), compute_crps(baseline, actual)
-        outcomes.append(compare("crps", "volatility", *losses, starts, starts + 12, SETTINGS).outcome)
+        outcomes.append(compare_losses("crps", "volatility", *losses, starts, starts + 12, SETTINGS).outcome)
     assert outcomes.count("no difference") >= least and outcomes.count("helped") <= 1
 
 

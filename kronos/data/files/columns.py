@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
-from kronos.data.files.notes import Note
+from kronos.data.files.notes import ReadingNote
 from kronos.errors import DataError
 
 TIME, SYMBOL = "time", "symbol"  # the time of day if it has a column of its own; the symbol
@@ -39,8 +39,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 
-NO_VOLUME = Note("no column volume; volume and amount are taken as 0")
-NO_VOLUME_BUT_AMOUNT = Note(f"{NO_VOLUME.template} (an amount without a volume is not used)")
+NO_VOLUME = ReadingNote("no column volume; volume and amount are taken as 0")
+NO_VOLUME_BUT_AMOUNT = ReadingNote(f"{NO_VOLUME.template} (an amount without a volume is not used)")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Columns:
     """names: our names of the columns that the file has, and its names. notes: which are recognised, ignored or absent."""
 
     names: dict[str, str]
-    notes: tuple[Note, ...]
+    notes: tuple[ReadingNote, ...]
 
 
 def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) -> Columns:
@@ -143,13 +143,13 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join([name[:40] for name in names[:20]] + ["…"] * (len(names) > 20))
 
 
-def _describe_match(matched: Mapping[str, str], names: Sequence[str], mapping: Mapping[str, str]) -> list[Note]:
+def _describe_match(matched: Mapping[str, str], names: Sequence[str], mapping: Mapping[str, str]) -> list[ReadingNote]:
     recognised = [f"{theirs} as {ours}" for ours, theirs in matched.items() if ours != theirs and ours not in mapping]
     ignored = [name for name in names if name not in matched.values()]
-    notes = [Note.make("columns read: {names}", names=", ".join(recognised))] if recognised else []
-    notes += [Note.make("columns ignored: {names}", names=_list(ignored))] if ignored else []
+    notes = [ReadingNote.make("columns read: {names}", names=", ".join(recognised))] if recognised else []
+    notes += [ReadingNote.make("columns ignored: {names}", names=_list(ignored))] if ignored else []
     if "volume" not in matched:
         notes.append(NO_VOLUME if "amount" not in matched else NO_VOLUME_BUT_AMOUNT)
     elif "amount" not in matched:
-        notes.append(Note("no column amount; taken as volume × mean of open, high, low and close"))
+        notes.append(ReadingNote("no column amount; taken as volume × mean of open, high, low and close"))
     return notes

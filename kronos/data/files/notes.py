@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
-class Note(NamedTuple):
+class ReadingNote(NamedTuple):
     """An English template and its values, by name, as in `str.format`."""
 
     template: str
     values: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
-    def make(cls, template: str, /, **values: object) -> Note:
+    def make(cls, template: str, /, **values: object) -> ReadingNote:
         return cls(template, tuple(values.items()))

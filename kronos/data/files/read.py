@@ -12,7 +12,7 @@ import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, stack_columns
 from kronos.data.files.columns import SYMBOL, TIME, match_columns
-from kronos.data.files.notes import Note
+from kronos.data.files.notes import ReadingNote
 from kronos.data.files.sources import symbol_of
 from kronos.data.files.tables import ROWS_AT_A_TIME, Table, open_table
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_time
@@ -40,7 +40,7 @@ class RawSeries:
     lines: Array
     unit: str
     zoned: bool
-    notes: tuple[Note, ...]
+    notes: tuple[ReadingNote, ...]
     modified: float
     named: bool = False
     parts: tuple[str, ...] = ()
@@ -201,7 +201,7 @@ def _split_by_symbol(
     arrays: dict[str, Array],
     symbols: _Symbols,
     clock: TimestampFormat,
-    notes: tuple[Note, ...],
+    notes: tuple[ReadingNote, ...],
 ) -> list[RawSeries]:
     names = list(symbols.names) or [symbol_of(path)]
     instants = arrays.get("instants", arrays["local"])

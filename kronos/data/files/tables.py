@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.columns import is_known
-from kronos.data.files.notes import Note
+from kronos.data.files.notes import ReadingNote
 from kronos.errors import DataError
 
 ROWS_AT_A_TIME = 50_000
@@ -57,7 +57,7 @@ class Table:
     names: list[str]
     unit: str
     first: int
-    notes: tuple[Note, ...]
+    notes: tuple[ReadingNote, ...]
     encoding: str = ""
     delimiter: str = ""
     decimal: str = "."
@@ -149,11 +149,13 @@ def _open_text(path: Path, head: bytes) -> Table:
     names = [name or f"column {i}" for i, name in enumerate(names, start=1)]
     _check_names(names, path)
     comma = delimiter != "," and _has_decimal_comma(lines, delimiter, path)
-    notes = [Note.make("read as {encoding}", encoding=encoding.upper())] if not encoding.startswith("utf-8") else []
-    notes += [Note.make("columns separated by {delimiter!r}", delimiter=delimiter)] if delimiter != "," else []
-    notes += [Note("numbers with a decimal comma")] if comma else []
+    notes = (
+        [ReadingNote.make("read as {encoding}", encoding=encoding.upper())] if not encoding.startswith("utf-8") else []
+    )
+    notes += [ReadingNote.make("columns separated by {delimiter!r}", delimiter=delimiter)] if delimiter != "," else []
+    notes += [ReadingNote("numbers with a decimal comma")] if comma else []
     if titles:
-        notes.append(Note.make("lines above the column names that were skipped: {n}", n=titles))
+        notes.append(ReadingNote.make("lines above the column names that were skipped: {n}", n=titles))
     return Table(path, names, "line", 2 + titles, tuple(notes), encoding, delimiter, "," if comma else ".", titles)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.tseries.api import guess_datetime_format
 
 from kronos.candles import Array
-from kronos.data.files.notes import Note
+from kronos.data.files.notes import ReadingNote
 from kronos.errors import DataError
 
 Text = pd.Series  # of str
@@ -71,11 +71,11 @@ class TimestampFormat:
             return cls("zoned", True)
         return cls("local", False, format=guess_datetime_format(first) if re.match(YEAR_FIRST, first) else None)
 
-    def describe(self) -> tuple[Note, ...]:
+    def describe(self) -> tuple[ReadingNote, ...]:
         """Return a note about the assumed unit, if there is one."""
         if not self.unit:
             return ()
-        return (Note.make("timestamps read as {unit} since 1970, in UTC", unit=UNIT_NAMES[self.unit]),)
+        return (ReadingNote.make("timestamps read as {unit} since 1970, in UTC", unit=UNIT_NAMES[self.unit]),)
 
     def parse(self, times: Text) -> tuple[Array, Array]:
         """Return local and true times as (N,) int64 microseconds since 1970, NOT_A_TIME for a row of another format.
