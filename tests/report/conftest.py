@@ -1,9 +1,17 @@
-"""A browser for the pages."""
+"""A browser for the pages, and Chinese where a font has it."""
 
 import shutil
 from typing import Any
 
 import pytest
+
+from kronos.report.fonts import can_draw
+
+
+def needs_chinese_font(language: str) -> None:
+    """Skip a test of Chinese pictures where no font has the characters; such pictures are drawn in English."""
+    if language == "zh" and not can_draw("优化步数"):
+        pytest.skip("no font with Chinese characters")
 
 
 @pytest.fixture

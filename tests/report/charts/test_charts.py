@@ -16,6 +16,7 @@ from kronos.report.charts.chart_picture import draw_chart
 from kronos.report.charts.charts import build_charts
 from kronos.report.charts.learning import StageCurves
 from kronos.report.words.catalogue import Words
+from tests.report.conftest import needs_chinese_font
 from tests.report.made_evaluation import make_evaluation
 
 STAGES = [StageCurves("basemodel", ((10.0, 3.0), (20.0, 2.5)), ((0.0, 4.0), (20.0, 2.6)), ((20.0, 2.6),))]
@@ -71,6 +72,7 @@ def test_what_has_no_figures_is_not_drawn() -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_pictures_and_page_show_the_same(language: Any, tmp_path: Path, figures: list[Figure]) -> None:
+    needs_chinese_font(language)
     for chart in build_charts(make_evaluation(), STAGES, Words(language)).values():
         draw_chart(chart, tmp_path / "a.png")
         drawn = [axes for axes in figures[-1].axes if axes.axison]

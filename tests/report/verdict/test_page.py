@@ -18,6 +18,7 @@ from kronos.report.verdict.page import write_report
 from kronos.report.words.catalogue import Words, read_texts
 from kronos.report.words.labels import MARK
 from kronos.report.words.sentences import write_headline, write_sentence
+from tests.report.conftest import needs_chinese_font
 from tests.report.made_evaluation import make_evaluation, make_examples, make_run
 from tests.report.verdict.parsed_page import Page
 
@@ -74,6 +75,7 @@ def test_other_candles_leave_the_run_s_own_report_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_pictures_speak_the_language_of_the_page(tmp_path: Path) -> None:
+    needs_chinese_font("zh")
     pictures = [imread(write(tmp_path / tag, language=tag).parent / "pit.png") for tag in ("en", "zh")]
     if pictures[0].shape == pictures[1].shape:
         assert np.abs(pictures[0] - pictures[1]).max() > 0.5
