@@ -91,7 +91,8 @@ def run_evaluation(
     start_process(config, world_size)
     report = config.model_paths.run_folder.report
     if data is not None:
-        config = config.override({"data.data_path": data})
+        named = data if data != Path() else Path.cwd()  # an empty path is no folder, but "." is
+        config = config.override({"data.data_path": named})
         report = config.model_paths.run_folder.report_on(data)
     candles = load_run_candles(config).candles
     own_candles, splits = None, {}

@@ -142,4 +142,4 @@ def test_the_progress_bar_is_for_terminals(command: tuple[Path, list[object]]) -
             said += os.read(master, 4096)
         except OSError:  # all is said
             break
-    assert process.wait(timeout=100) == 0 and b"forecasts of Fine-tuned model" in said, said
+    assert process.wait(timeout=100) == 0 and b"forecasts of finetuned" in said, said
