@@ -250,7 +250,12 @@ def _is_parquet(file: IO[bytes]) -> bool:
 def _translate_damage(path: Path) -> Iterator[None]:
     try:
         yield
-    except (DataError, MemoryError):
+    except DataError:
+        raise
+    except pa.ArrowMemoryError as error:  # a damaged length asks for more than any machine has
+        template = "{path}: the file is damaged, or too large for the memory: {reason}. Save the candles again."
+        raise DataError(template, path=path, reason=error) from None
+    except MemoryError:
         raise
     except pd.errors.ParserError as error:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")

@@ -397,3 +397,10 @@ def test_the_command_on_any_file(suffix: str, content: bytes) -> None:
         result = CliRunner().invoke(app, ["check", str(path)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code in (0, 1) and "Traceback" not in result.output
+
+
+def test_a_byte_is_missing_in_a_feather_file() -> None:
+    """A length in it may then ask for exabytes of memory."""
+    content = GOOD[".feather"]
+    for at in range(2000, len(content), 25):
+        check_file("c.feather", content[:at] + content[at + 1 :], RepairsConfig(), LOOSE)  # read, or a DataError
