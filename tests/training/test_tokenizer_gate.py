@@ -363,5 +363,5 @@ def test_the_command_says_what_is_kept(tiny_config: Path, run_dir: Path) -> None
     run_spoilt(tiny_config, stages=["tokenizer"])
     done = launch(TORCHRUN[0], ROOT / "finetune_tokenizer.py", "--config", tiny_config, "--skip-existing")
     assert done.returncode == 0, done.stderr
-    assert "training made it worse, this is the untouched model" in done.stdout
+    assert "training made it worse, this is the model before training" in done.stdout
     assert done.stderr.count("rejected_model") == 1
