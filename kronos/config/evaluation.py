@@ -7,7 +7,18 @@ from pydantic import Field
 from kronos.config.affects import LSTM, REPORT
 from kronos.config.section import Integer, Names, Number, Section
 
-BASELINES = ("pretrained", "last_close", "drift", "seasonal_naive", "volatility", "lstm")
+BASELINES = (
+    "pretrained",
+    "last_close",
+    "drift",
+    "seasonal_naive",
+    "majority",
+    "volatility",
+    "ewma",
+    "garch",
+    "time_of_day",
+    "lstm",
+)
 
 
 class LstmConfig(Section):
@@ -28,7 +39,7 @@ class EvaluationConfig(Section):
     enabled: Annotated[bool, REPORT] = True  # after training; kronos evaluate does so whenever asked
     stride: Annotated[Integer | None, REPORT] = Field(
         None, ge=1
-    )  # candles from one origin to the next; none: the horizon
+    )  # candles from one origin to the next; none: the horizon, or a little more to reach all clock times
     n_paths: Annotated[Integer, REPORT] = Field(50, ge=2)
     budget_minutes: Annotated[Number | None, REPORT] = Field(
         10.0, gt=0
@@ -37,7 +48,7 @@ class EvaluationConfig(Section):
     metric: Annotated[Literal["crps", "mae", "direction"], REPORT] = "crps"  # metric of the verdict, on log returns
     confidence: Annotated[Number, REPORT] = Field(0.95, gt=0.5, lt=1)  # of intervals and verdicts
     margin: Annotated[Number, REPORT] = Field(
-        0.05, gt=0, lt=1
+        0.02, gt=0, lt=1
     )  # a difference, as a share of the baseline's error, that is too small to matter
     calibrate: Annotated[bool, REPORT] = False  # adjust the bands by their coverage on validation
     lstm: LstmConfig = LstmConfig()

@@ -19,7 +19,8 @@ from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, Not
 from kronos.evaluation.forecasters.lstm import build_lstm, find_lstm
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.origins.walk_forward import Origins
-from kronos.evaluation.results import Label, LeftOut
+from kronos.evaluation.records import Label
+from kronos.evaluation.results import LeftOut
 from kronos.files import shorten_names
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer

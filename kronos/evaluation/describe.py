@@ -15,7 +15,7 @@ from kronos.config import Config
 from kronos.data.quality.series import format_interval
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
-from kronos.evaluation.results import Note
+from kronos.evaluation.records import Note
 from kronos.version import __version__
 
 SEED = 0  # not training.seed: all runs use the same draws

@@ -18,7 +18,8 @@ from kronos.evaluation.describe import SEED, describe_choice, describe_origins, 
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
-from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut, Note
+from kronos.evaluation.records import Note
+from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut
 from kronos.evaluation.scores.calibration import fit_calibration, measure_calibration, measure_volatility
 from kronos.evaluation.scoring import COMPARED_BY, Scored, score, to_returns
 from kronos.evaluation.skill import note_width

@@ -3,56 +3,28 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 
-from kronos.config.schema import Language
 from kronos.errors import CheckpointError
+from kronos.evaluation.records import BandFigures, DirectionFigures, HorizonFigures, Label, Note, Record
 from kronos.files import write_text
 from kronos.training.saved.tokenizer_record import Figure, TokenizerHealth
 
-PIT_BINS = 20
-LEVELS = (50, 80, 90)  # percent of the paths within a band
+FORMAT = (
+    2  # of metrics.json. Verdicts of another format follow other rules and are not comparable; 1: without the field
+)
 FLATTERING = ("on_seen", "held_out_symbols", "seen_before")  # notes on optimistic figures; the headline repeats them
 
 Verdict = Literal["helped", "no difference", "hurt", "too little data to tell"]
-Label = str | dict[Language, str]  # a name of kronos/report/words, or a registered baseline's own by language
 
 
-class _Record(BaseModel):
-    """Fields of an earlier version that are gone are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True)
-
-
-class Note(_Record):
-    """A remark on the figures, or the reason why a baseline was left out. kronos/report/words has the sentences.
-
-    texts: the sentence by language, if it is not in the catalogue (from a registered baseline or an earlier version).
-    """
-
-    code: str
-    values: dict[str, int | float | str] = {}
-    texts: dict[Language, str] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_texts(cls, values: Any) -> Any:
-        """Read a note of an earlier version, which was a text in each language."""
-        return {"code": "text", "texts": values} if isinstance(values, dict) and "en" in values else values
-
-
-class HorizonFigures(_Record):
-    """A metric over the whole horizon, and at each of its H times."""
-
-    overall: Figure
-    by_horizon: tuple[Figure, ...]
-
-
-class ForecasterResult(_Record):
+class ForecasterResult(Record):
     """The figures of one forecaster.
 
     price, log_return: figures by metric, for closes in the candles' units and for log returns since the last known
-    close. pit: the number of actual values in each of PIT_BINS equal parts of the forecast distribution.
+    close. pit: the number of actual values in each of PIT_BINS equal parts of the forecast distribution. pit_low,
+    pit_high: the range of these numbers that a calibrated forecast would have. moves: false if the median of its
+    distribution never moves from the last close. direction: None for forecasters that never move.
     """
 
     name: str  # finetuned, pretrained, last_close … or another run's folder
@@ -60,16 +32,34 @@ class ForecasterResult(_Record):
     price: dict[str, HorizonFigures]
     log_return: dict[str, HorizonFigures]
     pit: tuple[int, ...]
+    pit_low: Figure = float("nan")
+    pit_high: Figure = float("nan")
+    moves: bool = True
+    direction: DirectionFigures | None = None
     seconds: float = 0.0  # that the forecasts took
 
 
-class Comparison(_Record):
+class SymbolSkill(Record):
+    """The run's skill against one baseline on one symbol, without a test: one symbol alone has few origins."""
+
+    symbol: str
+    skill: Figure
+    n_origins: int
+
+
+class Comparison(Record):
     """The run against one baseline by one metric.
 
+    The losses crps and mae of an origin are divided by the volatility of its lookback × √step. own_figure and
+    baseline_figure are the means of these scaled losses, or hit rates for direction.
+
     skill: 1 − own / baseline for errors, own − baseline for direction (a share of hits). The run is better if it is
-    above 0. low, high: the block-bootstrap interval of the skill. p_value: of the two-sided Diebold–Mariano test.
-    n_independent: the number of independent origins that would be equally informative. n_missing: about how many more
-    origins a verdict needs; None if there is a verdict or no estimate. The fields *_by_horizon have H values each.
+    above 0. low, high: the block-bootstrap interval of the skill. p_value: of the two-sided test of equal accuracy.
+    p_adjusted: after Holm's correction for the number of baselines; it decides the outcome. NaN: not adjusted.
+    n_independent: the number of independent origins that would be equally informative. smallest_gain: the smallest true
+    skill that this comparison shows with a probability of POWER. The fields *_by_horizon have H values each; low_by_horizon
+    and high_by_horizon are a simultaneous band: it contains all true values at once at the confidence. by_symbol: if
+    there are several symbols, for the verdict's metric.
     """
 
     baseline: str = Field(validation_alias=AliasChoices("baseline", "rival"))
@@ -80,13 +70,15 @@ class Comparison(_Record):
     low: Figure
     high: Figure
     p_value: Figure
+    p_adjusted: Figure = float("nan")
     n_origins: int
     n_independent: Figure
-    n_missing: int | None = None
+    smallest_gain: Figure = float("nan")
     outcome: Verdict
     skill_by_horizon: tuple[Figure, ...]
     low_by_horizon: tuple[Figure, ...]
     high_by_horizon: tuple[Figure, ...]
+    by_symbol: tuple[SymbolSkill, ...] = ()
 
     @property
     def identical(self) -> bool:
@@ -94,21 +86,14 @@ class Comparison(_Record):
         return self.skill == self.low == self.high == 0
 
 
-class LeftOut(_Record):
+class LeftOut(Record):
     """A configured baseline that could not be compared."""
 
     baseline: str = Field(validation_alias=AliasChoices("baseline", "rival"))
     reason: Note
 
 
-class BandFigures(_Record):
-    """Bands by level ("50", "80", "90"): the share of actual values inside, and the mean width in log returns."""
-
-    coverage: dict[str, HorizonFigures]
-    width: dict[str, HorizonFigures]
-
-
-class CalibrationResult(_Record):
+class CalibrationResult(Record):
     """The run's bands as sampled, and widened by split-conformal prediction on n_origins of the validation split."""
 
     n_origins: int
@@ -116,7 +101,7 @@ class CalibrationResult(_Record):
     after: BandFigures
 
 
-class Example(_Record):
+class Example(Record):
     """An origin whose forecast is shown: the best, the median and the worst by the verdict's metric."""
 
     kind: Literal["best", "median", "worst"]
@@ -126,12 +111,51 @@ class Example(_Record):
     figure: Figure
 
 
-class Evaluation(_Record):
+class Evidence(Record):
+    """What it would take to show a true skill of `gain` against `baseline` with a probability of POWER, at least.
+
+    n_origins: independent ones at the stride of this evaluation. n_candles: of one symbol. days: of calendar time. All are
+    None where they cannot be estimated.
+    """
+
+    baseline: str
+    gain: float
+    n_origins: int | None
+    n_candles: int | None
+    days: float | None
+
+
+class Trade(Record):
+    """The return of a trading rule after costs: one position for each origin, held until the end of the horizon.
+
+    rule: "median", "long_only", or "up_60" and so on (long if P(up) is above 60%, short below 40%). mean: net log return
+    per origin. turnover: mean absolute change of the position per origin. in_market: share of origins with a position.
+    low, high: the block-bootstrap interval of the mean.
+    """
+
+    rule: str
+    mean: Figure
+    low: Figure
+    high: Figure
+    turnover: Figure
+    in_market: Figure
+    n_trades: int
+
+
+class Money(Record):
+    """Returns of trading rules on the forecasts (evaluation.costs_bp); never part of the verdict."""
+
+    costs_bp: float
+    trades: tuple[Trade, ...]
+
+
+class Evaluation(Record):
     """The results of an evaluation; forecasters[0] is the run itself.
 
     headline: the verdict as an English sentence, for people who read the file.
     """
 
+    format: int = 1  # FORMAT of the version that wrote it
     run: str
     version: str
     created: str
@@ -145,7 +169,10 @@ class Evaluation(_Record):
     n_symbols: int
     first_origin: str
     last_origin: str
+    last_actual: str = ""  # local time of the last candle that was forecast
     n_origins: int
+    clock_times: dict[str, int] = Field({})  # of intraday candles: the number of origins by local time, "09:35"
+    n_clock_times: int = 0  # that the candles have
     n_paths: int
     temperature: float
     top_p: float
@@ -157,6 +184,8 @@ class Evaluation(_Record):
     forecasters: list[ForecasterResult]
     comparisons: list[Comparison]
     left_out: list[LeftOut]
+    evidence: Evidence | None = None
+    money: Money | None = None
     calibration: CalibrationResult | None
     tokenizer: TokenizerHealth | None
     examples: list[Example]

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from math import isnan
 
-from kronos.evaluation.results import Comparison, Note
+from kronos.evaluation.records import Note
+from kronos.evaluation.results import Comparison
 
 NAIVE_BASELINES = ("last_close", "drift", "seasonal_naive", "volatility")
 RANDOM_WALKS = ("last_close", "volatility")  # often better than drift, which is noisy, and seasonal_naive

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from math import isnan
 
 import numpy as np
-from scipy import stats
 
 from kronos.candles import Array
 from kronos.config.evaluation import EvaluationConfig
@@ -62,7 +61,6 @@ def compare_losses(
     certainty = (measured.p_value, measured.n_independent)
     outcome = decide(*overall, *certainty, settings, measured.identical)
     n_origins = int(valid.any(axis=1).sum())
-    missing = estimate_missing(*overall, *certainty, n_origins, settings)
     return Comparison(
         baseline=baseline,
         metric=metric,
@@ -74,7 +72,6 @@ def compare_losses(
         p_value=measured.p_value,
         n_origins=n_origins,
         n_independent=measured.n_independent,
-        n_missing=missing if outcome == "too little data to tell" else None,
         outcome=outcome,
         skill_by_horizon=tuple(measured.skill[1:].tolist()),
         low_by_horizon=tuple(measured.low[1:].tolist()),
@@ -131,32 +128,3 @@ def decide(
     if significant and (low > 0 or high < 0):
         return "helped" if skill > 0 else "hurt"
     return "no difference" if -settings.margin < low and high < settings.margin else "too little data to tell"
-
-
-def estimate_missing(
-    skill: float,
-    low: float,
-    high: float,
-    p_value: float,
-    n_independent: float,
-    n_origins: int,
-    settings: EvaluationConfig,
-) -> int | None:
-    """Estimate how many more origins like these a verdict needs; None if that cannot be estimated.
-
-    The interval narrows with 1 / sqrt(origins). The skill is assumed to stay the same. There is a verdict as soon as the
-    interval excludes 0 (and the test agrees) or lies within ±margin.
-    """
-    half_width, size = (high - low) / 2, abs(skill)
-    if not half_width > 0 or not n_independent > 1:
-        return None
-    target = max(size, settings.margin - size)
-    factor = max((half_width / target) ** 2, MIN_INDEPENDENT / n_independent)
-    if size >= settings.margin - size and 0 < p_value < 1:
-        needed, reached = stats.norm.isf([(1 - settings.confidence) / 2, p_value / 2])
-        factor = max(factor, (needed / reached) ** 2)
-    more = n_origins * (factor - 1)
-    if more <= 0:
-        return None
-    digit = 10.0 ** max(int(np.log10(more)) - 1, 0)  # two digits: it is an estimate
-    return int(np.ceil(more / digit) * digit)

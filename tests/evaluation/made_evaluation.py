@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from kronos.evaluation.results import PIT_BINS, Comparison, Evaluation, ForecasterResult, HorizonFigures
+from kronos.evaluation.records import PIT_BINS, HorizonFigures
+from kronos.evaluation.results import Comparison, Evaluation, ForecasterResult
 
 HORIZON = 2
 FIGURES = {"crps": 0.001, "mae": 0.0015, "direction": 0.52, "coverage_80": 0.75}

@@ -13,7 +13,7 @@ from kronos.errors import ConfigError, DataError, KronosError
 from kronos.evaluation import baselines
 from kronos.evaluation.baselines import build_baselines, check_baselines
 from kronos.evaluation.origins.held_out import choose_held_out
-from kronos.evaluation.results import Note
+from kronos.evaluation.records import Note
 from tests.conftest import GOLDEN
 from tests.training.runs import run
 

@@ -19,7 +19,8 @@ from kronos.evaluation.evaluation import evaluate_run
 from kronos.evaluation.forecasters.base import NotApplicable
 from kronos.evaluation.origins.held_out import choose_held_out
 from kronos.evaluation.origins.walk_forward import WalkForward
-from kronos.evaluation.results import Evaluation, Note
+from kronos.evaluation.records import Note
+from kronos.evaluation.results import Evaluation
 from kronos.evaluation.scoring import score
 from tests.conftest import GOLDEN
 

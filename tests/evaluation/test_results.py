@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from kronos.errors import CheckpointError
-from kronos.evaluation.results import Evaluation, Note
+from kronos.evaluation.records import Note
+from kronos.evaluation.results import Evaluation
 from tests.evaluation.made_evaluation import make_evaluation, make_forecaster
 
 TEXTS = {"en": "No test split.", "zh": "没有测试集。"}

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from kronos.evaluation.results import Note
+from kronos.evaluation.records import Note
 from kronos.evaluation.skill import find_hardest, note_width
 from tests.evaluation.made_evaluation import make_outcome
 

@@ -9,17 +9,14 @@ import numpy as np
 import pandas as pd
 
 from kronos.config import Config, load_config
+from kronos.evaluation.records import PIT_BINS, BandFigures, HorizonFigures, Note
 from kronos.evaluation.results import (
-    PIT_BINS,
-    BandFigures,
     CalibrationResult,
     Comparison,
     Evaluation,
     Example,
     ForecasterResult,
-    HorizonFigures,
     LeftOut,
-    Note,
     Verdict,
 )
 from kronos.report.verdict.examples import ExampleForecast

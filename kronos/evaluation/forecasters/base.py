@@ -10,7 +10,7 @@ import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.schema import Language
-from kronos.evaluation.results import Label, Note
+from kronos.evaluation.records import Label, Note
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model.pretrained import hash_weights
 

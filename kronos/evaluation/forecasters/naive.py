@@ -27,7 +27,7 @@ import pandas as pd
 
 from kronos.candles import Array
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
-from kronos.evaluation.results import Label
+from kronos.evaluation.records import Label
 from kronos.forecast.sampling import number_of
 
 MIN_STEPS = 8  # steps of a lookback that are needed to estimate its volatility

@@ -17,7 +17,7 @@ from kronos.data.quality.findings import format_time
 from kronos.data.windows.splits import SplitName, windows_after
 from kronos.errors import DataError
 from kronos.evaluation.origins.walk_forward import Origins
-from kronos.evaluation.results import Note
+from kronos.evaluation.records import Note
 from kronos.stage_record import StageRecord
 from kronos.training.pipeline import find_last_seen, read_last_seen
 from kronos.training.saved.stage_settings import hash_candles

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.data import CandleSet
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
-from kronos.evaluation.results import Note
+from kronos.evaluation.records import Note
 from kronos.files import replacing, write_json
 from kronos.version import __version__
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from kronos.config import Config
 from kronos.config.affects import find_affects
 from kronos.errors import ConfigError
-from kronos.evaluation.results import LEVELS, Comparison, Evaluation, HorizonFigures
+from kronos.evaluation.records import LEVELS, HorizonFigures
+from kronos.evaluation.results import Comparison, Evaluation
 from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 
 MAIN_METRICS = ("crps", "mae", "rmse", "direction", "ic", "rank_ic", *(f"coverage_{level}" for level in LEVELS))

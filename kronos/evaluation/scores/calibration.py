@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 
 from kronos.candles import Array
-from kronos.evaluation.results import LEVELS, BandFigures, CalibrationResult, Note
+from kronos.evaluation.records import LEVELS, BandFigures, Note
+from kronos.evaluation.results import CalibrationResult
 from kronos.evaluation.scores.figures import Bands, average, compute_bands
 
 SMALLEST_VOLATILITY = 1e-5  # a tenth of a basis point per candle, for prices that did not move

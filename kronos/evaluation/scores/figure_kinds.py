@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from kronos.evaluation.results import LEVELS
+from kronos.evaluation.records import LEVELS
 
 
 class FigureKind(NamedTuple):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kronos.candles import Array
-from kronos.evaluation.results import LEVELS, HorizonFigures
+from kronos.evaluation.records import LEVELS, HorizonFigures
 from kronos.evaluation.scores.metrics import (
     compute_absolute_error,
     compute_crps,

@@ -10,7 +10,7 @@ ranks are equally likely if the actual value and the paths have the same distrib
 import numpy as np
 
 from kronos.candles import Array
-from kronos.evaluation.results import PIT_BINS
+from kronos.evaluation.records import PIT_BINS
 
 
 def count_pit(paths: Array, actual: Array) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from kronos.evaluation.results import PIT_BINS, CalibrationResult, Comparison, Evaluation, ForecasterResult, Label
+from kronos.evaluation.records import PIT_BINS, Label
+from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, ForecasterResult
 from kronos.report.charts.chart import (
     RUN_COLOUR,
     Chart,

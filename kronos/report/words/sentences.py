@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 
-from kronos.evaluation.results import FLATTERING, Comparison, Evaluation, Label, Note
+from kronos.evaluation.records import Label, Note
+from kronos.evaluation.results import FLATTERING, Comparison, Evaluation
 from kronos.evaluation.skill import RANDOM_WALKS, find_hardest
 from kronos.report.words.catalogue import Words
 
@@ -82,9 +83,7 @@ def _write_body(comparison: Comparison, evaluation: Evaluation, words: Words) ->
     evidence = _join(words("verdict.semicolon"), certainty, origins)
     if not isfinite(comparison.skill):
         return words("verdict.zero_with", metric=metric, evidence=evidence)
-    more = {None: "", 1: "_and_one_more"}.get(comparison.n_missing, "_and_more")
-    written = change.write(words)
-    return words(f"verdict.change{more}", metric=metric, change=written, evidence=evidence, n=comparison.n_missing)
+    return words("verdict.change", metric=metric, change=change.write(words), evidence=evidence)
 
 
 def _write_detail(comparison: Comparison, confidence: float, words: Words) -> str:

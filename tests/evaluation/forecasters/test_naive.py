@@ -11,7 +11,7 @@ from kronos.config.evaluation import BASELINES
 from kronos.evaluation.forecasters import naive
 from kronos.evaluation.forecasters.base import ForecastInput, NotApplicable
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS, baseline, choose_season, compute_levels
-from kronos.evaluation.results import Note
+from kronos.evaluation.records import Note
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import write_note
 

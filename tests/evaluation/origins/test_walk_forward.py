@@ -14,7 +14,7 @@ from kronos.errors import DataError
 from kronos.evaluation.origins import walk_forward
 from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, is_own
 from kronos.evaluation.origins.walk_forward import GROUP, Origins, WalkForward
-from kronos.evaluation.results import Note
+from kronos.evaluation.records import Note
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
 from kronos.training.pipeline import SEEN_UNTIL, find_last_seen

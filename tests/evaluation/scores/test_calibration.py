@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from kronos.evaluation.results import LEVELS, CalibrationResult, Note
+from kronos.evaluation.records import LEVELS, Note
+from kronos.evaluation.results import CalibrationResult
 from kronos.evaluation.scores.calibration import (
     SMALLEST_VOLATILITY,
     Calibration,

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from kronos.config.schema import LANGUAGES
-from kronos.evaluation.results import LEVELS, HorizonFigures
+from kronos.evaluation.records import LEVELS, HorizonFigures
 from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 from kronos.evaluation.scores.figures import (
     WQL_QUANTILES,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from kronos.evaluation.results import PIT_BINS
+from kronos.evaluation.records import PIT_BINS
 from kronos.evaluation.scores.pit import count_pit
 
 

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from kronos.evaluation.results import Evaluation, HorizonFigures
+from kronos.evaluation.records import HorizonFigures
+from kronos.evaluation.results import Evaluation
 from kronos.report.charts.chart import RUN_COLOUR, Chart, choose_range, choose_ticks
 from kronos.report.charts.chart_figure import build_panel
 from kronos.report.charts.chart_picture import draw_chart

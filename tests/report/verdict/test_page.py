@@ -11,7 +11,8 @@ import pytest
 from matplotlib.image import imread
 
 from kronos.config.schema import LANGUAGES
-from kronos.evaluation.results import Evaluation, HorizonFigures, Note
+from kronos.evaluation.records import HorizonFigures, Note
+from kronos.evaluation.results import Evaluation
 from kronos.report.charts.chart_figure import build_panel
 from kronos.report.charts.charts import build_charts
 from kronos.report.verdict.page import write_report

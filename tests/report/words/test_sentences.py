@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from kronos.evaluation.results import Comparison, Evaluation, Note
+from kronos.evaluation.records import Note
+from kronos.evaluation.results import Comparison, Evaluation
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import (
     name_forecaster,

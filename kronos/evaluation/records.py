@@ -1,0 +1,93 @@
+"""The records of figures and notes that metrics.json consists of."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from kronos.config.schema import Language
+from kronos.training.saved.tokenizer_record import Figure
+
+PIT_BINS = 20
+LEVELS = (50, 80, 90)  # percent of the paths within a band
+
+Label = str | dict[Language, str]  # a name of kronos/report/words, or a registered baseline's own by language
+
+
+class Record(BaseModel):
+    """Fields of an earlier version that are gone are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True)
+
+
+class Note(Record):
+    """A remark on the figures, or the reason why a baseline was left out. kronos/report/words has the sentences.
+
+    texts: the sentence by language, if it is not in the catalogue (from a registered baseline or an earlier version).
+    """
+
+    code: str
+    values: dict[str, int | float | str] = {}
+    texts: dict[Language, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_texts(cls, values: Any) -> Any:
+        """Read a note of an earlier version, which was a text in each language."""
+        return {"code": "text", "texts": values} if isinstance(values, dict) and "en" in values else values
+
+
+class HorizonFigures(Record):
+    """A metric over the whole horizon, and at each of its H times.
+
+    low, high: the interval of the overall figure at the evaluation's confidence, if it was computed.
+    """
+
+    overall: Figure
+    by_horizon: tuple[Figure, ...]
+    low: Figure = float("nan")
+    high: Figure = float("nan")
+
+
+class HitRate(Record):
+    """The share of n_cases forecasts (origin and step) that had the right direction, with its interval.
+
+    least_sure, surest: the range of |P(up) − ½| of these cases.
+    """
+
+    share: Figure
+    low: Figure
+    high: Figure
+    n_cases: int
+    least_sure: Figure
+    surest: Figure
+
+
+class UpProbabilityBin(Record):
+    """Cases with similar P(up): the mean P(up), and the share of them that went up, with its interval."""
+
+    forecast: Figure
+    actual: Figure
+    low: Figure
+    high: Figure
+    n_cases: int
+
+
+class DirectionFigures(Record):
+    """How good P(up), the share of paths above the last known close, is. Moves of exactly 0 are left out.
+
+    up_share: of the actual moves. base_rate_brier: the Brier score of always forecasting up_share, which is known only
+    afterwards. bins: reliability of P(up), in ascending order. thirds: hit rates of the least sure, the middle and the
+    surest third of the forecasts.
+    """
+
+    up_share: Figure
+    base_rate_brier: Figure
+    bins: tuple[UpProbabilityBin, ...]
+    thirds: tuple[HitRate, ...]
+
+
+class BandFigures(Record):
+    """Bands by level ("50", "80", "90"): the share of actual values inside, and the mean width in log returns."""
+
+    coverage: dict[str, HorizonFigures]
+    width: dict[str, HorizonFigures]
