@@ -3,7 +3,7 @@
 import logging
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from kronos.evaluation.baselines import build_own, check_baselines
 from kronos.evaluation.forecasters.base import KronosForecaster
 from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choose_of_training, find_instant, is_own
 from kronos.evaluation.results import Evaluation
+from kronos.evaluation.runs.earlier import note_judged_before
 from kronos.report.advice import log_advice
 from kronos.report.forecast.held_out import draw_held_out_forecasts
 from kronos.report.verdict.evaluation_report import write_evaluation
@@ -105,6 +106,8 @@ def run_evaluation(
                 "the candles have changed since training: only candles after those of the training are forecast"
             )
         held_out = choose_new(config, candles, find_instant(candles, since) if since else None)
+        judged_before = note_judged_before(config.model_paths.run_folder, report, held_out.origins)
+        held_out = replace(held_out, notes=(*held_out.notes, *judged_before))
     own = build_own(config, *load_models(config))
     evaluation = write_evaluation(config, own, held_out, own_candles, splits, report, command)
     _end_process_group()

@@ -147,6 +147,11 @@ class RunFolder:
         name = re.sub(r"[^\w.-]+", "_", data.absolute().stem)  # a glob has a *, and "." has no name of its own
         return ReportFolder(self.path / f"report-{name}")
 
+    def list_reports(self) -> list[ReportFolder]:
+        """Return the folders of all verdicts that are there, that on the run's own candles first."""
+        folders = sorted(path.parent for path in self.path.glob("report*/metrics.json"))
+        return [ReportFolder(path) for path in folders]
+
     @property
     def evaluation(self) -> Path:
         """The forecasts that verdicts are computed from."""

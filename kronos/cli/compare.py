@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from kronos.evaluation.runs.compare import (
     MetricRow,
     RunsCompared,
     compare_runs,
+    find_older,
     flatten_settings,
 )
 from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
@@ -146,9 +148,11 @@ def _comparison_to_json(compared: RunsCompared) -> dict[str, Any]:
             "best": best,
         }
     shown = {*CONDITIONS, "notes", "left_out"}
+    older = [run.name for run in find_older(compared.runs)]
     return {
         "comparable": not compared.differences,
         "differences": {key: by_run(row) for key, row in compared.differences.items()},
+        "older_format": older,
         "runs": {
             run.name: {"folder": str(run.folder)} | run.evaluation.model_dump(mode="json", include=shown)
             for run in compared.runs
@@ -170,7 +174,14 @@ def print_comparison(compared: RunsCompared, console: Console, words: Words) -> 
         lines = [words("compare.why"), *(f"• {words(f'compare.condition.{key}')}" for key in compared.differences)]
         title = f"[bold]{words('compare.not_comparable')}[/]"
         console.print(Panel(escape("\n".join(lines)), title=title, border_style="bold red", title_align="left"))
-    same = {key: getattr(compared.runs[0].evaluation, key) for key in CONDITIONS if key not in compared.differences}
+    for run in find_older(compared.runs):
+        command = f"kronos evaluate --run {shlex.quote(str(run.folder))}"
+        console.print(escape(words("compare.older", run=run.name, command=command)) + "\n", soft_wrap=True)
+    same = {
+        key: getattr(compared.runs[0].evaluation, key)
+        for key in CONDITIONS
+        if key not in {*compared.differences, "format"}
+    }
     facts = [f"{words(f'compare.condition.{key}')} {_format_value(value)}" for key, value in same.items()]
     console.print(escape(" · ".join(facts)) + "\n")
     sections = list(_build_sections(compared, words))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kronos.run import FinishedRun
 
 LABEL_WIDTH = 11
+TIME_FORMATS = ["%Y-%m-%d", *(f"%Y-%m-%d{gap}%H:%M{end}" for gap in " T" for end in ("", ":%S"))]
 ALLOWED = ("evaluation.", "report.", "device.", "distributed.")
 
 RunOption = Annotated[Path, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)]
@@ -29,7 +30,11 @@ DataOption = Annotated[
 SinceOption = Annotated[
     datetime | None,
     typer.Option(
-        "--since", help="With --data: the first time that may be forecast.", show_default="all the run has not seen"
+        "--since",
+        formats=TIME_FORMATS,
+        metavar="TIME",
+        help='With --data: forecast only candles after this local time, "2024-09-02 09:35" or 2024-09-02.',
+        show_default="all the run has not seen",
     ),
 ]
 BaselinesOption = Annotated[

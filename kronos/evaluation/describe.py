@@ -12,10 +12,13 @@ import transformers
 from accelerate import PartialState
 
 from kronos.config import Config
+from kronos.data import CandleSet
 from kronos.data.quality.series import format_interval
+from kronos.evaluation.origins.clock import count_all_clock_times, count_clock_times, note_few_clock_times
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note
+from kronos.evaluation.results import FORMAT
 from kronos.version import __version__
 
 SEED = 0  # not training.seed: all runs use the same draws
@@ -23,8 +26,18 @@ SEED = 0  # not training.seed: all runs use the same draws
 
 def format_origin(origins: Origins, place: int) -> str:
     """Return the local time of an origin."""
-    row = int(origins.rows[place])
-    return f"{origins.candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}"
+    return _format_row(origins.candles, int(origins.rows[place]))
+
+
+def format_last_actual(origins: Origins) -> str:
+    """Return the local time of the last candle that can be forecast; a limited time may leave out its origin."""
+    return _format_row(origins.candles, int(origins.rows[origins.ends.argmax()]) + origins.horizon)
+
+
+def _format_row(candles: CandleSet, row: int) -> str:
+    """Return the local time of a candle, with seconds if it has any: --since accepts both."""
+    time = candles.timestamps(row, row + 1)[0]
+    return f"{time:%Y-%m-%d %H:%M:%S}" if time.second else f"{time:%Y-%m-%d %H:%M}"
 
 
 def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
@@ -41,18 +54,22 @@ def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
         "last_origin": format_origin(origins, int(in_time[-1])),
         "lookback": origins.lookback,
         "horizon": origins.horizon,
+        "last_actual": format_last_actual(held_out.origins),
         "n_origins": len(origins),
+        "stride": held_out.stride,
+        "clock_times": count_clock_times(origins),
+        "n_clock_times": count_all_clock_times(origins),
     }
 
 
-def describe_settings(config: Config, origins: Origins, command: str) -> dict[str, object]:
+def describe_settings(config: Config, command: str) -> dict[str, object]:
     """Return the fields of an `Evaluation` about its settings and environment."""
     settings = config.evaluation
     return {
+        "format": FORMAT,
         "run": config.model_paths.exp_name,
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "stride": settings.stride or origins.horizon,
         "n_paths": settings.n_paths,
         "temperature": config.report.temperature,
         "top_p": config.report.top_p,
@@ -83,11 +100,11 @@ def describe_environment() -> dict[str, str]:
 
 
 def describe_choice(config: Config, origins: Origins, usable: Origins, held_out: HeldOut) -> list[Note]:
-    """Return notes on origins that were not used."""
+    """Return notes on origins that were not used, and on times of day without an origin."""
     notes = []
     if n_lost := len(held_out.origins) - len(usable):
         notes.append(Note(code="not_positive", values={"n": n_lost}))
     if len(origins) < len(usable) and config.evaluation.budget_minutes is not None:
         values = {"n": len(origins), "n_usable": len(usable), "minutes": config.evaluation.budget_minutes}
         notes.append(Note(code="over_budget", values=values))
-    return notes
+    return notes + note_few_clock_times(held_out.origins, held_out.stride)

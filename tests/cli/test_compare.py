@@ -83,6 +83,23 @@ def test_runs_that_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
     assert " * " not in done.stdout and "--baselines" not in done.stdout
 
 
+def test_a_verdict_of_an_earlier_version(runs: list[Path], tmp_path: Path) -> None:
+    old = make_run(tmp_path / "old", 0.0001)
+    results = old / "report" / "metrics.json"
+    values = json.loads(results.read_text())
+    del values["format"]  # as version 1 wrote it
+    results.write_text(json.dumps(values))
+    done = invoke(runs[0], old, columns=200)
+    assert done.stdout.startswith("╭") and "• rules of the verdict" in done.stdout and " * " not in done.stdout
+    assert (
+        f"old: this verdict was made by an earlier version, with other rules. Make it again: kronos evaluate --run {old}"
+        in done.stdout
+    )
+    assert "old：该结论由旧版本" in invoke(runs[0], old, "--language", "zh", columns=200).stdout
+    assert json.loads(invoke(runs[0], old, "--json").stdout)["older_format"] == ["old"]
+    assert "earlier version" not in invoke(*runs).stdout
+
+
 def test_baselines_and_rules(tmp_path: Path) -> None:
     note, reason = {"en": "No test split.", "zh": "没有测试集。"}, {"en": "Too few windows.", "zh": "窗口太少。"}
     first = make_run(tmp_path / "a", 0.001, notes=[note], comparisons=[make_comparison("lstm", baseline_figure=0.1)])

@@ -11,7 +11,7 @@ from typer.testing import Result
 
 from kronos.cli.session import lock_run_folder
 from kronos.config.schema import Language
-from kronos.evaluation.results import Evaluation
+from kronos.evaluation.results import FORMAT, Evaluation
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import write_headline, write_note, write_sentence
 from kronos.run_folder import RunFolder
@@ -82,6 +82,8 @@ def test_training_ends_with_the_verdict(finished_run: FinishedRun) -> None:
         "drift",
     ]
     assert found.split == "test" and found.n_origins == 3 and found.n_paths == 3 and found.interval == "5 minutes"
+    assert found.format == FORMAT and found.stride == 2 and found.n_clock_times == 48
+    assert found.clock_times == {"10:30": 1, "10:40": 1, "10:50": 1} and found.last_actual.endswith("11:30")
     assert found.headline in done.output and str(report / "index.html") in done.output
     for each in found.comparisons:
         assert (write_sentence(each, found, Words("en")) in done.output) == (each.metric == "crps")
@@ -175,12 +177,23 @@ def test_newer_candles(run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     found = read(run / "report-newer")
     assert figures(run / "report") == own  # stays
-    assert found.n_origins == 150 - SEEN_BEFORE - 7 and not found.notes and found.split == "test"
+    assert found.n_origins == 150 - SEEN_BEFORE - 7 and found.split == "test"
+    # The run's verdict used its last 12 candles: from 10 candles on, horizons of 8 lie in them at least in part.
+    (note,) = found.notes
+    assert note.code == "judged_before" and note.values["n"] == 12 and note.values["n_all"] == found.n_origins
     assert "partly on candles" not in found.headline
     assert [each.baseline for each in found.left_out] == ["lstm"] and "newer.csv" in found.candles
     assert sorted(path.name for path in (run / "report-newer").glob("*.png")), "its pictures are beside it"
-    later = evaluate(run, "--data", newer, "--since", found.last_origin.replace(" ", "T"), "evaluation.stride=1")
-    assert later.exit_code == 0 and read(run / "report-newer").n_origins == 2, later.output
+    again = evaluate(run, "--data", newer, "evaluation.stride=1", "evaluation.rivals=[pretrained]")
+    assert again.exit_code == 0 and read(run / "report-newer").notes == [note], again.output
+    later = evaluate(run, "--data", newer, "--since", note.values["since"], "evaluation.stride=1")
+    alone = read(run / "report-newer")
+    assert later.exit_code == 0 and alone.n_origins == 150 - 120 - 7 and not alone.notes, later.output
+    assert alone.first_origin == note.values["since"] == read(run / "report").last_actual
+    grown = write_candles(newer, 0, 160)
+    repeated = evaluate(run, "--data", grown, "--since", note.values["since"], "evaluation.stride=1")
+    (note,) = read(run / "report-newer").notes
+    assert repeated.exit_code == 0 and note.values == {"n": 30, "n_all": 33, "since": alone.last_actual}
     seen = evaluate(run, "--data", newer, "--since", "2000-01-01", "evaluation.stride=20")
     assert seen.exit_code == 0 and "which flatters the run" in notes(read(run / "report-newer"))
     assert "partly on candles from the time that the run was trained" in read(run / "report-newer").headline
@@ -307,7 +320,8 @@ def test_a_budget(run: Path, tmp_path: Path) -> None:
     again = evaluate(run, *newer, "evaluation.budget_minutes=0.0001")
     assert again.exit_code == 0 and read(run / "report-newer").examples == found.examples
     every = evaluate(run, *newer, "evaluation.budget_minutes=0.0001", "--all-origins")
-    assert every.exit_code == 0 and read(run / "report-newer").n_origins == 35 and not read(run / "report-newer").notes
+    found = read(run / "report-newer")
+    assert every.exit_code == 0 and found.n_origins == 35 and [note.code for note in found.notes] == ["judged_before"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kronos.evaluation.records import PIT_BINS, HorizonFigures
-from kronos.evaluation.results import Comparison, Evaluation, ForecasterResult
+from kronos.evaluation.results import FORMAT, Comparison, Evaluation, ForecasterResult
 
 HORIZON = 2
 FIGURES = {"crps": 0.001, "mae": 0.0015, "direction": 0.52, "coverage_80": 0.75}
@@ -56,6 +56,7 @@ def make_evaluation(figures: dict[str, float] | None = None, **changes: Any) -> 
     own = FIGURES | (figures or {})
     price = {name: 10 * own[name] for name in ("crps", "mae")}
     values: dict[str, Any] = {
+        "format": FORMAT,
         "run": "made",
         "version": "0.1.0",
         "created": "2024-06-01T12:00:00",

@@ -59,7 +59,7 @@ def judge(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         overrides = [f"model_paths.base_path={folder}", f"evaluation.rivals=[{', '.join(baselines)}]"]
         monkeypatch.setitem(NAIVE_FORECASTERS, "blind", Oracle(process, "nothing"))
         monkeypatch.setattr(evaluation, "SEED", seed)  # or all series would be forecast with the same draws
-        held_out = HeldOut("test", origins, origins.take(rows[:0]))
+        held_out = HeldOut("test", origins, origins.take(rows[:0]), HORIZON)
         config = load_config(tiny_config, overrides)
         found = evaluation.evaluate_run(config, Oracle(process), held_out, None, {}, "test")
         assert found.n_origins == len(rows) and not found.left_out

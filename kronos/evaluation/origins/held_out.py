@@ -16,6 +16,7 @@ from kronos.data import CandleSet, Split
 from kronos.data.quality.findings import format_time
 from kronos.data.windows.splits import SplitName, windows_after
 from kronos.errors import DataError
+from kronos.evaluation.origins.clock import choose_stride
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note
 from kronos.stage_record import StageRecord
@@ -32,30 +33,32 @@ SPLIT_KEYS = {key for key, affects in list_affects(DataConfig).items() if affect
 class HeldOut:
     """Origins to forecast from, and earlier ones (may be empty) to calibrate bands on.
 
-    notes: remarks for readers of the figures.
+    stride: candles from one origin to the next. notes: remarks for readers of the figures.
     """
 
     split: SplitName
     origins: Origins
     calibration: Origins
+    stride: int
     notes: tuple[Note, ...] = ()
 
 
 def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitName, Split]) -> HeldOut:
     """Choose origins in the run's own candles, every evaluation.stride: in the test split, else the later half of validation."""
-    val = _take_origins(config, candles, splits["val"])
+    stride = config.evaluation.stride or choose_stride(candles, config.data.predict_window)
+    val = _take_origins(config, candles, splits["val"], stride)
     if "test" in splits:
-        test = _take_origins(config, candles, splits["test"])
+        test = _take_origins(config, candles, splits["test"], stride)
         seen, first = find_last_seen(config, candles, splits), candles.instants[test.rows + 1].min()
         before = read_last_seen(config) or seen
         codes = {"held_out_symbols": first <= seen, "seen_before": before > seen and first <= before}
         notes = [Note(code=code) for code, applies in codes.items() if applies]
         if jumps := splits["test"].dropped.get("jumps", 0):
             notes.append(Note(code="jumps_left_out", values={"n": int(jumps)}))
-        return HeldOut("test", test, val, tuple(notes))
+        return HeldOut("test", test, val, stride, tuple(notes))
     middle = val.starts[np.argsort(val.starts)[len(val) // 2]]
     earlier, later = np.flatnonzero(val.ends <= middle), np.flatnonzero(val.starts >= middle)
-    return HeldOut("val", val.take(later), val.take(earlier), (Note(code="on_validation"),))
+    return HeldOut("val", val.take(later), val.take(earlier), stride, (Note(code="on_validation"),))
 
 
 def is_own(config: Config, candles: CandleSet) -> bool:
@@ -82,17 +85,21 @@ def choose_of_training(config: Config, candles: CandleSet, splits: Mapping[Split
 
 
 def find_instant(candles: CandleSet, moment: datetime) -> int:
-    """Return the first instant, in microseconds since 1970, at which any symbol's local time is at or after a moment."""
+    """Return an instant, in microseconds since 1970, after which all local times of all symbols are later than a moment.
+
+    It is the last instant before the first such candle of any symbol.
+    """
     local = int(np.datetime64(moment, "us").astype(np.int64))
     instants = []
     for symbol in candles.symbols:
-        row = symbol.start + int(np.searchsorted(candles.local(symbol, symbol.start, symbol.stop), local))
-        instants += [int(candles.instants[row])] if row < symbol.stop else []
+        times = candles.local(symbol, symbol.start, symbol.stop)
+        row = symbol.start + int(np.searchsorted(times, local, side="right"))
+        instants += [int(candles.instants[row]) - 1] if row < symbol.stop else []
     return min(instants, default=local)
 
 
 def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut:
-    """Choose origins in candles other than the run's own, from an instant on or after the last candle the run has seen.
+    """Choose origins in candles other than the run's own: after an instant or, by default, after all that the run has seen.
 
     Raises:
         DataError: there is no such window, or the run does not record its last candle.
@@ -103,8 +110,9 @@ def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut
             "{audit}: the last candle of the run is not recorded. Give --since, a time after all candles it was trained on.",
             audit=config.model_paths.run_folder.audit,
         )
-    after = since - 1 if since is not None else seen or 0
-    origins = _take_origins(config, candles, windows_after(candles, config.data, after))
+    after = since if since is not None else seen or 0
+    stride = config.evaluation.stride or choose_stride(candles, config.data.predict_window)
+    origins = _take_origins(config, candles, windows_after(candles, config.data, after), stride)
     if not len(origins):
         template = (
             "{source}: no window of {window} candles has its horizon after {after}, the last candle the run was trained or "
@@ -114,13 +122,12 @@ def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut
         )
         raise DataError(template, source=candles.source, window=config.data.window, after=format_time(after))
     notes = (Note(code="on_seen"),) if seen is None or after < seen else ()
-    return HeldOut("test", origins, origins.take(np.empty(0, np.int64)), notes)
+    return HeldOut("test", origins, origins.take(np.empty(0, np.int64)), stride, notes)
 
 
-def _take_origins(config: Config, candles: CandleSet, split: Split) -> Origins:
+def _take_origins(config: Config, candles: CandleSet, split: Split, stride: int) -> Origins:
     """Return the origins of a split's windows, one per stride in each contiguous stretch."""
     lookback, horizon = config.data.lookback_window, config.data.predict_window
-    stride = config.evaluation.stride or horizon
     rows: list[Array] = [
         np.arange(first, first + count, stride) for first, count in zip(split.starts.first, split.starts.count)
     ]

@@ -15,11 +15,12 @@ from kronos.config import Config
 from kronos.config.affects import find_affects
 from kronos.errors import ConfigError
 from kronos.evaluation.records import LEVELS, HorizonFigures
-from kronos.evaluation.results import Comparison, Evaluation
+from kronos.evaluation.results import FORMAT, Comparison, Evaluation
 from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 
 MAIN_METRICS = ("crps", "mae", "rmse", "direction", "ic", "rank_ic", *(f"coverage_{level}" for level in LEVELS))
 CONDITIONS = (
+    "format",  # another one follows other rules of the verdict
     *("candles", "split", "interval", "horizon", "n_symbols", "n_origins", "first_origin", "last_origin"),
     *("stride", "n_paths"),
 )
@@ -103,6 +104,12 @@ def find_differences(runs: Sequence[EvaluatedRun]) -> dict[str, tuple[Any, ...]]
     differences = {key: row for key, row in rows.items() if _differ(row)}
     moves = tuple(_measure_moves(run.evaluation) for run in runs)
     return differences or ({} if _are_close(moves) else {"closes": moves})
+
+
+def find_older(runs: Sequence[EvaluatedRun]) -> tuple[EvaluatedRun, ...]:
+    """Return the runs whose verdict follows the rules of an earlier version than this one, or than another run's."""
+    newest = max(FORMAT, *(run.evaluation.format for run in runs))
+    return tuple(run for run in runs if run.evaluation.format < newest)
 
 
 def find_goal(metric: str) -> Goal:

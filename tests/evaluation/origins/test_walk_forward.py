@@ -53,6 +53,7 @@ class Counting:
 def test_origins_follow_each_other_by_the_horizon_or_the_stride(tiny_config: Path) -> None:
     config, candles, splits = load(tiny_config)
     held_out = choose_held_out(config, candles, splits)
+    assert held_out.stride == 11  # the first from the horizon on without a common factor with 48 candles a day
     # 120 candles, of which the last 12 are the test split: one horizon of 8.
     assert held_out.split == "test" and held_out.notes == () and held_out.origins.rows.tolist() == [107]
     config, *_ = load(tiny_config, "evaluation.stride=2")
@@ -93,9 +94,9 @@ def test_other_candles_count_only_after_all_that_was_seen(tiny_config: Path) -> 
     assert new.origins.rows.tolist() == choose_held_out(config, candles, splits).origins.rows.tolist()
     assert new.notes == () and not len(new.calibration)
     moment = candles.timestamps(60, 61)[0].to_pydatetime()
-    assert find_instant(candles, moment) == candles.instants[60]
-    earlier = choose_new(config, candles, int(candles.instants[60]))
-    assert earlier.origins.rows[0] == 59 and earlier.notes == (Note(code="on_seen"),)
+    assert candles.instants[60] <= find_instant(candles, moment) < candles.instants[61]
+    earlier = choose_new(config, candles, find_instant(candles, moment))
+    assert earlier.origins.rows[0] == 60 and earlier.notes == (Note(code="on_seen"),)
     with pytest.raises(DataError, match="the run was trained or validated on"):
         RunFolder(run_dir).audit.write_text(json.dumps({SEEN_UNTIL: int(candles.instants[-1])}))
         choose_new(config, candles, None)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kronos.errors import ConfigError
+from kronos.evaluation.results import FORMAT
 from kronos.evaluation.runs.compare import (
     CONDITIONS,
     EvaluatedRun,
@@ -14,6 +15,7 @@ from kronos.evaluation.runs.compare import (
     find_best,
     find_differences,
     find_goal,
+    find_older,
     flatten_settings,
 )
 from tests.evaluation.made_evaluation import FIGURES, make_comparison, make_evaluation, make_forecaster
@@ -24,6 +26,7 @@ def make_run(name: str = "a", settings: dict[str, Any] | None = None, **changes:
 
 
 OTHER: dict[str, Any] = {
+    "format": 1,
     "candles": "data/other.csv",
     "split": "val",
     "interval": "1 day",
@@ -43,6 +46,13 @@ def test_other_conditions_forbid_a_best(key: str) -> None:
     assert find_differences([worse, worse, better]) == {key: (*[getattr(worse.evaluation, key)] * 2, OTHER[key])}
     assert not any(row.best for row in compare_runs([worse, better]).metrics)
     assert any(row.best for row in compare_runs([worse, make_run()]).metrics)
+
+
+def test_verdicts_of_an_earlier_format_are_named() -> None:
+    new, old = make_run("new"), make_run("old", format=FORMAT - 1)
+    newer = make_run("newer", format=FORMAT + 1)
+    assert find_older([new, old]) == (old,) == find_older([old]) and find_older([new, newer]) == (new,)
+    assert find_older([new, new]) == ()
 
 
 def test_other_settings_of_sampling_do_not_forbid_it() -> None:
