@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from kronos.evaluation.scores.calibration import Calibration
     from kronos.forecast import Forecast, KronosPredictor, Sampling
     from kronos.forecast.origin import ForecastTask
+    from kronos.report.verdict.summary import VerdictSummary
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,6 @@ def predict_command(
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
     with start_session("finished forecasts are in --out"):
         from kronos.forecast import Sampling
-        from kronos.report.forecast.files import save_forecast
 
         levels = _read_quantiles(quantiles)
         given: dict[str, Any] = {"data": [data] if data else None, "horizon": horizon, "lookback": lookback}
@@ -98,23 +97,25 @@ def predict_command(
         n_paths = 1 if sampling.greedy else paths  # greedy paths are all the same
         predictor = source.build_predictor(device, context_policy, dtype, compile)
         tasks, errors = _build_tasks(source, out, origin, exchange)
-        calibration = _find_calibration(source, predictor, sampling, n_paths) if calibrate else None
+        conditions = _describe(source, predictor, sampling)
+        calibration = _find_calibration(source, conditions, n_paths) if calibrate else None
+        summary = _summarize(source, conditions, tokenizer, model)
         out.mkdir(parents=True, exist_ok=True)
         how = {"n_paths": n_paths, "sampling": sampling, "seed": seed}
-        forecasts: list[Forecast] = []
-        saved: list[dict[str, Path]] = []
-        for each in _forecast_all(predictor, tasks, source.n_known, calibration, how):
-            save = partial(save_forecast, each, tasks[each.name], out, levels, table_format)
-            try:
-                saved.append(save(save_paths, pictures, source.rising, source.language))
-                forecasts.append(each)
-            except KronosError as error:
-                errors.append(f"{each.name}: {error}")
+        kept: dict[str, Any] = {
+            "quantiles": levels,
+            "table_format": table_format,
+            "with_paths": save_paths,
+            "with_pictures": pictures,
+        }
+        kept |= {"rising": source.rising, "language": source.language}
+        made = _forecast_all(predictor, tasks, source.n_known, calibration, how)
+        forecasts, saved = _save_all(made, tasks, out, kept, summary, errors)
         _report_errors(errors, n_done=len(forecasts))
         if as_json:
-            print_json(forecasts, tasks, saved, levels, errors)
+            print_json(forecasts, tasks, saved, summary, levels, errors)
         else:
-            print_summary(forecasts, tasks, saved, out, source.language)
+            print_summary(forecasts, tasks, saved, summary, out, source.language)
         if errors:
             raise typer.Exit(1)
 
@@ -140,15 +141,49 @@ def _forecast_all(
             yield calibrate(noted, calibration, history["close"].to_numpy()) if calibration else noted
 
 
-def _find_calibration(
-    source: Source, predictor: KronosPredictor, sampling: Sampling, n_paths: int
-) -> Calibration | None:
-    from kronos.evaluation.stored_calibration import describe_conditions, find_calibration
+def _save_all(
+    forecasts: Iterator[Forecast],
+    tasks: dict[str, ForecastTask],
+    out: Path,
+    kept: dict[str, Any],
+    summary: VerdictSummary,
+    errors: list[str],
+) -> tuple[list[Forecast], list[dict[str, Path]]]:
+    """Write the files of each forecast as it is made. Return those that could be written, and their files."""
+    from kronos.report.forecast.files import save_forecast
+    from kronos.report.words.catalogue import Words
+
+    done, saved = [], []
+    for each in forecasts:
+        notes = summary.write(each.calibrated, Words(kept["language"]))
+        try:
+            saved.append(save_forecast(each, tasks[each.name], out, notes=notes, **kept))
+            done.append(each)
+        except KronosError as error:
+            errors.append(f"{each.name}: {error}")
+    return done, saved
+
+
+def _describe(source: Source, predictor: KronosPredictor, sampling: Sampling) -> dict[str, Any]:
+    from kronos.evaluation.stored_calibration import describe_conditions
+
+    return describe_conditions(predictor, sampling, source.n_known, source.horizon)
+
+
+def _find_calibration(source: Source, conditions: dict[str, Any], n_paths: int) -> Calibration | None:
+    from kronos.evaluation.stored_calibration import find_calibration
 
     if source.run is None or n_paths == 1:
         return None
-    conditions = describe_conditions(predictor, sampling, source.n_known, source.horizon)
     return find_calibration(source.run.model_paths.run_folder.calibration, conditions, n_paths)
+
+
+def _summarize(source: Source, conditions: dict[str, Any], tokenizer: str | None, model: str | None) -> VerdictSummary:
+    from kronos.report.verdict.summary import summarize_models, summarize_run
+
+    if source.run is not None:
+        return summarize_run(source.run.model_paths.run_folder, conditions)
+    return summarize_models(str(tokenizer), str(model), next(iter(source.data), None))
 
 
 def _report_errors(errors: Sequence[str], n_done: int) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kronos.forecast import Forecast
     from kronos.forecast.coherence import Repairs
     from kronos.forecast.origin import ForecastTask
+    from kronos.report.verdict.summary import VerdictSummary
     from kronos.report.words.catalogue import Words
 
 
@@ -25,12 +26,16 @@ def print_json(
     forecasts: Sequence[Forecast],
     tasks: dict[str, ForecastTask],
     saved: Sequence[dict[str, Path]],
+    summary: VerdictSummary,
     levels: Sequence[float],
     errors: Sequence[str],
 ) -> None:
     from kronos.report.forecast.files import to_json
 
-    listed = [to_json(each, tasks[each.name], levels, files) for each, files in zip(forecasts, saved)]
+    listed = [
+        to_json(each, tasks[each.name], levels, files) | {"verdict": summary.to_json(each.calibrated)}
+        for each, files in zip(forecasts, saved)
+    ]
     typer.echo(json.dumps({"forecasts": listed, "errors": list(errors)}, allow_nan=False))
 
 
@@ -38,10 +43,11 @@ def print_summary(
     forecasts: Sequence[Forecast],
     tasks: dict[str, ForecastTask],
     saved: Sequence[dict[str, Path]],
+    summary: VerdictSummary,
     out: Path,
     language: Language,
 ) -> None:
-    """Print where each series may end at the end of the horizon."""
+    """Print where each series may end at the end of the horizon, and the verdict on the models."""
     from kronos.forecast.coherence import Repairs
     from kronos.report.forecast.scene import band_label
     from kronos.report.words.catalogue import Words
@@ -64,9 +70,10 @@ def print_summary(
     what = words("forecast.over_paths", n=n_paths) if n_paths > 1 else words("forecast.over_one_path")
     repairs = Repairs.total(each.repairs for each in forecasts if each.repairs)
     notes = [what, _format_repairs(repairs, words), words("forecast.no_promise")]
-    if all(each.calibrated for each in forecasts):
+    calibrated = all(each.calibrated for each in forecasts)
+    if calibrated:
         notes.insert(1, words("forecast.calibrated"))
-    typer.echo("\n" + "\n".join(notes))
+    typer.echo("\n" + "\n".join([*notes, *summary.write(calibrated, words)]))
     files, folder = ", ".join(path.name for path in saved[0].values()), f"{out}{os.sep}"
     key = "forecast.written_more" if len(saved) > 1 else "forecast.written"
     typer.echo(words(key, folder=folder, files=files, n=len(saved) - 1))

@@ -152,7 +152,9 @@ class Money(Record):
 class Evaluation(Record):
     """The results of an evaluation; forecasters[0] is the run itself.
 
-    headline: the verdict as an English sentence, for people who read the file.
+    headline: the verdict in English, for people who read the file. next_steps: what to do next, the most useful first
+    (kronos/evaluation/next_steps.py). conditions: the models by their hashes and the settings of the run's forecasts
+    (`describe_conditions`). A forecast of other models is not the one that was evaluated.
     """
 
     format: int = 1  # FORMAT of the version that wrote it
@@ -181,6 +183,8 @@ class Evaluation(Record):
     confidence: float
     margin: float
     headline: str = ""
+    next_steps: tuple[Note, ...] = ()
+    conditions: dict[str, int | float | str | None] = Field({})
     forecasters: list[ForecasterResult]
     comparisons: list[Comparison]
     left_out: list[LeftOut]

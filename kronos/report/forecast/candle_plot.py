@@ -1,6 +1,7 @@
 """Candles, the fan of a forecast and volume as a PNG picture (matplotlib)."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import ScalarFormatter
 
 from kronos.config.schema import Language
@@ -23,6 +25,7 @@ from kronos.report.forecast.scene import (
     CANDLE_COLOURS,
     FORECAST_COLOUR,
     FORECAST_COLOURS,
+    NEUTRAL_COLOUR,
     ORIGIN_COLOUR,
     Rising,
     Scene,
@@ -32,6 +35,8 @@ from kronos.report.forecast.scene import (
 
 N_TIME_LABELS = 8
 TITLE_WIDTH = 1000  # pixels, of 1200
+TITLE_LINES, NOTE_LINES = 2, 3
+NOTE_SIZE, LINE_HEIGHT = 9, 1.3  # points; lines of text as a multiple of their size
 MANY_CANDLES = 200  # from here on thinner lines, or hollow candles would fill up
 
 
@@ -43,6 +48,7 @@ def draw_forecast(
     title: str,
     rising: Rising = "hollow",
     language: Language = "en",
+    notes: Sequence[str] = (),
 ) -> None:
     """Draw the known candles and the fan of the forecast, with volume below.
 
@@ -54,6 +60,7 @@ def draw_forecast(
         path: the PNG to write, 1200 × 700 pixels.
         title: in any script for which a font is installed.
         rising: the colour of rising candles.
+        notes: small lines below the title.
         language: of the legend and the axes. Without a Chinese font they are English, see `kronos.report.fonts`.
 
     Raises:
@@ -63,10 +70,10 @@ def draw_forecast(
     if not can_draw("".join(str(handle.get_label()) for handle in _legend_handles(scene, rising))):
         scene = build_scene(history, forecast, actual, "en")
     with replacing(path) as temporary, accept_any_weight():
-        _build_figure(scene, title, rising).savefig(temporary, format="png", dpi=100)
+        _build_figure(scene, title, rising, notes).savefig(temporary, format="png", dpi=100)
 
 
-def _build_figure(scene: Scene, title: str, rising: Rising) -> Figure:
+def _build_figure(scene: Scene, title: str, rising: Rising, notes: Sequence[str]) -> Figure:
     figure = Figure(figsize=(12, 7), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     prices, volumes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     _draw_fans(prices, volumes, scene)
@@ -76,7 +83,7 @@ def _build_figure(scene: Scene, title: str, rising: Rising) -> Figure:
     if not scene.bands:
         _draw_volume(volumes, scene.expected, len(scene.known), FORECAST_COLOURS)
     _set_axes(prices, volumes, scene)
-    _write_title(prices, title)
+    _write_title(prices, title, notes)
     handles = _legend_handles(scene, rising)
     figure.legend(
         handles=handles,
@@ -154,14 +161,30 @@ def _shorten(value: float, position: float = 0) -> str:
     return f"{value:g}"
 
 
-def _write_title(axes: Axes, title: str) -> None:
-    """Write the title in one or two lines, and cut off the rest."""
+def _write_title(axes: Axes, title: str, notes: Sequence[str]) -> None:
+    """Write the title in one or two lines, and small notes below it."""
+    height = NOTE_SIZE * LINE_HEIGHT
+    n_lines = 0
+    for note in reversed(notes):
+        text, families = choose_fonts(" ".join(note.split()))
+        style: dict[str, Any] = {"fontsize": NOTE_SIZE, "color": NEUTRAL_COLOUR, "fontfamily": families}
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+        drawn: Text = axes.annotate(text, (0, 1), (0, 6 + n_lines * height), parse_math=False, **place, **style)
+        drawn.set_text(_wrap(text, drawn, NOTE_LINES))
+        n_lines += drawn.get_text().count("\n") + 1
     text, families = choose_fonts(" ".join(title.split()))
-    drawn = axes.set_title(text, loc="left", fontfamily=families, parse_math=False)  # a file name may contain $
+    pad = 6 + (n_lines * height + 4 if notes else 0)
+    drawn = axes.set_title(text, loc="left", pad=pad, fontfamily=families, parse_math=False)  # a name may contain $
+    drawn.set_text(_wrap(text, drawn, TITLE_LINES))
+
+
+def _wrap(text: str, drawn: Text, n_lines: int) -> str:
+    """Return a drawn text in lines of at most TITLE_WIDTH pixels, without those beyond n_lines."""
     width = drawn.get_window_extent().width
-    if width > TITLE_WIDTH:
-        lines = textwrap.wrap(text, int(len(text) * TITLE_WIDTH / width))
-        drawn.set_text("\n".join(lines[:2]) + (" …" if len(lines) > 2 else ""))
+    if width <= TITLE_WIDTH:
+        return text
+    lines = textwrap.wrap(text, int(len(text) * TITLE_WIDTH / width))
+    return "\n".join(lines[:n_lines]) + (" …" if len(lines) > n_lines else "")
 
 
 def _legend_handles(scene: Scene, rising: Rising) -> list[Artist]:

@@ -43,10 +43,11 @@ def save_forecast(
     with_pictures: bool = True,
     rising: Rising = "hollow",
     language: Language = "en",
+    notes: Sequence[str] = (),
 ) -> dict[str, Path]:
     """Write {name}_forecast.csv and, if asked for, {name}_paths.csv, {name}_forecast.png and {name}_forecast.html.
 
-    language: of the picture and the page.
+    language: of the picture and the page. notes: lines below their titles, on the models.
 
     Returns:
         The files, by kind: table, paths, picture, page.
@@ -66,8 +67,8 @@ def save_forecast(
         history = task.history[-max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN) :]
         actual = task.actual if len(task.actual) else None
         title = format_title(forecast.name, forecast, language)
-        draw_forecast(history, forecast, actual, files["picture"], title, rising, language)
-        write_page(history, forecast, actual, files["page"], title, rising, language)
+        draw_forecast(history, forecast, actual, files["picture"], title, rising, language, notes)
+        write_page(history, forecast, actual, files["page"], title, rising, language, notes)
     return files
 
 

@@ -1,5 +1,6 @@
 """Candles, the fan of a forecast and volume as a page to zoom and point at (plotly), in one file, offline."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,12 @@ def write_page(
     title: str,
     rising: Rising = "hollow",
     language: Language = "en",
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the picture of `draw_forecast` as one HTML file of about 5 MB, which needs no other file and no network.
 
     Args:
-        history, forecast, actual, title, rising, language: as for `draw_forecast`.
+        history, forecast, actual, title, rising, language, notes: as for `draw_forecast`.
         path: the HTML file to write.
 
     Raises:
@@ -57,9 +59,9 @@ def write_page(
     figure = build_figure(build_scene(history, forecast, actual, language), rising)
     script = templates.get_template("forecast.js").render()
     plot = figure.to_html(full_html=False, include_plotlyjs=True, config=CONFIG, div_id="forecast", post_script=script)
-    shown = title.encode("utf-8", "replace").decode()  # a file name may hold bytes that are no text
+    shown, *below = [text.encode("utf-8", "replace").decode() for text in (title, *notes)]  # a name may be no text
     page = templates.get_template("forecast.html.j2")
-    write_text(path, page.render(lang=HTML_LANGUAGES[language], title=shown, plot=Markup(plot)))
+    write_text(path, page.render(lang=HTML_LANGUAGES[language], title=shown, notes=below, plot=Markup(plot)))
 
 
 def build_figure(scene: Scene, rising: Rising) -> go.Figure:

@@ -12,9 +12,11 @@ from kronos.evaluation.evaluation import evaluate_run
 from kronos.evaluation.forecasters.base import KronosForecaster
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
-from kronos.evaluation.results import Evaluation
+from kronos.evaluation.results import FORMAT, Evaluation
+from kronos.evaluation.stored_calibration import describe_conditions
 from kronos.report.forecast.held_out import forecast_held_out
 from kronos.report.verdict.examples import ExampleForecast
+from kronos.report.verdict.model_card import write_model_card
 from kronos.report.verdict.page import write_report
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import write_headline, write_note
@@ -34,6 +36,8 @@ def write_evaluation(
 ) -> Evaluation | None:
     """Evaluate a run and write metrics.json, index.html and the pictures. All ranks must call this.
 
+    The verdict is logged. If it is the one on the run's own candles, it is also written to the model card.
+
     Args:
         report: the folder to write.
         config, own, held_out, own_candles, splits, command: as in `evaluate_run`.
@@ -47,12 +51,18 @@ def write_evaluation(
     evaluation = evaluate_run(config, own, held_out, own_candles, splits, command)
     if evaluation is None:
         return None
+    conditions = describe_conditions(own.predictor, own.sampling, evaluation.lookback, evaluation.horizon)
+    evaluation = evaluation.model_copy(update={"format": FORMAT, "conditions": conditions})
     evaluation = evaluation.model_copy(update={"headline": write_headline(evaluation, Words("en"))})
     for each in evaluation.left_out:
         logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, Words("en"), "reasons"))
     evaluation.write(report.results)
     examples = _forecast_examples(own, evaluation, held_out.origins)
     write_report(config.model_paths.base_save_path, evaluation, config, examples, report.path)
+    logger.info("verdict: %s", evaluation.headline)
+    run = config.model_paths.run_folder
+    if report == run.report:
+        write_model_card(run, config, evaluation)
     return evaluation
 
 

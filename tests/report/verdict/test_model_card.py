@@ -1,0 +1,40 @@
+"""The model card that an evaluation leaves beside the best base model."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kronos.config import load_config
+from kronos.report.verdict.model_card import write_model_card
+from kronos.report.words.catalogue import Words
+from kronos.report.words.sentences import write_headline
+from kronos.run_folder import RunFolder
+from tests.conftest import write_tiny_config
+from tests.report.made_evaluation import make_evaluation
+
+HUB = ["experiment.pre_trained=true", "model_paths.pretrained_tokenizer=NeoQuasar/Kronos-Tokenizer-base"]
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ([], {}),
+        (
+            [*HUB, "model_paths.pretrained_predictor=NeoQuasar/Kronos-small"],
+            {"license": "mit", "base_model": "NeoQuasar/Kronos-small"},
+        ),
+        ([*HUB, "model_paths.pretrained_predictor=somebody/kronos"], {"base_model": "somebody/kronos"}),
+        ([*HUB, "model_paths.pretrained_predictor=/home/me/models/kronos"], {}),
+    ],
+)
+def test_metadata_and_verdict(tmp_path: Path, settings: list[str], expected: dict[str, str]) -> None:
+    config, evaluation = load_config(write_tiny_config(tmp_path), settings), make_evaluation()
+    run = RunFolder(tmp_path / "run")
+    run.basemodel.best_model.mkdir(parents=True)
+    write_model_card(run, config, evaluation)
+    _, header, text = (run.basemodel.best_model / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    metadata = yaml.safe_load(header)
+    assert metadata.pop("library_name") == "kronos" and metadata.pop("tags") and metadata == expected
+    assert write_headline(evaluation, Words("en")) in text and "/home/me" not in text
+    assert "The 90% band held" in text and "not a promise of profit" in text
