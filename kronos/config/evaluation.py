@@ -51,4 +51,5 @@ class EvaluationConfig(Section):
         0.02, gt=0, lt=1
     )  # a difference, as a share of the baseline's error, that is too small to matter
     calibrate: Annotated[bool, REPORT] = False  # adjust the bands by their coverage on validation
+    chronos: Annotated[str, REPORT] = Field("amazon/chronos-bolt-small", min_length=1)  # a folder or hub name
     lstm: LstmConfig = LstmConfig()

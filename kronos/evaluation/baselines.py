@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
@@ -16,6 +17,7 @@ from kronos.data.quality.findings import format_time
 from kronos.data.windows.splits import Split, SplitName
 from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
+from kronos.evaluation.forecasters.foundation import FOUNDATION_MODELS
 from kronos.evaluation.forecasters.lstm import build_lstm, find_lstm
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.origins.walk_forward import Origins
@@ -70,6 +72,7 @@ def build_baselines(
         "pretrained": lambda: _build_pretrained(config),
         "lstm": lambda: _build_lstm(config, candles, splits),
         **{name: lambda baseline=baseline: baseline for name, baseline in NAIVE_FORECASTERS.items()},  # type: ignore[misc]
+        **{name: partial(build, config.evaluation) for name, build in FOUNDATION_MODELS.items()},
     }
     builders = {name: known[name] for name in config.evaluation.rivals if name in known}
     check_baselines(config)
@@ -87,7 +90,7 @@ def build_baselines(
 
 def list_names() -> list[str]:
     """Return the names of all registered baselines; folders of other runs are not among them."""
-    return list(dict.fromkeys([*BASELINES, *NAIVE_FORECASTERS]))
+    return list(dict.fromkeys([*BASELINES, *NAIVE_FORECASTERS, *FOUNDATION_MODELS]))
 
 
 def check_baselines(config: Config) -> None:

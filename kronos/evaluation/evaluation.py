@@ -16,6 +16,7 @@ from kronos.errors import DataError
 from kronos.evaluation.baselines import Splits, build_baselines
 from kronos.evaluation.describe import SEED, describe_choice, describe_origins, describe_settings, format_origin
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
+from kronos.evaluation.forecasters.quantiles import QuantileForecaster
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.records import Note
@@ -86,6 +87,7 @@ def evaluate_run(
             *describe_choice(config, origins, usable, held_out),
             *note_width(comparisons, config.evaluation.metric),
             *notes,
+            *(each.about for each in baselines if isinstance(each, QuantileForecaster)),
         ],
         forecasters=[each.figures for each in scored],
         comparisons=comparisons,
@@ -99,7 +101,11 @@ def evaluate_run(
 def _share_of_budget(config: Config, baselines: Sequence[Forecaster]) -> float | None:
     """Return the seconds for the run's own forecasts: an equal share for it and for each slow baseline."""
     minutes = config.evaluation.budget_minutes
-    n_slow = 1 + sum(isinstance(baseline, KronosForecaster) for baseline in baselines) + config.evaluation.calibrate
+    n_slow = (
+        1
+        + sum(isinstance(baseline, KronosForecaster | QuantileForecaster) for baseline in baselines)
+        + config.evaluation.calibrate
+    )
     return None if minutes is None else 60 * minutes / n_slow
 
 

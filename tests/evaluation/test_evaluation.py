@@ -182,3 +182,12 @@ def test_what_is_odd_about_single_forecasts_is_not_said_of_hundreds(
     monkeypatch.setattr("kronos.forecast.forecast.MANY_REPAIRS", -1.0)
     evaluate(tiny_config)
     assert "had to be repaired" not in caplog.text
+
+
+def test_a_pretrained_model_for_any_time_series_names_its_licence(tiny_config: Path) -> None:
+    pytest.importorskip("fracast")
+    found = evaluate(tiny_config, "evaluation.rivals=[fracast, last_close]", "evaluation.stride=8")
+    assert [each.name for each in found.forecasters] == ["finetuned", "fracast", "last_close"] and not found.left_out
+    assert found.forecasters[1].seconds > 0 and [note.code for note in found.notes][-1] == "fracast"
+    stored = list((tiny_config.parent / "runs/tiny/evaluation/forecasts").glob("fracast-*/*.npz"))
+    assert stored

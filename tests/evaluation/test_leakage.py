@@ -2,21 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
 
 from kronos import Kronos, KronosPredictor, KronosTokenizer
+from kronos.config.evaluation import EvaluationConfig
 from kronos.data import CandleSet
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, KronosForecaster
+from kronos.evaluation.forecasters.foundation import FOUNDATION_MODELS
 from kronos.evaluation.forecasters.lstm import LstmForecaster
 from kronos.evaluation.forecasters.lstm_network import LstmNetwork
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.origins.walk_forward import build_forecast_input
 from kronos.forecast import Sampling
 from tests.conftest import GOLDEN
+from tests.evaluation.forecasters.test_quantiles import save_chronos_2
 from tests.evaluation.leakage import find_leaks
 from tests.evaluation.synthetic import Oracle, autoregression, load_frames
 
@@ -69,10 +74,33 @@ def build_lstm() -> LstmForecaster:
     return LstmForecaster(model.eval())
 
 
+@dataclass
+class Pretrained:
+    """A pretrained model for any time series, loaded when it is first needed; skipped if its package is not installed."""
+
+    name: str
+    build: Callable[[], Forecaster]
+
+    @cached_property
+    def model(self) -> Forecaster:
+        pytest.importorskip(self.name)
+        return self.build()
+
+    def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> np.ndarray:
+        return self.model.sample(known, n_paths, seed)
+
+
+def build_chronos() -> Forecaster:
+    with TemporaryDirectory() as folder:
+        return FOUNDATION_MODELS["chronos"](EvaluationConfig(chronos=str(save_chronos_2(Path(folder)))))
+
+
 HONEST: list[Forecaster] = [
     *NAIVE_FORECASTERS.values(),
     build_kronos(),
     build_lstm(),
+    Pretrained("fracast", lambda: FOUNDATION_MODELS["fracast"](EvaluationConfig())),
+    Pretrained("chronos", build_chronos),
     Oracle(PROCESS),
     Oracle(PROCESS, "nothing"),
 ]

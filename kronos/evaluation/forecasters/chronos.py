@@ -1,0 +1,42 @@
+"""Chronos-Bolt and Chronos-2, pretrained models for any time series (arXiv 2403.07815 and 2510.15821)."""
+
+import numpy as np
+import torch
+from accelerate import PartialState
+
+from kronos.candles import Array
+from kronos.config.evaluation import EvaluationConfig
+from kronos.evaluation.forecasters.base import Forecaster, NotApplicable
+from kronos.evaluation.forecasters.quantiles import QuantileForecaster, import_extra
+from kronos.evaluation.records import Note
+from kronos.model.pretrained import hash_weights
+
+
+def build_chronos(config: EvaluationConfig) -> Forecaster:
+    """Load the model that evaluation.chronos names, a folder or a hub name, in float32.
+
+    Raises:
+        NotApplicable: the package is not installed, or the model cannot be loaded.
+    """
+    package, version = import_extra("chronos", "chronos-forecasting")
+    try:
+        pipeline = package.BaseChronosPipeline.from_pretrained(
+            config.chronos, device_map=PartialState().device, dtype=torch.float32, use_safetensors=True
+        )
+        probabilities = pipeline.quantiles  # the first generation, Chronos-T5, has none
+    except (OSError, ValueError, RuntimeError, ImportError, LookupError, AttributeError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise NotApplicable("chronos_not_loadable", model=config.chronos, error=reason) from None
+
+    def predict(series: Array, horizon: int) -> Array:
+        inputs = list(torch.from_numpy(series).float())  # Chronos-2 returns a list (1, H, Q), Chronos-Bolt (N, H, Q)
+        found, _ = pipeline.predict_quantiles(inputs, prediction_length=horizon, quantile_levels=probabilities)
+        return np.stack([each.reshape(horizon, -1).float().numpy() for each in found])
+
+    return QuantileForecaster(
+        name="chronos",
+        key=repr((version, hash_weights(pipeline.inner_model))),
+        about=Note(code="chronos", values={"model": config.chronos, "version": version}),
+        probabilities=probabilities,
+        predict=predict,
+    )
