@@ -135,7 +135,10 @@ def _forecast_all(
         group = dict(list(tasks.items())[first : first + GROUP])
         histories = [task.history[-n_known:] for task in group.values()]
         futures = [task.future for task in group.values()]
-        forecasts = predictor.forecast_batch(histories, y_timestamp_list=futures, names=list(group), **how)
+        symbols = list(group) if len(tasks) > 1 else None
+        forecasts = predictor.forecast_batch(
+            histories, y_timestamp_list=futures, names=list(group), symbols=symbols, **how
+        )
         for forecast, task, history in zip(forecasts, group.values(), histories):
             noted = replace(forecast, notes=(*task.notes, *forecast.notes))
             yield calibrate(noted, calibration, history["close"].to_numpy()) if calibration else noted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from accelerate import PartialState
@@ -16,10 +16,14 @@ from kronos.data import CandleSet
 from kronos.data.quality.findings import format_time
 from kronos.data.windows.splits import Split, SplitName
 from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
-from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
+from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable, PastCloses
 from kronos.evaluation.forecasters.foundation import FOUNDATION_MODELS
+from kronos.evaluation.forecasters.garch import build_garch
 from kronos.evaluation.forecasters.lstm import build_lstm, find_lstm
+from kronos.evaluation.forecasters.majority import build_majority
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
+from kronos.evaluation.forecasters.volatility import build_ewma, build_time_of_day
+from kronos.evaluation.origins.past import collect_past
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Label
 from kronos.evaluation.results import LeftOut
@@ -36,7 +40,14 @@ logger = logging.getLogger(__name__)
 
 OWN = "finetuned"
 
-# The splits of the run's own candles, to train an LSTM on; empty if they are not available.
+# Baselines that are fitted on earlier closes before the evaluation.
+FITTED_BASELINES: Mapping[str, Callable[[PastCloses], Forecaster]] = {
+    "majority": build_majority,
+    "ewma": build_ewma,
+    "garch": build_garch,
+    "time_of_day": build_time_of_day,
+}
+# The splits of the run's own candles, to fit baselines on; empty if they are not available.
 Splits = Mapping[SplitName, Split]
 
 
@@ -68,11 +79,13 @@ def build_baselines(
     Raises:
         ConfigError: a baseline is neither known nor a run's folder.
     """
+    past = cache(lambda: collect_past(config.data, origins, candles, splits))
     known: dict[str, Callable[[], Forecaster]] = {
         "pretrained": lambda: _build_pretrained(config),
         "lstm": lambda: _build_lstm(config, candles, splits),
         **{name: lambda baseline=baseline: baseline for name, baseline in NAIVE_FORECASTERS.items()},  # type: ignore[misc]
         **{name: partial(build, config.evaluation) for name, build in FOUNDATION_MODELS.items()},
+        **{name: lambda fit=fit: fit(past()) for name, fit in FITTED_BASELINES.items()},  # type: ignore[misc]
     }
     builders = {name: known[name] for name in config.evaluation.rivals if name in known}
     check_baselines(config)
@@ -90,7 +103,7 @@ def build_baselines(
 
 def list_names() -> list[str]:
     """Return the names of all registered baselines; folders of other runs are not among them."""
-    return list(dict.fromkeys([*BASELINES, *NAIVE_FORECASTERS, *FOUNDATION_MODELS]))
+    return list(dict.fromkeys([*BASELINES, *NAIVE_FORECASTERS, *FITTED_BASELINES, *FOUNDATION_MODELS]))
 
 
 def check_baselines(config: Config) -> None:

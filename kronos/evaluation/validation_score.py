@@ -56,6 +56,8 @@ class ValidationScore:
             f"{candles.symbol_at(start).symbol} {history.index[-1]:%Y-%m-%d %H:%M}"
             for start, history in zip(starts.tolist(), self._histories)
         ]
+        many = len(candles.symbols) > 1
+        self._symbols = [candles.symbol_at(start).symbol if many else "" for start in starts.tolist()]
         closes = np.stack([window["close"].to_numpy(np.float64) for window in windows])
         self._last_close = closes[:, lookback - 1 : lookback]  # (N, 1)
         self._scale = measure_scale(closes[:, :lookback])
@@ -92,6 +94,7 @@ class ValidationScore:
             n_paths=N_PATHS,
             seed=SEED,
             names=[self._names[i] for i in origins],
+            symbols=[self._symbols[i] for i in origins],
             verbose=PartialState().is_main_process,
         )
         return [

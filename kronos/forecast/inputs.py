@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -25,7 +25,7 @@ class InputSeries:
     """One checked series, and the times to forecast.
 
     candles: (L, 6) float64. timestamps: the L local times of the candles. future: the times of the horizon. notes:
-    assumptions about these times.
+    assumptions about these times. symbol: part of the seed; empty: the series draws like any other of the same origin.
     """
 
     name: str
@@ -33,6 +33,7 @@ class InputSeries:
     timestamps: pd.DatetimeIndex
     future: pd.DatetimeIndex
     notes: tuple[str, ...] = ()
+    symbol: str = ""
 
 
 def check_count(what: str, value: object) -> int:
@@ -97,6 +98,7 @@ def build_all_inputs(
     names: Sequence[str] | None,
     horizon: int,
     exchange: str | None,
+    symbols: Sequence[str] | None = None,
 ) -> list[InputSeries]:
     """Check many series, see `build_input`. Missing lists stand for a list of None; missing names are numbers.
 
@@ -104,7 +106,7 @@ def build_all_inputs(
         DataError: the lists have different lengths, or a series is malformed.
     """
     n = len(df_list)
-    lists = {"x_timestamp": x_timestamp_list, "y_timestamp": y_timestamp_list, "names": names}
+    lists = {"x_timestamp": x_timestamp_list, "y_timestamp": y_timestamp_list, "names": names, "symbols": symbols}
     for what, given in lists.items():
         if given is not None and (not isinstance(given, Sized) or len(given) != n):
             count = len(given) if isinstance(given, Sized) else type(given).__name__
@@ -112,7 +114,8 @@ def build_all_inputs(
             raise DataError(template, n=n, count=count, what=what)
     x_list, y_list = ([None] * n if times is None else times for times in (x_timestamp_list, y_timestamp_list))
     names = [f"series {i}" for i in range(n)] if names is None else names
-    return [build_input(name, df, x, y, horizon, exchange) for name, df, x, y in zip(names, df_list, x_list, y_list)]
+    built = [build_input(name, df, x, y, horizon, exchange) for name, df, x, y in zip(names, df_list, x_list, y_list)]
+    return built if symbols is None else [replace(each, symbol=str(own)) for each, own in zip(built, symbols)]
 
 
 def build_input(

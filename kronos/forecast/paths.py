@@ -51,7 +51,10 @@ class PathSampler:
             for chunk in chunks:
                 chosen = [inputs[i] for i in chunk.series]
                 normalised = [statistics[i].normalise(inputs[i].candles, self.clip) for i in chunk.series]
-                uniforms = [draw_path_uniforms(seed, series.timestamps[-1], chunk.paths, horizon) for series in chosen]
+                uniforms = [
+                    draw_path_uniforms(seed, series.timestamps[-1], chunk.paths, horizon, series.symbol)
+                    for series in chosen
+                ]
                 sampled = self._generate(chosen, normalised, torch.stack(uniforms), progress.update)
                 for i, of_series in zip(chunk.series, sampled):
                     paths[i, chunk.paths] = statistics[i].denormalise(of_series)

@@ -128,17 +128,19 @@ class KronosPredictor:
         sample_count: int = 1,
         verbose: bool = True,
         seed: int | None = None,
+        name: str | None = None,
     ) -> pd.DataFrame:
         """Forecast the candles that follow df, as the mean over sampled paths.
 
         The arguments are those of `forecast`, under upstream's names: pred_len is the horizon, T the temperature,
-        sample_count the number of paths.
+        sample_count the number of paths. `name` is that of `forecast`.
 
         Returns:
             pred_len rows of open, high, low, close, volume, amount indexed by timestamp, in the units of df.
         """
         return self.predict_batch(
-            [df], [x_timestamp], [y_timestamp], pred_len, T, top_k, top_p, sample_count, verbose, seed
+            *([df], [x_timestamp], [y_timestamp], pred_len, T, top_k, top_p, sample_count, verbose, seed),
+            names=None if name is None else [name],
         )[0]
 
     def predict_batch(
@@ -153,6 +155,7 @@ class KronosPredictor:
         sample_count: int = 1,
         verbose: bool = True,
         seed: int | None = None,
+        names: Sequence[str] | None = None,
     ) -> list[pd.DataFrame]:
         """Forecast many series of any lengths. The arguments and results are lists of those of `predict`."""
         forecasts = self.forecast_batch(
@@ -163,6 +166,8 @@ class KronosPredictor:
             n_paths=sample_count,
             sampling=Sampling(T, top_k, top_p),
             seed=seed,
+            names=names,
+            symbols=names,
             verbose=verbose,
         )
         return [forecast.mean for forecast in forecasts]
@@ -178,6 +183,7 @@ class KronosPredictor:
         sampling: Sampling = DEFAULT_SAMPLING,
         seed: int | None = None,
         exchange: str | None = None,
+        name: str | None = None,
         verbose: bool = True,
     ) -> Forecast:
         """Sample futures of the candles in df.
@@ -194,6 +200,8 @@ class KronosPredictor:
             seed: the same seed gives the same forecast in any batch; by default drawn from torch's global generator.
                 (Rounding varies with the batch: a draw on the very edge between two tokens may fall the other way.)
             exchange: a code of exchange_calendars such as XSHG or XNYS (needs the extra `calendars`).
+            name: stands for the series in messages, and makes its random draws its own: without names, all series that
+                end at the same time share their draws, and their paths move together.
             verbose: show a progress bar, and log the forecasts' notes.
 
         Raises:
@@ -208,6 +216,8 @@ class KronosPredictor:
             sampling=sampling,
             seed=seed,
             exchange=exchange,
+            names=None if name is None else [name],
+            symbols=None if name is None else [name],
             verbose=verbose,
         )[0]
 
@@ -223,13 +233,14 @@ class KronosPredictor:
         seed: int | None = None,
         exchange: str | None = None,
         names: Sequence[str] | None = None,
+        symbols: Sequence[str] | None = None,
         verbose: bool = True,
     ) -> list[Forecast]:
         """Forecast many series of any lengths, in chunks that fit the memory.
 
         A series' forecast does not depend on the other series.
 
-        Args: lists of those of `forecast`; names stand for the series in messages.
+        Args: lists of those of `forecast`; names stand for the series in messages, symbols make their random draws their own.
         """
         frames = list_frames(df_list)
         horizon = self.check_horizon(count_times(y_timestamp_list) if horizon is None else horizon)
@@ -240,7 +251,7 @@ class KronosPredictor:
             raise ConfigError(
                 "sampling must be a Sampling(temperature, top_k, top_p), got {kind}.", kind=type(sampling).__name__
             )
-        checked = build_all_inputs(frames, x_timestamp_list, y_timestamp_list, names, horizon, exchange)
+        checked = build_all_inputs(frames, x_timestamp_list, y_timestamp_list, names, horizon, exchange, symbols)
         inputs = [self._limit(series) for series in checked]
         sampler = PathSampler(
             self.tokenizer, self.model, self.device, self.clip, self.reference_decode, self._build_decoding(sampling)

@@ -1,5 +1,6 @@
 """Drawing the next subtoken from its logits."""
 
+import hashlib
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -89,16 +90,23 @@ def choose_seed(seed: object) -> int:
     return int(seed)
 
 
-def draw_path_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int) -> Tensor:
+def draw_path_uniforms(seed: int, origin: pd.Timestamp, paths: slice, horizon: int, symbol: str = "") -> Tensor:
     """Draw the random numbers (P, horizon, 2) in [0, 1) that paths of a series are sampled with, for s1 and s2 of each step.
 
-    They depend on the seed, the origin (its clock time in any zone), the path and the step. They do not depend on the
-    batch, on the other series, or on how many paths and steps there are. Different origins draw independently.
+    They depend on the seed, the origin (its clock time in any zone), the symbol, the path and the step. They do not depend on
+    the batch, on the other series, or on how many paths and steps there are. Different origins and symbols draw
+    independently; without a symbol, series of the same origin share their draws.
     """
-    generators = (np.random.default_rng([seed, number_of(origin), path]) for path in range(paths.start, paths.stop))
+    start, end = [seed, number_of(origin)], hash_symbol(symbol)
+    generators = (np.random.default_rng([*start, path, *end]) for path in range(paths.start, paths.stop))
     return torch.from_numpy(np.stack([each.random((horizon, 2), dtype=np.float32) for each in generators]))
 
 
 def number_of(origin: pd.Timestamp) -> int:
     """Return an origin's clock time as a number of at least 0, for seeds."""
     return int(origin.tz_localize(None).as_unit("us").asm8.view("i8")) % 2**64  # positive before 1970 too
+
+
+def hash_symbol(symbol: str) -> list[int]:
+    """Return a symbol as a number for seeds; nothing for an empty one, which leaves the seed as it is."""
+    return [int.from_bytes(hashlib.sha256(symbol.encode()).digest()[:8])] if symbol else []

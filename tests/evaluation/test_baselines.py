@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
@@ -11,10 +12,11 @@ from kronos import Kronos, load_config
 from kronos.data import load_candles, split_candles
 from kronos.errors import ConfigError, DataError, KronosError
 from kronos.evaluation import baselines
-from kronos.evaluation.baselines import build_baselines, check_baselines
+from kronos.evaluation.baselines import FITTED_BASELINES, build_baselines, check_baselines
 from kronos.evaluation.origins.held_out import choose_held_out
 from kronos.evaluation.records import Note
 from tests.conftest import GOLDEN
+from tests.data.planted import surround, trading_times
 from tests.training.runs import run
 
 
@@ -34,11 +36,25 @@ def test_all_by_default_but_the_pretrained_one_from_scratch(tiny_config: Path, m
     monkeypatch.setattr(
         baselines, "build_lstm", lambda *given: baselines.NAIVE_FORECASTERS["drift"]
     )  # the point is elsewhere
+    few = {"majority": "few_for_fit", "ewma": "few_for_fit", "garch": "few_for_fit", "time_of_day": "few_for_profile"}
     found, left_out = build(tiny_config)
-    assert len(found) == 6 and not left_out and found[0].name == "pretrained"
+    assert len(found) == 6 and found[0].name == "pretrained"
+    assert {each.baseline: each.reason.code for each in left_out} == few
     found, left_out = build(tiny_config, "experiment.pre_trained=false")
     assert len(found) == 5
-    assert [(each.baseline, each.reason.code) for each in left_out] == [("pretrained", "from_scratch")]
+    assert {each.baseline: each.reason.code for each in left_out} == {"pretrained": "from_scratch"} | few
+
+
+def test_fitted_baselines_are_built_from_the_train_split(tiny_config: Path, tmp_path: Path) -> None:
+    times = trading_times(60)[: 60 * 48]
+    steps = 0.01 * np.random.default_rng(0).normal(size=len(times))
+    surround(20 * np.exp(steps.cumsum()), times, np.random.default_rng(1), decimals=4).to_csv(
+        tmp_path / "long.csv", index=False
+    )
+    rivals = ", ".join(FITTED_BASELINES)
+    found, left_out = build(tiny_config, f"data.data_path={tmp_path}/long.csv", f"evaluation.rivals=[{rivals}]")
+    assert [each.name for each in found] == [*FITTED_BASELINES] and not left_out
+    assert [each.moves for each in found] == [True, False, False, False]
 
 
 def test_an_lstm_that_cannot_be_trained_is_left_out_but_a_full_disk_is_an_error(

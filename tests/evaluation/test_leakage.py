@@ -1,7 +1,7 @@
 """The self-test finds forecasters and lookbacks that see what comes, and passes those that do not."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,14 +11,17 @@ import pytest
 import torch
 
 from kronos import Kronos, KronosPredictor, KronosTokenizer
+from kronos.config.data import DataConfig
 from kronos.config.evaluation import EvaluationConfig
 from kronos.data import CandleSet
+from kronos.evaluation.baselines import FITTED_BASELINES
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, KronosForecaster
 from kronos.evaluation.forecasters.foundation import FOUNDATION_MODELS
 from kronos.evaluation.forecasters.lstm import LstmForecaster
 from kronos.evaluation.forecasters.lstm_network import LstmNetwork
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
-from kronos.evaluation.origins.walk_forward import build_forecast_input
+from kronos.evaluation.origins.past import collect_past
+from kronos.evaluation.origins.walk_forward import Origins, build_forecast_input
 from kronos.forecast import Sampling
 from tests.conftest import GOLDEN
 from tests.evaluation.forecasters.test_quantiles import save_chronos_2
@@ -93,6 +96,38 @@ class Pretrained:
 def build_chronos() -> Forecaster:
     with TemporaryDirectory() as folder:
         return FOUNDATION_MODELS["chronos"](EvaluationConfig(chronos=str(save_chronos_2(Path(folder)))))
+
+
+@pytest.fixture(scope="module")
+def long_candles(tmp_path_factory) -> CandleSet:
+    frames = [PROCESS.make_frame(seed, 12) for seed in range(2)]  # of 576 candles each
+    return load_frames(tmp_path_factory.mktemp("long") / "candles", *frames)
+
+
+ANY_GAP = DataConfig(data_path=Path("any"))  # only data.max_gap and the window are read
+LATE_ROWS = np.array([400, 401, 500, 1000])  # the last is of the other symbol, at the time of 424
+
+
+@pytest.mark.parametrize("name", FITTED_BASELINES)
+def test_fitted_baselines_know_nothing_after_the_first_origin(long_candles: CandleSet, name: str) -> None:
+    """Changed candles after an origin change neither its forecast nor, after the first one, any fit."""
+
+    def fit(candles: CandleSet) -> Forecaster:
+        origins = Origins(candles, LATE_ROWS, LOOKBACK, HORIZON)
+        return FITTED_BASELINES[name](collect_past(ANY_GAP, origins, None, {}))
+
+    assert find(fit, long_candles, LATE_ROWS) == []
+
+
+@pytest.mark.parametrize("name", FITTED_BASELINES)
+def test_a_fit_on_later_candles_is_found(long_candles: CandleSet, name: str) -> None:
+    def fit_late(candles: CandleSet) -> Forecaster:
+        origins = Origins(candles, LATE_ROWS, LOOKBACK, HORIZON)
+        past = collect_past(ANY_GAP, replace(origins, rows=LATE_ROWS + 60), None, {})
+        return FITTED_BASELINES[name](past)
+
+    found = find(fit_late, long_candles, LATE_ROWS)
+    assert 400 in found or name == "ewma"  # its fit is a choice among five values, which may stay
 
 
 HONEST: list[Forecaster] = [

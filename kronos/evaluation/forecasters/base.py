@@ -1,6 +1,6 @@
 """The interface of forecasters, which sample future closes from known candles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -35,12 +35,14 @@ class ForecastInput:
     """Everything that a forecaster may know at an origin.
 
     name: the origin, after the symbol if there are several, for messages. candles: the L lookback candles, columns open …
-    amount, indexed by local time. future: the H local times to forecast.
+    amount, indexed by local time. future: the H local times to forecast. symbol: empty if there is only one; different
+    symbols draw different random numbers.
     """
 
     name: str
     candles: pd.DataFrame
     future: pd.DatetimeIndex
+    symbol: str = ""
 
     @property
     def closes(self) -> Array:
@@ -53,11 +55,31 @@ class ForecastInput:
         return pd.Timestamp(self.candles.index[-1])
 
 
+@dataclass(frozen=True, eq=False)
+class PastCloses:
+    """The closes that baselines are fitted on: none is later than the first origin of its symbol.
+
+    stretches: by symbol ("" if there is only one), in order of time. Each has closes above 0 indexed by local time, and no
+    gap or jump that a window must not cross. lookback, horizon: of the forecasts, in candles. interval: from one candle to
+    the next.
+    """
+
+    stretches: Mapping[str, Sequence[pd.Series]]
+    lookback: int
+    horizon: int
+    interval: pd.Timedelta
+
+    def levels(self) -> Iterator[Array]:
+        """Return the log closes (T,) of all stretches of all symbols."""
+        return (np.log(each.to_numpy()) for stretches in self.stretches.values() for each in stretches)
+
+
 class Forecaster(Protocol):
     """Sample future closes.
 
     name: identifies its files and figures. label: a name in kronos/report/words, or the displayed name. key: everything that
-    its forecasts depend on, to store them under; None if computing them is faster than loading them.
+    its forecasts depend on, to store them under; None if computing them is faster than loading them. moves: false if the
+    median of its distribution is the last close by construction; the median of its paths then differs from it only by chance.
     """
 
     @property
@@ -69,10 +91,13 @@ class Forecaster(Protocol):
     @property
     def label(self) -> Label: ...
 
+    @property
+    def moves(self) -> bool: ...
+
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
         """Sample closes (N, n_paths, H) from each of N origins, in the units of the candles.
 
-        The same seed and origin give the same paths, independent of the other origins.
+        The same seed, symbol and origin give the same paths, independent of the other origins.
 
         Raises:
             NotApplicable: it cannot forecast these candles.
@@ -88,6 +113,7 @@ class KronosForecaster:
     label: Label
     predictor: KronosPredictor
     sampling: Sampling
+    moves: bool = True
 
     @cached_property
     def key(self) -> str:
@@ -103,6 +129,7 @@ class KronosForecaster:
             sampling=self.sampling,
             seed=seed,
             names=[each.name for each in known],
+            symbols=[each.symbol for each in known],
             verbose=False,
         )
         return np.stack([forecast.paths[..., CLOSE] for forecast in forecasts])

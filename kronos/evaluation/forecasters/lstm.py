@@ -42,13 +42,14 @@ class LstmForecaster:
     model: LstmNetwork
     name: str = "lstm"
     label: str = "lstm"
+    moves: bool = True
 
     @cached_property
     def key(self) -> str:
         return hash_weights(self.model)
 
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
-        """Sample closes (N, n_paths, H). Random numbers depend on seed, origin and path, as in `KronosPredictor`.
+        """Sample closes (N, n_paths, H). Random numbers depend on seed, origin, symbol and path, as in `KronosPredictor`.
 
         The other origins affect the result only by rounding. If all known prices are positive, closes are at least
         `find_price_floor`.
@@ -66,7 +67,7 @@ class LstmForecaster:
             for indices in ([each.candles.index for each in known], [each.future for each in known])
         )
         uniforms = torch.stack(
-            [draw_path_uniforms(seed, each.origin, slice(0, n_paths), future.shape[1]) for each in known]
+            [draw_path_uniforms(seed, each.origin, slice(0, n_paths), future.shape[1], each.symbol) for each in known]
         )
         inputs = (torch.from_numpy(part) for part in (statistics.normalise(candles, self.model.clip), times, future))
         device = next(self.model.parameters()).device

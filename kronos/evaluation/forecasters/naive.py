@@ -28,7 +28,7 @@ import pandas as pd
 from kronos.candles import Array
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
 from kronos.evaluation.records import Label
-from kronos.forecast.sampling import number_of
+from kronos.forecast.sampling import hash_symbol, number_of
 
 MIN_STEPS = 8  # steps of a lookback that are needed to estimate its volatility
 
@@ -42,27 +42,28 @@ class NaiveForecaster:
     name: str
     label: Label
     draw: Draw
+    moves: bool = True
     key: None = None
 
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
-        """Sample closes (N, n_paths, H); the generator of each origin is seeded by the seed and the origin's time.
+        """Sample closes (N, n_paths, H); the generator of each origin is seeded by the seed, the origin's time and the symbol.
 
         Raises:
             NotApplicable: the baseline cannot forecast these candles.
         """
-        rngs = (np.random.default_rng([seed, number_of(each.origin)]) for each in known)
+        rngs = (np.random.default_rng([seed, number_of(each.origin), *hash_symbol(each.symbol)]) for each in known)
         return np.stack([self.draw(each, n_paths, rng) for each, rng in zip(known, rngs)])
 
 
 NAIVE_FORECASTERS: dict[str, Forecaster] = {}
 
 
-def baseline(name: str, en: str = "", zh: str = "") -> Callable[[Draw], Draw]:
-    """Register a function as a baseline. en, zh: its label in reports, by default the name."""
+def baseline(name: str, en: str = "", zh: str = "", moves: bool = True) -> Callable[[Draw], Draw]:
+    """Register a function as a baseline. en, zh: its label in reports, by default the name. moves: see `Forecaster`."""
 
     def register(draw: Draw) -> Draw:
         label: Label = {"en": en or name, "zh": zh or en or name} if en or zh else name
-        NAIVE_FORECASTERS[name] = NaiveForecaster(name, label, draw)
+        NAIVE_FORECASTERS[name] = NaiveForecaster(name, label, draw, moves)
         return draw
 
     return register
@@ -75,7 +76,7 @@ def compute_levels(closes: Array) -> tuple[Array, Callable[[Array], Array]]:
     return closes, np.asarray
 
 
-@baseline("last_close")
+@baseline("last_close", moves=False)
 def draw_last_close(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
     """Add resampled, centred steps of the lookback to the last close (Hyndman & Athanasopoulos, FPP3, sections 5.2, 5.5)."""
     levels, to_close = compute_levels(known.closes)
@@ -92,7 +93,7 @@ def draw_drift(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> 
     return to_close(levels[-1] + drawn.cumsum(axis=1))
 
 
-@baseline("volatility")
+@baseline("volatility", moves=False)
 def draw_volatility(known: ForecastInput, n_paths: int, rng: np.random.Generator) -> Array:
     """Draw a random walk without drift. Its Gaussian steps are as wide as those of the lookback (root mean square)."""
     levels, to_close = compute_levels(known.closes)

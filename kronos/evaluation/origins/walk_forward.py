@@ -25,6 +25,8 @@ from kronos.version import __version__
 
 CLOSE = CANDLE_COLUMNS.index("close")
 PRICES = slice(len(PRICE_COLUMNS))  # the first columns
+CHEAP_PATHS = 1000  # of a forecaster without a key
+CHEAP_VALUES = 20_000_000  # of all these paths together, for memory
 GROUP = 16  # origins that are forecast and written together
 SUFFIX = ".npz"
 
@@ -88,10 +90,11 @@ def build_forecast_input(candles: CandleSet, rows: Array, lookback: int, horizon
     """Return the known data at each origin: the lookback, which ends with its row, and the times of the horizon."""
     built, many = [], len(candles.symbols) > 1
     for row in rows.tolist():
-        symbol = f"{candles.symbol_at(row).symbol} " if many else ""
+        symbol = candles.symbol_at(row).symbol if many else ""
         history = candles.frame(row - lookback + 1, row + 1)
         future = candles.timestamps(row + 1, row + 1 + horizon)
-        built.append(ForecastInput(f"{symbol}{history.index[-1]:%Y-%m-%d %H:%M}", history, future))
+        name = f"{symbol} {history.index[-1]:%Y-%m-%d %H:%M}".lstrip()
+        built.append(ForecastInput(name, history, future, symbol))
     return built
 
 
@@ -103,7 +106,17 @@ class ForecastStore:
             (symbol.offset_rows, symbol.offsets) for symbol in origins.candles.symbols
         ]  # calendar features depend on them
         candles = origins.candles.content_hash(), clocks
-        parts = (__version__, forecaster.key, candles, origins.lookback, origins.horizon, n_paths, seed)
+        parts: tuple[object, ...] = (
+            __version__,
+            forecaster.key,
+            candles,
+            origins.lookback,
+            origins.horizon,
+            n_paths,
+            seed,
+        )
+        if len(origins.candles.symbols) > 1:
+            parts = (*parts, "each symbol draws its own random numbers")
         name = re.sub(r"[^\w.-]+", "_", forecaster.name)  # a run's name is a part of its path
         self.folder = folder / f"{name}-{_hash(parts)}"
 
@@ -177,9 +190,13 @@ class WalkForward:
             self._run(forecaster, origins, None)
 
     def forecast(self, forecaster: Forecaster, origins: Origins) -> Array:
-        """Return closes (N, n_paths, H) in the candles' units, read from disk if the forecaster has a key."""
+        """Return closes (N, P, H) in the candles' units, read from disk if the forecaster has a key.
+
+        Forecasters with a key have n_paths paths, others more: more paths cost them nothing, and reduce sampling noise.
+        """
         if forecaster.key is None:
-            return forecaster.sample(origins.known(), self.n_paths, self.seed)
+            cheap = min(CHEAP_PATHS, CHEAP_VALUES // max(len(origins) * origins.horizon, 1))
+            return forecaster.sample(origins.known(), max(cheap, self.n_paths), self.seed)
         stored = self._store(forecaster, origins).load()
         return np.stack([stored[row] for row in origins.rows.tolist()]).astype(np.float64)
 

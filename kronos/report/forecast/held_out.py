@@ -45,6 +45,7 @@ def forecast_held_out(
         sampling=own.sampling,
         seed=seed,
         names=list(names),
+        symbols=[each.symbol for each in origins.known()],
         verbose=verbose,
     )
     return [HeldOutForecast(*each) for each in zip(histories, forecasts, actual)]

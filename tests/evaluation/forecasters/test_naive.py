@@ -8,6 +8,7 @@ import pytest
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config.evaluation import BASELINES
+from kronos.evaluation.baselines import FITTED_BASELINES
 from kronos.evaluation.forecasters import naive
 from kronos.evaluation.forecasters.base import ForecastInput, NotApplicable
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS, baseline, choose_season, compute_levels
@@ -38,7 +39,7 @@ def sessions(n_days: int) -> pd.DatetimeIndex:
 
 
 def test_all_baselines_without_weights_are_there() -> None:
-    assert set(NAIVE_FORECASTERS) == set(BASELINES) - {"pretrained", "lstm"}
+    assert set(NAIVE_FORECASTERS) | set(FITTED_BASELINES) == set(BASELINES) - {"pretrained", "lstm"}
     for name, forecaster in NAIVE_FORECASTERS.items():
         assert forecaster.name == name
         assert forecaster.label == name and Words("zh").has(f"forecasters.{name}")
