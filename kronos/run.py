@@ -13,13 +13,17 @@ from accelerate import PartialState
 from kronos.config import Config
 from kronos.config.training import StageName
 from kronos.data import split_candles
+from kronos.data.audit import audit_to_json
 from kronos.errors import KronosError
 from kronos.evaluation import ValidationScore
 from kronos.evaluation.baselines import build_own, check_baselines
 from kronos.evaluation.forecasters.base import KronosForecaster
+from kronos.evaluation.model_without_run import build_judged, choose_for_model, split_for_model
 from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choose_of_training, find_instant, is_own
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.runs.earlier import note_judged_before
+from kronos.files import write_json
+from kronos.model import Kronos, KronosTokenizer
 from kronos.report.advice import log_advice
 from kronos.report.forecast.held_out import draw_held_out_forecasts
 from kronos.report.verdict.evaluation_report import write_evaluation
@@ -81,7 +85,7 @@ def run_evaluation(
 
     Args:
         data: other candles than the run's own: a file, a folder or a glob.
-        since: the first time that may be forecast; None: the first that the run has not seen.
+        since: forecast only candles after this local time; None: after all that the run has seen.
         world_size, command: as in `run_training`.
 
     Raises:
@@ -112,6 +116,37 @@ def run_evaluation(
     evaluation = write_evaluation(config, own, held_out, own_candles, splits, report, command)
     _end_process_group()
     return FinishedRun(report, evaluation)
+
+
+def run_model_evaluation(
+    config: Config,
+    models: tuple[KronosTokenizer, Kronos],
+    since: datetime | None = None,
+    world_size: int = 1,
+    command: str = "",
+) -> FinishedRun:
+    """Evaluate a model that no run here has trained, against the baselines.
+
+    Args:
+        config: of `kronos.evaluation.model_without_run.build_model_config`.
+        models: the tokenizer and the base model.
+        since: forecast only candles after this local time; None: all but the first part, which the baselines are fitted on.
+        world_size, command: as in `run_training`.
+
+    Raises:
+        KronosError: a baseline is unknown, the candles cannot be read, or there are too few.
+    """
+    check_baselines(config)
+    start_process(config, world_size)
+    audited, run = load_run_candles(config), config.model_paths.run_folder
+    config = split_for_model(config, audited.candles, since)
+    held_out, splits = choose_for_model(config, audited.candles)
+    if PartialState().is_main_process:
+        write_json(run.audit, audit_to_json(audited))
+    own = build_judged(config, *models)
+    evaluation = write_evaluation(config, own, held_out, audited.candles, splits, run.report, command)
+    _end_process_group()
+    return FinishedRun(run.report, evaluation)
 
 
 def _evaluate_trained(config: Config, trained: RunResult, own: KronosForecaster, command: str) -> Evaluation | None:

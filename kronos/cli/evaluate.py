@@ -1,4 +1,4 @@
-"""`kronos evaluate`: forecasts of a run and of its baselines on candles that the run was not trained on."""
+"""`kronos evaluate`: forecasts of a run, or of any model, and of baselines on candles that it was not trained on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.cells import cell_len
 
-from kronos.cli.session import LanguageOption, format_command_line, load_session_config, lock_run_folder, start_session
+from kronos.cli.session import (
+    LanguageOption,
+    Process,
+    format_command_line,
+    load_session_config,
+    lock_run_folder,
+    start_session,
+)
 from kronos.config import Config
+from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.report.words.catalogue import Words
 
@@ -21,11 +29,29 @@ if TYPE_CHECKING:
 LABEL_WIDTH = 11
 TIME_FORMATS = ["%Y-%m-%d", *(f"%Y-%m-%d{gap}%H:%M{end}" for gap in " T" for end in ("", ":%S"))]
 ALLOWED = ("evaluation.", "report.", "device.", "distributed.")
+ALLOWED_FOR_MODELS = (*ALLOWED, "data.", "repairs.", "model_paths.base_path=", "model_paths.exp_name=")
 
-RunOption = Annotated[Path, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)]
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Instead of a run: any model, a folder or a hub name.", show_default=False),
+]
+TokenizerOption = Annotated[
+    str | None,
+    typer.Option("--tokenizer", help="With --model: its tokenizer.", show_default="the one that belongs to the model"),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="With --model: a YAML file with settings.", show_default=False)
+]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Other candles than the run's own: a file, a folder or a glob.", show_default=False),
+    typer.Option(
+        "--data",
+        help="Candles other than the run's own, or those for --model: a file, a folder or a glob.",
+        show_default=False,
+    ),
 ]
 SinceOption = Annotated[
     datetime | None,
@@ -33,7 +59,7 @@ SinceOption = Annotated[
         "--since",
         formats=TIME_FORMATS,
         metavar="TIME",
-        help='With --data: forecast only candles after this local time, "2024-09-02 09:35" or 2024-09-02.',
+        help='Forecast only candles after this local time, "2024-09-02 09:35" or 2024-09-02.',
         show_default="all the run has not seen",
     ),
 ]
@@ -49,46 +75,98 @@ BaselinesOption = Annotated[
 AllOption = Annotated[bool, typer.Option("--all-origins", help="Forecast from every origin, however long it takes.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Override the run's settings, e.g. evaluation.stride=12"),
+    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Override settings, e.g. evaluation.stride=12"),
 ]
 
 
 def evaluate_command(
-    run: RunOption,
     overrides: Overrides = None,
+    run: RunOption = None,
+    model: ModelOption = None,
+    tokenizer: TokenizerOption = None,
+    config: ConfigOption = None,
     data: DataOption = None,
     since: SinceOption = None,
     baselines: BaselinesOption = None,
     all_origins: AllOption = False,
     language: LanguageOption = None,
 ) -> None:
-    """Measure whether a run helped: against the pretrained model, naive forecasts, an LSTM or other runs."""
+    """Measure whether a run helped, or whether any model has skill: against naive forecasts, an LSTM or other runs."""
     with start_session("run the same command to resume; finished forecasts are kept", distributed=True) as process:
-        if since is not None and data is None:
-            raise ConfigError("--since needs --data. A run is evaluated on the test split of its own candles.")
-        given = [*_check_overrides(overrides or [])]
+        given = [*(overrides or [])]
         given += [f"evaluation.rivals=[{', '.join(map(repr, baselines))}]"] if baselines else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []
-        from kronos.saved_run import load_run_config
+        if run is not None and model is None:
+            _check_run_options(tokenizer, config, data, since)
+            settings, finished = _evaluate_run(run, given, data, since, language, process)
+        elif model is not None and run is None:
+            settings, finished = _evaluate_model(model, tokenizer, config, given, data, since, language, process)
+        else:
+            raise ConfigError(
+                "give either --run (the folder of a run) or --model (a model folder or a hub name); see --help."
+            )
+        if process.rank == 0:
+            print_verdict(settings, finished)
 
-        config = load_session_config(lambda given: load_run_config(run, given), given, process, language)
-        with lock_run_folder(config.model_paths.run_folder, process.rank):
-            from kronos.run import run_evaluation
 
-            finished = run_evaluation(config, data, since, process.world_size, format_command_line())
-            if process.rank == 0:
-                print_verdict(config, finished)
+def _evaluate_run(
+    run: Path,
+    given: Sequence[str],
+    data: Path | None,
+    since: datetime | None,
+    language: Language | None,
+    process: Process,
+) -> tuple[Config, FinishedRun]:
+    from kronos.saved_run import load_run_config
+
+    _check_overrides(given, ALLOWED, "this setting cannot change after training")
+    config = load_session_config(lambda given: load_run_config(run, given), given, process, language)
+    with lock_run_folder(config.model_paths.run_folder, process.rank):
+        from kronos.run import run_evaluation
+
+        return config, run_evaluation(config, data, since, process.world_size, format_command_line())
 
 
-def _check_overrides(overrides: Sequence[str]) -> Sequence[str]:
-    """Return the overrides, after checking that each may change once a run is trained."""
-    if wrong := [each for each in overrides if not each.startswith(ALLOWED)]:
+def _evaluate_model(
+    model: str,
+    tokenizer: str | None,
+    file: Path | None,
+    given: Sequence[str],
+    data: Path | None,
+    since: datetime | None,
+    language: Language | None,
+    process: Process,
+) -> tuple[Config, FinishedRun]:
+    from kronos.evaluation.model_without_run import build_model_config, load_judged_models
+    from kronos.run import run_model_evaluation
+
+    _check_overrides(given, ALLOWED_FOR_MODELS, "this setting has no effect on a model that is not trained here")
+    config = load_session_config(
+        lambda given: build_model_config(model, tokenizer, data, file, given), given, process, language
+    )
+    models = load_judged_models(config)  # before the folder is made
+    with lock_run_folder(config.model_paths.run_folder, process.rank):
+        return config, run_model_evaluation(config, models, since, process.world_size, format_command_line())
+
+
+def _check_run_options(tokenizer: str | None, config: Path | None, data: Path | None, since: datetime | None) -> None:
+    """Check that no option is given that a run does not need."""
+    for name, value in {"--tokenizer": tokenizer, "--config": config}.items():
+        if value is not None:
+            raise ConfigError("{name} needs --model. A run has its own tokenizer and settings.", name=name)
+    if since is not None and data is None:
+        raise ConfigError("--since needs --data. A run is evaluated on the test split of its own candles.")
+
+
+def _check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: str) -> None:
+    """Check that each override may be given."""
+    if wrong := [each for each in overrides if not each.startswith(tuple(allowed))]:
         raise ConfigError(
-            "{override}: this setting cannot change after training. Only {allowed} can be changed, and the candles with --data.",
+            "{override}: {why}. Only {allowed} can be changed, and the candles with --data.",
             override=wrong[0],
-            allowed=", ".join(f"{section}*" for section in ALLOWED),
+            why=why,
+            allowed=", ".join(f"{section}*" if section.endswith(".") else section.rstrip("=") for section in allowed),
         )
-    return overrides
 
 
 def print_verdict(config: Config, finished: FinishedRun) -> None:

@@ -61,7 +61,7 @@ def has_pretrained(config: Config) -> bool:
 def build_own(config: Config, tokenizer: KronosTokenizer, model: Kronos) -> KronosForecaster:
     """Return the run's models as a forecaster."""
     label = OWN if has_pretrained(config) else "from_scratch"
-    return _build_kronos(OWN, label, SavedRun(config, tokenizer, model), config)
+    return build_kronos(OWN, label, SavedRun(config, tokenizer, model), config)
 
 
 def build_baselines(
@@ -131,7 +131,7 @@ def _build_pretrained(config: Config) -> Forecaster:
     except KronosError as error:
         raise NotApplicable("not_loadable", error=str(error)) from None
     _check_untouched(config, {"tokenizer": tokenizer, "basemodel": model})
-    return _build_kronos("pretrained", "pretrained", SavedRun(config, tokenizer, model), config)
+    return build_kronos("pretrained", "pretrained", SavedRun(config, tokenizer, model), config)
 
 
 def _check_untouched(config: Config, models: Mapping[StageName, KronosTokenizer | Kronos]) -> None:
@@ -183,10 +183,10 @@ def _build_run(config: Config, name: str, folder: Path, origins: Origins) -> For
         raise NotApplicable("unknown_end", audit=other.model_paths.run_folder.audit.name)
     if seen > origins.starts.min():
         raise NotApplicable("seen_candles", until=format_time(seen))
-    return _build_kronos(name, name, run, config)
+    return build_kronos(name, name, run, config)
 
 
-def _build_kronos(name: str, label: Label, run: SavedRun, evaluated: Config) -> KronosForecaster:
+def build_kronos(name: str, label: Label, run: SavedRun, evaluated: Config) -> KronosForecaster:
     """Return a forecaster with the input settings of its own run and the sampling settings of the evaluated run."""
     predictor = KronosPredictor.from_run(run, device=PartialState().device)
     return KronosForecaster(

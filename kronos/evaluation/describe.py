@@ -14,11 +14,12 @@ from accelerate import PartialState
 from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.data.quality.series import format_interval
+from kronos.evaluation.forecasters.base import Forecaster
 from kronos.evaluation.origins.clock import count_all_clock_times, count_clock_times, note_few_clock_times
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note
-from kronos.evaluation.results import FORMAT
+from kronos.evaluation.results import FORMAT, MODEL
 from kronos.version import __version__
 
 SEED = 0  # not training.seed: all runs use the same draws
@@ -62,12 +63,13 @@ def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
     }
 
 
-def describe_settings(config: Config, command: str) -> dict[str, object]:
+def describe_settings(config: Config, own: Forecaster, command: str) -> dict[str, object]:
     """Return the fields of an `Evaluation` about its settings and environment."""
     settings = config.evaluation
     return {
         "format": FORMAT,
-        "run": config.model_paths.exp_name,
+        "kind": "model" if own.name == MODEL else "run",
+        "run": own.label if own.name == MODEL else config.model_paths.exp_name,
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "n_paths": settings.n_paths,

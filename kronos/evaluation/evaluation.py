@@ -81,7 +81,7 @@ def evaluate_run(
     comparisons = _compare_all(config, scored, origins)
     return Evaluation(
         **describe_origins(origins, held_out),
-        **describe_settings(config, command),
+        **describe_settings(config, own, command),
         notes=[
             *held_out.notes,
             *describe_choice(config, origins, usable, held_out),

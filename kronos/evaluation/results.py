@@ -13,6 +13,7 @@ from kronos.training.saved.tokenizer_record import Figure, TokenizerHealth
 FORMAT = (
     2  # of metrics.json. Verdicts of another format follow other rules and are not comparable; 1: without the field
 )
+MODEL = "model"  # the name of forecasters[0] if a model without a run was judged
 FLATTERING = ("on_seen", "held_out_symbols", "seen_before")  # notes on optimistic figures; the headline repeats them
 
 Verdict = Literal["helped", "no difference", "hurt", "too little data to tell"]
@@ -158,7 +159,8 @@ class Evaluation(Record):
     """
 
     format: int = 1  # FORMAT of the version that wrote it
-    run: str
+    kind: Literal["run", "model"] = "run"  # what was judged
+    run: str  # its name
     version: str
     created: str
     candles: str

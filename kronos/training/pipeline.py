@@ -151,10 +151,11 @@ def find_last_seen(config: Config, candles: CandleSet, splits: Mapping[SplitName
 
 def read_last_seen(config: Config) -> int | None:
     """Return the instant of the last candle that a run was trained or validated on, or None if it is not recorded."""
-    return _read_last_seen(config.model_paths.run_folder)
+    return read_last_seen_of(config.model_paths.run_folder)
 
 
-def _read_last_seen(run: RunFolder) -> int | None:
+def read_last_seen_of(run: RunFolder) -> int | None:
+    """Return what `read_last_seen` does, for the folder of a run."""
     try:
         return int(json.loads(run.audit.read_text(encoding="utf-8"))[SEEN_UNTIL])
     except (OSError, ValueError, KeyError, TypeError):
@@ -172,7 +173,7 @@ def _find_seen_before(config: Config) -> list[int]:
         )
         if source and used
     ]
-    recorded = [_read_last_seen(RunFolder.of_model(source)) for source in sources if source.is_dir()]
+    recorded = [read_last_seen_of(RunFolder.of_model(source)) for source in sources if source.is_dir()]
     return [seen for seen in recorded if seen is not None]
 
 

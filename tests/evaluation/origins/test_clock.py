@@ -24,7 +24,7 @@ MINUTE = 60_000_000
 
 @pytest.fixture
 def candles(tiny_config: Path) -> CandleSet:
-    """1,920 candles of five minutes, 48 a day."""
+    """3,360 candles of five minutes, 48 a day."""
     config = load_config(tiny_config, [f"data.data_path={ROOT / 'data' / 'synthetic_5min.csv'}"])
     found, _ = load_candles(config.data, config.repairs)
     assert found.symbols[0].candles_a_day == 48

@@ -1,0 +1,225 @@
+"""Evaluate a model that no run here has trained: its tokenizer, its settings, and the candles that it is judged on."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from kronos.candles import CANDLE_COLUMNS
+from kronos.config import Config, load_config
+from kronos.config.load import build_config
+from kronos.data import CandleSet, split_candles
+from kronos.data.windows.splits import Split, SplitName
+from kronos.errors import CheckpointError, ConfigError, DataError
+from kronos.evaluation.baselines import build_kronos
+from kronos.evaluation.forecasters.base import KronosForecaster
+from kronos.evaluation.origins.held_out import SPLIT_KEYS, HeldOut, choose_held_out, find_instant
+from kronos.evaluation.records import Note
+from kronos.evaluation.results import MODEL
+from kronos.model import Kronos, KronosTokenizer
+from kronos.model.pretrained import check_pair, check_trained_with, locate_file
+from kronos.run_folder import RunFolder
+from kronos.saved_run import SavedRun, find_tokenizer, load_run_config
+from kronos.training.pipeline import read_last_seen_of
+
+FOLDER = "evaluations"  # {FOLDER}/{model}-{data}
+KEPT_SHARE = (
+    0.2  # of the candles, the first ones, to fit baselines on; the more are kept, the fewer are left to judge on
+)
+VAL_SHARE = 0.25  # of these, to choose the best LSTM
+
+
+DEFAULT_CONTEXT = 512
+
+
+class Published(NamedTuple):
+    """What belongs to a published model."""
+
+    tokenizer: str
+    max_context: int
+
+
+PUBLISHED = {
+    "Kronos-mini": Published("NeoQuasar/Kronos-Tokenizer-2k", 2048),
+    "Kronos-small": Published("NeoQuasar/Kronos-Tokenizer-base", 512),
+    "Kronos-base": Published("NeoQuasar/Kronos-Tokenizer-base", 512),
+}
+
+
+def build_model_config(
+    model: str, tokenizer: str | None, data: Path | None, file: Path | None, overrides: Sequence[str]
+) -> Config:
+    """Build the configuration of an evaluation without a run.
+
+    Args:
+        model, tokenizer: folders or hub names; the tokenizer is by default the one that belongs to the model.
+        data: the candles; by default data.data_path of the file.
+        file: a YAML file with settings, for example that of the training to come.
+
+    Raises:
+        ConfigError: the tokenizer or the candles are not known, or a setting is wrong.
+    """
+    if data is None and file is None:
+        raise ConfigError(
+            "--model needs --data (a file, a folder or a glob of candles), or --config with data.data_path."
+        )
+    published, name = PUBLISHED.get(Path(model).name), name_model(model)
+    own = [
+        f"model_paths.pretrained_predictor={model}",
+        f"model_paths.pretrained_tokenizer={tokenizer or _find_tokenizer(model)}",
+        f"model_paths.base_path={FOLDER}",
+        f"model_paths.exp_name={name}",
+        *("model_paths.base_save_path=", "model_paths.finetuned_tokenizer=", "experiment.pre_trained=true"),
+        *("experiment.pre_trained_tokenizer=true", "experiment.pre_trained_predictor=true"),
+        f"data.max_context={published.max_context if published else DEFAULT_CONTEXT}",
+        *([f"data.data_path={data if data != Path() else Path.cwd()}"] if data else []),
+        *overrides,
+    ]
+    config = load_config(file, own) if file else build_config({}, own)
+    baselines = [each for each in config.evaluation.rivals if each != "pretrained"]  # it is the model itself
+    changes: dict[str, object] = {"evaluation.rivals": baselines}
+    if config.model_paths.exp_name == name:
+        source = re.sub(r"[^\w.-]+", "_", config.data.data_path[0].absolute().stem)
+        changes["model_paths.exp_name"] = f"{name}-{source}"
+    return config.override(changes)
+
+
+def name_model(model: str) -> str:
+    """Return a short name: the last part of a hub name or folder, or the run that a {run}/basemodel/best_model is of."""
+    path = Path(model).expanduser()
+    return path.resolve().parent.parent.name if _is_of_run(path) else path.resolve().name
+
+
+def load_judged_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
+    """Load the model to judge and its tokenizer.
+
+    Raises:
+        CheckpointError: one cannot be loaded, or they do not belong together.
+    """
+    paths = config.model_paths
+    try:
+        model = Kronos.from_pretrained(paths.pretrained_predictor)
+    except CheckpointError as error:
+        raise _explain("--model", error) from None
+    try:
+        tokenizer = KronosTokenizer.from_pretrained(paths.pretrained_tokenizer)
+    except CheckpointError as error:
+        raise _explain("--tokenizer", error) from None
+    try:
+        check_pair(tokenizer, model, len(CANDLE_COLUMNS))
+        check_trained_with(model, tokenizer)
+    except CheckpointError as error:
+        raise CheckpointError(
+            "--tokenizer {tokenizer}, --model {model}: {error} Give --tokenizer the tokenizer that the model was trained with.",
+            tokenizer=paths.pretrained_tokenizer,
+            model=paths.pretrained_predictor,
+            error=error,
+        ) from None
+    return tokenizer, model
+
+
+def split_for_model(config: Config, candles: CandleSet, since: datetime | None) -> Config:
+    """Return the configuration with the splits of an evaluation without a run.
+
+    The first fifth of the candles is kept to fit the baselines on, or as much as one window of train and one horizon of
+    validation need; the rest has the origins. If the configuration sets splits with a test split, they are kept.
+
+    Args:
+        since: the local time after which candles are forecast; the candles up to it are kept.
+
+    Raises:
+        DataError: too few candles are kept, or left.
+    """
+    data = config.data
+    if since is None and SPLIT_KEYS & data.model_fields_set and (data.test_ratio or data.val_end or data.test_symbols):
+        return config
+    longest, least = max(map(len, candles.symbols), default=0), data.window + data.predict_window
+    share = max(KEPT_SHARE, least / longest) if longest else 1.0
+    if since is not None and longest:
+        share = float((candles.instants <= find_instant(candles, since)).mean())
+    n_kept = round(share * longest)
+    if n_kept < least or longest - n_kept < data.predict_window:
+        raise DataError(
+            "{source}: too few candles ({n:,}). At least {least:,} are kept to fit the baselines on (a window and a horizon), and at "
+            "least {horizon:,} must be left to forecast{since}. Give more candles, or shorter windows (data.lookback_window, "
+            "data.predict_window).",
+            source=candles.source if candles.symbols else data.data_path[0],
+            n=longest,
+            least=least,
+            horizon=data.predict_window,
+            since="" if since is None else f"; {n_kept:,} are not later than --since",
+        )
+    val = share * max(data.predict_window, min(round(VAL_SHARE * n_kept), n_kept - data.window)) / n_kept
+    ratios = {"data.train_ratio": share - val, "data.val_ratio": val, "data.test_ratio": 1 - share}
+    return config.override(
+        ratios | {"data.train_end": None, "data.val_end": None, "data.val_symbols": (), "data.test_symbols": ()}
+    )
+
+
+def build_judged(config: Config, tokenizer: KronosTokenizer, model: Kronos) -> KronosForecaster:
+    """Return the judged model as a forecaster."""
+    name = name_model(config.model_paths.pretrained_predictor)
+    return build_kronos(MODEL, name, SavedRun(config, tokenizer, model), config)
+
+
+def choose_for_model(config: Config, candles: CandleSet) -> tuple[HeldOut, dict[SplitName, Split]]:
+    """Choose the origins that a model without a run is judged on. Return them and the splits, to fit baselines on."""
+    splits = split_candles(candles, config.data)
+    held_out = choose_held_out(config, candles, splits)
+    notes = [*held_out.notes, Note(code="weights_may_have_seen")]
+    model = Path(config.model_paths.pretrained_predictor).expanduser()
+    seen = read_last_seen_of(RunFolder.of_model(model)) if _is_of_run(model) else None
+    if seen is not None and len(held_out.origins) and int(candles.instants[held_out.origins.rows + 1].min()) <= seen:
+        notes.append(Note(code="on_seen"))
+    return replace(held_out, notes=tuple(notes)), splits
+
+
+def _find_tokenizer(model: str) -> str:
+    """Return the tokenizer that belongs to a model.
+
+    Raises:
+        ConfigError: it is not known. CheckpointError: there is no such model.
+    """
+    path = Path(model).expanduser()
+    if _is_of_run(path):
+        run = RunFolder.of_model(path)
+        return str(find_tokenizer(load_run_config(run.path)) if run.config.is_file() else run.tokenizer.best_model)
+    if published := PUBLISHED.get(path.name):
+        beside = path.parent / Path(published.tokenizer).name
+        return str(beside) if path.is_dir() and beside.is_dir() else published.tokenizer
+    if RunFolder(path).config.is_file():
+        raise ConfigError(
+            "--model {model}: this is the folder of a run, not of a model. Give it to --run.", model=model
+        )
+    _locate(model)
+    raise ConfigError(
+        "--model {model}: the tokenizer of this model is not known. Give --tokenizer, a folder or a hub name; the published "
+        "ones are {known}.",
+        model=model,
+        known=" and ".join(dict.fromkeys(each.tokenizer for each in PUBLISHED.values())),
+    )
+
+
+def _is_of_run(model: Path) -> bool:
+    """Whether a folder is {run}/basemodel/best_model."""
+    run = RunFolder.of_model(model)
+    sibling = run.tokenizer.best_model
+    return model.is_dir() and model.resolve().name == sibling.name and (run.config.is_file() or sibling.is_dir())
+
+
+def _locate(model: str) -> None:
+    try:
+        locate_file(model, "config.json")
+    except CheckpointError as error:
+        raise _explain("--model", error) from None
+
+
+def _explain(option: str, error: CheckpointError) -> CheckpointError:
+    fix = (
+        " Without a connection, give a folder with config.json and model.safetensors; huggingface-cli download fetches one."
+        if "Hugging Face Hub" in str(error)
+        else ""
+    )
+    return CheckpointError("{option} {error}{fix}", option=option, error=error, fix=fix)
