@@ -176,6 +176,23 @@ def test_a_series_does_not_depend_on_its_company() -> None:
     assert not np.allclose(together[0].paths, together[1].paths)
 
 
+def test_a_name_gives_a_series_draws_of_its_own() -> None:
+    predictor = load_predictor()
+    unnamed, named, again = (forecast(predictor, sample_count=3, name=name) for name in (None, "600977", "600977"))
+    assert not unnamed.equals(named)
+    pd.testing.assert_frame_equal(named, again)
+    frames = [INDEXED[:KNOWN]] * 3
+    how = {"y_timestamp_list": [INDEXED.index[KNOWN : KNOWN + 8]] * 3, "seed": 0, "verbose": False}
+    together = predictor.predict_batch(frames, sample_count=3, names=["600978", "600977", ""], **how)
+    assert not np.allclose(together[0], named, rtol=1e-6)
+    np.testing.assert_allclose(together[1], named, rtol=1e-6)
+    np.testing.assert_allclose(together[2], unnamed, rtol=1e-6)
+    in_messages_only = predictor.forecast_batch(frames, n_paths=3, names=["a", "b", "c"], **how)
+    np.testing.assert_allclose(in_messages_only[1].mean, unnamed, rtol=1e-6)
+    with pytest.raises(DataError, match="3 series, but 1 symbols"):
+        predictor.forecast_batch(frames, n_paths=3, symbols=["a"], **how)
+
+
 def test_every_path_is_possible_and_repairs_are_counted() -> None:
     sampling = Sampling(temperature=3.0, top_p=1.0)
     predictor = load_predictor()

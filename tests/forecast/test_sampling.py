@@ -7,7 +7,7 @@ import torch
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from kronos.errors import ConfigError
-from kronos.forecast.sampling import Sampling, draw_path_uniforms, filter_logits, sample
+from kronos.forecast.sampling import Sampling, draw_path_uniforms, filter_logits, number_of, sample
 
 ORIGIN = pd.Timestamp("2024-04-02 10:10")
 
@@ -82,3 +82,11 @@ def test_draws_belong_to_seed_origin_path_and_step_alone() -> None:
         assert abs(np.corrcoef(other.flatten(), draws.flatten())[0, 1]) < 0.2
     assert draw_path_uniforms(0, pd.Timestamp("1524-03-01"), slice(0, 1), 1).shape == (1, 1, 2)
     assert draw_path_uniforms(2**80, pd.Timestamp("1912-03-01"), slice(0, 1), 1).shape == (1, 1, 2)
+
+
+def test_symbols_of_one_origin_draw_independently_and_one_alone_as_ever() -> None:
+    draws = {symbol: draw_path_uniforms(7, ORIGIN, slice(0, 200), 12, symbol) for symbol in ("", "600977", "600978")}
+    generator = np.random.default_rng([7, number_of(ORIGIN), 3])
+    assert np.array_equal(draws[""][3], generator.random((12, 2), dtype=np.float32))
+    for one, other in (("", "600977"), ("600977", "600978")):
+        assert abs(np.corrcoef(draws[one].flatten(), draws[other].flatten())[0, 1]) < 0.05

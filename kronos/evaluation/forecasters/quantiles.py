@@ -13,7 +13,7 @@ from kronos.candles import Array
 from kronos.evaluation.forecasters.base import ForecastInput, NotApplicable
 from kronos.evaluation.forecasters.naive import compute_levels, find_steps
 from kronos.evaluation.records import Note
-from kronos.forecast.sampling import number_of
+from kronos.forecast.sampling import hash_symbol, number_of
 
 # Predicts quantiles (N, H, Q) of N series (N, L) for H steps.
 Predict = Callable[[Array, int], Array]
@@ -82,7 +82,9 @@ def _draw_scores(known: ForecastInput, n_paths: int, horizon: int, seed: int) ->
 
     A model of quantiles does not know how the steps of one path depend on each other. Metrics by step do not depend on it.
     """
-    steps = np.random.default_rng([seed, number_of(known.origin)]).standard_normal((n_paths, horizon))
+    steps = np.random.default_rng([seed, number_of(known.origin), *hash_symbol(known.symbol)]).standard_normal(
+        (n_paths, horizon)
+    )
     scores: Array = steps.cumsum(axis=1) / np.sqrt(np.arange(1, horizon + 1))
     return scores
 
