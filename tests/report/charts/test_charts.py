@@ -68,7 +68,7 @@ def test_every_chart_in_the_order_of_the_page() -> None:
 def test_what_has_no_figures_is_not_drawn() -> None:
     assert build_charts(forget(make_evaluation()), [], EN) == {}
     labels = [panel.title for panel in build_charts(make_evaluation(), [], EN)["pit"].panels]
-    assert "Last close" not in labels  # one sure path has no distribution
+    assert "No change" not in labels  # one sure path has no distribution
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

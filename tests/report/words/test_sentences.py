@@ -52,9 +52,9 @@ def compared(*comparisons: Comparison, **changes: Any) -> Evaluation:
         ),
         (
             make_comparison("volatility", outcome="hurt", **CHANGE | WORSE),
-            "Worse than the last close with historical volatility: CRPS is 4.2% higher "
+            "Worse than the random walk: CRPS is 4.2% higher "
             "(95% interval 1.1% to 7.0%, p < 0.001; 132 origins, equivalent to about 88 independent ones).",
-            "不如历史波动率法：CRPS 高 4.2%（95% 置信区间 1.1% 至 7.0%，p < 0.001；132 个起点，约相当于 88 个独立起点）。",
+            "不如随机游走：CRPS 高 4.2%（95% 置信区间 1.1% 至 7.0%，p < 0.001；132 个起点，约相当于 88 个独立起点）。",
         ),
         (
             make_comparison("runs/b", metric="mae", outcome="no difference", **CHANGE | SAME),
@@ -107,11 +107,11 @@ def test_the_headline_of_skill_is_against_the_best_naive_baseline() -> None:
     evaluation = compared(HELPED, *naive, make_outcome("lstm", "hurt", -0.2))
     assert write_headline(evaluation, EN) == (
         "Fine-tuning helped (CRPS 4.0% lower than the pretrained model's, 95% interval 2.0% to 6.0%); the model has "
-        "skill: it is better than every naive baseline compared, the best of which is the last close with historical volatility (CRPS 3.0% "
+        "skill: it is better than every naive baseline compared, the best of which is the random walk (CRPS 3.0% "
         "lower, 95% interval 1.5% to 4.5%)."
     )
     assert write_headline(evaluation, ZH) == (
-        "微调有效（CRPS 比预训练模型低 4.0%，95% 置信区间 2.0% 至 6.0%）；模型有预测能力：优于参与比较的所有朴素基准，其中最强的是历史波动率法"
+        "微调有效（CRPS 比预训练模型低 4.0%，95% 置信区间 2.0% 至 6.0%）；模型有预测能力：优于参与比较的所有朴素基准，其中最强的是随机游走"
         "（CRPS 低 3.0%，95% 置信区间 1.5% 至 4.5%）。"
     )
 
@@ -146,7 +146,10 @@ def test_undecided_skill_is_not_claimed() -> None:
     evaluation = compared(make_outcome("pretrained", UNDECIDED, 0.1), make_outcome("last_close", UNDECIDED, 0.1))
     headline = write_headline(evaluation, EN)
     assert headline.startswith("Too little data to tell whether fine-tuning helped (")
-    assert "; no skill shown: too little data to tell whether the model is better than the last close (" in headline
+    assert (
+        "; no skill shown: too little data to tell whether the model is better than the forecast of no change ("
+        in headline
+    )
     assert "尚看不出预测能力" in write_headline(evaluation, ZH)
 
 
@@ -180,7 +183,7 @@ def test_words_for_outcomes_forecasters_and_metrics() -> None:
     drift = make_outcome("drift", "helped", 0.1)
     assert (write_outcome(HELPED, EN), write_outcome(drift, EN)) == ("helped", "better")
     assert (write_outcome(HELPED, ZH), write_outcome(drift, ZH)) == ("微调有效", "优于基准")
-    assert name_forecaster("last_close", ZH) == "最新收盘价" and name_forecaster("runs/b", ZH) == "runs/b"
+    assert name_forecaster("last_close", ZH) == "价格不变" and name_forecaster("runs/b", ZH) == "runs/b"
     assert name_forecaster({"en": "Mean of 20", "zh": "20 期均值"}, ZH) == "20 期均值"
     assert name_metric("coverage_80", EN) == "Coverage of the 80% band" and "80%" in name_metric(
         "width_80", ZH, "meaning"
@@ -197,8 +200,8 @@ def test_a_registered_baseline_goes_by_its_own_label() -> None:
 
 def test_notes() -> None:
     note = Note(code="skill_in_width", values={"baseline": "volatility"})
-    assert "not shown to be better than the last close with historical volatility. " in write_note(note, EN)
-    assert "历史波动率法" in write_note(note, ZH)
+    assert "not shown to be better than the random walk. " in write_note(note, EN)
+    assert "随机游走" in write_note(note, ZH)
     assert write_note(Note(code="needs a season"), ZH, "reasons") == "needs a season", (
         "of a baseline that somebody added"
     )
