@@ -202,8 +202,8 @@ def _describe_evaluation(plan: RunPlan, words: Words) -> str:
     test, minutes = plan.splits.get("test"), plan.config.evaluation.budget_minutes
     takes = words("plan.budget", minutes=minutes) if minutes else words("plan.no_budget")
     if test:
-        return words("plan.verdict_test", n=test.independent, takes=takes)
-    return words("plan.verdict_val", n=plan.splits["val"].independent // 2, takes=takes)
+        return words("plan.verdict_test", n=test.origins, takes=takes)
+    return words("plan.verdict_val", n=plan.splits["val"].origins // 2, takes=takes)
 
 
 def _build_advice_table(advice: Sequence[Advice], words: Words) -> Table:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from kronos.config import Config
 from kronos.config.training import RATE_KEYS
 from kronos.data.windows.splits import SplitName
-from kronos.planning.plan import RunPlan, StagePlan, StageSettings, collect_stage_settings
+from kronos.planning.plan import RunPlan, SplitPlan, StagePlan, StageSettings, collect_stage_settings, plan_splits
 from kronos.training.pipeline import RunInputs
 
 # Rates that are known to work: the published models' fine-tuning scripts; for training from scratch the paper's.
@@ -22,6 +22,7 @@ HIGHEST_FACTOR = 10.0  # times the usual rate
 LOWEST_FRACTION = {True: 100.0, False: 10.0}  # one part in so many of the usual rate; pretrained, from scratch
 ADAPTING_SHARE = 0.01  # of a pretrained model's parameters: enough for low-rank fine-tuning
 MIN_INDEPENDENT_VAL = 30  # the standard error of their mean is then 18% of their spread
+MIN_ORIGINS = 10  # independent ones; with fewer, false verdicts are rare, but so are true ones
 MAX_HOURS = 24
 MAX_HOURS_AT_RISK = 1
 FULL_THRESHOLD = 0.9  # of a memory or a disk
@@ -39,12 +40,11 @@ class Advice:
 class RunSettings:
     """What is known of a run before its first step.
 
-    independent: windows of each split that share no candle (train), or no candle of the horizon.
     stages: those that would train.
     """
 
     config: Config
-    independent: dict[SplitName, int]
+    splits: dict[SplitName, SplitPlan]
     stages: list[StageSettings]
 
 
@@ -54,16 +54,15 @@ SettingsRule = Callable[[RunSettings], Iterator[Advice]]
 
 def advise(plan: RunPlan) -> list[Advice]:
     """Return the warnings about a measured plan, those that stop or spoil a run first."""
-    independent = {name: split.independent for name, split in plan.splits.items()}
-    settings = RunSettings(plan.config, independent, list(_measured(plan)))
+    settings = RunSettings(plan.config, plan.splits, list(_measured(plan)))
     first, last = ([advice for rule in rules for advice in rule(plan)] for rules in (STOPPING_RULES, TIME_RULES))
     return [*first, *_advise_on(settings), *last]
 
 
 def advise_on_inputs(config: Config, inputs: RunInputs, skip_existing: bool = False) -> list[Advice]:
     """Return the warnings that need no measuring, for the start of a training."""
-    independent = {name: split.independent for name, split in inputs.splits.items()}
-    return _advise_on(RunSettings(config, independent, collect_stage_settings(config, inputs, skip_existing)))
+    splits = plan_splits(config, inputs)
+    return _advise_on(RunSettings(config, splits, collect_stage_settings(config, inputs, skip_existing)))
 
 
 def _advise_on(settings: RunSettings) -> list[Advice]:
@@ -118,7 +117,7 @@ def _check_rate(settings: RunSettings) -> Iterator[Advice]:
 
 def _check_amount_of_data(settings: RunSettings) -> Iterator[Advice]:
     """Count each train candle once: a model can memorise fewer candles than it has parameters to change."""
-    candles = settings.independent["train"] * settings.config.data.window
+    candles = settings.splits["train"].independent * settings.config.data.window
     for stage in settings.stages:
         values: dict[str, object] = {"stage": stage.name, "candles": candles}
         adapting = round(ADAPTING_SHARE * stage.n_parameters)
@@ -138,14 +137,26 @@ def _check_steps(settings: RunSettings) -> Iterator[Advice]:
 
 
 def _check_validation(settings: RunSettings) -> Iterator[Advice]:
-    n_independent = settings.independent["val"]
+    n_independent = settings.splits["val"].independent
     if n_independent < MIN_INDEPENDENT_VAL:
         yield Advice("few_validations", {"windows": n_independent, "needed": MIN_INDEPENDENT_VAL})
 
 
 def _check_test_split(settings: RunSettings) -> Iterator[Advice]:
-    if "test" not in settings.independent:
+    if "test" not in settings.splits:
         yield Advice("no_test")
+
+
+def _check_evidence(settings: RunSettings) -> Iterator[Advice]:
+    """Count the independent origins of the verdict, in the test split or in the later half of validation."""
+    config, test = settings.config, settings.splits.get("test")
+    if not (config.evaluation.enabled and config.experiment.train_basemodel):
+        return
+    n = test.origins if test else settings.splits["val"].origins // 2
+    if n < MIN_ORIGINS:
+        horizon = config.data.predict_window
+        values = {"n": n, "needed": MIN_ORIGINS, "horizon": horizon, "candles": MIN_ORIGINS * horizon}
+        yield Advice("few_origins" if test else "few_origins_val", values)
 
 
 def _check_duration(plan: RunPlan) -> Iterator[Advice]:
@@ -172,5 +183,6 @@ SETTINGS_RULES: tuple[SettingsRule, ...] = (
     _check_steps,
     _check_validation,
     _check_test_split,
+    _check_evidence,
 )
 TIME_RULES: tuple[Rule, ...] = (_check_duration, _check_hours_at_risk)

@@ -22,6 +22,7 @@ from kronos.data.windows.splits import SplitName
 from kronos.errors import ConfigError
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
+from kronos.planning.evidence import count_independent_origins
 from kronos.planning.measure import Measurement, measure_stage
 from kronos.training.arguments import build_arguments
 from kronos.training.fit.lora_and_freezing import count_parameters
@@ -36,11 +37,15 @@ NOT_YET_TRAINED = "the tokenizer that stage 1 will train"
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """candles: from which horizons are taken. independent: windows that share no candle (train), or no candle of the horizon."""
+    """candles: from which horizons are taken. independent: windows that share no candle (train), or no candle of the horizon.
+
+    origins: horizons that do not overlap in time, over all symbols.
+    """
 
     candles: int
     windows: int
     independent: int
+    origins: int
 
 
 @dataclass(frozen=True)
@@ -166,11 +171,20 @@ def plan_run(config: Config, skip_existing: bool) -> RunPlan:
         skip_existing=skip_existing,
         candles=describe_candles(inputs.audited.candles),
         findings=inputs.audited.findings,
-        splits={name: SplitPlan(s.rows, len(s), s.independent) for name, s in inputs.splits.items()},
+        splits=plan_splits(config, inputs),
         stages={name: _plan_stage(config, name, *each, skip_existing) for name, each in stages.items()},
         free_bytes=shutil.disk_usage(_find_existing(config.model_paths.base_save_path)).free,
         memory_mb=memory_mb,
     )
+
+
+def plan_splits(config: Config, inputs: RunInputs) -> dict[SplitName, SplitPlan]:
+    """Count what each split holds."""
+    candles, origins = inputs.audited.candles, count_independent_origins
+    return {
+        name: SplitPlan(split.rows, len(split), split.independent, origins(candles, split, config.data))
+        for name, split in inputs.splits.items()
+    }
 
 
 def _build_stages(config: Config, inputs: RunInputs) -> dict[StageName, tuple[Stage, Outlook]]:

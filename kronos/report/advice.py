@@ -23,7 +23,8 @@ def describe_advice(advice: Advice, words: Words) -> str:
 
 
 def log_advice(config: Config, inputs: RunInputs, skip_existing: bool = False) -> None:
-    """Log the warnings that need no measuring, at the start of a training."""
+    """Log the warnings that need no measuring, at the start of a training, and what needs measuring."""
     words = Words(config.report.language)
     for advice in advise_on_inputs(config, inputs, skip_existing):
         logger.warning("%s (%s)", describe_advice(advice, words), advice.code)
+    logger.info("%s", words("plan.not_measured"))

@@ -58,7 +58,7 @@ def test_one_stage_in_chinese(tiny_config: Path) -> None:
 
 
 def test_the_evidence_without_a_test_split() -> None:
-    splits = {"train": SplitPlan(84, 61, 3), "val": SplitPlan(36, 29, 5)}
+    splits = {"train": SplitPlan(84, 61, 3, 3), "val": SplitPlan(36, 29, 9, 5)}
     overrides = ["evaluation.budget_minutes=null"]
     text = _describe_evaluation(make_plan(config=configure(*overrides), splits=splits), Words("en"))
     assert "on the later half of validation" in text and "origins: about 2)" in text and "as they need" in text

@@ -68,9 +68,9 @@ def plan(**changes: object) -> RunPlan:
             "candles": "",
             "findings": (),
             "splits": {
-                "train": SplitPlan(100_000, 90_000, 200),
-                "val": SplitPlan(10_000, 9_000, 100),
-                "test": SplitPlan(10_000, 9_000, 100),
+                "train": SplitPlan(100_000, 90_000, 200, 200),
+                "val": SplitPlan(10_000, 9_000, 100, 100),
+                "test": SplitPlan(10_000, 9_000, 100, 100),
             },
             "stages": {"tokenizer": stage("tokenizer", 2e-4), "basemodel": stage("basemodel", 4e-5)},
             "free_bytes": 100 * GIB,
@@ -94,9 +94,14 @@ def from_scratch(**base_model: object) -> RunPlan:
     return with_stages(**{"pre_trained": False, "n_trainable": 1000} | base_model)
 
 
-def with_split(name: str, independent: int) -> RunPlan:
+def with_split(name: str, **changes: int) -> RunPlan:
     splits = plan().splits
-    return plan(splits=splits | {name: replace(splits[name], independent=independent)})
+    return plan(splits=splits | {name: replace(splits[name], **changes)})
+
+
+def without_test(origins: int) -> RunPlan:
+    splits = plan().splits
+    return plan(splits={"train": splits["train"], "val": replace(splits["val"], origins=origins)})
 
 
 def codes(of: RunPlan) -> list[str]:
@@ -133,9 +138,15 @@ CASES = {
         from_scratch(n_trainable=100_000, learning_rate=1e-3),
         "smaller model",
     ),
-    "little_data_pretrained": (with_split("train", 19), with_split("train", 20), "more candles"),
+    "little_data_pretrained": (
+        with_split("train", independent=19),
+        with_split("train", independent=20),
+        "more candles",
+    ),
     "few_steps": (with_stages(total_steps=59), with_stages(total_steps=60), "more epochs"),
-    "few_validations": (with_split("val", 29), with_split("val", 30), "data.val_ratio"),
+    "few_validations": (with_split("val", independent=29), with_split("val", independent=30), "data.val_ratio"),
+    "few_origins": (with_split("test", origins=9), with_split("test", origins=10), "the test split 1,000 candles"),
+    "few_origins_val": (without_test(19), without_test(20), "Make a test split of 1,000 candles"),
     "no_test": (plan(splits={k: v for k, v in plan().splits.items() if k != "test"}), plan(), "data.test_ratio"),
     "long": (
         with_stages(measurement=replace(MEASURED, step_seconds=8.7), steps_a_checkpoint=400),
@@ -159,8 +170,9 @@ def test_every_warning_is_tested() -> None:
 @pytest.mark.parametrize("code", CASES)
 def test_a_warning_and_its_limit(code: str) -> None:
     beyond, short, remedy = CASES[code]
-    assert set(codes(beyond)) == {code} and codes(short) == []
-    english, chinese = (describe_advice(advise(beyond)[0], Words(language)) for language in ("en", "zh"))
+    expected = ["no_test"] if code == "few_origins_val" else []
+    assert set(codes(beyond)) == {code, *expected} and codes(short) == expected
+    english, chinese = (describe_advice(advise(beyond)[-1], Words(language)) for language in ("en", "zh"))
     assert remedy in english and "{" not in english + chinese
 
 

@@ -14,6 +14,7 @@ from kronos.planning import measure
 from kronos.planning.advice import advise_on_inputs
 from kronos.planning.plan import RunPlan, StagePlan, plan_run
 from kronos.report.advice import log_advice
+from kronos.report.words.catalogue import Words
 from kronos.stage_record import StageRecord
 from kronos.training import run_pipeline
 from kronos.training.pipeline import prepare_inputs
@@ -184,10 +185,33 @@ def test_warnings_at_the_start_of_a_training(tiny_config: Path, caplog: pytest.L
         ("few_steps", "basemodel"),
         ("few_validations", None),
     ]
-    with caplog.at_level(logging.WARNING, logger="kronos"):
+    with caplog.at_level(logging.INFO, logger="kronos"):
         log_advice(config, inputs)
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * 7
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 7 + ["INFO"]
+    assert caplog.records[-1].getMessage() == Words("zh")("plan.not_measured")
     assert "分词器（tokenizer）：学习率 0.01 超过微调常用值" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("splits", "code"),
+    [([], "few_origins"), (["data.train_ratio=0.7", "data.val_ratio=0.3", "data.test_ratio=0.0"], "few_origins_val")],
+)
+def test_a_verdict_without_evidence_is_announced_before_the_first_step(
+    tiny_config: Path, splits: list[str], code: str
+) -> None:
+    config = load_config(tiny_config, ["evaluation.enabled=true", *splits])
+    (advice,) = [
+        each for each in advise_on_inputs(config, prepare_inputs(config)) if each.code.startswith("few_origins")
+    ]
+    assert advice.code == code and advice.values == {
+        "n": 1 if code == "few_origins" else 2,
+        "needed": 10,
+        "horizon": 8,
+        "candles": 80,
+    }
+    on = ["evaluation.enabled=true", "experiment.train_basemodel=false"]
+    alone = load_config(tiny_config, on)
+    assert not [each for each in advise_on_inputs(alone, prepare_inputs(alone)) if each.code == "few_origins"]
 
 
 def test_no_warnings_about_a_stage_that_is_skipped(trained: Path) -> None:
