@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kronos.config.affects import LSTM, REPORT
-from kronos.config.section import Integer, Names, Number, Section
+from kronos.config.section import AS_TUPLE, Integer, Names, Number, Section
 
 BASELINES = (
     "pretrained",
@@ -21,6 +21,10 @@ BASELINES = (
 )
 
 
+IndicatorName = Literal["sma", "ema", "rsi", "macd"]
+IndicatorNames = Annotated[tuple[IndicatorName, ...], AS_TUPLE]
+
+
 class LstmConfig(Section):
     """`evaluation.lstm`: the sequence model that the run is compared with, trained on the same windows."""
 
@@ -29,6 +33,8 @@ class LstmConfig(Section):
     directions: Annotated[Literal[1, 2], LSTM] = 1  # of the encoder: 2 reads the lookback backwards too
     attention: Annotated[bool, LSTM] = False  # of the decoder, over the lookback
     dropout: Annotated[Number, LSTM] = Field(0.0, ge=0, lt=1)  # between layers
+    cell: Annotated[Literal["lstm", "gru"], LSTM] = "lstm"
+    indicators: Annotated[IndicatorNames, LSTM] = ()  # of the closes of the lookback, as additional inputs
     learning_rate: Annotated[Number, LSTM] = Field(1e-3, gt=0)
     max_steps: Annotated[Integer, LSTM] = Field(1000, ge=1)  # optimizer steps
 

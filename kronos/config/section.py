@@ -47,7 +47,8 @@ Moment = Annotated[
     PlainValidator(lambda value: _read_moment(value)),
     PlainSerializer(lambda value: value if value is None else value.isoformat(), when_used="json"),
 ]
-Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else (v,))]
+AS_TUPLE = BeforeValidator(lambda v: v if isinstance(v, list | tuple) else (v,))
+Names = Annotated[tuple[str, ...], AS_TUPLE]
 
 
 def _read_moment(value: object) -> date | datetime | None:

@@ -68,20 +68,30 @@ def build_kronos() -> KronosForecaster:
     return KronosForecaster("golden", "Golden", predictor, Sampling())
 
 
-def build_lstm() -> LstmForecaster:
+def build_lstm(cell: str = "lstm", indicators: Sequence[str] = ()) -> LstmForecaster:
     """Of random weights: as it begins, the network would look at the last close and the volatility alone."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = LstmNetwork(LOOKBACK, 8, n_layers=1, directions=2, attention=True, dropout=0.0, clip=5.0)
+        model = LstmNetwork(
+            LOOKBACK,
+            8,
+            n_layers=1,
+            directions=2,
+            attention=True,
+            dropout=0.0,
+            clip=5.0,
+            cell=cell,
+            indicators=indicators,
+        )
         torch.nn.init.normal_(model.head.weight)
     return LstmForecaster(model.eval())
 
 
 @dataclass
-class Pretrained:
-    """A pretrained model for any time series, loaded when it is first needed; skipped if its package is not installed."""
+class Optional:
+    """A forecaster that needs a package, built when it is first used; skipped if the package is not installed."""
 
-    name: str
+    name: str  # of the package
     build: Callable[[], Forecaster]
 
     @cached_property
@@ -134,8 +144,9 @@ HONEST: list[Forecaster] = [
     *NAIVE_FORECASTERS.values(),
     build_kronos(),
     build_lstm(),
-    Pretrained("fracast", lambda: FOUNDATION_MODELS["fracast"](EvaluationConfig())),
-    Pretrained("chronos", build_chronos),
+    Optional("talib", lambda: build_lstm("gru", ("sma", "ema", "rsi", "macd"))),
+    Optional("fracast", lambda: FOUNDATION_MODELS["fracast"](EvaluationConfig())),
+    Optional("chronos", build_chronos),
     Oracle(PROCESS),
     Oracle(PROCESS, "nothing"),
 ]

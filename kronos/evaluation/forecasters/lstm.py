@@ -1,5 +1,6 @@
 """The LSTM baseline: train it on the run's own windows, with the engine of the stages, and forecast with it."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,10 @@ from kronos.data import CandleSet, WindowDataset
 from kronos.data.windows.dataset import Batch
 from kronos.data.windows.normalize import Statistics
 from kronos.data.windows.splits import SplitName, WindowStarts, spread_evenly
-from kronos.evaluation.forecasters.base import CLOSE, Forecaster, ForecastInput
+from kronos.evaluation.forecasters.base import CLOSE, Forecaster, ForecastInput, NotApplicable
+from kronos.evaluation.forecasters.indicators import WARM_UP
 from kronos.evaluation.forecasters.lstm_network import LstmNetwork
+from kronos.evaluation.forecasters.quantiles import import_extra
 from kronos.forecast.coherence import find_price_floor
 from kronos.forecast.devices import eval_mode
 from kronos.forecast.sampling import draw_path_uniforms
@@ -32,6 +35,8 @@ N_VALIDATIONS = 20  # over the whole training
 PATIENCE = 5  # validations without improvement, if training.early_stopping_patience is not set
 N_CHECKPOINTS = 4
 MAX_VAL_WINDOWS = 512  # spread evenly over the validation split
+# Keys that earlier versions did not have. With these values, their LSTMs are the same.
+ADDED = {"evaluation.lstm.cell": "lstm", "evaluation.lstm.indicators": []}
 ROWS_AT_A_TIME = 8192  # paths that are sampled together
 
 
@@ -40,9 +45,15 @@ class LstmForecaster:
     """A trained LSTM, on the device that it forecasts on."""
 
     model: LstmNetwork
-    name: str = "lstm"
-    label: str = "lstm"
     moves: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.model.cell
+
+    @property
+    def label(self) -> str:
+        return self.model.cell
 
     @cached_property
     def key(self) -> str:
@@ -89,9 +100,11 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
         windows: the run's windows of train and val. candles: the candles of these windows.
 
     Raises:
+        NotApplicable: its indicators need TA-Lib, which is not installed, or a longer lookback.
         DataError: there are fewer train windows than one batch needs.
         KronosError: training fails, or the disk is full or not writable.
     """
+    _check_indicators(config.evaluation.lstm.indicators, config.data.lookback_window)
     wanted = StageRecord(
         stage="lstm",
         settings=_collect_settings(config, candles),
@@ -110,13 +123,28 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
 
 
 def find_lstm(folder: Path) -> Forecaster | None:
-    """Load the trained LSTM of a folder, with any settings; None if there is none."""
+    """Load the trained LSTM of a folder, with any settings; None if there is none.
+
+    Raises:
+        NotApplicable: its indicators need TA-Lib, which is not installed.
+    """
     record = StageRecord.read(folder)
     return _load(StageFolder(folder).best_model) if record and record.finished else None
 
 
 def _load(model: Path) -> Forecaster:
-    return LstmForecaster(LstmNetwork.from_pretrained(model).to(PartialState().device))
+    network = LstmNetwork.from_pretrained(model).to(PartialState().device)
+    _check_indicators(network.indicators, network.lookback)
+    return LstmForecaster(network)
+
+
+def _check_indicators(names: Sequence[str], lookback: int) -> None:
+    """Check that TA-Lib is installed and the lookback is long enough, if there are indicators."""
+    if not names:
+        return
+    import_extra("talib", "TA-Lib")
+    if lookback < (least := max(WARM_UP[name] for name in names)):
+        raise NotApplicable("short_for_indicators", n=lookback, least=least)
 
 
 def _build_model(config: Config) -> LstmNetwork:
@@ -131,6 +159,8 @@ def _build_model(config: Config) -> LstmNetwork:
             attention=lstm.attention,
             dropout=lstm.dropout,
             clip=config.data.clip,
+            cell=lstm.cell,
+            indicators=lstm.indicators,
         )
 
 
@@ -171,6 +201,9 @@ def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
         if key not in ("data.data_path", "data.columns")
         and not key.startswith("repairs.")  # replaced by the candles' hash
     }
+    settings = {key: value for key, value in settings.items() if key not in ADDED or value != ADDED[key]}
+    if jumps := [row for symbol in candles.symbols for row in symbol.jump_rows]:
+        settings["jumps"] = hashlib.sha256(repr(jumps).encode()).hexdigest()[:12]  # no window crosses one
     return settings | {"candles": candles.content_hash()[:12], GLOBAL_BATCH: count_windows_a_step(config)}
 
 

@@ -1,8 +1,9 @@
 """An autoregressive recurrent network that forecasts a distribution, after DeepAR (Salinas et al. 2020, arXiv 1704.04110).
 
-An encoder LSTM reads the normalised candles of the lookback and their times. A decoder LSTM starts from the encoder's state and
-predicts the distribution of the next close from the previous close. In training this is the actual close; in a forecast it is
-the sampled one. Over the horizon only closes are modelled: the decoder reads closes and times, not whole candles.
+An encoder LSTM reads the normalised candles of the lookback and their times and, if asked for, indicators of its closes. A decoder
+LSTM starts from the encoder's state and predicts the distribution of the next close from the previous close. In training this is
+the actual close; in a forecast it is the sampled one. Over the horizon only closes are modelled: the decoder reads closes and times,
+neither whole candles nor indicators. Both may be GRUs instead (Cho et al. 2014, arXiv 1406.1078).
 
 Changes of the close are divided by a unit s, the root mean square of the changes in the window's lookback (DeepAR's scaling,
 section 3.3): (y_t − y_{t−1}) / s ~ Student-t(location, scale, degrees of freedom). The head's weights are initialised to zero.
@@ -12,7 +13,10 @@ Shapes: B windows, T = L + H candles, L lookback, H horizon, D hidden size, P pa
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +26,7 @@ from transformers.utils.generic import ModelOutput
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.evaluation.forecasters.base import CLOSE
+from kronos.evaluation.forecasters.indicators import INPUTS, compute_indicators
 from kronos.model.pretrained import PretrainedModel
 
 SMALLEST_UNIT = 1e-3  # standard deviations of the lookback: the unit of a constant close
@@ -38,7 +43,8 @@ HARMONICS = {
     "weekday": (7.0, (1, 2, 3)),
 }
 N_CALENDAR = 2 * sum(len(harmonics) for _, harmonics in HARMONICS.values())
-States = tuple[Tensor, Tensor]  # hidden and cell state of an LSTM, (n_layers, B, D) each
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
+States = tuple[Tensor, ...]  # hidden and cell state of an LSTM, hidden state of a GRU, (n_layers, B, D) each
 
 
 @dataclass
@@ -76,20 +82,23 @@ class LstmNetwork(PretrainedModel):
         attention: bool,
         dropout: float,
         clip: float,
+        cell: str = "lstm",
+        indicators: Sequence[str] = (),
     ) -> None:
         """Args: lookback, candles of a training window; clip, standard deviations at which candles are clipped."""
         super().__init__()
         self.lookback, self.n_layers, self.directions, self.clip = lookback, n_layers, directions, clip
+        self.cell, self.indicators = cell, tuple(indicators)
         between_layers = dropout if n_layers > 1 else 0.0
-        self.encoder = nn.LSTM(
-            len(CANDLE_COLUMNS) + 1 + N_CALENDAR,
+        self.encoder = CELLS[cell](
+            len(CANDLE_COLUMNS) + 1 + N_CALENDAR + sum(INPUTS[name] for name in indicators),
             hidden_size,
             n_layers,
             batch_first=True,
             dropout=between_layers,
             bidirectional=directions == 2,
         )
-        self.decoder = nn.LSTM(2 + N_CALENDAR, hidden_size, n_layers, batch_first=True, dropout=between_layers)
+        self.decoder = CELLS[cell](2 + N_CALENDAR, hidden_size, n_layers, batch_first=True, dropout=between_layers)
         read = directions * hidden_size
         self.bridge = nn.Linear(read, hidden_size) if directions == 2 else nn.Identity()
         self.attention = DecoderAttention(hidden_size, read) if attention else None
@@ -97,6 +106,11 @@ class LstmNetwork(PretrainedModel):
         nn.init.zeros_(self.head.weight)
         start = [0.0, _invert_softplus(1 - SMALLEST_SCALE), _invert_softplus(USUAL_FREEDOM - LEAST_FREEDOM)]
         self.head.bias.data.copy_(torch.tensor(start))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], source: Path | str) -> Self:
+        """Build an untrained model. A config.json of an earlier version names no cell and no indicators."""
+        return super().from_config({"cell": "lstm", "indicators": []} | config, source)
 
     def forward(self, candles: Tensor, stamp: Tensor) -> LstmOutput:
         """Compute the loss of windows, candles (B, T, 6) with calendar rows (B, T, 5).
@@ -133,10 +147,12 @@ class LstmNetwork(PretrainedModel):
         changes = closes.diff()
         unit = changes.square().mean(1, keepdim=True).sqrt().clamp_min(SMALLEST_UNIT)
         changes = F.pad(changes / unit, (1, 0))
-        read = torch.cat([candles, _bound(changes).unsqueeze(-1), embed_calendar(stamp)], dim=-1)
-        memory, states = self.encoder(read)
-        hidden, cell = (self.bridge(_join_directions(state, self.n_layers)).contiguous() for state in states)
-        return Encoded((hidden, cell), memory, unit, closes[:, -1:], changes[:, -1:])
+        read = [candles, _bound(changes).unsqueeze(-1), embed_calendar(stamp)]
+        if self.indicators:
+            read.append(_bound(compute_indicators(closes, unit, self.indicators)))
+        memory, after = _run(self.encoder, torch.cat(read, dim=-1))
+        states = tuple(self.bridge(_join_directions(state, self.n_layers)).contiguous() for state in after)
+        return Encoded(states, memory, unit, closes[:, -1:], changes[:, -1:])
 
     def decode(
         self, closes: Tensor, changes: Tensor, stamp: Tensor, encoded: Encoded, states: States
@@ -153,7 +169,7 @@ class LstmNetwork(PretrainedModel):
             The distributions of the changes (B, K), in units, and the states after the last step.
         """
         read = torch.stack([closes.clamp(-self.clip, self.clip), _bound(changes)], dim=-1)
-        hidden, states = self.decoder(torch.cat([read, embed_calendar(stamp)], dim=-1), states)
+        hidden, states = _run(self.decoder, torch.cat([read, embed_calendar(stamp)], dim=-1), states)
         if self.attention is not None:
             hidden = self.attention(hidden, encoded.memory)
         location, scale, freedom = self.head(hidden).unbind(-1)
@@ -171,12 +187,12 @@ class LstmNetwork(PretrainedModel):
         n_paths = uniforms.shape[1]
         encoded = self.encode(candles, stamp)
         unit, close, change = (_repeat(part, n_paths) for part in (encoded.unit, encoded.close, encoded.change))
-        hidden, cell = (state.repeat_interleave(n_paths, dim=1) for state in encoded.states)
+        states = tuple(state.repeat_interleave(n_paths, dim=1) for state in encoded.states)
         times, drawn = _repeat(future, n_paths), uniforms.flatten(0, 1)  # (B·P, H, 5), (B·P, H, 2)
         closes = []
         for step in range(future.shape[1]):
             here = slice(step, step + 1)
-            predicted, (hidden, cell) = self.decode(close, change, times[:, here], encoded, (hidden, cell))
+            predicted, states = self.decode(close, change, times[:, here], encoded, states)
             change = predicted.loc + predicted.scale * draw_student(predicted.df, drawn[:, here])
             close = close + change * unit
             closes.append(close)
@@ -216,6 +232,13 @@ def draw_student(freedom: Tensor, uniforms: Tensor) -> Tensor:
     u, v = (1 - uniforms).unbind(-1)  # u above 0
     radius = (freedom * torch.expm1(-2 / freedom * u.log())).sqrt()
     return radius * torch.cos(2 * math.pi * v)
+
+
+def _run(network: nn.LSTM | nn.GRU, read: Tensor, states: States | None = None) -> tuple[Tensor, States]:
+    """Run a recurrent network over inputs (B, K, ·); return its outputs (B, K, ·) and its states after the last one."""
+    given = states[0] if states and isinstance(network, nn.GRU) else states
+    outputs, after = network(read, given)
+    return outputs, after if isinstance(after, tuple) else (after,)
 
 
 def _bound(changes: Tensor) -> Tensor:

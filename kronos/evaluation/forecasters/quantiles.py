@@ -45,7 +45,7 @@ class QuantileForecaster:
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
         """Sample closes (N, n_paths, H).
 
-        The random numbers depend on the seed and the origin. The other origins affect the result only by rounding.
+        The random numbers depend on the seed, the symbol and the origin. The other origins affect the result only by rounding.
 
         Raises:
             NotApplicable: the lookback is too short, or the horizon too long.
@@ -82,9 +82,8 @@ def _draw_scores(known: ForecastInput, n_paths: int, horizon: int, seed: int) ->
 
     A model of quantiles does not know how the steps of one path depend on each other. Metrics by step do not depend on it.
     """
-    steps = np.random.default_rng([seed, number_of(known.origin), *hash_symbol(known.symbol)]).standard_normal(
-        (n_paths, horizon)
-    )
+    rng = np.random.default_rng([seed, number_of(known.origin), *hash_symbol(known.symbol)])
+    steps = rng.standard_normal((n_paths, horizon))
     scores: Array = steps.cumsum(axis=1) / np.sqrt(np.arange(1, horizon + 1))
     return scores
 

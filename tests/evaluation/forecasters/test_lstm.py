@@ -1,7 +1,10 @@
 """The LSTM baseline: what it may see, that it learns, and that it is trained as a stage is."""
 
 import itertools
+import json
+import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,13 @@ from scipy import stats
 from kronos.candles import CANDLE_COLUMNS
 from kronos.data.windows.normalize import EPSILON
 from kronos.errors import DataError
-from kronos.evaluation.forecasters.base import CLOSE, ForecastInput
-from kronos.evaluation.forecasters.lstm import LstmForecaster
+from kronos.evaluation.forecasters.base import CLOSE, ForecastInput, NotApplicable
+from kronos.evaluation.forecasters.lstm import LstmForecaster, find_lstm
 from kronos.evaluation.forecasters.lstm_network import N_CALENDAR, LstmNetwork, draw_student, embed_calendar
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
+from kronos.evaluation.records import Note
 from kronos.evaluation.scores.metrics import compute_crps
+from kronos.report.words.catalogue import Words
 from kronos.stage_record import StageRecord
 from tests.evaluation.forecasters.lstm_runs import list_known, prepare, train, write_predictable_candles
 from tests.training.runs import Killed, equal, interrupt_at, read_metrics, weights
@@ -26,6 +31,12 @@ from tests.training.test_distributed import TORCHRUN, launch
 
 LOOKBACK, HORIZON = 12, 6
 SETTINGS = list(itertools.product((1, 2), (False, True), (1, 2)))
+NETWORKS = [  # directions, attention, layers, cell, indicators
+    *((*settings, "lstm", ()) for settings in SETTINGS),
+    (1, False, 1, "gru", ()),
+    (2, True, 2, "gru", ("sma", "rsi")),
+]
+each_network = pytest.mark.parametrize(("directions", "attention", "n_layers", "cell", "indicators"), NETWORKS)
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +51,19 @@ def lstm_config(tiny_config: Path) -> Path:
     return tiny_config
 
 
-def build(directions: int = 1, attention: bool = False, n_layers: int = 1, clip: float = 5.0) -> LstmNetwork:
+def build(
+    directions: int = 1,
+    attention: bool = False,
+    n_layers: int = 1,
+    cell: str = "lstm",
+    indicators: Sequence[str] = (),
+    clip: float = 5.0,
+) -> LstmNetwork:
     """A network whose head is not at zero, so that what it reads matters."""
+    if indicators:
+        pytest.importorskip("talib")
     torch.manual_seed(0)
-    model = LstmNetwork(LOOKBACK, 8, n_layers, directions, attention, 0.0, clip).eval()
+    model = LstmNetwork(LOOKBACK, 8, n_layers, directions, attention, 0.0, clip, cell, indicators).eval()
     torch.nn.init.normal_(model.head.weight)
     return model
 
@@ -54,9 +74,11 @@ def draw_windows(n: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return candles, torch.randint(1, 7, (n, LOOKBACK + HORIZON, 5), generator=generator).float()
 
 
-@pytest.mark.parametrize(("directions", "attention", "n_layers"), SETTINGS)
-def test_no_prediction_sees_what_comes_after(directions: int, attention: bool, n_layers: int) -> None:
-    model = build(directions, attention, n_layers)
+@each_network
+def test_no_prediction_sees_what_comes_after(
+    directions: int, attention: bool, n_layers: int, cell: str, indicators: Sequence[str]
+) -> None:
+    model = build(directions, attention, n_layers, cell, indicators)
     candles, stamp = draw_windows()
     before, _ = model.predict_steps(candles, stamp)
     for first in range(HORIZON):
@@ -68,10 +90,12 @@ def test_no_prediction_sees_what_comes_after(directions: int, attention: bool, n
             assert (old[:, first + 1 :] != new[:, first + 1 :]).all()
 
 
-@pytest.mark.parametrize(("directions", "attention", "n_layers"), SETTINGS)
-def test_a_forecast_draws_from_what_training_would_predict(directions: int, attention: bool, n_layers: int) -> None:
+@each_network
+def test_a_forecast_draws_from_what_training_would_predict(
+    directions: int, attention: bool, n_layers: int, cell: str, indicators: Sequence[str]
+) -> None:
     """Sampled closes, used as the actual ones, are location + scale × draw of the teacher-forced distributions."""
-    model = build(directions, attention, n_layers)
+    model = build(directions, attention, n_layers, cell, indicators)
     candles, stamp = draw_windows()
     uniforms = torch.rand(3, 4, HORIZON, 2, generator=torch.Generator().manual_seed(2))
     closes = model.sample_closes(candles[:, :LOOKBACK], stamp[:, :LOOKBACK], stamp[:, LOOKBACK:], uniforms)
@@ -228,11 +252,68 @@ def test_a_finished_one_is_loaded_and_one_of_other_settings_trained_anew(lstm_co
     )
     assert (run.folder / "stage.json").stat().st_mtime_ns == written
     assert equal(first.model.state_dict(), again.model.state_dict())
-    for changed in ("evaluation.lstm.hidden_size=8", "training.seed=5", "data.clip=1.0"):
+    for changed in ("evaluation.lstm.cell=gru", "training.seed=5", "data.clip=1.0"):
         other = train(prepare(lstm_config, changed))
         assert (run.folder / "stage.json").stat().st_mtime_ns != written
         assert not equal(first.model.state_dict(), other.model.state_dict())
     assert (run.folder.parent / "lstm.previous" / "best_model").is_dir()
+
+
+def test_one_of_an_earlier_version_is_the_default_one(lstm_config: Path) -> None:
+    """Its files name neither cell nor indicators: it is neither trained again nor unreadable."""
+    run = prepare(lstm_config)
+    first = train(run)
+    settings = StageRecord.read(run.folder).settings
+    assert not {"evaluation.lstm.cell", "evaluation.lstm.indicators", "jumps"} & settings.keys()
+    assert "data.max_gap" in settings  # a setting of none is a setting
+    config = run.folder / "best_model" / "config.json"
+    old = {key: value for key, value in json.loads(config.read_text()).items() if key not in ("cell", "indicators")}
+    config.write_text(json.dumps(old))
+    written = (run.folder / "stage.json").stat().st_mtime_ns
+    assert train(run).key == first.key and find_lstm(run.folder).key == first.key
+    assert (run.folder / "stage.json").stat().st_mtime_ns == written
+
+
+def test_other_windows_of_the_same_candles_are_other_settings(lstm_config: Path) -> None:
+    """A price jump, as at a split: whether windows cross it is not in the candles."""
+    path = lstm_config.with_name("candles.csv")
+    frame = pd.read_csv(path)
+    frame.loc[300:, ["open", "high", "low", "close"]] /= 10
+    frame.to_csv(path, index=False)
+    broken, kept = (prepare(lstm_config, f"repairs.jumps={value}") for value in ("break", "keep"))
+    assert broken.candles.content_hash() == kept.candles.content_hash()
+    train(broken)
+    settings = StageRecord.read(broken.folder).settings
+    train(kept)
+    assert StageRecord.read(kept.folder).settings | {"jumps": settings["jumps"]} == settings
+
+
+def test_a_gru_with_indicators_is_trained_and_forecasts(lstm_config: Path) -> None:
+    pytest.importorskip("talib")
+    wanted = ["data.lookback_window=24", "evaluation.lstm.cell=gru", "evaluation.lstm.indicators=[sma, rsi]"]
+    run = prepare(lstm_config, *wanted)
+    gru = train(run)
+    assert gru.name == gru.label == "gru" and Words("zh").has("forecasters.gru")
+    assert gru.model.encoder.input_size == 6 + 1 + N_CALENDAR + 3
+    known, actual = list_known(run)
+    assert gru.sample(known, 3, 0) == pytest.approx(np.broadcast_to(actual[:, None], (len(known), 3, 8)), rel=0.2)
+    settings = StageRecord.read(run.folder).settings
+    assert settings["evaluation.lstm.cell"] == "gru" and settings["evaluation.lstm.indicators"] == ["sma", "rsi"]
+    assert find_lstm(run.folder).key == gru.key
+    other = train(prepare(lstm_config, *wanted[:2], "evaluation.lstm.indicators=ema"))
+    assert other.model.indicators == ("ema",) and other.key != gru.key
+
+
+def test_indicators_that_cannot_be_computed(lstm_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_with(*overrides: str) -> Note:
+        with pytest.raises(NotApplicable) as refused:
+            train(prepare(lstm_config, "evaluation.lstm.indicators=macd", *overrides))
+        return refused.value.reason
+
+    pytest.importorskip("talib")
+    assert build_with("data.lookback_window=24") == Note(code="short_for_indicators", values={"n": 24, "least": 34})
+    monkeypatch.setitem(sys.modules, "talib", None)
+    assert build_with() == Note(code="not_installed", values={"package": "TA-Lib"})
 
 
 def test_it_keeps_to_its_folder(lstm_config: Path) -> None:

@@ -1,5 +1,6 @@
 """Forecasters of quantiles: the pretrained models for any time series, and the paths that are drawn from their quantiles."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,8 @@ def test_a_forecast_belongs_to_seed_and_origin_whatever_the_company(forecaster: 
     for each, paths in zip(known, together):
         assert forecaster.sample([each], 5, 7)[0] == pytest.approx(paths, rel=1e-5)
     assert not np.allclose(forecaster.sample(known, 5, 8), together, rtol=1e-5)
+    other = replace(known[0], symbol="B")
+    assert not np.allclose(forecaster.sample([other], 5, 7), together[:1], rtol=1e-5)
 
 
 def test_no_currency_and_no_price_level(forecaster: QuantileForecaster) -> None:
