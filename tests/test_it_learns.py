@@ -9,16 +9,17 @@ from accelerate import PartialState
 
 from kronos import load_config
 from kronos.data import load_candles, split_candles
+from kronos.evaluation.comparing import describe_times
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.origins.held_out import choose_held_out
 from kronos.evaluation.origins.walk_forward import WalkForward
 from kronos.evaluation.results import Comparison, Evaluation
 from kronos.evaluation.scoring import score
-from kronos.evaluation.skill import NAIVE_BASELINES
 from kronos.evaluation.verdict import compare_losses
 from tests.conftest import GOLDEN, ROOT
 from tests.evaluation.synthetic import Oracle, Process, autoregression, daily_season, random_walk
 
+NAIVE_BASELINES = ("last_close", "drift", "volatility")
 SIGMA = 0.002  # 20 basis points: the unpredictable part of one step
 # The signals are far above the tokenizer's reconstruction error of 10 to 30 basis points: steps of ±46 that reverse, and
 # a daily wave of ±305.
@@ -94,7 +95,7 @@ def measure_oracle(folder: Path, process: Process) -> dict[str, float]:
         walk.prepare(each, origins)
     own, *baselines = (score(each, walk.forecast(each, origins), origins).losses["crps"] for each in forecasters)
     return {
-        name: compare_losses("crps", name, own, losses, origins.starts, origins.ends, config.evaluation).skill
+        name: compare_losses("crps", name, own, losses, describe_times(origins), config.evaluation).skill
         for name, losses in zip(NAIVE_BASELINES, baselines)
     }
 

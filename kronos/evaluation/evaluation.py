@@ -14,18 +14,17 @@ from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.errors import DataError
 from kronos.evaluation.baselines import Splits, build_baselines
+from kronos.evaluation.comparing import compare_all, describe_times, find_evidence
 from kronos.evaluation.describe import SEED, describe_choice, describe_origins, describe_settings, format_origin
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.records import Note
-from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, Example, LeftOut
+from kronos.evaluation.results import CalibrationResult, Evaluation, Example, LeftOut
 from kronos.evaluation.scores.calibration import fit_calibration, measure_calibration, measure_volatility
-from kronos.evaluation.scoring import COMPARED_BY, Scored, score, to_returns
-from kronos.evaluation.skill import note_width
+from kronos.evaluation.scoring import Scored, score, to_returns
 from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
-from kronos.evaluation.verdict import compare_losses
 from kronos.training.saved.tokenizer_record import read_health
 
 logger = logging.getLogger(__name__)
@@ -74,24 +73,25 @@ def evaluate_run(
     walk.prepare(own, calibration)
     if not PartialState().is_main_process:
         return None
-    scored = _score_all(walk, [own, *baselines], origins, left_out)
+    scored = _score_all(walk, [own, *baselines], origins, left_out, config.evaluation.confidence)
     calibrated, notes = _calibrate(config.model_paths.run_folder.calibration, walk, own, calibration, origins)
     if config.evaluation.calibrate and calibrated is None:
         notes = [Note(code="not_calibrated")]
-    comparisons = _compare_all(config, scored, origins)
+    losses = {each.figures.name: each.losses for each in scored[1:]}
+    comparisons = compare_all(scored[0].losses, losses, describe_times(origins), config.evaluation)
     return Evaluation(
         **describe_origins(origins, held_out),
         **describe_settings(config, own, command),
         notes=[
             *held_out.notes,
             *describe_choice(config, origins, usable, held_out),
-            *note_width(comparisons, config.evaluation.metric),
             *notes,
             *(each.about for each in baselines if isinstance(each, QuantileForecaster)),
         ],
         forecasters=[each.figures for each in scored],
         comparisons=comparisons,
         left_out=left_out,
+        evidence=find_evidence(comparisons, config.evaluation.metric, origins),
         calibration=calibrated,
         tokenizer=read_health(config.model_paths.run_folder.tokenizer.path),
         examples=_choose_examples(scored[0], config.evaluation.metric, origins),
@@ -145,7 +145,11 @@ def _calibrate(
 
 
 def _score_all(
-    walk: WalkForward, forecasters: Sequence[Forecaster], origins: Origins, left_out: list[LeftOut]
+    walk: WalkForward,
+    forecasters: Sequence[Forecaster],
+    origins: Origins,
+    left_out: list[LeftOut],
+    confidence: float,
 ) -> list[Scored]:
     """Score forecasters, the run's own first. Add those that cannot forecast these candles to left_out."""
     scored = []
@@ -154,28 +158,10 @@ def _score_all(
             started = time.monotonic()
             paths = walk.forecast(each, origins)
             seconds = time.monotonic() - started if each.key is None else walk.measure_seconds(each, origins)
-            scored.append(score(each, paths, origins, seconds))
+            scored.append(score(each, paths, origins, seconds, confidence))
         except NotApplicable as error:
             left_out.append(LeftOut(baseline=each.name, reason=error.reason))
     return scored
-
-
-def _compare_all(config: Config, scored: Sequence[Scored], origins: Origins) -> list[Comparison]:
-    """Compare the first forecaster with all others: by evaluation.metric, then by the other metrics."""
-    own, *baselines = scored
-    times = origins.starts, origins.ends
-    return [
-        compare_losses(
-            metric,
-            baseline.figures.name,
-            own.losses[metric],
-            baseline.losses[metric],
-            *times,
-            config.evaluation,
-        )
-        for metric in dict.fromkeys([config.evaluation.metric, *COMPARED_BY])
-        for baseline in baselines
-    ]
 
 
 def _choose_examples(own: Scored, metric: str, origins: Origins) -> list[Example]:

@@ -1,26 +1,49 @@
 """The verdict: is the run better than a baseline, by how much, and how certain is that?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import ceil, isfinite, isnan
 
 import numpy as np
+from statsmodels.stats.multitest import multipletests
 
 from kronos.candles import Array
 from kronos.config.evaluation import EvaluationConfig
-from kronos.evaluation.results import Comparison, Verdict
+from kronos.evaluation.results import Comparison, Evidence, SymbolSkill, Verdict
 from kronos.evaluation.scores.metrics import METRICS
+from kronos.evaluation.scores.resampling import bootstrap_skill, compute_skill
 from kronos.evaluation.scores.uncertainty import (
     LossSeries,
-    bootstrap_skill,
     build_loss_series,
     choose_lags,
-    compute_p_value,
-    compute_skill,
+    compute_safe_p_value,
+    compute_smallest_gain,
     count_independent,
     count_overlaps,
 )
 
 MIN_INDEPENDENT = 10  # origins; with fewer neither the test nor the interval is reliable
+POWER = 0.8  # the probability with which `smallest_gain` is found
+USUAL_GAIN = 0.05  # of CRPS, by fine-tuning that helps
+
+
+@dataclass(frozen=True, eq=False)
+class CaseTimes:
+    """When and where the N origins of a comparison are.
+
+    starts, ends: instants (N,), int64 µs, of the last known candle and of the last forecast one. volatility: (N,), of the
+    lookbacks. symbols: (N,) names, or nothing if there is one symbol.
+    """
+
+    starts: Array
+    ends: Array
+    volatility: Array | None = None
+    symbols: Sequence[str] = ()
+
+    def __getitem__(self, kept: slice | Array) -> "CaseTimes":
+        volatility = None if self.volatility is None else self.volatility[kept]
+        symbols = np.asarray(self.symbols)[kept].tolist() if len(self.symbols) else ()
+        return CaseTimes(self.starts[kept], self.ends[kept], volatility, symbols)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +55,7 @@ class _Skill:
     high: Array
     p_value: float
     n_independent: float
+    smallest_gain: float
     identical: bool
 
 
@@ -40,8 +64,7 @@ def compare_losses(
     baseline: str,
     own: Array,
     baseline_losses: Array,
-    starts: Array,
-    ends: Array,
+    times: CaseTimes,
     settings: EvaluationConfig,
 ) -> Comparison:
     """Compare the run with a baseline on the same origins; `decide` has the rule for the outcome.
@@ -49,18 +72,15 @@ def compare_losses(
     Args:
         metric: a name in METRICS. baseline: the baseline's name.
         own, baseline_losses: the metric (N, H) of the run and of the baseline, NaN where undefined. Only values that
-            both have are compared.
-        starts, ends: instants (N,), int64 µs, of the last known candle and of the last forecast one.
+            both have are compared. Losses must be comparable between origins; see `scoring.measure_unit`.
     """
     valid = np.isfinite(own) & np.isfinite(baseline_losses)
     higher_is_better = METRICS[metric].higher_is_better
     gains = np.where(valid, own - baseline_losses if higher_is_better else baseline_losses - own, np.nan)
     scales = np.ones_like(gains) if higher_is_better else baseline_losses
-    measured = _measure(build_loss_series(gains, scales, starts, ends), settings.confidence)
+    terms = build_loss_series(gains, scales, times.starts, times.ends, times.volatility)
+    measured = _measure(terms, settings.confidence)
     overall = (float(measured.skill[0]), float(measured.low[0]), float(measured.high[0]))
-    certainty = (measured.p_value, measured.n_independent)
-    outcome = decide(*overall, *certainty, settings, measured.identical)
-    n_origins = int(valid.any(axis=1).sum())
     return Comparison(
         baseline=baseline,
         metric=metric,
@@ -70,12 +90,14 @@ def compare_losses(
         low=overall[1],
         high=overall[2],
         p_value=measured.p_value,
-        n_origins=n_origins,
+        n_origins=int(valid.any(axis=1).sum()),
         n_independent=measured.n_independent,
-        outcome=outcome,
+        smallest_gain=measured.smallest_gain,
+        outcome=decide(*overall, measured.p_value, measured.n_independent, settings, measured.identical),
         skill_by_horizon=tuple(measured.skill[1:].tolist()),
         low_by_horizon=tuple(measured.low[1:].tolist()),
         high_by_horizon=tuple(measured.high[1:].tolist()),
+        by_symbol=_compare_by_symbol(gains, scales, times.symbols),
     )
 
 
@@ -83,16 +105,54 @@ def _measure(terms: LossSeries, confidence: float) -> _Skill:
     """Compute the skill and its certainty from a series of losses."""
     if len(terms) and not terms.gains.any():
         zero = np.where(np.append(1, terms.counts.sum(axis=0)) > 0, 0.0, np.nan)
-        return _Skill(zero, zero, zero, 1.0, count_independent(terms, 0), identical=True)
+        return _Skill(zero, zero, zero, 1.0, count_independent(terms, 0), np.nan, identical=True)
     lags = choose_lags(terms.deviations, count_overlaps(terms.starts, terms.ends)) if len(terms) else 0
     gains, scales = terms.gains.sum(axis=0), terms.scales.sum(axis=0)
     skill = compute_skill(np.append(gains.sum(), gains), np.append(scales.sum(), scales))
     low, high = bootstrap_skill(terms, lags, confidence)
-    return _Skill(skill, low, high, compute_p_value(terms, lags), count_independent(terms, lags), identical=False)
+    p_value, n_independent = compute_safe_p_value(terms, lags), count_independent(terms, lags)
+    smallest_gain = compute_smallest_gain(terms, lags, confidence, POWER)
+    return _Skill(skill, low, high, p_value, n_independent, smallest_gain, identical=False)
+
+
+def _compare_by_symbol(gains: Array, scales: Array, symbols: Sequence[str]) -> tuple[SymbolSkill, ...]:
+    """Return the skill on each symbol, the best first; nothing if there is one symbol."""
+    names, places = np.unique(np.asarray(symbols, dtype=str), return_inverse=True)
+    if len(names) < 2:
+        return ()
+    valid = np.isfinite(gains) & np.isfinite(scales)
+    sums = [np.bincount(places, np.where(valid, each, 0.0).sum(axis=1)) for each in (gains, scales)]
+    skills = compute_skill(*sums)
+    counts = np.bincount(places, valid.any(axis=1)).astype(int)
+    order = np.argsort(-skills, kind="stable")  # NaN last
+    return tuple(SymbolSkill(symbol=str(names[i]), skill=skills[i], n_origins=counts[i]) for i in order)
 
 
 def _mean(losses: Array) -> float:
     return float(losses.mean()) if losses.size else float("nan")
+
+
+def adjust(comparisons: Sequence[Comparison], settings: EvaluationConfig) -> list[Comparison]:
+    """Return comparisons with outcomes that account for their number.
+
+    Holm's correction (1979, Scandinavian Journal of Statistics 6, 65–70) raises the p-values. With a probability of at least
+    `confidence`, none of the comparisons with equally good baselines then ends in "helped" or "hurt".
+    """
+    tested = [each for each in comparisons if isfinite(each.p_value)]
+    if not tested:
+        return list(comparisons)
+    raised = multipletests([each.p_value for each in tested], method="holm")[1].tolist()
+    by_baseline = {each.baseline: p for each, p in zip(tested, raised)}
+    return [
+        _readjust(each, by_baseline[each.baseline], settings) if each.baseline in by_baseline else each
+        for each in comparisons
+    ]
+
+
+def _readjust(comparison: Comparison, p_adjusted: float, settings: EvaluationConfig) -> Comparison:
+    overall = comparison.skill, comparison.low, comparison.high
+    outcome = decide(*overall, p_adjusted, comparison.n_independent, settings, comparison.identical)
+    return comparison.model_copy(update={"p_adjusted": p_adjusted, "outcome": outcome})
 
 
 def decide(
@@ -114,7 +174,7 @@ def decide(
        equivalence (Schuirmann 1987, doi 10.1007/BF01068419). For equally good forecasts, more origins lead to this
        outcome with a probability of about the confidence.
     5. Otherwise: "too little data to tell". A relevant difference is possible. A narrow interval alone is not enough:
-       0 to +8% with a margin of 5% does not rule out a relevant difference.
+       0 to +3% with a margin of 2% does not rule out a relevant difference.
 
     If the baseline makes no errors at all, the skill is undefined: rule 3 uses p alone, and rule 4 does not apply.
     """
@@ -128,3 +188,26 @@ def decide(
     if significant and (low > 0 or high < 0):
         return "helped" if skill > 0 else "hurt"
     return "no difference" if -settings.margin < low and high < settings.margin else "too little data to tell"
+
+
+def estimate_evidence(comparison: Comparison, n_candles: int, days: float) -> Evidence:
+    """Estimate what it takes, at least, to show a gain of USUAL_GAIN over a baseline with a probability of POWER.
+
+    The smallest gain that is shown falls with 1 / sqrt(origins). It is a lower bound, because the measured standard error is
+    itself uncertain.
+
+    Args:
+        n_candles, days: what the evaluation covers, from the first forecast candle to the last.
+    """
+    n_needed = None
+    if isfinite(comparison.smallest_gain) and comparison.n_independent > 0:
+        factor = max((comparison.smallest_gain / USUAL_GAIN) ** 2, MIN_INDEPENDENT / comparison.n_independent)
+        n_needed = ceil(factor * comparison.n_independent)
+    per_origin = (n_needed or 0) / comparison.n_independent if comparison.n_independent > 0 else 0.0
+    return Evidence(
+        baseline=comparison.baseline,
+        gain=USUAL_GAIN,
+        n_origins=n_needed,
+        n_candles=ceil(per_origin * n_candles) if n_needed else None,
+        days=per_origin * days if n_needed else None,
+    )

@@ -149,6 +149,7 @@ class Oracle:
     process: Process
     knows: Literal["all", "nothing"] = "all"
     label: str = "Oracle"
+    moves: bool = True
 
     @property
     def name(self) -> str:

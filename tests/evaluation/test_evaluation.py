@@ -88,7 +88,7 @@ def test_symbols_held_out(tiny_config: Path) -> None:
 def test_symbols_of_a_test_split_that_comes_later_need_no_caveat(tiny_config: Path) -> None:
     ratios = ["data.train_ratio=0.5", "data.val_ratio=0.25", "data.test_ratio=0.25"]
     found = evaluate(tiny_config, write_symbols(tiny_config, 3), *ratios)
-    assert not found.notes
+    assert {each.code for each in found.notes} <= {"few_clock_times"}
 
 
 @pytest.mark.parametrize("metric", ["crps", "mae", "direction"])

@@ -1,47 +1,55 @@
-"""The naive baseline that decides on skill, and skill in the width alone."""
-
-import math
+"""Whether a model has skill: against the baselines that know volatility, by its level or by its width."""
 
 import pytest
 
-from kronos.evaluation.records import Note
-from kronos.evaluation.skill import find_hardest, note_width
-from tests.evaluation.made_evaluation import make_outcome
+from kronos.evaluation.results import Comparison
+from kronos.evaluation.skill import decide_skill, find_skill
+from tests.evaluation.made_evaluation import make_evaluation, make_outcome
 
 UNDECIDED = "too little data to tell"
+BEATEN = {"time_of_day": "helped", "ewma": "helped", "volatility": "helped", "last_close": "helped"}
+
+
+def make_row(outcomes: dict[str, str], metric: str = "crps") -> list[Comparison]:
+    sizes = {"helped": 0.06, "hurt": -0.06, "no difference": 0.001, UNDECIDED: 0.01}
+    return [make_outcome(name, outcome, sizes[outcome], metric=metric) for name, outcome in outcomes.items()]
 
 
 @pytest.mark.parametrize(
-    "outcomes, hardest",
+    "crps, mae, kind, quoted",
     [
-        ({"last_close": ("helped", 0.2), "volatility": ("helped", 0.03), "lstm": ("hurt", -0.2)}, "volatility"),
-        (
-            {"last_close": ("helped", 0.2), "volatility": ("no difference", 0.001), "drift": (UNDECIDED, -0.1)},
-            "volatility",
-        ),
-        ({"last_close": ("helped", 0.2), "volatility": ("no difference", 0.001), "drift": ("hurt", -0.1)}, "drift"),
-        ({"last_close": (UNDECIDED, 0.1), "drift": ("helped", 0.1)}, "last_close"),
-        ({"last_close": ("no difference", 0.01), "drift": ("hurt", math.nan)}, "drift"),
-        ({"pretrained": ("helped", 0.1), "lstm": ("helped", 0.1)}, None),
+        (BEATEN, {"time_of_day": "helped"}, "level", "time_of_day"),
+        (BEATEN, {"time_of_day": "helped", "majority": "helped"}, "level", "time_of_day"),
+        (BEATEN, {"time_of_day": "helped", "majority": "no difference"}, "width", "time_of_day"),  # it knows the drift
+        (BEATEN, {"time_of_day": UNDECIDED, "majority": "helped"}, "width", "time_of_day"),
+        (BEATEN, {}, "width", "time_of_day"),
+        (BEATEN | {"ewma": UNDECIDED}, {"ewma": "helped"}, "too_little_data", "ewma"),
+        (BEATEN | {"ewma": "no difference", "last_close": "hurt"}, {}, "none", "ewma"),
+        (BEATEN | {"time_of_day": "hurt", "ewma": UNDECIDED}, {}, "worse", "time_of_day"),
+        (BEATEN | {"drift": "hurt", "seasonal_naive": "hurt", "lstm": "hurt"}, {}, "width", "time_of_day"),
+        ({"ewma": "helped", "pretrained": "hurt"}, {"ewma": "helped"}, "level", "ewma"),
+        ({"drift": "helped", "seasonal_naive": "helped"}, {}, "unproven", "drift"),
+        ({"drift": UNDECIDED}, {}, "none", "drift"),
+        ({"pretrained": "helped", "lstm": "helped", "seasonal_naive": "helped"}, {}, "no_baseline", None),
     ],
 )
-def test_the_hardest_naive_baseline(outcomes: dict[str, tuple[str, float]], hardest: str | None) -> None:
-    found = find_hardest([make_outcome(name, *outcome) for name, outcome in outcomes.items()])
-    assert (found.baseline if found else None) == hardest
+def test_the_kinds_of_skill(crps: dict[str, str], mae: dict[str, str], kind: str, quoted: str | None) -> None:
+    comparisons = make_row(crps) + make_row(mae, "mae")
+    found = decide_skill(comparisons, "crps", 0.02)
+    assert (found.kind, found.comparison and found.comparison.baseline) == (kind, quoted)
+    evaluation = make_evaluation(comparisons=list(reversed(comparisons)), margin=0.02)
+    assert find_skill(evaluation) == found  # in any order
 
 
-def test_skill_in_the_width_alone_is_noted() -> None:
-    """Even on a random walk with fat tails, a better estimate of volatility lowers the CRPS."""
+def test_a_gain_below_the_margin_is_no_skill() -> None:
+    small = make_outcome("ewma", "helped", 0.004)
+    assert small.high < 0.02
+    found = decide_skill([*make_row(BEATEN | {"ewma": "helped"})[:1], small], "crps", 0.02)
+    assert (found.kind, found.comparison) == ("small", small)
 
-    def note(metric: str, crps: str, **by_mae: str) -> list[Note]:
-        found = [make_outcome(name, crps, 0.1) for name in by_mae] + [make_outcome("pretrained", "helped", 0.04)]
-        errors = [make_outcome(name, outcome, 0.01, metric="mae") for name, outcome in by_mae.items()]
-        return note_width([*found, *errors], metric)
 
-    assert note("crps", "helped", last_close="helped", volatility=UNDECIDED) == [
-        Note(code="skill_in_width", values={"baseline": "volatility"})
-    ]
-    assert not note("crps", "helped", last_close="helped", volatility="helped", drift="no difference")
-    assert not note("crps", "no difference", last_close="no difference")
-    assert not note("mae", "helped", last_close="no difference")
-    assert not note("crps", "helped")
+def test_by_direction_the_majority_must_be_beaten() -> None:
+    row = {"majority": "no difference", "last_close": "helped"}
+    found = decide_skill(make_row(row, "direction"), "direction", 0.02)
+    assert found.kind == "none" and found.comparison and found.comparison.baseline == "majority"
+    assert decide_skill(make_row(row | {"majority": "helped"}, "direction"), "direction", 0.02).kind == "level"

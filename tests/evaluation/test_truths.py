@@ -10,7 +10,7 @@ from accelerate import PartialState
 from scipy.stats import binom
 
 from kronos import load_config
-from kronos.evaluation import evaluation
+from kronos.evaluation import comparing, evaluation
 from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
@@ -40,23 +40,28 @@ Judge = Callable[..., Found]
 def compute_optima(process: Process) -> dict[str, float]:
     """The exact best skill over the whole horizon: against a random walk of the volatility that one has, and against the
     best of those who know nothing."""
-    best = process.optimal_crps(HORIZON).sum()
+    weights = 1 / np.sqrt(1 + np.arange(HORIZON))  # as the losses of each step are divided by what a walk moves
+    best = weights @ process.optimal_crps(HORIZON)
     expected = {"volatility": process.random_walk_crps(HORIZON), "blind": process.blind_crps(HORIZON)}
-    return {baseline: float(1 - best / crps.sum()) for baseline, crps in expected.items()}
+    return {baseline: float(1 - best / (weights @ crps)) for baseline, crps in expected.items()}
 
 
 @pytest.fixture
 def judge(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     """Evaluates an oracle as a run is, on the series of each of some seeds; returns its CRPS against each baseline's."""
     PartialState(cpu=True)
-    monkeypatch.setattr(evaluation, "COMPARED_BY", {})  # evaluation.metric alone, the CRPS
+    monkeypatch.setattr(comparing, "COMPARED_BY", ())  # evaluation.metric alone, the CRPS
 
     def judge_one(process: Process, seed: int, n_days: int, baselines: Sequence[str]) -> list[Comparison]:
         folder = tmp_path / f"{seed}"
         candles = load_frames(folder, process.make_frame(seed, n_days))
         rows = np.arange(LOOKBACK - 1, len(candles) - HORIZON, HORIZON)
         origins = Origins(candles, rows, LOOKBACK, HORIZON)
-        overrides = [f"model_paths.base_path={folder}", f"evaluation.rivals=[{', '.join(baselines)}]"]
+        overrides = [
+            "evaluation.margin=0.05",
+            f"model_paths.base_path={folder}",
+            f"evaluation.rivals=[{', '.join(baselines)}]",
+        ]
         monkeypatch.setitem(NAIVE_FORECASTERS, "blind", Oracle(process, "nothing"))
         monkeypatch.setattr(evaluation, "SEED", seed)  # or all series would be forecast with the same draws
         held_out = HeldOut("test", origins, origins.take(rows[:0]), HORIZON)

@@ -5,9 +5,9 @@ import pytest
 
 from kronos.config.evaluation import EvaluationConfig
 from kronos.evaluation.results import Comparison
-from kronos.evaluation.scores import uncertainty
+from kronos.evaluation.scores import resampling
 from kronos.evaluation.scores.metrics import compute_crps
-from kronos.evaluation.verdict import MIN_INDEPENDENT, compare_losses, decide, estimate_missing
+from kronos.evaluation.verdict import MIN_INDEPENDENT, CaseTimes, compare_losses, decide
 
 Array = np.ndarray
 SETTINGS = EvaluationConfig()
@@ -30,7 +30,7 @@ def draw_losses(n: int, horizon: int, stride: int, seed: int, noise: float = 0.7
 
 
 def compare_errors(own: Array, baseline: Array, starts: Array, ends: Array, name: str = "pretrained") -> Comparison:
-    return compare_losses("mae", name, own, baseline, starts, ends, SETTINGS)
+    return compare_losses("mae", name, own, baseline, CaseTimes(starts, ends), SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def compare_errors(own: Array, baseline: Array, starts: Array, ends: Array, name
         (0.10, 0.02, 0.18, 0.01, 9.9, "too little data to tell"),  # however significant
         (0.10, 0.02, 0.18, 0.06, 50, "too little data to tell"),  # the test does not agree
         (0.10, -0.01, 0.21, 0.04, 50, "too little data to tell"),  # the interval does not
-        (0.01, -0.02, 0.04, 0.40, 50, "no difference"),
-        (0.02, 0.01, 0.03, 0.06, 50, "no difference"),
-        (0.04, -0.001, 0.08, 0.06, 50, "too little data to tell"),  # narrow, and yet 8 % may be hidden
-        (0.00, -0.06, 0.06, 1.00, 50, "too little data to tell"),
+        (0.00, -0.01, 0.01, 0.40, 50, "no difference"),
+        (0.01, 0.002, 0.018, 0.06, 50, "no difference"),
+        (0.015, -0.001, 0.03, 0.06, 50, "too little data to tell"),  # narrow, and yet 3 % may be hidden
+        (0.00, -0.03, 0.03, 1.00, 50, "too little data to tell"),
         (0.01, 0.005, 0.015, 0.001, 50, "helped"),  # little and sure
         (np.nan, np.nan, np.nan, np.nan, 0, "too little data to tell"),
         (np.nan, np.nan, np.nan, 0.001, 50, "hurt"),  # than a baseline without errors
@@ -93,7 +93,7 @@ def test_direction_is_better_higher_in_points() -> None:
     own, baseline = (generator.random((800, 3)) < 0.65) * 1.0, (generator.random((800, 3)) < 0.5) * 1.0
     baseline[generator.random((800, 3)) < 0.1] = np.nan
     starts = np.arange(800)
-    found = compare_losses("direction", "last_close", own, baseline, starts, starts + 1, SETTINGS)
+    found = compare_losses("direction", "last_close", own, baseline, CaseTimes(starts, starts + 1), SETTINGS)
     used = np.isfinite(baseline)
     assert found.outcome == "helped" and found.skill == pytest.approx(own[used].mean() - baseline[used].mean())
 
@@ -111,7 +111,7 @@ def test_identical_forecasts_do_not_differ_however_few(n: int) -> None:
     own, _, starts, ends = draw_losses(n, 4, 4, seed=0)
     found = compare_errors(own, own, starts, ends)
     assert found.outcome == "no difference" and (found.skill, found.low, found.high, found.p_value) == (0, 0, 0, 1)
-    assert set(found.skill_by_horizon) == {0.0} and found.identical and found.n_missing is None
+    assert set(found.skill_by_horizon) == {0.0} and found.identical
 
 
 def test_degenerate_losses() -> None:
@@ -146,7 +146,7 @@ def count_findings(n: int, horizon: int, stride: int, seeds: range) -> tuple[flo
 
 
 def test_equals_are_rarely_found_to_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uncertainty, "N_BOOTSTRAP", 200)
+    monkeypatch.setattr(resampling, "N_BOOTSTRAP", 200)
     found, rejected = count_findings(132, 12, 3, range(100))
     assert found <= rejected <= 0.05 + 3 * (0.05 * 0.95 / 100) ** 0.5
 
@@ -157,7 +157,7 @@ def test_equals_are_found_to_differ_as_seldom_as_it_says(
     n: int, horizon: int, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """0.05 within three standard deviations of a share of 600; below it too, where few horizons leave the test cautious."""
-    monkeypatch.setattr(uncertainty, "N_BOOTSTRAP", 500)
+    monkeypatch.setattr(resampling, "N_BOOTSTRAP", 500)
     found, rejected = count_findings(n, horizon, stride, range(600))
     deviation = (0.05 * 0.95 / 600) ** 0.5
     assert found <= rejected <= 0.05 + 3 * deviation
@@ -177,7 +177,7 @@ def test_a_tenth_is_found_with_enough_origins(n: int, horizon: int, stride: int)
 @pytest.mark.parametrize("n, least", [(132, 7), (400, 9)])
 def test_a_random_walk_has_no_skill(n: int, least: int) -> None:
     """Two forecasters who both know how far a walk goes, by their sampled paths."""
-    outcomes = []
+    outcomes, settings = [], EvaluationConfig(margin=0.05)
     for seed in range(10):
         generator = np.random.default_rng(seed)
         actual = (generator.standard_t(4, (n, 12)) / 2**0.5).cumsum(axis=1)
@@ -185,26 +185,5 @@ def test_a_random_walk_has_no_skill(n: int, least: int) -> None:
         baseline = (generator.standard_t(4, (n, 50, 12)) / 2**0.5).cumsum(axis=2)
         starts = np.arange(n) * 12
         losses = compute_crps(own, actual), compute_crps(baseline, actual)
-        outcomes.append(compare_losses("crps", "volatility", *losses, starts, starts + 12, SETTINGS).outcome)
+        outcomes.append(compare_losses("crps", "volatility", *losses, CaseTimes(starts, starts + 12), settings).outcome)
     assert outcomes.count("no difference") >= least and outcomes.count("helped") <= 1
-
-
-def estimate(**changes: float) -> int | None:
-    """More origins that an undecided comparison needs."""
-    undecided = {"skill": -0.01, "low": -0.08, "high": 0.06, "p_value": 0.62, "n_independent": 60.0, "n_origins": 60}
-    return estimate_missing(**(undecided | changes), settings=SETTINGS)  # type: ignore[arg-type]
-
-
-def test_how_many_are_missing_goes_with_the_square_of_the_width() -> None:
-    assert estimate() == 130  # 7 to 4%: (7 / 4)² × 60 in all, 124 more, of two digits
-    assert estimate(low=-0.03, high=0.01, n_origins=20, n_independent=5.0) == 20  # narrow, but of 5 independent origins
-    by_test = estimate(skill=0.06, low=-0.01, high=0.13, p_value=0.1)
-    assert by_test == 26  # (1.96 / 1.645)² × 60 in all, more than by the interval
-    assert estimate(low=np.nan, high=np.nan) is None
-
-
-def test_more_origins_are_estimated_only_without_a_verdict() -> None:
-    own, baseline, starts, ends = draw_losses(60, 4, 4, seed=0)
-    undecided = compare_errors(own, baseline, starts, ends)
-    assert undecided.outcome == "too little data to tell" and undecided.n_missing and undecided.n_missing > 0
-    assert compare_errors(0.01 * own, baseline, starts, ends).n_missing is None

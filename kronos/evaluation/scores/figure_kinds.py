@@ -22,6 +22,9 @@ FIGURE_KINDS = {
     **dict.fromkeys(("mase", "wql"), FigureKind(False, "number")),
     **dict.fromkeys(("r2", "r2_os", "ic", "rank_ic"), FigureKind(True, "number")),
     "direction": FigureKind(True, "share"),
+    "scaled_crps": FigureKind(False, "number"),
+    "brier": FigureKind(False, "number"),
+    **dict.fromkeys(("auc", "f1"), FigureKind(True, "number")),
     **{f"coverage_{level}": FigureKind(None, "share") for level in LEVELS},
     **{f"width_{level}": FigureKind(None, "price") for level in LEVELS},
 }

@@ -29,7 +29,7 @@ Figures = dict[str, HorizonFigures]
 Bands = dict[int, tuple[Array, Array]]  # by level in percent: low (N, H), high (N, H)
 
 
-def compute_price_figures(paths: Array, actual: Array, closes: Array) -> Figures:
+def compute_price_figures(paths: Array, actual: Array, closes: Array, moves: bool = True) -> Figures:
     """Return the figures of closes, all in the candles' units.
 
     They are those of `_compute_point_figures` and `_compute_distribution_figures`, and for median path m and actual close y:
@@ -40,16 +40,17 @@ def compute_price_figures(paths: Array, actual: Array, closes: Array) -> Figures
 
     Args:
         closes: the known closes (N, L), up to and including each origin.
+        moves: false if the forecast's median and mean are the last known close, whatever was sampled.
 
     Raises:
         ValueError: fewer than 2 paths.
     """
     paths, actual, closes = (np.asarray(values, np.float64) for values in (paths, actual, closes))
-    median = np.median(paths, axis=1)  # (N, H)
+    median, mean = _find_centre(paths, None if moves else closes[:, -1:])
     error = compute_absolute_error(median[:, np.newaxis], actual)
     naive = np.abs(np.diff(closes)).sum(axis=1, keepdims=True) / max(closes.shape[1] - 1, 1)  # (N, 1)
     return {
-        **_compute_point_figures(median, paths.mean(axis=1), actual),
+        **_compute_point_figures(median, mean, actual),
         "mape": average(_divide(error, np.abs(actual))),
         "smape": average(_divide(2 * error, np.abs(actual) + np.abs(median))),
         "mase": average(_divide(error, naive)),
@@ -57,7 +58,7 @@ def compute_price_figures(paths: Array, actual: Array, closes: Array) -> Figures
     }
 
 
-def compute_return_figures(paths: Array, actual: Array) -> Figures:
+def compute_return_figures(paths: Array, actual: Array, moves: bool = True) -> Figures:
     """Return the figures of log returns since the last known close.
 
     They are those of `_compute_point_figures` and `_compute_distribution_figures`, and for mean path m and actual return y:
@@ -66,11 +67,15 @@ def compute_return_figures(paths: Array, actual: Array) -> Figures:
     - ic, rank_ic: correlations of the mean path with the actual returns over the origins (`compute_ic`). The overall
       figure is the mean over the steps at which they are defined.
 
+    Args:
+        moves: false if the forecast's median and mean are no move, whatever was sampled. Its direction is then right in
+            exactly half of all cases, and it has no correlation.
+
     Raises:
         ValueError: fewer than 2 paths.
     """
     paths, actual = np.asarray(paths, np.float64), np.asarray(actual, np.float64)
-    median, mean = np.median(paths, axis=1), paths.mean(axis=1)  # (N, H)
+    median, mean = _find_centre(paths, None if moves else np.zeros((len(paths), 1)))
     mean_path = mean[:, np.newaxis]
     return {
         **_compute_point_figures(median, mean, actual),
@@ -80,6 +85,14 @@ def compute_return_figures(paths: Array, actual: Array) -> Figures:
         "rank_ic": average(compute_rank_ic(mean_path, actual)[np.newaxis]),
         **_compute_distribution_figures(paths, actual),
     }
+
+
+def _find_centre(paths: Array, fixed: Array | None) -> tuple[Array, Array]:
+    """Return the median and the mean path (N, H), or a fixed level (N, 1) for both."""
+    if fixed is None:
+        return np.median(paths, axis=1), paths.mean(axis=1)
+    centre = np.broadcast_to(fixed, (len(paths), paths.shape[2]))
+    return centre, centre
 
 
 def compute_bands(paths: Array) -> Bands:

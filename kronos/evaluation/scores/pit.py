@@ -8,22 +8,42 @@ ranks are equally likely if the actual value and the paths have the same distrib
 """
 
 import numpy as np
+from scipy import stats
 
 from kronos.candles import Array
 from kronos.evaluation.records import PIT_BINS
+from kronos.evaluation.scores.resampling import measure_design_effect
 
 
-def count_pit(paths: Array, actual: Array) -> tuple[int, ...]:
-    """Count the actual values (N, H) in each of PIT_BINS equal parts of the forecast distribution.
+def spread_pit(paths: Array, actual: Array) -> Array:
+    """Return how many of the H actual values of each origin are in each part of the forecast distribution (N, PIT_BINS).
 
     No random numbers are used. Each value is spread evenly over the range of its transform (the nonrandomised transform of
-    Czado, Gneiting & Held 2009). The cumulative sums are rounded, which makes the counts add up to N · H.
+    Czado, Gneiting & Held 2009), so the numbers are fractions. Each row sums to H.
     """
-    low, high = (side.ravel() for side in _bracket(paths, actual))
+    low, high = _bracket(paths, actual)
     edges = np.arange(PIT_BINS + 1) / PIT_BINS
-    below = [np.clip((edge - low) / (high - low), 0, 1).sum() for edge in edges]  # (PIT_BINS + 1,)
-    counts: list[int] = np.diff(np.rint(below)).astype(int).tolist()
+    below = [np.clip((edge - low) / (high - low), 0, 1).sum(axis=1) for edge in edges]
+    spread: Array = np.diff(below, axis=0).T
+    return spread
+
+
+def count_pit(spread: Array) -> tuple[int, ...]:
+    """Return the number of actual values in each part. The cumulative sums are rounded: the counts add up to N · H."""
+    counts: list[int] = np.diff(np.rint(np.cumsum(spread.sum(axis=0))), prepend=0).astype(int).tolist()
     return tuple(counts)
+
+
+def find_pit_band(spread: Array, starts: Array, ends: Array, confidence: float) -> tuple[float, float]:
+    """Return the range that contains all PIT_BINS counts of a calibrated forecast with the given confidence.
+
+    The variance of a count is the binomial one times `measure_design_effect`, because the values of one origin, and of
+    overlapping horizons, are not independent. Šidák's correction makes the range hold for all counts at once.
+    """
+    n, share = spread.sum(), 1 / PIT_BINS
+    quantile = stats.norm.isf((1 - confidence ** (1 / PIT_BINS)) / 2)
+    reach = quantile * np.sqrt(n * share * (1 - share) * measure_design_effect(spread, starts, ends))
+    return max(float(n * share - reach), 0.0), float(n * share + reach)
 
 
 def _bracket(paths: Array, actual: Array) -> tuple[Array, Array]:

@@ -9,15 +9,12 @@ Shapes: N origins, T terms, H steps of the horizon. A gain is the baseline's los
 from dataclasses import dataclass
 
 import numpy as np
-from arch.bootstrap import CircularBlockBootstrap, optimal_block_length
 from scipy import stats
+from scipy.fft import dct
 
 from kronos.candles import Array
 
-N_BOOTSTRAP = 2000
-SEED = 0  # fixed: the same losses always give the same interval
-FEWEST_FOR_OPTIMAL_BLOCK = 16  # terms; with fewer the rule needs more lags than there are
-ENTRIES_AT_ONCE = 4_000_000  # entries of the bootstrap's weights: 32 MB
+MIN_SKEWNESS = 0.3  # of the gains, against the verdict: from here on Student's t finds too many differences
 ROUNDING = 1e-12  # relative to the largest gain: a smaller deviation counts as 0
 
 
@@ -26,7 +23,8 @@ class LossSeries:
     """The time series of a comparison: sums over the origins of each of T instants, in order of time.
 
     gains: (T, H). scales: (T, H), the denominators of the skill. counts: (T, H), numbers of origins. starts, ends: (T,),
-    int64 µs, of the last known candle and of the last forecast one. Instants without comparable losses are left out.
+    int64 µs, of the last known candle and of the last forecast one. volatility: (T,), the mean of the lookbacks', for
+    `depends_on_volatility`. Instants without comparable losses are left out.
     """
 
     gains: Array
@@ -34,6 +32,7 @@ class LossSeries:
     counts: Array
     starts: Array
     ends: Array
+    volatility: Array
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -56,25 +55,30 @@ class LossSeries:
         return float(self.gains.sum() / self.counts.sum())
 
 
-def build_loss_series(gains: Array, scales: Array, starts: Array, ends: Array) -> LossSeries:
+def build_loss_series(
+    gains: Array, scales: Array, starts: Array, ends: Array, volatility: Array | None = None
+) -> LossSeries:
     """Sum gains and scales (N, H) over the origins of each instant.
 
     Args:
         gains, scales: NaN in either where the losses cannot be compared.
         starts, ends: instants (N,), int64 µs, in any order.
+        volatility: (N,), of the lookbacks; None: the same for all.
     """
     valid = np.isfinite(gains) & np.isfinite(scales)
     used = np.flatnonzero(valid.any(axis=1))
     order = used[np.argsort(starts[used], kind="stable")]
-    instants, firsts = np.unique(starts[order], return_index=True)
+    instants, firsts, sizes = np.unique(starts[order], return_index=True, return_counts=True)
+    volatility = np.ones(len(starts)) if volatility is None else volatility
     if not len(order):
         nothing = np.zeros((0, gains.shape[1]))
-        return LossSeries(nothing, nothing, nothing, starts[:0], ends[:0])
+        return LossSeries(nothing, nothing, nothing, starts[:0], ends[:0], volatility[:0])
     gains, scales, counts = (
         np.add.reduceat(np.where(valid, each, 0.0)[order], firsts, axis=0)
         for each in (gains, scales, np.ones_like(gains))
     )
-    return LossSeries(gains, scales, counts, instants, np.maximum.reduceat(ends[order], firsts))
+    mean_volatility = np.add.reduceat(volatility[order], firsts) / sizes
+    return LossSeries(gains, scales, counts, instants, np.maximum.reduceat(ends[order], firsts), mean_volatility)
 
 
 def count_overlaps(starts: Array, ends: Array) -> int:
@@ -176,6 +180,72 @@ def compute_p_value(terms: LossSeries, lags: int) -> float:
     return float(2 * stats.t.sf(abs(statistic), count_degrees(len(terms), lags)))
 
 
+def compute_cosine_p_value(terms: LossSeries) -> float:
+    """Return the two-sided p-value of the equal-weighted cosine test of equal accuracy; NaN for fewer than 2 terms.
+
+    The long-run variance is the mean of the squares of the first ν cosine transforms of the terms, ν = 0.4 T^(2/3), and
+    the statistic is compared with Student's t with ν degrees of freedom (Lazarus, Lewis, Stock & Watson 2018, doi
+    10.1080/07350015.2018.1506926, eqs. 4 and 5). It keeps its level where gains persist, at a price in power.
+    """
+    n = len(terms)
+    if n < 2 or not terms.gains.any():
+        return compute_p_value(terms, 0)
+    degrees = max(int(0.4 * n ** (2 / 3)), 1)
+    transforms = dct(terms.deviations, type=2)[1 : degrees + 1] / np.sqrt(2 * n)
+    variance = np.square(transforms).mean()
+    if variance == 0:
+        return 0.0
+    return float(2 * stats.t.sf(abs(terms.mean_gain) / np.sqrt(variance / n), degrees))
+
+
+def is_skewed_against(terms: LossSeries, lags: int) -> bool:
+    """Whether rare large gains or losses are opposite to the mean gain: then a short series may lack them by chance.
+
+    The skewness is that of the sums of lags + 1 neighbouring terms.
+    """
+    sums = np.convolve(terms.deviations, np.ones(lags + 1), "valid")
+    return bool(np.sign(terms.mean_gain) * stats.skew(sums) < -MIN_SKEWNESS)
+
+
+def depends_on_volatility(terms: LossSeries) -> bool:
+    """Whether the gains go with the lookbacks' volatility (rank correlation, p < 0.05), which persists over many terms."""
+    if len(terms) < 4 or np.ptp(terms.volatility) == 0 or np.ptp(terms.deviations) == 0:
+        return False
+    return bool(stats.spearmanr(terms.deviations, terms.volatility).pvalue < 0.05)
+
+
+def compute_safe_p_value(terms: LossSeries, lags: int) -> float:
+    """Return the p-value that a verdict rests on: that of Diebold and Mariano's test.
+
+    Where that test rejects too often, it is the larger one of this and the cosine test's: where the gains are skewed against
+    the verdict, as for a too narrow forecast against a too wide one, and where they depend on volatility.
+    `benchmarks/verdict.py` measures both.
+    """
+    p_value = compute_p_value(terms, lags)
+    if len(terms) > 2 and (is_skewed_against(terms, lags) or depends_on_volatility(terms)):
+        return max(p_value, compute_cosine_p_value(terms))
+    return p_value
+
+
+def compute_standard_error(terms: LossSeries, lags: int) -> float:
+    """Return the standard error of the skill over the whole horizon; NaN for fewer than 2 terms or without a scale."""
+    scale = terms.scales.sum() / terms.counts.sum() if len(terms) > 1 else 0.0
+    if not scale > 0:
+        return float("nan")
+    return float(np.sqrt(compute_long_run_variance(terms.deviations, lags) / len(terms)) / scale)
+
+
+def compute_smallest_gain(terms: LossSeries, lags: int, confidence: float, power: float) -> float:
+    """Return the smallest true skill that the test finds with a probability of `power`, at this standard error.
+
+    It is (t_{(1 + confidence) / 2} + t_power) standard errors, with quantiles of Student's t (Bloom 1995, doi
+    10.1177/0193841X9501900504).
+    """
+    degrees = count_degrees(len(terms), lags) if len(terms) else 1.0
+    quantiles = stats.t.ppf((1 + confidence) / 2, degrees) + stats.t.ppf(power, degrees)
+    return float(quantiles * compute_standard_error(terms, lags))
+
+
 def count_independent(terms: LossSeries, lags: int) -> float:
     """Return the number of independent terms that would give the same precision: T × variance / long-run variance.
 
@@ -190,63 +260,3 @@ def count_independent(terms: LossSeries, lags: int) -> float:
         return float(n_disjoint)
     share = compute_long_run_variance(terms.deviations, 0) / long_run
     return float(np.clip(len(terms) * share, 1, n_disjoint))
-
-
-def compute_skill(gains: Array, scales: Array) -> Array:
-    """Return gains / scales, sums of any shape; NaN where the scale is not positive."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(scales > 0, gains / scales, np.nan)
-
-
-def bootstrap_skill(terms: LossSeries, lags: int, confidence: float) -> tuple[Array, Array]:
-    """Return the lower and upper ends (1 + H,) of the skill's interval: over the whole horizon, then at each step.
-
-    Blocks of terms are drawn with replacement N_BOOTSTRAP times, the same ones for run and baseline (circular block
-    bootstrap, Politis & Romano 1992). The ends are percentiles at Φ(t / sqrt(1 − block / T)), where t is a quantile of
-    Student's t distribution. They lie further out than plain percentiles, because the bootstrap covers only 1 − block / T
-    of the variance and because the variance is estimated (expanded percentile interval, Hesterberg 2015, doi
-    10.1080/00031305.2015.1089789).
-
-    Returns:
-        The ends; NaN for fewer than 2 terms, and where the skill of a resample is undefined.
-    """
-    n = len(terms)
-    if n < 2:
-        nothing = np.full(1 + terms.gains.shape[1], np.nan)
-        return nothing, nothing
-    block = choose_block(terms.deviations, lags)
-    degrees = min(count_degrees(n, lags), max(1.5 * n / block - 1, 1.0))
-    tail = stats.norm.sf(stats.t.isf((1 - confidence) / 2, degrees) / np.sqrt(1 - block / n))
-    gains, scales = (_with_total(sums) for sums in np.split(_resample(terms, block), 2, axis=1))
-    low, high = np.quantile(compute_skill(gains, scales), [tail, 1 - tail], axis=0)
-    return low, high
-
-
-def choose_block(deviations: Array, lags: int) -> int:
-    """Choose the block length: 3 lags + 1, or the optimum of Politis & White (2004) if longer; at most T / 3.
-
-    Blocks of length lags + 1 cut through so many overlaps that a third of the variance is lost. With three times that
-    length a ninth is lost, and the degrees of freedom are about those of `count_degrees`.
-    """
-    n, block = len(deviations), 3 * lags + 1
-    if n >= FEWEST_FOR_OPTIMAL_BLOCK and deviations.any():
-        optimal = optimal_block_length(deviations)["circular"].iloc[0]
-        block = max(block, int(np.ceil(optimal)) if np.isfinite(optimal) else 1)
-    return max(min(block, n // 3), 1)
-
-
-def _resample(terms: LossSeries, block: int) -> Array:
-    """Return the sums (N_BOOTSTRAP, 2 H) of gains and scales over resampled terms."""
-    n, sums = len(terms), np.concatenate([terms.gains, terms.scales], axis=1)
-    bootstrap = CircularBlockBootstrap(block, np.arange(n), seed=SEED)
-    at_once = max(ENTRIES_AT_ONCE // n, 1)
-    parts = [min(at_once, N_BOOTSTRAP - done) for done in range(0, N_BOOTSTRAP, at_once)]
-    # Count how often each term is drawn: the sums are then one matrix product.
-    return np.concatenate(
-        [bootstrap.apply(lambda drawn: np.bincount(drawn, minlength=n), part) @ sums for part in parts]
-    )
-
-
-def _with_total(sums: Array) -> Array:
-    """Put the sum over the horizon before sums (…, H)."""
-    return np.concatenate([sums.sum(axis=-1, keepdims=True), sums], axis=-1)

@@ -6,7 +6,7 @@ from math import floor, isfinite, log10
 
 from kronos.evaluation.records import Label, Note
 from kronos.evaluation.results import FLATTERING, Comparison, Evaluation
-from kronos.evaluation.skill import RANDOM_WALKS, find_hardest
+from kronos.evaluation.skill import find_skill
 from kronos.report.words.catalogue import Words
 
 PRETRAINED = "pretrained"
@@ -27,16 +27,17 @@ def write_verdict(evaluation: Evaluation, words: Words) -> str:
 def write_headline(evaluation: Evaluation, words: Words) -> str:
     """Return in one sentence whether fine-tuning helped, and whether the model has skill.
 
-    It has skill if it is better than every naive baseline compared, a random walk among them; see `find_hardest`.
+    See `find_skill`.
     """
     comparisons = {each.baseline: each for each in evaluation.comparisons if each.metric == evaluation.metric}
-    hardest = find_hardest(list(comparisons.values()))
+    found = find_skill(evaluation)
     skill = words("verdict.skill.no_naive")
-    if hardest:
-        unproven = hardest.outcome == "helped" and not any(name in comparisons for name in RANDOM_WALKS)
-        key = "no_walk" if unproven else hardest.outcome
-        detail = _write_detail(hardest, evaluation.confidence, words)
-        skill = words(f"verdict.skill.{key}", baseline=_name_in_sentence(hardest.baseline, words), detail=detail)
+    if found.comparison:
+        key = "no_walk" if found.kind == "unproven" else found.comparison.outcome
+        detail = _write_detail(found.comparison, evaluation.confidence, words)
+        skill = words(
+            f"verdict.skill.{key}", baseline=_name_in_sentence(found.comparison.baseline, words), detail=detail
+        )
     caveat = ""
     if evaluation.split == "val":
         caveat = words("verdict.on_validation")

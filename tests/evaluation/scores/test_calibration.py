@@ -144,7 +144,8 @@ def test_calibration_and_result_survive_json() -> None:
     assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
     result = measure_calibration(calibration, *draw(30, 1, 0.5))
     assert result.n_origins == 20
-    assert CalibrationResult.model_validate_json(result.model_dump_json()) == result
+    written = result.model_dump_json()  # NaN, where no interval was computed, does not equal itself
+    assert CalibrationResult.model_validate_json(written).model_dump_json() == written
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ from sklearn import metrics as sk
 
 from kronos.config.schema import LANGUAGES
 from kronos.evaluation.records import LEVELS, HorizonFigures
+from kronos.evaluation.scores.direction import compute_direction_figures, compute_up_probability
 from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 from kronos.evaluation.scores.figures import (
     WQL_QUANTILES,
     compute_price_figures,
     compute_return_figures,
 )
+from kronos.evaluation.scores.metrics import compute_direction_hits
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import name_metric
 
@@ -235,8 +237,16 @@ def test_single_precision_is_computed_in_double(returns) -> None:
     assert compute_return_figures(*rounded) == doubled
 
 
+def score_returns(paths: np.ndarray, actual: np.ndarray) -> dict[str, HorizonFigures]:
+    hits = compute_direction_hits(paths, actual)
+    return compute_return_figures(paths, actual) | compute_direction_figures(
+        compute_up_probability(paths), hits, actual
+    )
+
+
 def test_every_figure_has_a_kind_a_name_and_a_meaning(prices, returns) -> None:
-    assert FIGURE_KINDS.keys() == compute_price_figures(*prices).keys() | compute_return_figures(*returns).keys()
+    known = compute_price_figures(*prices).keys() | score_returns(*returns).keys()
+    assert FIGURE_KINDS.keys() == known | {"scaled_crps"}  # which needs the origins
     for name in FIGURE_KINDS:
         assert all(name_metric(name, Words(language), part) for language in LANGUAGES for part in ("label", "meaning"))
 
@@ -253,9 +263,9 @@ def test_kinds_say_what_is_better(prices, returns) -> None:
     _, actual, closes = prices
     perfect = {
         **compute_price_figures(np.repeat(actual[:, np.newaxis], 2, axis=1), actual, closes),
-        **compute_return_figures(np.repeat(returns[1][:, np.newaxis], 2, axis=1), returns[1]),
+        **score_returns(np.repeat(returns[1][:, np.newaxis], 2, axis=1), returns[1]),
     }
-    ordinary = {**compute_price_figures(*prices), **compute_return_figures(*returns)}
+    ordinary = {**compute_price_figures(*prices), **score_returns(*returns)}
     for name, kind in FIGURE_KINDS.items():
-        if kind.higher_is_better is not None:
+        if kind.higher_is_better is not None and name in perfect:
             assert (perfect[name].overall > ordinary[name].overall) == kind.higher_is_better, name

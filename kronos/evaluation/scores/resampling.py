@@ -1,0 +1,184 @@
+"""Intervals by a circular block bootstrap over the instants of an evaluation (Politis & Romano 1992).
+
+Blocks of terms are drawn with replacement N_BOOTSTRAP times, the same ones for all figures of the same series. The ends of an
+interval are percentiles at Φ(t / sqrt(1 − block / T)), where t is a quantile of Student's t distribution. They lie further out
+than plain percentiles, because the bootstrap covers only 1 − block / T of the variance and because the variance is estimated
+(expanded percentile interval, Hesterberg 2015, doi 10.1080/00031305.2015.1089789).
+
+Shapes: T terms, H steps of the horizon, R resamples.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from arch.bootstrap import CircularBlockBootstrap, optimal_block_length
+from scipy import stats
+
+from kronos.candles import Array
+from kronos.evaluation.scores.uncertainty import (
+    LossSeries,
+    build_loss_series,
+    choose_lags,
+    count_degrees,
+    count_overlaps,
+)
+
+N_BOOTSTRAP = 2000
+SEED = 0  # fixed: the same losses always give the same interval
+FEWEST_FOR_OPTIMAL_BLOCK = 16  # terms; with fewer the rule needs more lags than there are
+ENTRIES_AT_ONCE = 4_000_000  # entries of the bootstrap's weights: 32 MB
+
+
+def bootstrap_skill(terms: LossSeries, lags: int, confidence: float) -> tuple[Array, Array]:
+    """Return the lower and upper ends (1 + H,) of the skill's intervals: over the whole horizon, then at each step.
+
+    The intervals at the steps are simultaneous: together they contain all H true values with the given confidence. All are
+    the same number of standard deviations wide (sup-t band, Montiel Olea & Plagborg-Møller 2019, doi 10.1002/jae.2656).
+
+    Returns:
+        The ends; NaN for fewer than 2 terms, and where the skill of a resample is undefined.
+    """
+    n = len(terms)
+    if n < 2:
+        nothing = np.full(1 + terms.gains.shape[1], np.nan)
+        return nothing, nothing
+    block = choose_block(terms.deviations, lags)
+    sums = _resample(np.concatenate([terms.gains, terms.scales], axis=1), block)
+    gains, scales = np.split(sums, 2, axis=1)
+    tail = find_tail(n, block, lags, confidence)
+    low, high = np.quantile(compute_skill(gains.sum(axis=1), scales.sum(axis=1)), [tail, 1 - tail])
+    by_step = compute_skill(gains, scales)
+    estimate = compute_skill(terms.gains.sum(axis=0), terms.scales.sum(axis=0))
+    reach = _find_reach(by_step - estimate, confidence) * stats.norm.isf(tail) / stats.norm.isf((1 - confidence) / 2)
+    return np.append(low, estimate - reach), np.append(high, estimate + reach)
+
+
+def bootstrap_ratio(
+    numerator: Array, denominator: Array, starts: Array, ends: Array, confidence: float
+) -> tuple[float, float]:
+    """Return the interval of Σ numerator / Σ denominator, sums over origins and steps (N, H), such as a share of hits.
+
+    Args:
+        numerator, denominator: NaN in either where a case does not count.
+        starts, ends: instants (N,), int64 µs, of the last known and the last forecast candle.
+    """
+    terms, lags = build_centred_series(numerator, denominator, starts, ends)
+    if len(terms) < 2:
+        return float("nan"), float("nan")
+    block = choose_block(terms.deviations, lags)
+    sums = _resample(np.column_stack([terms.gains.sum(axis=1), terms.scales.sum(axis=1)]), block)
+    tail = find_tail(len(terms), block, lags, confidence)
+    low, high = np.quantile(compute_skill(sums[:, 0], sums[:, 1]), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def bootstrap_correlation(
+    first: Array, second: Array, starts: Array, ends: Array, confidence: float
+) -> tuple[float, float]:
+    """Return the interval of the correlation of two arrays (N, H) over the origins, averaged over the steps.
+
+    Steps at which a resample has no correlation are left out of its average.
+    """
+    first, second = (each - each.mean(axis=0) for each in (first, second))
+    moments = np.stack([np.ones_like(first), first, second, first * first, second * second, first * second], axis=2)
+    horizon = first.shape[1]
+    terms, lags = build_centred_series(first * second, np.ones_like(first), starts, ends)
+    if len(terms) < 2:
+        return float("nan"), float("nan")
+    instants, place = np.unique(starts, return_inverse=True)
+    sums = np.zeros((len(instants), horizon, moments.shape[2]))
+    np.add.at(sums, place, moments)
+    block = choose_block(terms.deviations, lags)
+    drawn = _resample(sums.reshape(len(instants), -1), block).reshape(-1, horizon, moments.shape[2])
+    count, x, y, xx, yy, xy = np.moveaxis(drawn, 2, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlations = (xy - x * y / count) / np.sqrt((xx - x * x / count) * (yy - y * y / count))
+    known = np.isfinite(correlations)
+    means = np.where(known, correlations, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    tail = find_tail(len(terms), block, lags, confidence)
+    low, high = np.quantile(np.clip(means, -1, 1), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def measure_design_effect(shares: Array, starts: Array, ends: Array) -> float:
+    """Return by how much the dependence of origins and steps raises the variance of shares over that of independent cases.
+
+    Args:
+        shares: (N, B), how many of an origin's H cases are in each of B classes; each row sums to H.
+
+    Returns:
+        The mean over the classes; at least 1, NaN for fewer than 2 instants.
+    """
+    n_cases = shares.sum()
+    terms, lags = build_centred_series(shares, np.ones_like(shares), starts, ends)
+    if len(terms) < 2:
+        return float("nan")
+    sums = _resample(terms.gains, choose_block(terms.deviations, lags))
+    drawn = sums / sums.sum(axis=1, keepdims=True)
+    share = shares.sum(axis=0) / n_cases
+    binomial = share * (1 - share) / n_cases
+    used = binomial > 0
+    return max(float((drawn.var(axis=0)[used] / binomial[used]).mean()), 1.0) if used.any() else float("nan")
+
+
+def build_centred_series(numerator: Array, denominator: Array, starts: Array, ends: Array) -> tuple[LossSeries, int]:
+    """Return the time series of a ratio of sums, and the lag up to which its terms are correlated."""
+    terms = build_loss_series(numerator, denominator, starts, ends)
+    overlaps = count_overlaps(terms.starts, terms.ends)
+    return terms, choose_lags(terms.deviations, overlaps) if len(terms) > 1 else 0
+
+
+def compute_skill(gains: Array, scales: Array) -> Array:
+    """Return gains / scales, sums of any shape; NaN where the scale is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(scales > 0, gains / scales, np.nan)
+
+
+def find_tail(n_terms: int, block: int, lags: int, confidence: float) -> float:
+    """Return the probability of each tail of the percentile interval; see the module's text."""
+    degrees = min(count_degrees(n_terms, lags), max(1.5 * n_terms / block - 1, 1.0))
+    return float(stats.norm.sf(stats.t.isf((1 - confidence) / 2, degrees) / np.sqrt(1 - block / n_terms)))
+
+
+def choose_block(deviations: Array, lags: int) -> int:
+    """Choose the block length: 3 lags + 1, or the optimum of Politis & White (2004) if longer; at most T / 3.
+
+    Blocks of length lags + 1 cut through so many overlaps that a third of the variance is lost. With three times that
+    length a ninth is lost, and the degrees of freedom are about those of `count_degrees`.
+    """
+    n, block = len(deviations), 3 * lags + 1
+    if n >= FEWEST_FOR_OPTIMAL_BLOCK and deviations.any():
+        optimal = optimal_block_length(deviations)["circular"].iloc[0]
+        block = max(block, int(np.ceil(optimal)) if np.isfinite(optimal) else 1)
+    return max(min(block, n // 3), 1)
+
+
+def _find_reach(deviations: Array, confidence: float) -> Array:
+    """Return the half width (H,) of the band that encloses a share of the resamples' deviations (R, H) at all steps."""
+    spread = deviations.std(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        largest = np.nanmax(np.append(np.abs(deviations) / spread, np.zeros((len(deviations), 1)), axis=1), axis=1)
+    reach: Array = np.quantile(largest, confidence) * spread
+    return reach
+
+
+def _resample(sums: Array, block: int) -> Array:
+    """Return the totals (R, K) of the rows of sums (T, K) over resampled terms."""
+    n = len(sums)
+    at_once = max(ENTRIES_AT_ONCE // n, 1)
+    if at_once >= N_BOOTSTRAP:
+        return _draw_all(n, block, N_BOOTSTRAP) @ sums
+    bootstrap = CircularBlockBootstrap(block, np.arange(n), seed=SEED)
+    parts = [min(at_once, N_BOOTSTRAP - done) for done in range(0, N_BOOTSTRAP, at_once)]
+    return np.concatenate([_draw(bootstrap, n, part) @ sums for part in parts])
+
+
+@lru_cache(maxsize=8)
+def _draw_all(n: int, block: int, n_resamples: int) -> Array:
+    """Return how often each of n terms is drawn in each resample (R, n); drawn once for all figures of a series."""
+    return _draw(CircularBlockBootstrap(block, np.arange(n), seed=SEED), n, n_resamples)
+
+
+def _draw(bootstrap: CircularBlockBootstrap, n: int, n_resamples: int) -> Array:
+    counts: Array = bootstrap.apply(lambda drawn: np.bincount(drawn, minlength=n), n_resamples).astype(np.float64)
+    return counts
