@@ -103,6 +103,8 @@ def test_a_file_of_many_symbols(candles: Path, out: Path) -> None:
     result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out)
     assert result.exit_code == 0, result.output
     assert {path.name for path in out.iterdir()} == {"000001_forecast.csv", "BTC-USDT_forecast.csv"}
+    one, other = (pd.read_csv(path)["close"] for path in out.iterdir())
+    assert not np.allclose(one, other)  # each draws its own random numbers
 
 
 def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
@@ -162,12 +164,15 @@ def test_a_folder_is_forecast_file_by_file_and_a_bad_file_is_named(candles: Path
     assert result.exit_code == 1
     assert "bad.csv: column high, low, close missing" in result.output and "1 of 3 files" in result.output
     assert {path.name for path in out.iterdir()} == {"600977_forecast.parquet", "000001_forecast.parquet"}
-    alone = out.parent / "alone"
-    assert (
-        invoke(*MODELS, "--data", other, *SMALL, "--no-pictures", "--format", "parquet", "--out", alone).exit_code == 0
-    )
-    together, by_itself = (pd.read_parquet(folder / "000001_forecast.parquet") for folder in (out, alone))
-    pd.testing.assert_frame_equal(together, by_itself, rtol=1e-4)
+    folder = out.parent / "other company"
+    folder.mkdir()
+    for name in ("000001", "000002"):
+        shutil.copy(other, folder / f"{name}.csv")
+    again = out.parent / "again"
+    options = ("--no-pictures", "--format", "parquet", "--out", again)
+    assert invoke(*MODELS, "--data", folder, *SMALL, *options).exit_code == 0
+    first, second = (pd.read_parquet(each / "000001_forecast.parquet") for each in (out, again))
+    pd.testing.assert_frame_equal(first, second, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

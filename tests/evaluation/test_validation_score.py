@@ -16,6 +16,7 @@ from kronos.errors import CheckpointError, DataError
 from kronos.evaluation import validation_score
 from kronos.evaluation.validation_score import N_PATHS, ValidationScore, check_moves, measure_scale
 from tests.conftest import GOLDEN
+from tests.evaluation.synthetic import load_frames, random_walk
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +161,21 @@ def test_origins_are_different_and_spread(n: int, n_chosen: int) -> None:
     assert len(chosen) == min(n, n_chosen) and (np.diff(chosen) > 0).all() and chosen[0] >= 0 and chosen[-1] < n
     assert np.diff(chosen, prepend=0, append=n).max() <= 2 * -(-n // len(chosen))
     np.testing.assert_array_equal(chosen, spread_evenly(n, n_chosen, seed=0))
+
+
+@pytest.mark.parametrize("n_symbols", [1, 2])
+def test_several_symbols_draw_their_own_random_numbers(
+    tiny_config: Path, models, tmp_path: Path, monkeypatch, n_symbols: int
+) -> None:
+    config = load_config(tiny_config, ["training.best_by=crps"])
+    candles = load_frames(tmp_path / "made", *[random_walk(0.01).make_frame(0, 5)] * n_symbols)
+    asked: list[list[str]] = []
+    forecast = KronosPredictor.forecast_batch
+
+    def note(self, *args, symbols, **options):
+        asked.append(symbols)
+        return forecast(self, *args, **options)
+
+    monkeypatch.setattr(KronosPredictor, "forecast_batch", note)
+    ValidationScore(config, candles, split_candles(candles, config.data)["val"])(*models)
+    assert set(asked[0]) == ({""} if n_symbols == 1 else {"s0", "s1"})

@@ -26,7 +26,7 @@ from kronos.version import __version__
 CLOSE = CANDLE_COLUMNS.index("close")
 PRICES = slice(len(PRICE_COLUMNS))  # the first columns
 CHEAP_PATHS = 1000  # of a forecaster without a key
-CHEAP_VALUES = 20_000_000  # of all these paths together, for memory
+CHEAP_VALUES = 5_000_000  # of all these paths together; scoring them takes a second or two
 GROUP = 16  # origins that are forecast and written together
 SUFFIX = ".npz"
 
