@@ -6,6 +6,8 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import Result
 
@@ -127,8 +129,35 @@ def test_what_may_be_overridden(run: Path) -> None:
     assert done.exit_code == 0, done.output
     found = read(run / "report")
     assert found.n_origins == 5 and found.n_paths == 5 and names(found) == ["finetuned", "volatility"]
-    assert write_headline(found, Words("zh")) in done.output and found.headline not in done.output
+    assert write_headline(found, Words("zh")) in done.stdout and found.headline not in done.stdout
     assert write_sentence(found.comparisons[0], found, Words("zh")) in done.output
+
+
+def test_losses_and_money(run: Path) -> None:
+    """Each forecast with its losses is written unless it is turned off; returns are computed only if asked for."""
+    found, losses = read(run / "report"), run / "report" / "losses.csv"
+    frame = pd.read_csv(losses, parse_dates=["origin"])
+    assert found.money is None and len(frame) == 4 * found.n_origins * found.horizon
+    by_name = frame.groupby("forecaster").mean(numeric_only=True)
+    for each in found.forecasters:
+        assert by_name.crps[each.name] == pytest.approx(each.log_return["crps"].overall, rel=1e-5)
+        assert by_name.hit[each.name] == pytest.approx(each.log_return["direction"].overall)
+    done = evaluate(run, "evaluation.costs_bp=10", "evaluation.losses=false")
+    assert done.exit_code == 0 and not losses.exists(), done.output
+    again = read(run / "report")
+    assert again.headline == found.headline
+    assert (
+        again.money and again.money.n_origins == 1 and [each.code for each in again.notes] == ["money_without_overlaps"]
+    )
+    last = frame[(frame.forecaster == "finetuned") & (frame.step == found.horizon)].iloc[0]
+    by_rule = {trade.rule: trade for trade in again.money.trades}
+    assert by_rule["long_only"].mean == pytest.approx(last.actual - 0.002, rel=1e-4)
+    assert by_rule["median"].mean == pytest.approx(np.sign(last.q50) * last.actual - 0.002, rel=1e-4)
+    assert (
+        "after costs of 10 basis points" in done.stdout
+        and f"Always long: {100 * by_rule['long_only'].mean:+.3f}%".replace("-", "−") in done.stdout
+    )
+    assert "每单位换手成本 10 个基点" in evaluate(run, "evaluation.costs_bp=10", "--language", "zh").stdout
 
 
 @pytest.mark.parametrize("word", ["data.lookback_window=8", "training.seed=2", "model_paths.exp_name=other"])
@@ -159,7 +188,8 @@ def test_other_runs_as_baselines(finished_run: FinishedRun, run: Path, tmp_path:
     assert done.exit_code == 0, done.output
     found = read(run / "report")
     assert names(found) == ["finetuned", "drift", "a/there"]
-    assert found.forecasters[2].log_return["crps"] == found.forecasters[0].log_return["crps"]  # the same weights
+    first, _, third = (each.log_return["crps"].by_horizon for each in found.forecasters)
+    assert first == third  # the same weights
     reasons = {each.baseline: each.reason.code for each in found.left_out}
     assert reasons == {
         "b/there": "seen_candles",

@@ -34,7 +34,7 @@ def write_evaluation(
     report: ReportFolder,
     command: str,
 ) -> Evaluation | None:
-    """Evaluate a run and write metrics.json, index.html and the pictures. All ranks must call this.
+    """Evaluate a run and write metrics.json, losses.csv, index.html and the pictures. All ranks must call this.
 
     The verdict is logged. If it is the one on the run's own candles, it is also written to the model card.
 
@@ -48,9 +48,12 @@ def write_evaluation(
     Raises:
         KronosError: as `evaluate_run`, or a file cannot be written.
     """
-    evaluation = evaluate_run(config, own, held_out, own_candles, splits, command)
+    losses = report.losses if config.evaluation.losses else None
+    evaluation = evaluate_run(config, own, held_out, own_candles, splits, command, losses)
     if evaluation is None:
         return None
+    if losses is None:
+        report.losses.unlink(missing_ok=True)  # of an earlier evaluation
     conditions = describe_conditions(own.predictor, own.sampling, evaluation.lookback, evaluation.horizon)
     evaluation = evaluation.model_copy(update={"format": FORMAT, "conditions": conditions})
     evaluation = evaluation.model_copy(update={"headline": write_headline(evaluation, Words("en"))})
@@ -61,7 +64,7 @@ def write_evaluation(
     write_report(config.model_paths.base_save_path, evaluation, config, examples, report.path)
     logger.info("verdict: %s", evaluation.headline)
     run = config.model_paths.run_folder
-    if report == run.report:
+    if report == run.report and evaluation.kind == "run":
         write_model_card(run, config, evaluation)
     return evaluation
 
