@@ -173,16 +173,11 @@ def print_verdict(config: Config, finished: FinishedRun) -> None:
     """Print the verdict, the comparisons, and where the page is; nothing if the run was not evaluated."""
     if finished.evaluation is None:
         return
-    from kronos.report.words.money import write_money
-    from kronos.report.words.sentences import write_verdict
+    from kronos.report.words.answers import write_verdict
 
     words, report = Words(config.report.language), finished.report
     typer.echo(f"\n{write_verdict(finished.evaluation, words)}")
-    if money := write_money(finished.evaluation, words):
-        typer.echo("\n" + "\n".join(money))
-    rows = [(words("run.report"), report.page), (words("run.figures"), report.results)]
-    rows += [(words("run.losses"), report.losses)] if config.evaluation.losses else []
-    print_rows([(label, str(path)) for label, path in rows])
+    print_rows([(words("run.report"), f"{report.page}"), (words("run.figures"), f"{report.results}")])
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:

@@ -9,14 +9,26 @@ import numpy as np
 import pandas as pd
 
 from kronos.config import Config, load_config
-from kronos.evaluation.records import PIT_BINS, BandFigures, HorizonFigures, Note
+from kronos.evaluation.records import (
+    PIT_BINS,
+    BandFigures,
+    DirectionFigures,
+    HitRate,
+    HorizonFigures,
+    Note,
+    UpProbabilityBin,
+)
 from kronos.evaluation.results import (
     CalibrationResult,
     Comparison,
     Evaluation,
+    Evidence,
     Example,
     ForecasterResult,
     LeftOut,
+    Money,
+    SymbolSkill,
+    Trade,
     Verdict,
 )
 from kronos.report.verdict.examples import ExampleForecast
@@ -29,10 +41,12 @@ BASELINES: dict[str, tuple[float, Verdict]] = {
     "pretrained": (1.09, "helped"),
     "last_close": (1.42, "helped"),
     "drift": (1.01, "no difference"),
-    "seasonal_naive": (1.2, "too little data to tell"),
+    "seasonal_naive": (1.2, "helped"),
     "volatility": (0.93, "hurt"),
     "lstm": (1.04, "too little data to tell"),
 }
+SYMBOLS = ("600977", "600519", "000001")
+NEW = "kronos evaluate --run runs/ashare_600977_5min --data new.csv --since '2024-09-30 15:00'"
 
 
 def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> Evaluation:
@@ -61,7 +75,16 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
         "seed": 42,
         "metric": "crps",
         "confidence": 0.95,
-        "margin": 0.05,
+        "margin": 0.02,
+        "last_actual": "2024-09-30 15:00",
+        "clock_times": {
+            f"{hour:02}:{minute:02}": 3 + minute % 3 for hour in (10, 11, 13, 14) for minute in range(0, 60, 5)
+        },
+        "n_clock_times": 48,
+        "next_steps": make_next_steps(),
+        "judge_new": NEW,
+        "evidence": Evidence(baseline="pretrained", gain=0.05, n_origins=600, n_candles=28_800, days=912.0),
+        "money": make_money(),
         "forecasters": forecasters,
         "comparisons": [_make_comparison(name, "crps", horizon, n_origins, random) for name in BASELINES],
         "left_out": [LeftOut(baseline="runs/other", reason=Note(code="seen_candles", values={"until": "2024-05-04"}))],
@@ -77,19 +100,53 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
     return Evaluation(**values | changes)
 
 
-def _figures(by_horizon: np.ndarray) -> HorizonFigures:
-    return HorizonFigures(overall=float(by_horizon.mean()), by_horizon=tuple(by_horizon.tolist()))
+def make_next_steps() -> tuple[Note, ...]:
+    return (
+        Note(code="judge_new", values={"command": NEW}),
+        Note(code="stop_here", values={"baseline": "volatility"}),
+        Note(code="calibrate_narrow", values={"level": 90, "share": 0.8312}),
+    )
+
+
+def make_money() -> Money:
+    figures = {"low": -0.0021, "high": 0.0013, "turnover": 0.8, "in_market": 0.61, "n_trades": 110}
+    return Money(
+        costs_bp=5.0,
+        trades=tuple(Trade(rule=rule, mean=-0.0004, **figures) for rule in ("median", "up_60", "long_only")),
+    )
+
+
+def _figures(by_horizon: np.ndarray, spread: float = np.nan) -> HorizonFigures:
+    overall = float(by_horizon.mean())
+    return HorizonFigures(
+        overall=overall, by_horizon=tuple(by_horizon.tolist()), low=overall - spread, high=overall + spread
+    )
+
+
+def _make_direction(random: np.random.Generator) -> DirectionFigures:
+    bins = [
+        UpProbabilityBin(forecast=p, actual=0.5 + 0.3 * (p - 0.5), low=0.4, high=0.6, n_cases=90)
+        for p in np.linspace(0.2, 0.8, 7)
+    ]
+    thirds = [
+        HitRate(share=share, low=share - 0.05, high=share + 0.05, n_cases=900, least_sure=0.0, surest=0.3)
+        for share in (0.501, 0.512, 0.534)
+    ]
+    return DirectionFigures(up_share=0.513, base_rate_brier=0.2498, bins=tuple(bins), thirds=tuple(thirds))
 
 
 def _make_forecaster(name: str, factor: float, horizon: int, random: np.random.Generator) -> ForecasterResult:
     error = 0.0011 * factor * np.sqrt(np.arange(1, horizon + 1)) * random.normal(1, 0.015, horizon)
     level = {level: level / 100 - 0.06 * factor + random.normal(0, 0.015, horizon) for level in (50, 80, 90)}
-    shares = {f"coverage_{key}": _figures(np.clip(values, 0, 1)) for key, values in level.items()}
+    shares = {f"coverage_{key}": _figures(np.clip(values, 0, 1), 0.06) for key, values in level.items()}
     log_return = {
         **_make_errors(error),
         "r2": _figures(random.normal(-0.02, 0.01, horizon)),
         "r2_os": _figures(random.normal(-0.01, 0.01, horizon)),
-        "direction": _figures(random.normal(0.51, 0.02, horizon)),
+        "direction": _figures(random.normal(0.51, 0.02, horizon), 0.04),
+        "brier": _figures(random.normal(0.249, 0.002, horizon)),
+        "auc": _figures(random.normal(0.52, 0.02, horizon)),
+        "f1": _figures(random.normal(0.51, 0.02, horizon)),
         "ic": _figures(random.normal(0.02, 0.02, horizon)),
         "rank_ic": _figures(random.normal(0.02, 0.02, horizon)),
         "wql": _figures(random.normal(0.9, 0.02, horizon)),
@@ -100,8 +157,18 @@ def _make_forecaster(name: str, factor: float, horizon: int, random: np.random.G
     if name == "last_close":  # one sure path: no distribution
         log_return |= {f"coverage_{key}": _figures(np.full(horizon, np.nan)) for key in level}
     pit = random.multinomial(180 * horizon, _u_shape(0.5 * factor)) if name != "last_close" else np.zeros(PIT_BINS, int)
+    moves = name not in ("last_close", "volatility")
     return ForecasterResult(
-        name=name, label=name, price=price, log_return=log_return, pit=tuple(pit.tolist()), seconds=41.3 * factor
+        name=name,
+        label=name,
+        price=price,
+        log_return=log_return,
+        pit=tuple(pit.tolist()),
+        pit_low=0.7 * 180 * horizon / PIT_BINS,
+        pit_high=1.3 * 180 * horizon / PIT_BINS,
+        moves=moves,
+        direction=_make_direction(random) if moves else None,
+        seconds=41.3 * factor,
     )
 
 
@@ -129,6 +196,11 @@ def _make_comparison(
         low=skill - width,
         high=skill + width,
         p_value={"helped": 0.0004, "hurt": 0.012}.get(outcome, 0.374),
+        p_adjusted=np.nan if baseline == "pretrained" else {"helped": 0.002, "hurt": 0.031}.get(outcome, 0.8),
+        smallest_gain=0.09,
+        by_symbol=tuple(
+            SymbolSkill(symbol=each, skill=skill - 0.05 * i, n_origins=60) for i, each in enumerate(SYMBOLS)
+        ),
         n_origins=n_origins,
         n_independent=n_origins / 1.9,
         outcome=outcome,

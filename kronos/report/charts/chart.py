@@ -13,6 +13,7 @@ from kronos.report.forecast.scene import FORECAST_COLOUR
 RUN_COLOUR = FORECAST_COLOUR
 BASELINE_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#C98A00", "#6A4C93", "#4598D3", "#333333")
 NEUTRAL_COLOUR = "#767676"
+BEFORE_COLOUR = "#D55E00"  # of bands before calibration
 TICK_STEPS = (1, 2, 3, 4, 5, 6, 10, 12, 20, 50, *(10**power * step for power in range(2, 12) for step in (1, 2, 5)))
 MAX_TICKS = 8
 
@@ -21,7 +22,10 @@ Style = Literal["line", "dashed", "dotted", "star", "bars"]
 
 @dataclass(frozen=True)
 class ChartSeries:
-    """Values y over x. low, high: a band around them. strong: drawn thicker than the others."""
+    """Values y over x.
+
+    low, high: a band around them, or with whiskers an error bar at each. strong: drawn thicker than the others.
+    """
 
     label: str
     x: Sequence[float]
@@ -31,6 +35,7 @@ class ChartSeries:
     strong: bool = False
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    whiskers: bool = False
 
     @property
     def key(self) -> str:
@@ -50,7 +55,10 @@ class ChartSeries:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. levels: dashed horizontal lines. ticks: of x; by default chosen freely."""
+    """One pair of axes.
+
+    levels: dashed horizontal lines. expected: a grey area between two values of y. ticks: of x; by default chosen freely.
+    """
 
     title: str
     x_label: str
@@ -60,6 +68,7 @@ class Panel:
     ticks: tuple[float, ...] = ()
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
+    expected: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,3 +140,8 @@ def choose_range(series: Sequence[ChartSeries], low: float, high: float, *more: 
     bottom, top = float(values.min()), float(values.max())
     room = 0.06 * (top - bottom) or 0.1 * abs(top) or 1.0
     return bottom - room, top + room
+
+
+def scale(values: Sequence[float], factor: float) -> list[float]:
+    """Return the multiples of values; what is not a number stays none."""
+    return [factor * value if math.isfinite(value) else math.nan for value in values]

@@ -10,6 +10,7 @@ from kronos.report.charts.chart import NEUTRAL_COLOUR, ChartSeries, Panel
 FONT = "system-ui, -apple-system, 'Segoe UI', 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
 INK, FAINT, GRID = "#374151", "#9CA3AF", "#E9ECF0"
 DASHES = {"line": "solid", "dashed": "6px,4px", "dotted": "2px,3px", "star": "solid", "bars": "solid"}
+EXPECTED = "rgba(90, 98, 110, 0.28)"
 DIGITS = 7
 
 
@@ -45,7 +46,7 @@ def _traces(series: ChartSeries) -> list[dict[str, Any]]:
     low, high = shorten(series.low), shorten(series.high)
     trace["customdata"] = [list(pair) for pair in zip(low, high)]
     trace["hovertemplate"] = f"{value} [%{{customdata[0]:.4~r}}, %{{customdata[1]:.4~r}}]<extra></extra>"
-    if len(series.y) == 1:  # a band of one point has no width
+    if series.whiskers or len(series.y) == 1:  # a band of one point has no width
         return [trace | {"error_y": _error_bar(series)}]
     return [_band(series), trace]
 
@@ -114,12 +115,24 @@ def _layout(panel: Panel) -> dict[str, Any]:
         "plot_bgcolor": "white",
         "bargap": 0.08,
         "shapes": [
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level, "line": line}
-            for level in panel.levels
+            *_expected(panel),
+            *(
+                {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level, "line": line}
+                for level in panel.levels
+            ),
         ],
         "xaxis": axis | x,
         "yaxis": axis | y,
     }
+
+
+def _expected(panel: Panel) -> list[dict[str, Any]]:
+    """Return the grey area of what is expected."""
+    if panel.expected is None:
+        return []
+    low, high = panel.expected
+    place = {"xref": "paper", "x0": 0, "x1": 1, "y0": low, "y1": high}
+    return [{"type": "rect", **place, "fillcolor": EXPECTED, "line": {"width": 0}, "layer": "above"}]
 
 
 def shorten(values: Any) -> list[float | None]:

@@ -59,6 +59,8 @@ def _build_figure(chart: Chart) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: Panel, titled: bool) -> None:
+    if panel.expected:
+        axes.axhspan(*panel.expected, color=NEUTRAL_COLOUR, alpha=0.35, linewidth=0, zorder=1.7)
     for level in panel.levels:
         axes.axhline(level, color=NEUTRAL_COLOUR, linestyle="--", linewidth=1.1, zorder=2)
     for series in panel.series:
@@ -95,7 +97,7 @@ def _draw_series(axes: Axes, series: ChartSeries) -> None:
     if series.low is None or series.high is None:
         return
     low, high = np.asarray(series.low, float), np.asarray(series.high, float)
-    if len(x) == 1:
+    if series.whiskers or len(x) == 1:
         axes.vlines(x, low, high, color=series.colour, linewidth=1.6)
     else:
         axes.fill_between(x, low, high, color=series.colour, alpha=0.18, linewidth=0)

@@ -1,23 +1,28 @@
 """The charts of the verdict, from an evaluation."""
 
-import math
-import re
 from collections.abc import Sequence
 
-from kronos.evaluation.records import PIT_BINS, Label
-from kronos.evaluation.results import CalibrationResult, Comparison, Evaluation, ForecasterResult
+from kronos.evaluation.records import Label
+from kronos.evaluation.results import Comparison, Evaluation
+from kronos.report.charts.bands import (
+    build_calibration_chart,
+    build_coverage_chart,
+    build_pit_chart,
+    build_reliability_chart,
+)
 from kronos.report.charts.chart import (
+    BEFORE_COLOUR,
     RUN_COLOUR,
     Chart,
     ChartSeries,
     Panel,
-    Style,
     build_chart,
     choose_colour,
     choose_range,
     choose_style,
     choose_ticks,
     pad,
+    scale,
 )
 from kronos.report.charts.learning import StageCurves
 from kronos.report.words.catalogue import Words
@@ -25,8 +30,6 @@ from kronos.report.words.numbers import BASIS_POINTS, format_level
 from kronos.report.words.sentences import name_forecaster, name_metric
 
 ERRORS = ("crps", "mae")
-BAND_COLOURS = ("#4598D3", RUN_COLOUR, "#0B2E5C")  # the run's, from light to dark: 50, 80, 90%
-BEFORE_COLOUR = "#D55E00"
 PER_CENT = (-100.0, 100.0)
 
 
@@ -38,6 +41,7 @@ def build_charts(evaluation: Evaluation, stages: Sequence[StageCurves], words: W
         build_skill_chart(evaluation, words),
         build_coverage_chart(evaluation, words),
         build_pit_chart(evaluation, words),
+        build_reliability_chart(evaluation, words),
         build_calibration_chart(evaluation.calibration, words),
     ]
     return {chart.name: chart for chart in charts if chart}
@@ -75,7 +79,7 @@ def build_error_chart(evaluation: Evaluation, words: Words) -> Chart | None:
             _by_horizon(
                 name_forecaster(forecaster.label, words),
                 position,
-                _scale(figures.by_horizon, BASIS_POINTS),
+                scale(figures.by_horizon, BASIS_POINTS),
             )
             for position, forecaster in enumerate(evaluation.forecasters)
             if (figures := forecaster.log_return.get(metric))
@@ -96,11 +100,11 @@ def build_skill_chart(evaluation: Evaluation, words: Words) -> Chart | None:
         ChartSeries(
             words("charts.run_skill"),
             range(1, len(each.skill_by_horizon) + 1),
-            _scale(each.skill_by_horizon, 100),
+            scale(each.skill_by_horizon, 100),
             RUN_COLOUR,
             strong=True,
-            low=_scale(each.low_by_horizon, 100),
-            high=_scale(each.high_by_horizon, 100),
+            low=scale(each.low_by_horizon, 100),
+            high=scale(each.high_by_horizon, 100),
         )
         for each in comparisons
     ]
@@ -136,117 +140,6 @@ def name_baseline(comparison: Comparison, labels: dict[str, Label], words: Words
     return name_forecaster(labels.get(comparison.baseline, comparison.baseline), words)
 
 
-def build_coverage_chart(evaluation: Evaluation, words: Words) -> Chart | None:
-    """Draw the coverage of the bands: actual against nominal for all forecasters, and the run's over the horizon."""
-    series = []
-    for position, forecaster in enumerate(evaluation.forecasters):
-        levels = find_levels(forecaster)
-        actual = [100 * forecaster.log_return[name].overall for name in levels.values()]
-        style, strong = choose_style(position), position == 0
-        series.append(
-            ChartSeries(
-                name_forecaster(forecaster.label, words),
-                list(levels),
-                actual,
-                choose_colour(position),
-                style,
-                strong,
-            )
-        )
-    if not any(each.is_drawn for each in series):
-        return None
-    nominal = sorted({level for each in series for level in each.x})
-    ideal = ChartSeries(words("charts.ideal"), (0, 100), (0, 100), "#767676", "dashed")
-    overall = Panel(
-        words("charts.whole_horizon"),
-        words("charts.nominal"),
-        words("charts.actual"),
-        (ideal, *series),
-        ticks=tuple(nominal),
-        x_range=(nominal[0] - 5, nominal[-1] + 5),
-        y_range=choose_range(series, 0, 100, nominal[0] - 5, nominal[-1] + 5),
-    )
-    own = evaluation.forecasters[0]
-    bands = tuple(
-        _curve(_band_label(level, words), own.log_return[name].by_horizon, 100, colour)
-        for (level, name), colour in zip(find_levels(own).items(), BAND_COLOURS)
-    )
-    panels = [overall, _coverage_panel(words, evaluation.horizon, words("charts.run_by_horizon"), bands, nominal)]
-    return build_chart("coverage", words("charts.coverage"), words("charts.coverage_how"), panels)
-
-
-def find_levels(forecaster: ForecasterResult) -> dict[float, str]:
-    """Return the names of the figures that are coverages, by nominal level in per cent."""
-    matches = {name: re.fullmatch(r"coverage_(\d+)", name) for name in forecaster.log_return}
-    return {float(match[1]): name for name, match in matches.items() if match}
-
-
-def build_pit_chart(evaluation: Evaluation, words: Words) -> Chart | None:
-    """Draw histograms of where the actual values fell in the forecast distributions."""
-    uniform = 100 / PIT_BINS
-    centres = [uniform * (i + 0.5) for i in range(PIT_BINS)]
-    drawn = []
-    for position, forecaster in enumerate(evaluation.forecasters):
-        if total := sum(forecaster.pit):
-            heights = [100 * count / total for count in forecaster.pit]
-            drawn.append(
-                ChartSeries(
-                    name_forecaster(forecaster.label, words),
-                    centres,
-                    heights,
-                    choose_colour(position),
-                    "bars",
-                )
-            )
-    top = 1.06 * max((max(each.y) for each in drawn), default=uniform)
-    panels = [
-        Panel(
-            each.label,
-            words("charts.pit_x"),
-            words("charts.pit_y"),
-            (each,),
-            levels=(uniform,),
-            ticks=(0, 25, 50, 75, 100),
-            x_range=(0, 100),
-            y_range=(0, max(top, 2 * uniform)),
-        )
-        for each in drawn
-    ]
-    return build_chart("pit", words("charts.pit"), words("charts.pit_how"), panels, columns=3)
-
-
-def build_calibration_chart(calibration: CalibrationResult | None, words: Words) -> Chart | None:
-    """Draw the coverage of each band over the horizon, as sampled and as calibrated."""
-    if calibration is None:
-        return None
-    panels = []
-    for level, before in calibration.before.coverage.items():
-        after = calibration.after.coverage.get(level)
-        series = [_curve(words("charts.before"), before.by_horizon, 100, BEFORE_COLOUR, "dashed")]
-        if after:
-            series.append(_curve(words("charts.after"), after.by_horizon, 100, RUN_COLOUR))
-        panels.append(
-            _coverage_panel(words, len(before.by_horizon), _band_label(float(level), words), series, [float(level)])
-        )
-    caption = words("charts.calibration_how", n=calibration.n_origins)
-    return build_chart("calibration", words("charts.calibration"), caption, panels, columns=3)
-
-
-def _coverage_panel(
-    words: Words, horizon: int, title: str, series: Sequence[ChartSeries], levels: Sequence[float]
-) -> Panel:
-    return Panel(
-        title,
-        words("charts.ahead"),
-        words("charts.actual"),
-        tuple(series),
-        levels=tuple(levels),
-        ticks=choose_ticks(1, horizon),
-        x_range=pad(1, horizon),
-        y_range=choose_range(series, 0, 100, *levels),
-    )
-
-
 def _horizon_panel(
     words: Words,
     evaluation: Evaluation,
@@ -263,19 +156,6 @@ def _horizon_panel(
 def _by_horizon(label: str, position: int, values: Sequence[float]) -> ChartSeries:
     steps = range(1, len(values) + 1)
     return ChartSeries(label, steps, values, choose_colour(position), choose_style(position), strong=position == 0)
-
-
-def _curve(label: str, values: Sequence[float], factor: float, colour: str, style: Style = "line") -> ChartSeries:
-    steps = range(1, len(values) + 1)
-    return ChartSeries(label, steps, _scale(values, factor), colour, style, strong=style == "line")
-
-
-def _band_label(level: float, words: Words) -> str:
-    return words("charts.band", level=f"{level:g}")
-
-
-def _scale(values: Sequence[float], factor: float) -> list[float]:
-    return [factor * value if math.isfinite(value) else math.nan for value in values]
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -32,25 +32,38 @@ function speak(tag) {
   root.lang = tag;
   for (const button of document.querySelectorAll('.switch button'))
     button.setAttribute('aria-pressed', button.lang === tag);
-  plots().forEach(draw);
+  plots().filter(isShown).forEach(draw);
 }
+
+// Charts in closed details have no size; they are drawn when their details open.
+const isShown = plot => !plot.closest('details:not([open])');
 
 function toggle(button) {
   const unseen = hidden[button.dataset.chart] ||= new Set();
   const key = button.dataset.key;
   if (!unseen.delete(key)) unseen.add(key);
   button.setAttribute('aria-pressed', !unseen.has(key));
-  plots().filter(plot => plot.dataset.chart === button.dataset.chart).forEach(draw);
+  plots().filter(plot => plot.dataset.chart === button.dataset.chart && isShown(plot)).forEach(draw);
 }
 
 for (const button of document.querySelectorAll('.switch button'))
   button.addEventListener('click', () => speak(button.lang));
 for (const button of document.querySelectorAll('.legend button'))
   button.addEventListener('click', () => toggle(button));
+for (const each of document.querySelectorAll('details'))
+  each.addEventListener('toggle', () => plots().filter(plot => each.contains(plot) && isShown(plot)).forEach(draw));
 addEventListener('resize', () => {
-  for (const plot of plots())
+  for (const plot of plots().filter(plot => plot.layout))
     if (plot.layout.xaxis.type === 'category') Plotly.relayout(plot, {'xaxis.nticks': countTimes(plot)});
 });
-for (const event of ['beforeprint', 'afterprint'])
-  addEventListener(event, () => plots().forEach(plot => Plotly.Plots.resize(plot)));
+const closed = new Set();  // details that are open on paper only
+addEventListener('beforeprint', () => {
+  for (const each of document.querySelectorAll('details:not([open])')) closed.add(each), each.open = true;
+  plots().forEach(plot => plot.layout ? Plotly.Plots.resize(plot) : draw(plot));
+});
+addEventListener('afterprint', () => {
+  for (const each of closed) each.open = false;
+  closed.clear();
+  plots().filter(isShown).forEach(plot => Plotly.Plots.resize(plot));
+});
 speak(root.lang);

@@ -1,6 +1,7 @@
 """From a trained run to its verdict on disk: the evaluation, metrics.json, the page and its pictures."""
 
 import logging
+import shlex
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from kronos.evaluation.baselines import Splits
 from kronos.evaluation.describe import SEED
 from kronos.evaluation.evaluation import evaluate_run
 from kronos.evaluation.forecasters.base import KronosForecaster
+from kronos.evaluation.next_steps import TrainingFacts, choose_next_steps
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.results import FORMAT, Evaluation
@@ -18,9 +20,11 @@ from kronos.report.forecast.held_out import forecast_held_out
 from kronos.report.verdict.examples import ExampleForecast
 from kronos.report.verdict.model_card import write_model_card
 from kronos.report.verdict.page import write_report
+from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
-from kronos.report.words.sentences import write_headline, write_note
+from kronos.report.words.sentences import write_note
 from kronos.run_folder import ReportFolder
+from kronos.stage_record import StageRecord
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +38,7 @@ def write_evaluation(
     report: ReportFolder,
     command: str,
 ) -> Evaluation | None:
-    """Evaluate a run and write metrics.json, losses.csv, index.html and the pictures. All ranks must call this.
+    """Evaluate a run and write metrics.json, index.html and the pictures. All ranks must call this.
 
     The verdict is logged. If it is the one on the run's own candles, it is also written to the model card.
 
@@ -48,15 +52,10 @@ def write_evaluation(
     Raises:
         KronosError: as `evaluate_run`, or a file cannot be written.
     """
-    losses = report.losses if config.evaluation.losses else None
-    evaluation = evaluate_run(config, own, held_out, own_candles, splits, command, losses)
+    evaluation = evaluate_run(config, own, held_out, own_candles, splits, command)
     if evaluation is None:
         return None
-    if losses is None:
-        report.losses.unlink(missing_ok=True)  # of an earlier evaluation
-    conditions = describe_conditions(own.predictor, own.sampling, evaluation.lookback, evaluation.horizon)
-    evaluation = evaluation.model_copy(update={"format": FORMAT, "conditions": conditions})
-    evaluation = evaluation.model_copy(update={"headline": write_headline(evaluation, Words("en"))})
+    evaluation = _conclude(evaluation, config, own)
     for each in evaluation.left_out:
         logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, Words("en"), "reasons"))
     evaluation.write(report.results)
@@ -67,6 +66,27 @@ def write_evaluation(
     if report == run.report and evaluation.kind == "run":
         write_model_card(run, config, evaluation)
     return evaluation
+
+
+def _conclude(evaluation: Evaluation, config: Config, own: KronosForecaster) -> Evaluation:
+    """Add what a reader needs beside the figures: the headline, the next steps, and of which models they are."""
+    run = config.model_paths.run_folder
+    if evaluation.kind == "run":
+        models = ["--run", str(run.path)]
+    else:
+        models = ["--model", config.model_paths.pretrained_predictor]
+        models += ["--tokenizer", config.model_paths.pretrained_tokenizer]
+    since = ["--since", evaluation.last_actual] if evaluation.last_actual else []
+    command = shlex.join(["kronos", "evaluate", *models, "--data", "new.csv", *since])
+    training = TrainingFacts.of(config, StageRecord.read(run.basemodel.path))
+    conclusions: dict[str, object] = {
+        "format": FORMAT,
+        "headline": write_headline(evaluation, Words("en")),
+        "next_steps": choose_next_steps(evaluation, training, command),
+        "judge_new": command,
+        "conditions": describe_conditions(own.predictor, own.sampling, evaluation.lookback, evaluation.horizon),
+    }
+    return evaluation.model_copy(update=conclusions)
 
 
 def _forecast_examples(own: KronosForecaster, evaluation: Evaluation, origins: Origins) -> list[ExampleForecast]:

@@ -11,8 +11,9 @@ from kronos.evaluation.results import Evaluation
 from kronos.files import write_text
 from kronos.model.pretrained import HUB_NAME
 from kronos.report.verdict.summary import LEVEL, write_coverage
+from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
-from kronos.report.words.sentences import write_headline, write_note
+from kronos.report.words.sentences import write_note
 from kronos.run_folder import RunFolder
 
 PUBLISHER = "NeoQuasar/"  # of the pretrained models; their licence is MIT

@@ -27,6 +27,7 @@ from kronos.report.charts.charts import build_charts
 from kronos.report.charts.learning import StageCurves, read_learning_curves
 from kronos.report.fonts import can_draw
 from kronos.report.verdict.audit_view import read_audit
+from kronos.report.verdict.detail_tables import list_clock_times, list_direction, list_money, list_symbols
 from kronos.report.verdict.examples import (
     ExampleForecast,
     LegendItem,
@@ -37,24 +38,27 @@ from kronos.report.verdict.examples import (
     list_legend,
     title_example,
 )
+from kronos.report.verdict.first_screen import build_first_screen
 from kronos.report.verdict.tables import (
     Group,
     Row,
     list_baselines,
     list_calibration,
+    list_forecaster_meanings,
     list_health,
     list_meanings,
     list_metrics,
     list_seconds,
 )
+from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words, read_texts
 from kronos.report.words.labels import Labels
 from kronos.report.words.numbers import format_count, format_level
-from kronos.report.words.sentences import name_forecaster, name_metric, write_headline, write_note, write_units
+from kronos.report.words.sentences import name_forecaster, name_metric, write_note, write_units
 from kronos.run_folder import ReportFolder, RunFolder
 
 TAGS: dict[Language, str] = {"en": "en", "zh": "zh-CN"}
-CHARTS = ("learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration")
+CHARTS = ("learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "reliability", "calibration")
 KINDS = ("best", "median", "worst")
 
 
@@ -180,7 +184,9 @@ def _write_texts(evaluation: Evaluation, words: Words) -> dict[str, Any]:
     health, metric = evaluation.tokenizer, name_metric(evaluation.metric, words)
     kept = "after" if health and health.kept == "after" else "before"
     return {
+        "first": build_first_screen(evaluation, words),
         "headline": write_headline(evaluation, words),
+        "clock": list_clock_times(evaluation, words),
         "notes": [write_note(note, words) for note in evaluation.notes],
         "left_out": [(each.baseline, write_note(each.reason, words, "reasons")) for each in evaluation.left_out],
         "baselines_how": words("page.baselines_how", confidence=format_level(evaluation.confidence)),
@@ -199,8 +205,12 @@ def _list_tables(evaluation: Evaluation, words: Words) -> dict[str, Any]:
         "forecasters": [name_forecaster(forecaster.label, words) for forecaster in evaluation.forecasters],
         "metrics": [*list_metrics(evaluation, words), _ungrouped(list_seconds(evaluation, words))],
         "meanings": list_meanings(evaluation, words),
+        "baseline_meanings": list_forecaster_meanings(evaluation, words),
         "calibration": [_ungrouped(*calibration)] if calibration else [],
         "health": [_ungrouped(*health)] if health else [],
+        "direction": list_direction(evaluation, words),
+        "symbols": list_symbols(evaluation, words),
+        "money": list_money(evaluation, words),
     }
 
 

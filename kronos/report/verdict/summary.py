@@ -13,8 +13,8 @@ from typing import Any, Literal
 from kronos.errors import CheckpointError
 from kronos.evaluation.records import HorizonFigures
 from kronos.evaluation.results import FORMAT, Evaluation
+from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
-from kronos.report.words.sentences import write_headline
 from kronos.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

@@ -4,19 +4,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kronos.evaluation.records import HorizonFigures
 from kronos.evaluation.results import Comparison, Evaluation, Verdict
 from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS, FigureKind
+from kronos.evaluation.skill import has_badge
 from kronos.report.charts.charts import choose_comparisons, name_baseline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import (
     BASIS_POINTS,
     format_count,
     format_figures,
+    format_number,
     format_numbers,
     format_p_value,
     format_percent,
 )
-from kronos.report.words.sentences import name_metric, write_outcome, write_sentence
+from kronos.report.words.sentences import name_forecaster, name_metric, write_outcome, write_sentence
 
 SHARE, NUMBER = FigureKind(None, "share"), FigureKind(None, "number")
 HEALTH_FIGURES = {
@@ -32,10 +35,10 @@ STYLES: dict[Verdict, str] = {"helped": "good", "hurt": "bad", "no difference": 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table. best: of its row."""
+    """A cell of a table. interval: of its figure, if there is one."""
 
     text: str
-    best: bool = False
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """The run against one baseline. css: the verdict as a class. bar: None if there is no interval."""
+    """The run against one baseline.
+
+    css, verdict: the outcome as a class and in a word; empty where it is not shown. bar: None if there is no interval.
+    """
 
     baseline: str
     metric: str
@@ -80,22 +86,26 @@ class BaselineRow:
 
 
 def list_baselines(evaluation: Evaluation, by_verdict_metric: bool, words: Words) -> list[BaselineRow]:
-    """Return the comparisons by the metric of the verdict, or those by the others."""
+    """Return the comparisons by the metric of the verdict, or those by the others.
+
+    Only the former show their outcome: they are corrected for the number of baselines.
+    """
     comparisons = choose_comparisons(evaluation, by_verdict_metric)
     labels = {forecaster.name: forecaster.label for forecaster in evaluation.forecasters}
     return [
         BaselineRow(
             baseline=name_baseline(each, labels, words),
             metric=name_metric(each.metric, words),
-            css=STYLES.get(each.outcome, "unknown"),
-            verdict=write_outcome(each, words),
+            css=STYLES.get(each.outcome, "unknown") if judged else "",
+            verdict=write_outcome(each, words) if judged else "",
             skill=_format_skill(each.skill, each.metric, words, sign=True),
             interval=_format_interval(each, words),
-            p=format_p_value(each.p_value),
-            sentence=write_sentence(each, evaluation, words),
+            p=format_p_value(each.p_adjusted if math.isfinite(each.p_adjusted) else each.p_value),
+            sentence=write_sentence(each, evaluation, words, judged),
             bar=bar,
         )
         for each, bar in zip(comparisons, _build_bars(comparisons))
+        for judged in [by_verdict_metric and has_badge(each.baseline)]
     ]
 
 
@@ -135,8 +145,9 @@ def list_metrics(evaluation: Evaluation, words: Words) -> list[Group]:
     groups = []
     for key, columns in (("log_returns", of_returns), ("prices", of_prices)):
         names = dict.fromkeys(name for figures in columns for name in figures)
-        values = {name: [each[name].overall if name in each else math.nan for each in columns] for name in names}
-        rows = tuple(_build_metric(name, row, columns is of_returns, words) for name, row in values.items())
+        rows = tuple(
+            _build_metric(name, [each.get(name) for each in columns], columns is of_returns, words) for name in names
+        )
         groups.append(Group(words(f"page.{key}"), rows))
     return [group for group in groups if group.rows]
 
@@ -153,20 +164,31 @@ def list_meanings(evaluation: Evaluation, words: Words) -> list[tuple[str, str]]
     return [(name_metric(name, words), name_metric(name, words, "meaning")) for name in names]
 
 
-def _build_metric(metric: str, values: Sequence[float], of_returns: bool, words: Words) -> Row:
+def list_forecaster_meanings(evaluation: Evaluation, words: Words) -> list[tuple[str, str]]:
+    """Return what the baselines do, for readers who do not know them."""
+    return [
+        (name_forecaster(each.label, words), words(f"forecaster_meanings.{each.name}"))
+        for each in evaluation.forecasters
+        if words.has(f"forecaster_meanings.{each.name}")
+    ]
+
+
+def _build_metric(metric: str, figures: Sequence[HorizonFigures | None], of_returns: bool, words: Words) -> Row:
     kind, head = FIGURE_KINDS[metric], name_metric(metric, words)
-    best = _find_best(values, kind.higher_is_better)
     if kind.unit == "price" and of_returns:
         head += " (bp)"
-    texts = format_figures(values, kind, of_returns)
-    return Row(head, tuple(Cell(text, value == best) for text, value in zip(texts, values)))
+    texts = format_figures([each.overall if each else math.nan for each in figures], kind, of_returns)
+    intervals = (format_interval(each.low, each.high, kind.unit == "share") if each else "" for each in figures)
+    return Row(head, tuple(map(Cell, texts, intervals)))
 
 
-def _find_best(values: Sequence[float], higher_is_better: bool | None) -> float | None:
-    finite = [value for value in values if math.isfinite(value)]
-    if higher_is_better is None or len(finite) < 2:
-        return None
-    return max(finite) if higher_is_better else min(finite)
+def format_interval(low: float, high: float, is_share: bool) -> str:
+    """Format the interval of a figure, if there is one."""
+    if not math.isfinite(low + high):
+        return ""
+    if is_share:
+        return f"{100 * low:.0f}–{100 * high:.0f}%"
+    return f"[{format_number(low, 3)}, {format_number(high, 3)}]"
 
 
 def list_calibration(evaluation: Evaluation, words: Words) -> list[Row]:

@@ -1,12 +1,11 @@
-"""The verdict in words, written from an `Evaluation` and its comparisons."""
+"""Comparisons in exact words: size, interval, p-value and origins."""
 
 import re
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 
 from kronos.evaluation.records import Label, Note
-from kronos.evaluation.results import FLATTERING, Comparison, Evaluation
-from kronos.evaluation.skill import find_skill
+from kronos.evaluation.results import Comparison, Evaluation
 from kronos.report.words.catalogue import Words
 
 PRETRAINED = "pretrained"
@@ -14,55 +13,17 @@ IN_POINTS = ("direction",)  # metrics whose skill is a difference of shares, not
 UNITS = re.compile(r"(?P<n>[\d.,]+) (?P<unit>(?:day|hour|minute|second)s?)\b|\b(?P<place>line|row) (?P<line>[\d,]+)")
 
 
-def write_verdict(evaluation: Evaluation, words: Words) -> str:
-    """Return the verdict for the screen: the headline, a line a comparison, what was left out, and the notes."""
-    chosen = [each for each in evaluation.comparisons if each.metric == evaluation.metric]
-    lines = [write_headline(evaluation, words), ""]
-    lines += [f"  {write_sentence(each, evaluation, words)}" for each in chosen]
-    lines += [f"  {each.baseline}: {write_note(each.reason, words, 'reasons')}" for each in evaluation.left_out]
-    notes = ["", *(write_note(each, words) for each in evaluation.notes)] if evaluation.notes else []
-    return "\n".join([*lines, *notes])
+def write_sentence(comparison: Comparison, evaluation: Evaluation, words: Words, judged: bool = True) -> str:
+    """Return in one sentence the outcome of a comparison, its size and its certainty.
 
-
-def write_headline(evaluation: Evaluation, words: Words) -> str:
-    """Return in one sentence whether fine-tuning helped, and whether the model has skill.
-
-    See `find_skill`.
+    Args:
+        judged: name the outcome; only those by the verdict's metric are corrected for their number.
     """
-    comparisons = {each.baseline: each for each in evaluation.comparisons if each.metric == evaluation.metric}
-    found = find_skill(evaluation)
-    skill = words("verdict.skill.no_naive")
-    if found.comparison:
-        key = "no_walk" if found.kind == "unproven" else found.comparison.outcome
-        detail = _write_detail(found.comparison, evaluation.confidence, words)
-        skill = words(
-            f"verdict.skill.{key}", baseline=_name_in_sentence(found.comparison.baseline, words), detail=detail
-        )
-    caveat = ""
-    if evaluation.split == "val":
-        caveat = words("verdict.on_validation")
-    elif any(note.code in FLATTERING for note in evaluation.notes):
-        caveat = words("verdict.on_seen")
-    fine_tuning = _write_fine_tuning(comparisons.get(PRETRAINED), evaluation, words)
-    return words("verdict.headline", fine_tuning=fine_tuning, skill=skill, caveat=caveat)
-
-
-def _write_fine_tuning(pretrained: Comparison | None, evaluation: Evaluation, words: Words) -> str:
-    if pretrained:
-        opening = words(f"verdict.fine_tuning.{pretrained.outcome}")
-        detail = _write_detail(pretrained, evaluation.confidence, words)
-        return words("verdict.detailed", opening=opening, detail=detail)
-    for each in evaluation.left_out:
-        if each.baseline == PRETRAINED:
-            return words("verdict.not_compared", reason=write_note(each.reason, words, "reasons"))
-    return words("verdict.not_asked")
-
-
-def write_sentence(comparison: Comparison, evaluation: Evaluation, words: Words) -> str:
-    """Return in one sentence the outcome of a comparison, its size and certainty, and how many more origins it needs."""
     labels = {each.name: each.label for each in evaluation.forecasters}
-    name = _name_in_sentence(comparison.baseline, words, labels.get(comparison.baseline))
-    if comparison.baseline == PRETRAINED:
+    name = name_in_sentence(comparison.baseline, words, labels.get(comparison.baseline))
+    if not judged:
+        opening = words("verdict.against_baseline", baseline=name)
+    elif comparison.baseline == PRETRAINED:
         opening = words(f"verdict.fine_tuning.{comparison.outcome}")
     else:
         opening = words(f"verdict.against.{comparison.outcome}", baseline=name)
@@ -80,20 +41,20 @@ def _write_body(comparison: Comparison, evaluation: Evaluation, words: Words) ->
     if interval and -evaluation.margin < comparison.low and comparison.high < evaluation.margin:
         margin = change.write_size(f"{100 * evaluation.margin:g}", words)
         interval = words("verdict.within_margin", interval=interval, margin=margin)
-    certainty = _join(words("verdict.comma"), interval, _write_p(comparison.p_value))
+    certainty = _join(words("verdict.comma"), interval, _write_p(comparison, words))
     evidence = _join(words("verdict.semicolon"), certainty, origins)
     if not isfinite(comparison.skill):
         return words("verdict.zero_with", metric=metric, evidence=evidence)
     return words("verdict.change", metric=metric, change=change.write(words), evidence=evidence)
 
 
-def _write_detail(comparison: Comparison, confidence: float, words: Words) -> str:
+def write_detail(comparison: Comparison, confidence: float, words: Words) -> str:
     """Return the difference and its interval, to stand in brackets."""
     metric = words(f"metrics.{comparison.metric}.sentence")
     if comparison.identical:
         return words("verdict.same_forecasts")
     if not isfinite(comparison.skill):
-        evidence = _write_p(comparison.p_value)
+        evidence = _write_p(comparison, words)
         key = "undefined" if not comparison.n_origins else "zero_with" if evidence else "zero"
         return words(f"verdict.{key}", metric=metric, evidence=evidence)
     change = _Change.of(comparison)
@@ -148,10 +109,16 @@ def _join(separator: str, *parts: str) -> str:
     return separator.join(filter(None, parts))
 
 
-def _write_p(p_value: float) -> str:
-    if not isfinite(p_value):
+def _write_p(comparison: Comparison, words: Words) -> str:
+    """Return the p-value that decided the outcome."""
+    adjusted = isfinite(comparison.p_adjusted)
+    p = comparison.p_adjusted if adjusted else comparison.p_value
+    if not isfinite(p):
         return ""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.{2 if p_value >= 0.095 else 3}f}"
+    text = f"{p:.{2 if p >= 0.095 else 3}f}"
+    if adjusted:
+        return words("verdict.adjusted_below") if p < 0.001 else words("verdict.adjusted", p=text)
+    return "p < 0.001" if p < 0.001 else f"p = {text}"
 
 
 def _write_origins(comparison: Comparison, words: Words) -> str:
@@ -180,7 +147,7 @@ def write_note(note: Note, words: Words, section: str = "notes") -> str:
         return note.code
     values = dict(note.values)
     if "baseline" in values:
-        values["baseline"] = _name_in_sentence(str(values["baseline"]), words)
+        values["baseline"] = name_in_sentence(str(values["baseline"]), words)
     return words(f"{section}.{note.code}", **values)
 
 
@@ -191,7 +158,8 @@ def name_forecaster(label: Label, words: Words) -> str:
     return words(f"forecasters.{label}") if words.has(f"forecasters.{label}") else label
 
 
-def _name_in_sentence(name: str, words: Words, label: Label | None = None) -> str:
+def name_in_sentence(name: str, words: Words, label: Label | None = None) -> str:
+    """Return the name of a forecaster within a sentence."""
     key = f"forecasters_in_sentences.{name}"
     return words(key) if words.has(key) else name_forecaster(label or name, words)
 

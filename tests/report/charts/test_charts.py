@@ -22,7 +22,7 @@ from tests.report.made_evaluation import make_evaluation
 
 STAGES = [StageCurves("basemodel", ((10.0, 3.0), (20.0, 2.5)), ((0.0, 4.0), (20.0, 2.6)), ((20.0, 2.6),))]
 EN = Words("en")
-NAMES = ["learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration"]
+NAMES = ["learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "reliability", "calibration"]
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def forget(evaluation: Evaluation) -> Evaluation:
     """The evaluation without a single figure of log returns."""
     unknown = HorizonFigures(overall=nan, by_horizon=(nan,) * evaluation.horizon)
     forecasters = [
-        each.model_copy(update={"log_return": dict.fromkeys(each.log_return, unknown), "pit": (0,) * 20})
+        each.model_copy(
+            update={"log_return": dict.fromkeys(each.log_return, unknown), "pit": (0,) * 20, "direction": None}
+        )
         for each in evaluation.forecasters
     ]
     return evaluation.model_copy(update={"forecasters": forecasters, "comparisons": [], "calibration": None})
@@ -52,7 +54,7 @@ def test_every_chart_in_the_order_of_the_page() -> None:
     evaluation = make_evaluation()
     charts = build_charts(evaluation, STAGES, EN)
     assert list(charts) == NAMES
-    assert [len(chart.panels) for chart in charts.values()] == [1, 2, 6, 2, 6, 3]
+    assert [len(chart.panels) for chart in charts.values()] == [1, 2, 6, 2, 6, 1, 3]
     errors = charts["error_by_horizon"].panels[0].series
     assert errors[0].y == pytest.approx([1e4 * v for v in evaluation.forecasters[0].log_return["crps"].by_horizon])
     assert [each.colour == RUN_COLOUR for each in errors] == [True] + 6 * [False]
@@ -62,7 +64,12 @@ def test_every_chart_in_the_order_of_the_page() -> None:
     pit = charts["pit"].panels[0].series[0]
     assert sum(pit.y) == pytest.approx(100) and charts["pit"].panels[0].levels == (5.0,)
     assert [round(v) for v in charts["coverage"].panels[0].series[0].x] == [0, 100]  # as stated
-    assert list(charts["coverage"].panels[0].series[1].x) == [50, 80, 90]
+    own = charts["coverage"].panels[0].series[1]
+    assert list(own.x) == [50, 80, 90] and own.whiskers and own.low is not None and own.low[0] < own.y[0]
+    assert charts["coverage"].panels[0].series[2].low is None  # whiskers of all would cover one another
+    assert charts["pit"].panels[0].expected == pytest.approx((3.5, 6.5))
+    _, *shown = charts["reliability"].panels[0].series
+    assert [each.label for each in shown] == ["Fine-tuned model", "Pretrained model"] and len(shown[0].x) == 7
 
 
 def test_what_has_no_figures_is_not_drawn() -> None:
@@ -83,7 +90,8 @@ def test_pictures_and_page_show_the_same(language: Any, tmp_path: Path, figures:
             traces = [trace for trace in figure["data"] if trace.get("fill") != "toself"]
             assert figure["layout"]["xaxis"]["title"]["text"] == axes.get_xlabel() == panel.x_label
             if traces[0]["type"] == "bar":
-                assert [bar.get_height() for bar in axes.patches] == pytest.approx(traces[0]["y"])
+                bars = [patch for patch in axes.patches if patch.get_width() > 1]  # the other is what is expected
+                assert [bar.get_height() for bar in bars] == pytest.approx(traces[0]["y"])
             else:
                 lines = [line for line in axes.lines if len(line.get_xdata()) == len(traces[-1]["y"])]
                 assert any(np.allclose(line.get_ydata(), traces[-1]["y"], rtol=1e-6) for line in lines)
@@ -146,3 +154,14 @@ def test_panels_of_different_things_have_their_own_legends(tmp_path: Path, figur
     draw_chart(coverage, tmp_path / "a.png")
     told = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figures[-1].axes]
     assert told[1] == ["50% band", "80% band", "90% band"] and not figures[-1].legends
+
+
+def test_intervals_of_single_points_are_whiskers_and_what_is_expected_is_grey() -> None:
+    charts = build_charts(make_evaluation(), [], EN)
+    own = build_panel(charts["coverage"].panels[0])["data"][1]
+    assert own["error_y"]["array"] == pytest.approx([6.0] * 3, rel=1e-3)
+    pit = build_panel(charts["pit"].panels[0])["layout"]["shapes"]
+    assert [(each["type"], each["y0"], each["y1"]) for each in pit] == [
+        ("rect", pytest.approx(3.5), pytest.approx(6.5)),
+        ("line", 5.0, 5.0),
+    ]

@@ -7,8 +7,8 @@ import yaml
 
 from kronos.config import load_config
 from kronos.report.verdict.model_card import write_model_card
+from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
-from kronos.report.words.sentences import write_headline
 from kronos.run_folder import RunFolder
 from tests.conftest import write_tiny_config
 from tests.report.made_evaluation import make_evaluation

@@ -16,14 +16,15 @@ from kronos.evaluation.results import Evaluation
 from kronos.report.charts.chart_figure import build_panel
 from kronos.report.charts.charts import build_charts
 from kronos.report.verdict.page import write_report
+from kronos.report.words.answers import write_answer, write_headline
 from kronos.report.words.catalogue import Words, read_texts
 from kronos.report.words.labels import MARK
-from kronos.report.words.sentences import write_headline, write_sentence
+from kronos.report.words.sentences import write_sentence
 from tests.report.conftest import needs_chinese_font
 from tests.report.made_evaluation import make_evaluation, make_examples, make_run
 from tests.report.verdict.parsed_page import Page
 
-CHARTS = ["learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "calibration"]
+CHARTS = ["learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "reliability", "calibration"]
 PICTURES = {f"{name}.png" for name in (*CHARTS, "example_best", "example_median", "example_worst")}
 MAX_BYTES = 6_000_000
 NASTY = "a<b>&amp;</script><script>alert(1)</script>"
@@ -49,7 +50,7 @@ def test_one_page_and_its_pictures(tmp_path: Path) -> None:
     assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
     names = {attributes["aria-labelledby"] for tag, attributes in page.tags if attributes.get("role") == "img"}
     ids = {attributes.get("id") for _, attributes in page.tags}
-    assert len(names) == 24 and all(set((name or "").split()) <= ids for name in names)
+    assert len(names) == 25 and all(set((name or "").split()) <= ids for name in names)
 
 
 @pytest.mark.slow
@@ -110,10 +111,24 @@ def lose(evaluation: Evaluation) -> Evaluation:
         "log_return": dict.fromkeys(evaluation.forecasters[0].log_return, unknown),
         "price": {"mae": unknown},
         "pit": (0,) * 20,
+        "direction": None,
         "seconds": nan,
     }
     nothing = {
-        **dict.fromkeys(["skill", "low", "high", "p_value", "n_independent", "own_figure", "baseline_figure"], nan),
+        **dict.fromkeys(
+            [
+                "skill",
+                "low",
+                "high",
+                "p_value",
+                "p_adjusted",
+                "n_independent",
+                "smallest_gain",
+                "own_figure",
+                "baseline_figure",
+            ],
+            nan,
+        ),
         **dict.fromkeys(["skill_by_horizon", "low_by_horizon", "high_by_horizon"], (nan,) * evaluation.horizon),
     }
     return evaluation.model_copy(
@@ -129,7 +144,17 @@ def forget_files(run_dir: Path) -> None:
         (shutil.rmtree if (run_dir / path).is_dir() else Path.unlink)(run_dir / path)
 
 
-BARE = {"comparisons": [], "left_out": [], "notes": [], "examples": [], "tokenizer": None, "calibration": None}
+BARE = {
+    "comparisons": [],
+    "left_out": [],
+    "notes": [],
+    "next_steps": [],
+    "clock_times": {},
+    "money": None,
+    "examples": [],
+    "tokenizer": None,
+    "calibration": None,
+}
 CASES: dict[str, Callable[[], Evaluation]] = {
     "bare": lambda: make_evaluation(**BARE),
     "one candle ahead": lambda: make_evaluation(horizon=1),
@@ -210,6 +235,7 @@ class Reader:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.get(path.as_uri())
+        self.run("document.querySelectorAll('details').forEach(each => { each.open = true; })")
         self.wait = WebDriverWait(browser, 30)
         self.wait.until(lambda _: len(self.find(".plot .main-svg")) >= len(self.find(".plot")))
 
@@ -240,27 +266,29 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None
     evaluation = make_evaluation()
     reader = Reader(browser, write(tmp_path, evaluation), width)
     reader.check()
-    assert browser.title == f"{evaluation.run} · Kronos" and reader.find("h1")[0].text == write_headline(
-        evaluation, Words("en")
+    assert (
+        browser.title == f"{evaluation.run} · Kronos"
+        and reader.find("h1")[0].text == write_answer(evaluation, Words("en"))[0]
     )
     row = [cell.text for cell in reader.find(".baselines tbody tr:first-child > *")]
     assert row[:2] == ["Pretrained model", "helped"] and "+8.3%" in row[2]
     assert reader.find(".baselines .sentence")[0].text == write_sentence(
         evaluation.comparisons[0], evaluation, Words("en")
     )
+    assert write_headline(evaluation, Words("en")) in reader.find("#statistics > .how")[0].text
     crps = f"{1e4 * evaluation.forecasters[0].log_return['crps'].overall:.2f}"
     assert reader.find(".numbers tbody tr:nth-child(2) td.run")[0].text == crps
-    assert reader.find(".legend li")[0].text == "Train loss"
+    assert reader.find(".legend button[data-chart=learning_curves]")[0].text == "Train loss"
 
     reader.speak("zh-CN")
     reader.wait.until(lambda _: "预测步" in reader.find("#error_by_horizon-1")[0].get_attribute("textContent"))
     reader.check()
     assert reader.run("return document.documentElement.lang") == "zh-CN"
-    assert reader.find("h1")[0].text == write_headline(evaluation, Words("zh"))
+    assert reader.find("h1")[0].text == write_answer(evaluation, Words("zh"))[0]
     shown = reader.find("body")[0].text + reader.run(
         "return [...document.querySelectorAll('.plot')].map(plot => plot.textContent).join('\\n')"
     )
-    for name in ("NVIDIA H200", evaluation.command):
+    for name in ("NVIDIA H200", evaluation.command, evaluation.judge_new):
         shown = shown.replace(name, "")
     assert ENGLISH.findall(shown) == []
 
@@ -268,6 +296,22 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None
     reader.wait.until(lambda _: "Candles ahead" in reader.find("#error_by_horizon-1")[0].get_attribute("textContent"))
     shown = reader.find("body")[0].text.replace("中文", "")
     assert re.findall("[\u4e00-\u9fff]", shown) == []
+
+
+@pytest.mark.parametrize("width, height", [(1280, 900), (390, 844)])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_first_screen_answers_three_questions(
+    tmp_path: Path, browser: Any, width: int, height: int, language: str
+) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(write(tmp_path, language=language).as_uri())
+    script = "return [...document.querySelectorAll(arguments[0])].map(each => each.getBoundingClientRect().bottom)"
+    for selector in ("h1", ".scale", ".believe .lead", ".next li:first-child strong"):
+        (bottom,) = browser.execute_script(script, selector)
+        assert bottom < height, selector
+    drawn = browser.execute_script("return document.querySelectorAll('#statistics .main-svg').length")
+    assert drawn == 0  # charts are drawn when they are asked for
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ import pytest
 
 from kronos.evaluation.results import FORMAT, Evaluation
 from kronos.report.verdict.summary import VerdictSummary, summarize_models, summarize_run
+from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
-from kronos.report.words.sentences import write_headline
 from kronos.run_folder import RunFolder
 from tests.report.made_evaluation import make_evaluation
 

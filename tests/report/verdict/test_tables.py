@@ -1,3 +1,4 @@
+import re
 from math import nan
 
 import pytest
@@ -26,13 +27,16 @@ def change(evaluation: Evaluation, n: int, **changes: object) -> Evaluation:
 
 def test_baselines_in_words() -> None:
     rows, chinese = (list_baselines(EVALUATION, True, words) for words in (EN, ZH))
-    assert [row.css for row in rows] == ["good", "good", "same", "unknown", "bad", "unknown"]
+    assert [row.css for row in rows] == ["good", "good", "same", "", "bad", "unknown"]
     assert [row.verdict for row in rows[:3]] == ["helped", "better", "no difference"]
-    assert [row.verdict for row in rows[3:]] == ["too little data", "worse", "too little data"]
+    assert [row.verdict for row in rows[3:]] == ["", "worse", "too little data"]
     assert [row.verdict for row in chinese[:2]] == ["微调有效", "优于基准"] and chinese[4].verdict == "不如基准"
     assert (rows[0].baseline, chinese[0].baseline) == ("Pretrained model", "预训练模型")
     assert (rows[0].skill, rows[0].interval, rows[0].p) == ("+8.3%", "[5.3%, 11.3%]", "<\N{NO-BREAK SPACE}0.001")
+    assert rows[3].sentence.startswith("Against the seasonal naive") and rows[1].p == "0.002"  # corrected
     assert list_baselines(EVALUATION, False, EN) == []
+    secondary = list_baselines(EVALUATION.model_copy(update={"metric": "mae"}), False, EN)
+    assert len(secondary) == 6 and not any(row.verdict or row.css for row in secondary)
 
 
 def test_intervals_share_one_scale() -> None:
@@ -66,11 +70,10 @@ def test_metrics_of_all_forecasters() -> None:
     crps = next(row for row in returns.rows if row.head == "CRPS (bp)")
     figures = [1e4 * forecaster.log_return["crps"].overall for forecaster in EVALUATION.forecasters]
     assert [float(cell.text) for cell in crps.cells] == pytest.approx(figures, abs=0.005)
-    assert [cell.best for cell in crps.cells] == [figure == min(figures) for figure in figures]
     direction = next(row for row in returns.rows if row.head == "Directional accuracy")
-    assert direction.cells[0].text.endswith("%") and sum(cell.best for cell in direction.cells) == 1
+    assert direction.cells[0].text.endswith("%") and re.fullmatch(r"\d+–\d+%", direction.cells[0].interval)
     coverage = next(row for row in returns.rows if row.head == "Coverage of the 80% band")
-    assert coverage.cells[2].text == "–" and not any(cell.best for cell in coverage.cells)
+    assert coverage.cells[2].text == "–" and coverage.cells[2].interval == ""
     assert prices.rows[0].head == "CRPS"  # in the units of the candles
     assert list_seconds(EVALUATION, EN).cells[0].text == "41.3"
     heads = {row.head for group in (returns, prices) for row in group.rows}

@@ -26,6 +26,6 @@ def test_latin_values_stand_apart_in_chinese() -> None:
     assert words("verdict.against.helped", baseline="LSTM") == "优于 LSTM"
     assert words("verdict.against.no difference", baseline="茅台5min") == "与茅台5min 无实质差异"
     assert (
-        words("verdict.skill.hurt", baseline="漂移法", detail="MAE 低 4%")
-        == "没有预测能力：模型不如漂移法（MAE 低 4%）"
+        words("answer.skill.worse", baseline="漂移法", detail="（MAE 低 4%）")
+        == "没有预测能力：模型不如漂移法（MAE 低 4%）。"
     )

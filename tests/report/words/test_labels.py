@@ -1,8 +1,8 @@
 """Marks that stand for texts until a language is known."""
 
+from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.labels import Labels
-from kronos.report.words.sentences import write_headline
 from tests.evaluation.made_evaluation import make_evaluation
 
 

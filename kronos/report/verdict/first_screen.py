@@ -1,0 +1,113 @@
+"""The first screen of the verdict's page: the answer on a scale from worse to better, how sure it is, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+from kronos.evaluation.results import Comparison, Evaluation
+from kronos.evaluation.skill import find_skill
+from kronos.report.words.answers import (
+    Luck,
+    NextStep,
+    find_pretrained,
+    name_baseline,
+    write_answer,
+    write_luck,
+    write_next_steps,
+    write_size,
+)
+from kronos.report.words.catalogue import Words
+from kronos.report.words.numbers import format_level, format_percent
+from kronos.report.words.sentences import name_metric
+
+LEAST_SPAN = 2.5  # half of the scale, as a multiple of the margin
+MOST_SPAN = 1.0  # half of the scale: an error twice as large
+
+
+@dataclass(frozen=True)
+class ScaleRow:
+    """A comparison on the scale, in per cent of its width. outcome: as a class of the page's style."""
+
+    label: str
+    figure: str
+    low: float
+    high: float
+    middle: float
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A scale from worse to better. margin_low, margin_high: where no difference matters. ends: labels of both ends."""
+
+    rows: tuple[ScaleRow, ...]
+    margin_low: float
+    margin_high: float
+    ends: tuple[str, str]
+    margin: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class FirstScreen:
+    """What a reader sees first. answer: sentences, the first of which is the title. scale: None without any comparison."""
+
+    answer: tuple[str, ...]
+    scale: Scale | None
+    luck: Luck | None
+    steps: tuple[NextStep, ...]
+
+
+def build_first_screen(evaluation: Evaluation, words: Words) -> FirstScreen:
+    """Return the first screen of an evaluation."""
+    return FirstScreen(
+        tuple(write_answer(evaluation, words)),
+        build_scale(evaluation, words),
+        write_luck(evaluation, words),
+        tuple(write_next_steps(evaluation, words)),
+    )
+
+
+def build_scale(evaluation: Evaluation, words: Words) -> Scale | None:
+    """Return the scale with a row for fine-tuning and one for skill, as far as they were compared."""
+    pretrained, skill = find_pretrained(evaluation), find_skill(evaluation).comparison
+    found = {"page.scale_fine_tuning": pretrained, "page.scale_skill": skill}
+    drawn = {key: each for key, each in found.items() if each and isfinite(each.low + each.skill + each.high)}
+    if not drawn:
+        return None
+    ends = [abs(end) for each in drawn.values() for end in (each.low, each.high)]
+    span = min(max([1.15 * max(ends), LEAST_SPAN * evaluation.margin]), MOST_SPAN)
+
+    def place(value: float) -> float:
+        return round(50 + 50 * min(max(value / span, -1.0), 1.0), 1)
+
+    metric = evaluation.metric
+    end = write_size(span, metric, words)
+    return Scale(
+        tuple(
+            _build_row(key, each, place(each.low), place(each.high), place(each.skill), evaluation, words)
+            for key, each in drawn.items()
+        ),
+        place(-evaluation.margin),
+        place(evaluation.margin),
+        (words("page.scale_worse", size=end), words("page.scale_better", size=end)),
+        words("page.scale_margin", margin=write_size(evaluation.margin, metric, words, level=True)),
+        words(
+            f"page.scale_meaning.{metric}", level=format_level(evaluation.confidence), metric=name_metric(metric, words)
+        ),
+    )
+
+
+def _build_row(
+    key: str, found: Comparison, low: float, high: float, middle: float, evaluation: Evaluation, words: Words
+) -> ScaleRow:
+    figure = words("page.scale_figure", skill=_sign(found.skill), low=_sign(found.low), high=_sign(found.high))
+    outcome = {"helped": "good", "hurt": "bad", "no difference": "same"}.get(found.outcome, "unknown")
+    return ScaleRow(
+        words(key, baseline=name_baseline(found.baseline, evaluation, words)), figure, low, high, middle, outcome
+    )
+
+
+def _sign(share: float) -> str:
+    return format_percent(share, 1, sign=True).removesuffix("%")
