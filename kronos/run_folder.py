@@ -73,6 +73,11 @@ class ReportFolder:
         return self.path / "metrics.json"
 
     @property
+    def losses(self) -> Path:
+        """Every forecast with its actual value and its losses."""
+        return self.path / "losses.csv"
+
+    @property
     def forecasts(self) -> list[Path]:
         """The pictures of held-out forecasts that are there."""
         return sorted(self.path.glob("forecast_*.png"), key=lambda path: (len(path.name), path.name))

@@ -2,16 +2,20 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import typer
 
 from kronos.cli.main import app
 from kronos.config import Config, load_config
-from kronos.evaluation.forecasters import naive
+from kronos.config.evaluation import EvaluationConfig
+from kronos.evaluation.forecasters import fracast, naive, quantiles
 from kronos.evaluation.forecasters.base import ForecastInput
 from tests.conftest import ROOT, FinishedRun
 
@@ -108,6 +112,21 @@ def test_the_baseline_of_the_documents_runs(monkeypatch: pytest.MonkeyPatch) -> 
     known = ForecastInput("", pd.DataFrame({"close": 20 + np.arange(24.0)}, index=times[:24]), times[24:])
     closes = naive.NAIVE_FORECASTERS["mean_20"].sample([known], 50, seed=0)
     assert closes.shape == (1, 50, 8) and 30 < closes.mean() < 37
+
+
+def test_the_pretrained_baseline_of_the_documents_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "evaluation.md").read_text(), re.DOTALL)
+    code = next(each for each in found if "def build_oracle" in each)
+    assert len(code.splitlines()) <= 12
+    model = torch.nn.Linear(1, 1)
+    model.predict = lambda series, horizon: np.tile(np.arange(5.0), (len(series), horizon, 1))
+    monkeypatch.setitem(sys.modules, "oracle", SimpleNamespace(load=lambda name: model))
+    monkeypatch.setattr(quantiles, "version", lambda package: "1.0")
+    names = vars(quantiles) | vars(fracast)
+    exec(code, names)
+    times = pd.date_range("2024-06-03 09:35", periods=32, freq="5min")
+    known = ForecastInput("", pd.DataFrame({"close": 20 + np.arange(24.0) % 3}, index=times[:24]), times[24:])
+    assert names["build_oracle"](EvaluationConfig()).sample([known], 50, seed=0).shape == (1, 50, 8)
 
 
 def test_every_key_is_documented() -> None:

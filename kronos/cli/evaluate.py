@@ -174,10 +174,15 @@ def print_verdict(config: Config, finished: FinishedRun) -> None:
     if finished.evaluation is None:
         return
     from kronos.report.words.answers import write_verdict
+    from kronos.report.words.money import write_money
 
     words, report = Words(config.report.language), finished.report
     typer.echo(f"\n{write_verdict(finished.evaluation, words)}")
-    print_rows([(words("run.report"), f"{report.page}"), (words("run.figures"), f"{report.results}")])
+    if money := write_money(finished.evaluation, words):
+        typer.echo("\n" + "\n".join(money))
+    rows = [(words("run.report"), report.page), (words("run.figures"), report.results)]
+    rows += [(words("run.losses"), report.losses)] if config.evaluation.losses else []
+    print_rows([(label, str(path)) for label, path in rows])
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:

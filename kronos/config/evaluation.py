@@ -56,6 +56,10 @@ class EvaluationConfig(Section):
     margin: Annotated[Number, REPORT] = Field(
         0.02, gt=0, lt=1
     )  # a difference, as a share of the baseline's error, that is too small to matter
+    losses: Annotated[bool, REPORT] = True  # write each forecast and its losses to losses.csv, 150 bytes a row
+    costs_bp: Annotated[Number | None, REPORT] = Field(
+        None, ge=0
+    )  # of trading, in basis points per unit of position changed: adds returns of trading rules; none: no returns
     calibrate: Annotated[bool, REPORT] = False  # adjust the bands by their coverage on validation
     chronos: Annotated[str, REPORT] = Field("amazon/chronos-bolt-small", min_length=1)  # a folder or hub name
     lstm: LstmConfig = LstmConfig()

@@ -18,11 +18,14 @@ from kronos.evaluation.comparing import compare_all, describe_times, find_eviden
 from kronos.evaluation.describe import SEED, describe_choice, describe_origins, describe_settings, format_origin
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster
+from kronos.evaluation.losses import LossTable, open_loss_table
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.records import Note
-from kronos.evaluation.results import CalibrationResult, Evaluation, Example, LeftOut
+from kronos.evaluation.results import CalibrationResult, Evaluation, Example, LeftOut, Money
 from kronos.evaluation.scores.calibration import fit_calibration, measure_calibration, measure_volatility
+from kronos.evaluation.scores.direction import compute_up_probability
+from kronos.evaluation.scores.money import Horizons, measure_money
 from kronos.evaluation.scoring import Scored, score, to_returns
 from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
 from kronos.training.saved.tokenizer_record import read_health
@@ -37,6 +40,7 @@ def evaluate_run(
     own_candles: CandleSet | None,
     splits: Splits,
     command: str,
+    losses_path: Path | None = None,
 ) -> Evaluation | None:
     """Forecast from the held-out origins with a run's models and with its baselines, and compare.
 
@@ -46,6 +50,7 @@ def evaluate_run(
         own: the run's models.
         own_candles, splits: those of the run, to train baselines on; None and empty if they are not available.
         command: the command line, for the report.
+        losses_path: where to write each forecast with its losses; None: nowhere.
 
     Returns:
         The evaluation; None on all ranks but the first.
@@ -53,14 +58,7 @@ def evaluate_run(
     Raises:
         KronosError: a baseline's name is unknown, the disk is full, or no price is positive.
     """
-    usable = held_out.origins.select_positive()
-    if not len(usable):
-        raise DataError(
-            "{source}: no evaluation, because around each of the {n:,} origins a price is at or below 0 and has no log return. "
-            "Give candles with positive prices.",
-            source=held_out.origins.candles.source,
-            n=len(held_out.origins),
-        )
+    usable = _select_usable(held_out.origins)
     baselines, left_out = build_baselines(config, usable, own_candles, splits)
     walk = WalkForward(config.model_paths.run_folder.evaluation, config.evaluation.n_paths, SEED)
     origins = walk.choose(own, usable, _share_of_budget(config, baselines))
@@ -73,10 +71,12 @@ def evaluate_run(
     walk.prepare(own, calibration)
     if not PartialState().is_main_process:
         return None
-    scored = _score_all(walk, [own, *baselines], origins, left_out, config.evaluation.confidence)
+    with open_loss_table(losses_path, origins) as table:
+        scored = _score_all(walk, [own, *baselines], origins, left_out, config.evaluation.confidence, table)
     calibrated, notes = _calibrate(config.model_paths.run_folder.calibration, walk, own, calibration, origins)
     if config.evaluation.calibrate and calibrated is None:
         notes = [Note(code="not_calibrated")]
+    money, money_notes = _measure_money(config, walk, own, origins)
     losses = {each.figures.name: each.losses for each in scored[1:]}
     comparisons = compare_all(scored[0].losses, losses, describe_times(origins), config.evaluation)
     return Evaluation(
@@ -86,16 +86,31 @@ def evaluate_run(
             *held_out.notes,
             *describe_choice(config, origins, usable, held_out),
             *notes,
+            *money_notes,
             *(each.about for each in baselines if isinstance(each, QuantileForecaster)),
         ],
         forecasters=[each.figures for each in scored],
         comparisons=comparisons,
         left_out=left_out,
         evidence=find_evidence(comparisons, config.evaluation.metric, origins),
+        money=money,
         calibration=calibrated,
         tokenizer=read_health(config.model_paths.run_folder.tokenizer.path),
         examples=_choose_examples(scored[0], config.evaluation.metric, origins),
     )
+
+
+def _select_usable(origins: Origins) -> Origins:
+    """Return the origins with log returns."""
+    usable = origins.select_positive()
+    if not len(usable):
+        raise DataError(
+            "{source}: no evaluation, because around each of the {n:,} origins a price is at or below 0 and has no log return. "
+            "Give candles with positive prices.",
+            source=origins.candles.source,
+            n=len(origins),
+        )
+    return usable
 
 
 def _share_of_budget(config: Config, baselines: Sequence[Forecaster]) -> float | None:
@@ -144,12 +159,33 @@ def _calibrate(
     return measure_calibration(fitted, paths, actual, measure_volatility(origins.closes)), fitted.notes()
 
 
+def _measure_money(
+    config: Config, walk: WalkForward, own: KronosForecaster, origins: Origins
+) -> tuple[Money | None, list[Note]]:
+    """Return what trading rules earn on the run's forecasts, if asked for, and a note on origins that they skip."""
+    if config.evaluation.costs_bp is None:
+        return None, []
+    returns = to_returns(walk.forecast(own, origins), origins)[..., -1:]  # (N, P, 1), at the end of the horizon
+    horizons = Horizons(
+        median=np.median(returns[..., 0], axis=1),
+        up=compute_up_probability(returns)[:, 0],
+        actual=to_returns(origins.actual, origins)[:, -1],
+        symbols=origins.candles.symbol_numbers(origins.rows),
+        starts=origins.starts,
+        ends=origins.ends,
+    )
+    money = measure_money(horizons, config.evaluation.costs_bp, config.evaluation.confidence)
+    values: dict[str, int | float | str] = {"n": money.n_origins, "n_all": len(origins)}
+    return money, [Note(code="money_without_overlaps", values=values)] if money.n_origins < len(origins) else []
+
+
 def _score_all(
     walk: WalkForward,
     forecasters: Sequence[Forecaster],
     origins: Origins,
     left_out: list[LeftOut],
     confidence: float,
+    table: LossTable | None = None,
 ) -> list[Scored]:
     """Score forecasters, the run's own first. Add those that cannot forecast these candles to left_out."""
     scored = []
@@ -159,6 +195,8 @@ def _score_all(
             paths = walk.forecast(each, origins)
             seconds = time.monotonic() - started if each.key is None else walk.measure_seconds(each, origins)
             scored.append(score(each, paths, origins, seconds, confidence))
+            if table:
+                table.add(each.name, to_returns(paths, origins), scored[-1].raw, each.moves)
         except NotApplicable as error:
             left_out.append(LeftOut(baseline=each.name, reason=error.reason))
     return scored

@@ -131,7 +131,7 @@ class Trade(Record):
 
     rule: "median", "long_only", or "up_60" and so on (long if P(up) is above 60%, short below 40%). mean: net log return
     per origin. turnover: mean absolute change of the position per origin. in_market: share of origins with a position.
-    low, high: the block-bootstrap interval of the mean.
+    low, high: the block-bootstrap interval of the mean. n_trades: the number of origins at which the position changes.
     """
 
     rule: str
@@ -144,9 +144,13 @@ class Trade(Record):
 
 
 class Money(Record):
-    """Returns of trading rules on the forecasts (evaluation.costs_bp); never part of the verdict."""
+    """Returns of trading rules on the forecasts (evaluation.costs_bp); never part of the verdict.
+
+    n_origins: those used, whose horizons do not overlap.
+    """
 
     costs_bp: float
+    n_origins: int = 0
     trades: tuple[Trade, ...]
 
 

@@ -6,13 +6,15 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import Result
 
 from kronos.cli.session import lock_run_folder
 from kronos.config.schema import Language
 from kronos.evaluation.results import FORMAT, Evaluation
-from kronos.report.words.answers import write_answer, write_headline
+from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import write_note, write_sentence
 from kronos.run_folder import RunFolder
@@ -128,9 +130,35 @@ def test_what_may_be_overridden(run: Path) -> None:
     assert done.exit_code == 0, done.output
     found = read(run / "report")
     assert found.n_origins == 5 and found.n_paths == 5 and names(found) == ["finetuned", "volatility"]
-    assert all(sentence in done.stdout for sentence in write_answer(found, Words("zh"), exact=True))
-    assert found.headline not in done.stdout
+    assert write_headline(found, Words("zh")) in done.stdout and found.headline not in done.stdout
     assert write_sentence(found.comparisons[0], found, Words("zh")) in done.output
+
+
+def test_losses_and_money(run: Path) -> None:
+    """Each forecast with its losses is written unless it is turned off; returns are computed only if asked for."""
+    found, losses = read(run / "report"), run / "report" / "losses.csv"
+    frame = pd.read_csv(losses, parse_dates=["origin"])
+    assert found.money is None and len(frame) == 4 * found.n_origins * found.horizon
+    by_name = frame.groupby("forecaster").mean(numeric_only=True)
+    for each in found.forecasters:
+        assert by_name.crps[each.name] == pytest.approx(each.log_return["crps"].overall, rel=1e-5)
+        assert by_name.hit[each.name] == pytest.approx(each.log_return["direction"].overall)
+    done = evaluate(run, "evaluation.costs_bp=10", "evaluation.losses=false")
+    assert done.exit_code == 0 and not losses.exists(), done.output
+    again = read(run / "report")
+    assert again.headline == found.headline
+    assert (
+        again.money and again.money.n_origins == 1 and [each.code for each in again.notes] == ["money_without_overlaps"]
+    )
+    last = frame[(frame.forecaster == "finetuned") & (frame.step == found.horizon)].iloc[0]
+    by_rule = {trade.rule: trade for trade in again.money.trades}
+    assert by_rule["long_only"].mean == pytest.approx(last.actual - 0.002, rel=1e-4)
+    assert by_rule["median"].mean == pytest.approx(np.sign(last.q50) * last.actual - 0.002, rel=1e-4)
+    assert (
+        "after costs of 10 basis points" in done.stdout
+        and f"Always long: {100 * by_rule['long_only'].mean:+.3f}%".replace("-", "−") in done.stdout
+    )
+    assert "每单位换手成本 10 个基点" in evaluate(run, "evaluation.costs_bp=10", "--language", "zh").stdout
 
 
 @pytest.mark.parametrize("word", ["data.lookback_window=8", "training.seed=2", "model_paths.exp_name=other"])
@@ -161,8 +189,8 @@ def test_other_runs_as_baselines(finished_run: FinishedRun, run: Path, tmp_path:
     assert done.exit_code == 0, done.output
     found = read(run / "report")
     assert names(found) == ["finetuned", "drift", "a/there"]
-    own, _, same_weights = (each.log_return["crps"].by_horizon for each in found.forecasters)
-    assert same_weights == own
+    first, _, third = (each.log_return["crps"].by_horizon for each in found.forecasters)
+    assert first == third  # the same weights
     reasons = {each.baseline: each.reason.code for each in found.left_out}
     assert reasons == {
         "b/there": "seen_candles",

@@ -29,6 +29,7 @@ def test_a_model_is_judged_and_nothing_is_forecast_twice(tmp_path: Path, monkeyp
     assert again.exit_code == 0 and "它可能已经见过这些 K 线" in again.output, again.output
     assert stamps and stamps == {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluations"]
+    assert not (folder / "basemodel").exists(), "there is no model to describe"
 
 
 @pytest.mark.parametrize(

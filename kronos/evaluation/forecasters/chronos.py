@@ -23,7 +23,7 @@ def build_chronos(config: EvaluationConfig) -> Forecaster:
         pipeline = package.BaseChronosPipeline.from_pretrained(
             config.chronos, device_map=PartialState().device, dtype=torch.float32, use_safetensors=True
         )
-        probabilities = pipeline.quantiles  # the first generation, Chronos-T5, has none
+        model, probabilities = pipeline.inner_model, pipeline.quantiles  # the first generation, Chronos-T5, has none
     except (OSError, ValueError, RuntimeError, ImportError, LookupError, AttributeError, AssertionError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NotApplicable("chronos_not_loadable", model=config.chronos, error=reason) from None
@@ -35,7 +35,7 @@ def build_chronos(config: EvaluationConfig) -> Forecaster:
 
     return QuantileForecaster(
         name="chronos",
-        key=repr((version, hash_weights(pipeline.inner_model))),
+        key=repr((version, hash_weights(model), sorted(model.config.chronos_config.items()))),
         about=Note(code="chronos", values={"model": config.chronos, "version": version}),
         probabilities=probabilities,
         predict=predict,

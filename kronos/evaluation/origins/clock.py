@@ -1,7 +1,6 @@
 """The times of day at which origins lie: a stride that visits all of them, and how many it visited."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -34,8 +33,7 @@ def is_intraday(interval: int) -> bool:
 
 def count_clock_times(origins: Origins) -> dict[str, int]:
     """Count origins by the local time of day of their last known candle, "09:35"; empty for daily and longer candles."""
-    clocks = _read_clocks(origins.candles, origins.rows)
-    times, counts = np.unique(np.concatenate([np.empty(0, np.int64), *clocks]), return_counts=True)
+    times, counts = np.unique(_read_clocks(origins.candles, origins.rows), return_counts=True)
     return {_format_clock(int(time)): int(count) for time, count in zip(times, counts)}
 
 
@@ -44,8 +42,7 @@ def count_all_clock_times(origins: Origins) -> int:
     candles = origins.candles
     used = [candles.symbols[number] for number in np.unique(candles.symbol_numbers(origins.rows))]
     rows = np.concatenate([np.arange(symbol.start, symbol.stop) for symbol in used])
-    clocks = [np.unique(clock) for clock in _read_clocks(candles, rows)]
-    return len(np.unique(np.concatenate([np.empty(0, np.int64), *clocks])))
+    return len(np.unique(_read_clocks(candles, rows)))
 
 
 def note_few_clock_times(origins: Origins, stride: int) -> list[Note]:
@@ -58,13 +55,19 @@ def note_few_clock_times(origins: Origins, stride: int) -> list[Note]:
     return [Note(code="few_clock_times", values=values)]
 
 
-def _read_clocks(candles: CandleSet, rows: Array) -> Iterator[Array]:
-    """Yield the times of day, in microseconds, of the rows of each intraday symbol."""
-    numbers = candles.symbol_numbers(rows)
+def find_local_times(candles: CandleSet, rows: Array) -> Array:
+    """Return the local times (R,) of rows (R,) of any symbols, int64 microseconds since 1970."""
+    numbers, times = candles.symbol_numbers(rows), np.empty(len(rows), np.int64)
     for number in np.unique(numbers):
-        symbol = candles.symbols[number]
-        if is_intraday(symbol.interval):
-            yield candles.local_at(symbol, rows[numbers == number]) % DAY
+        own = numbers == number
+        times[own] = candles.local_at(candles.symbols[number], rows[own])
+    return times
+
+
+def _read_clocks(candles: CandleSet, rows: Array) -> Array:
+    """Return the times of day, in microseconds, of the rows of intraday symbols."""
+    intraday = np.array([is_intraday(symbol.interval) for symbol in candles.symbols], bool)
+    return find_local_times(candles, rows[intraday[candles.symbol_numbers(rows)]]) % DAY
 
 
 def _format_clock(microseconds: int) -> str:

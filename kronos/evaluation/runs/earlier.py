@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from kronos.candles import Array
 from kronos.errors import CheckpointError
+from kronos.evaluation.origins.clock import find_local_times
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note
 from kronos.evaluation.results import Evaluation
@@ -23,7 +23,7 @@ def note_judged_before(run: RunFolder, report: ReportFolder, origins: Origins) -
     Args:
         report: the folder of the verdict that is being made.
     """
-    first, last = _find_local_times(origins)
+    first, last = (find_local_times(origins.candles, origins.rows + ahead) for ahead in (1, origins.horizon))
     latest, judged = "", np.zeros(len(origins), bool)
     for folder in run.list_reports():
         earlier = _read(folder)
@@ -50,17 +50,6 @@ def _read(folder: ReportFolder) -> Evaluation | None:
 
 def _is_same(note: Note, origins: Origins) -> bool:
     return note.code == CODE and note.values["n_all"] == len(origins)
-
-
-def _find_local_times(origins: Origins) -> tuple[Array, Array]:
-    """Return the local times (N,) of the first and of the last forecast candle, microseconds."""
-    candles, numbers = origins.candles, origins.candles.symbol_numbers(origins.rows)
-    times = np.zeros((2, len(origins)), np.int64)
-    for number in np.unique(numbers):
-        mine, symbol = numbers == number, candles.symbols[number]
-        for place, ahead in enumerate((1, origins.horizon)):
-            times[place, mine] = candles.local_at(symbol, origins.rows[mine] + ahead)
-    return times[0], times[1]
 
 
 def _to_time(text: str) -> int:

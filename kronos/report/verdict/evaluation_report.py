@@ -38,7 +38,7 @@ def write_evaluation(
     report: ReportFolder,
     command: str,
 ) -> Evaluation | None:
-    """Evaluate a run and write metrics.json, index.html and the pictures. All ranks must call this.
+    """Evaluate a run and write metrics.json, losses.csv, index.html and the pictures. All ranks must call this.
 
     The verdict is logged. If it is the one on the run's own candles, it is also written to the model card.
 
@@ -52,9 +52,12 @@ def write_evaluation(
     Raises:
         KronosError: as `evaluate_run`, or a file cannot be written.
     """
-    evaluation = evaluate_run(config, own, held_out, own_candles, splits, command)
+    losses = report.losses if config.evaluation.losses else None
+    evaluation = evaluate_run(config, own, held_out, own_candles, splits, command, losses)
     if evaluation is None:
         return None
+    if losses is None:
+        report.losses.unlink(missing_ok=True)  # of an earlier evaluation
     evaluation = _conclude(evaluation, config, own)
     for each in evaluation.left_out:
         logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, Words("en"), "reasons"))

@@ -1,5 +1,6 @@
 """Forecasters of quantiles: the pretrained models for any time series, and the paths that are drawn from their quantiles."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,12 +193,16 @@ def test_fracast_forecasts_a_random_walk_as_wide_as_it_is() -> None:
     assert refused.value.reason == Note(code="long_horizon", values={"horizon": 49, "longest": 48})
 
 
-def test_weights_and_version_are_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_forecasts_depend_on_is_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("chronos")
     bolt, two = save_chronos_bolt(tmp_path / "bolt"), save_chronos_2(tmp_path / "two")
     build = FOUNDATION_MODELS["chronos"]
     keys = [build(EvaluationConfig(chronos=str(folder))).key for folder in (bolt, two, bolt)]
     assert keys[0] == keys[2] != keys[1]
+    config = json.loads((two / "config.json").read_text())
+    config["chronos_config"]["context_length"] = 32
+    (two / "config.json").write_text(json.dumps(config))
+    assert build(EvaluationConfig(chronos=str(two))).key != keys[1]  # the weights are the same
     monkeypatch.setattr(quantiles, "version", lambda package: "9.9")
     assert build(EvaluationConfig(chronos=str(bolt))).key != keys[0]
 
