@@ -168,10 +168,12 @@ def choose_for_model(config: Config, candles: CandleSet) -> tuple[HeldOut, dict[
     """Choose the origins that a model without a run is judged on. Return them and the splits, to fit baselines on."""
     splits = split_candles(candles, config.data)
     held_out = choose_held_out(config, candles, splits)
-    notes = [*held_out.notes, Note(code="weights_may_have_seen")]
     model = Path(config.model_paths.pretrained_predictor).expanduser()
     seen = read_last_seen_of(RunFolder.of_model(model)) if _is_of_run(model) else None
-    if seen is not None and len(held_out.origins) and int(candles.instants[held_out.origins.rows + 1].min()) <= seen:
+    notes = [*held_out.notes]
+    if seen is None:
+        notes.append(Note(code="weights_may_have_seen"))
+    elif int(candles.instants[held_out.origins.rows + 1].min()) <= seen:
         notes.append(Note(code="on_seen"))
     return replace(held_out, notes=tuple(notes)), splits
 

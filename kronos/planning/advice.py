@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from kronos.config import Config
 from kronos.config.training import RATE_KEYS
 from kronos.data.windows.splits import SplitName
+from kronos.planning.disk import MOMENT_BYTES, WEIGHT_BYTES, compute_disk_bytes, measure_free_bytes
 from kronos.planning.plan import RunPlan, SplitPlan, StagePlan, StageSettings, collect_stage_settings, plan_splits
 from kronos.training.pipeline import RunInputs
+from kronos.training.stage import count_steps_an_epoch
 
 # Rates that are known to work: the published models' fine-tuning scripts; for training from scratch the paper's.
 FINE_TUNING_RATE = {"tokenizer": 2e-4, "basemodel": 4e-5}
@@ -61,8 +63,22 @@ def advise(plan: RunPlan) -> list[Advice]:
 
 def advise_on_inputs(config: Config, inputs: RunInputs, skip_existing: bool = False) -> list[Advice]:
     """Return the warnings that need no measuring, for the start of a training."""
-    splits = plan_splits(config, inputs)
-    return _advise_on(RunSettings(config, splits, collect_stage_settings(config, inputs, skip_existing)))
+    settings = RunSettings(config, plan_splits(config, inputs), collect_stage_settings(config, inputs, skip_existing))
+    unit = config.training.save_steps or count_steps_an_epoch(config, inputs.windows["train"])
+    disk = _warn_of_disk(
+        config, estimate_disk_bytes(settings, unit), measure_free_bytes(config.model_paths.base_save_path)
+    )
+    return [*disk, *_advise_on(settings)]
+
+
+def estimate_disk_bytes(settings: RunSettings, steps_a_checkpoint: int) -> int:
+    """Estimate, from the numbers of parameters, the most that the checkpoints and models of a run need."""
+    total, kept = 0, settings.config.training.save_total_limit
+    for stage in settings.stages:
+        model_bytes = WEIGHT_BYTES * stage.n_parameters
+        checkpoint_bytes = model_bytes + MOMENT_BYTES * stage.n_trainable
+        total += compute_disk_bytes(kept, stage.total_steps, steps_a_checkpoint, checkpoint_bytes, model_bytes)
+    return total
 
 
 def _advise_on(settings: RunSettings) -> list[Advice]:
@@ -80,9 +96,13 @@ def _check_refused(plan: RunPlan) -> Iterator[Advice]:
 
 
 def _check_disk(plan: RunPlan) -> Iterator[Advice]:
-    if plan.disk_bytes > FULL_THRESHOLD * plan.free_bytes:
-        folder = plan.config.model_paths.base_save_path
-        yield Advice("disk", {"needed_bytes": plan.disk_bytes, "free_bytes": plan.free_bytes, "folder": folder})
+    yield from _warn_of_disk(plan.config, plan.disk_bytes, plan.free_bytes)
+
+
+def _warn_of_disk(config: Config, needed: int, free: int) -> Iterator[Advice]:
+    if needed > FULL_THRESHOLD * free:
+        folder = config.model_paths.base_save_path
+        yield Advice("disk", {"needed_bytes": needed, "free_bytes": free, "folder": folder})
 
 
 def _check_memory(plan: RunPlan) -> Iterator[Advice]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -22,6 +20,7 @@ from kronos.data.windows.splits import SplitName
 from kronos.errors import ConfigError
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
+from kronos.planning.disk import compute_disk_bytes, measure_free_bytes
 from kronos.planning.evidence import count_independent_origins
 from kronos.planning.measure import Measurement, measure_stage
 from kronos.training.arguments import build_arguments
@@ -121,11 +120,11 @@ class StagePlan(StageSettings):
 
     @property
     def disk_bytes(self) -> int:
-        """The most at any time: the checkpoints kept, the next one, written before the oldest is deleted, and two best models."""
+        """The most at any time."""
         if not self.measurement:
             return 0
-        checkpoints = min(self.checkpoints_kept + 1, -(-self.total_steps // self.steps_a_checkpoint))
-        return checkpoints * self.measurement.checkpoint_bytes + 2 * self.measurement.model_bytes
+        counts = self.checkpoints_kept, self.total_steps, self.steps_a_checkpoint
+        return compute_disk_bytes(*counts, self.measurement.checkpoint_bytes, self.measurement.model_bytes)
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def plan_run(config: Config, skip_existing: bool) -> RunPlan:
         findings=inputs.audited.findings,
         splits=plan_splits(config, inputs),
         stages={name: _plan_stage(config, name, *each, skip_existing) for name, each in stages.items()},
-        free_bytes=shutil.disk_usage(_find_existing(config.model_paths.base_save_path)).free,
+        free_bytes=measure_free_bytes(config.model_paths.base_save_path),
         memory_mb=memory_mb,
     )
 
@@ -290,8 +289,3 @@ def _measure_capacity() -> float:
 
 def _name_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _find_existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    return next(path for path in (folder, *folder.absolute().parents) if path.is_dir())

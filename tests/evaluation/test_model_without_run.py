@@ -146,9 +146,9 @@ def test_what_a_runs_model_has_seen_is_known(copied_run: Path) -> None:
     config = build(*SHORT, model=str(copied_run / "basemodel" / "best_model"))
     candles = load(config)
     seen = choose_for_model(split_for_model(config, candles, datetime(2024, 1, 3)), candles)[0]
-    assert [note.code for note in seen.notes] == ["weights_may_have_seen", "on_seen"]
+    assert [note.code for note in seen.notes] == ["on_seen"]
     later = choose_for_model(split_for_model(config, candles, datetime(2024, 2, 1)), candles)[0]
-    assert [note.code for note in later.notes] == ["weights_may_have_seen"]
+    assert not later.notes
 
 
 def test_a_wrong_setting_is_named() -> None:

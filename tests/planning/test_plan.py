@@ -10,8 +10,9 @@ import torch
 
 from kronos import Kronos, KronosTokenizer, load_config
 from kronos.errors import ConfigError, DataError, KronosError
+from kronos.planning import advice as advice_module
 from kronos.planning import measure
-from kronos.planning.advice import advise_on_inputs
+from kronos.planning.advice import RunSettings, advise_on_inputs, estimate_disk_bytes
 from kronos.planning.plan import RunPlan, StagePlan, plan_run
 from kronos.report.advice import log_advice
 from kronos.report.words.catalogue import Words
@@ -190,6 +191,19 @@ def test_warnings_at_the_start_of_a_training(tiny_config: Path, caplog: pytest.L
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 7 + ["INFO"]
     assert caplog.records[-1].getMessage() == Words("zh")("plan.not_measured")
     assert "分词器（tokenizer）：学习率 0.01 超过微调常用值" in caplog.text
+
+
+def test_disk_space_is_estimated_before_the_first_step(
+    tiny_config: Path, first_plan: RunPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(tiny_config)
+    inputs = prepare_inputs(config)
+    settings = RunSettings(config, first_plan.splits, list(first_plan.stages.values()))
+    estimated = estimate_disk_bytes(settings, first_plan.stages["basemodel"].steps_a_checkpoint)
+    assert estimated == pytest.approx(first_plan.disk_bytes, rel=0.02)
+    for free, expected in ((estimated, 1), (2 * estimated, 0)):
+        monkeypatch.setattr(advice_module, "measure_free_bytes", lambda folder, free=free: free)
+        assert [each.code for each in advise_on_inputs(config, inputs)].count("disk") == expected
 
 
 @pytest.mark.parametrize(
