@@ -134,17 +134,10 @@ def list_money(evaluation: Evaluation, words: Words) -> Table | None:
             Cell(format_percent(each.in_market)),
             Cell(format_count(each.n_trades)),
         )
-        rows.append(Row(_name_rule(each.rule, words), cells))
+        rows.append(Row(words(f"money.rules.{each.rule}"), cells))
     heads = tuple(words(f"page.{key}") for key in ("mean_return", "turnover", "in_market", "n_trades"))
-    return Table(words("page.money_how", costs=f"{money.costs_bp:g}"), heads, tuple(rows))
+    return Table(words("money.heading", costs=money.costs_bp, n=money.n_origins), heads, tuple(rows))
 
 
 def _basis_points(value: float) -> str:
     return format_number(BASIS_POINTS * value, 1)
-
-
-def _name_rule(rule: str, words: Words) -> str:
-    name, _, level = rule.partition("_")
-    if name == "up" and level.isdecimal():
-        return words("page.rules.up", level=level, below=f"{100 - int(level)}")
-    return words(f"page.rules.{rule}") if words.has(f"page.rules.{rule}") else rule
