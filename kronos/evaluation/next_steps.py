@@ -68,9 +68,10 @@ def _judge_elsewhere(evaluation: Evaluation, command: str) -> list[Note]:
 
 
 def _get_data(evaluation: Evaluation, pretrained: Comparison | None, skill: Skill) -> list[Note]:
-    """The question of the headline is open: was fine-tuning useful, or, without a pretrained model, is there skill?"""
-    is_open = pretrained.outcome == "too little data to tell" if pretrained else skill.kind == "too_little_data"
-    if not is_open:
+    """A question of the headline is open: was fine-tuning useful, and is there skill?"""
+    outcome = pretrained.outcome if pretrained else None
+    no_skill_shown = skill.kind == "too_little_data" and outcome != "hurt"
+    if outcome != "too little data to tell" and not no_skill_shown:
         return []
     evidence = evaluation.evidence
     if evidence is None or evidence.n_origins is None or evidence.n_candles is None or evidence.days is None:
