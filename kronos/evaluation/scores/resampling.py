@@ -26,7 +26,7 @@ from kronos.evaluation.scores.uncertainty import (
 N_BOOTSTRAP = 2000
 SEED = 0  # fixed: the same losses always give the same interval
 FEWEST_FOR_OPTIMAL_BLOCK = 16  # terms; with fewer the rule needs more lags than there are
-ENTRIES_AT_ONCE = 4_000_000  # entries of the bootstrap's weights: 32 MB
+ENTRIES_AT_ONCE = 4_000_000  # counts of drawn terms: 8 MB
 
 
 def bootstrap_skill(terms: LossSeries, lags: int, confidence: float) -> tuple[Array, Array]:
@@ -107,7 +107,7 @@ def measure_design_effect(shares: Array, starts: Array, ends: Array) -> float:
         shares: (N, B), how many of an origin's H cases are in each of B classes; each row sums to H.
 
     Returns:
-        The mean over the classes; at least 1, NaN for fewer than 2 instants.
+        The largest one of the classes: the outer ones depend most. At least 1, NaN for fewer than 2 instants.
     """
     n_cases = shares.sum()
     terms, lags = build_centred_series(shares, np.ones_like(shares), starts, ends)
@@ -118,7 +118,7 @@ def measure_design_effect(shares: Array, starts: Array, ends: Array) -> float:
     share = shares.sum(axis=0) / n_cases
     binomial = share * (1 - share) / n_cases
     used = binomial > 0
-    return max(float((drawn.var(axis=0)[used] / binomial[used]).mean()), 1.0) if used.any() else float("nan")
+    return max(float((drawn.var(axis=0)[used] / binomial[used]).max()), 1.0) if used.any() else float("nan")
 
 
 def build_centred_series(numerator: Array, denominator: Array, starts: Array, ends: Array) -> tuple[LossSeries, int]:
@@ -167,18 +167,18 @@ def _resample(sums: Array, block: int) -> Array:
     n = len(sums)
     at_once = max(ENTRIES_AT_ONCE // n, 1)
     if at_once >= N_BOOTSTRAP:
-        return _draw_all(n, block, N_BOOTSTRAP) @ sums
+        return _draw_all(n, block, N_BOOTSTRAP).astype(np.float64) @ sums
     bootstrap = CircularBlockBootstrap(block, np.arange(n), seed=SEED)
     parts = [min(at_once, N_BOOTSTRAP - done) for done in range(0, N_BOOTSTRAP, at_once)]
-    return np.concatenate([_draw(bootstrap, n, part) @ sums for part in parts])
+    return np.concatenate([_draw(bootstrap, n, part).astype(np.float64) @ sums for part in parts])
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _draw_all(n: int, block: int, n_resamples: int) -> Array:
     """Return how often each of n terms is drawn in each resample (R, n); drawn once for all figures of a series."""
     return _draw(CircularBlockBootstrap(block, np.arange(n), seed=SEED), n, n_resamples)
 
 
 def _draw(bootstrap: CircularBlockBootstrap, n: int, n_resamples: int) -> Array:
-    counts: Array = bootstrap.apply(lambda drawn: np.bincount(drawn, minlength=n), n_resamples).astype(np.float64)
+    counts: Array = bootstrap.apply(lambda drawn: np.bincount(drawn, minlength=n), n_resamples).astype(np.uint16)
     return counts

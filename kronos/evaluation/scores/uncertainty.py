@@ -14,7 +14,7 @@ from scipy.fft import dct
 
 from kronos.candles import Array
 
-MIN_SKEWNESS = 0.3  # of the gains, against the verdict: from here on Student's t finds too many differences
+MIN_SKEWNESS = 0.5  # of the gains, against the verdict: from here on Student's t finds too many differences
 ROUNDING = 1e-12  # relative to the largest gain: a smaller deviation counts as 0
 
 

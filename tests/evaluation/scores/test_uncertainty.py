@@ -15,12 +15,17 @@ from kronos.evaluation.scores.uncertainty import (
     LossSeries,
     build_loss_series,
     choose_lags,
+    compute_cosine_p_value,
     compute_long_run_variance,
     compute_p_value,
+    compute_safe_p_value,
+    compute_smallest_gain,
     count_degrees,
     count_disjoint,
     count_independent,
     count_overlaps,
+    depends_on_volatility,
+    is_skewed_against,
 )
 
 Array = np.ndarray
@@ -66,6 +71,51 @@ def test_the_statistic_is_that_of_a_regression_on_a_constant(lags: int, kernel: 
 def test_without_overlap_it_is_student_s_test() -> None:
     series = np.random.default_rng(0).standard_t(4, 30) + 0.4
     assert compute_p_value(make_terms(series), 0) == pytest.approx(stats.ttest_1samp(series, 0).pvalue)
+
+
+def test_the_cosine_test_is_that_of_its_definition() -> None:
+    series = np.random.default_rng(0).standard_t(4, 90) + 0.2
+    degrees = int(0.4 * 90 ** (2 / 3))
+    t = (np.arange(90) + 0.5) / 90
+    transforms = [np.sqrt(2 / 90) * (series * np.cos(np.pi * j * t)).sum() for j in range(1, degrees + 1)]
+    statistic = series.mean() / np.sqrt(np.mean(np.square(transforms)) / 90)
+    expected = 2 * stats.t.sf(abs(statistic), degrees)
+    assert compute_cosine_p_value(make_terms(series)) == pytest.approx(expected)
+
+
+def test_where_student_s_test_rejects_too_often_the_cosine_test_must_agree() -> None:
+    generator = np.random.default_rng(0)
+    skewed = 0.2 - generator.exponential(size=80) ** 2 / 4 + 0.5  # mostly small gains, rarely a large loss
+    terms = make_terms(skewed)
+    assert is_skewed_against(terms, 0) == (skewed.mean() > 0)
+    assert not is_skewed_against(make_terms(-skewed + 2), 0)  # skewed towards the verdict
+    both = max(compute_p_value(terms, 0), compute_cosine_p_value(terms))
+    assert compute_safe_p_value(terms, 0) == both
+    even = make_terms(generator.normal(size=80) + 0.3)
+    assert compute_safe_p_value(even, 0) == compute_p_value(even, 0)
+
+
+def test_gains_that_go_with_volatility_are_noticed() -> None:
+    generator = np.random.default_rng(0)
+    volatility, starts = generator.random(80) + 0.5, np.arange(80)
+    gains = (generator.normal(size=80) + 3 * volatility)[:, np.newaxis]
+    terms = build_loss_series(gains, np.ones_like(gains), starts, starts + 1, volatility)
+    assert depends_on_volatility(terms)
+    shuffled = generator.permutation(80)
+    assert not depends_on_volatility(
+        build_loss_series(gains, np.ones_like(gains), starts, starts + 1, volatility[shuffled])
+    )
+    assert not depends_on_volatility(make_terms(gains[:, 0]))  # one volatility for all
+
+
+def test_the_smallest_gain_is_found_in_four_of_five_cases() -> None:
+    found, smallest = [], []
+    for seed in range(400):
+        noise = np.random.default_rng(seed).normal(size=60)
+        smallest.append(compute_smallest_gain(make_terms(noise), 0, 0.95, 0.8))
+        found.append(compute_p_value(make_terms(noise + 0.3678), 0) < 0.05)
+    assert np.mean(smallest) == pytest.approx(0.3678, rel=0.02)  # of 60 terms of unit variance: (2.001 + 0.848) / √60
+    assert np.mean(found) == pytest.approx(0.8, abs=0.06)
 
 
 def test_origins_of_an_instant_are_one_term_and_the_mean_is_kept() -> None:

@@ -1,0 +1,85 @@
+"""Intervals by resampling: simultaneous bands, shares, correlations, and the dependence of values of one origin."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kronos.evaluation.scores import resampling
+from kronos.evaluation.scores.pit import find_pit_band, spread_pit
+from kronos.evaluation.scores.resampling import (
+    bootstrap_correlation,
+    bootstrap_ratio,
+    bootstrap_skill,
+    measure_design_effect,
+)
+from kronos.evaluation.scores.uncertainty import build_loss_series
+
+N, H = 120, 6
+STARTS = np.arange(N)
+TIMES = (STARTS, STARTS + 1, 0.95)
+
+
+def test_the_band_contains_all_steps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals at single steps miss 0 somewhere in a quarter of such series; the band in about one of twenty."""
+    monkeypatch.setattr(resampling, "N_BOOTSTRAP", 400)
+    pointwise, together = 0, 0
+    for seed in range(200):
+        gains = np.random.default_rng(seed).standard_normal((N, H))
+        terms = build_loss_series(gains, np.ones_like(gains), STARTS, STARTS + 1)
+        low, high = bootstrap_skill(terms, 0, 0.95)
+        together += bool(((low[1:] <= 0) & (high[1:] >= 0)).all())
+        ends = stats.t.interval(0.95, N - 1, gains.mean(axis=0), stats.sem(gains, axis=0))
+        pointwise += bool(((ends[0] <= 0) & (ends[1] >= 0)).all())
+    assert pointwise < 160 < 178 <= together <= 199
+
+
+def test_a_share_has_the_interval_of_a_proportion() -> None:
+    hits = (np.random.default_rng(0).random((2000, 1)) < 0.8).astype(float)
+    starts = np.arange(2000)
+    low, high = bootstrap_ratio(hits, np.ones_like(hits), starts, starts + 1, 0.95)
+    half_width = 1.96 * np.sqrt(0.8 * 0.2 / 2000)
+    assert low == pytest.approx(hits.mean() - half_width, abs=0.004)
+    assert high == pytest.approx(hits.mean() + half_width, abs=0.004)
+
+
+def test_cases_that_do_not_count_are_left_out() -> None:
+    hits = (np.random.default_rng(0).random((N, H)) < 0.5).astype(float)
+    missing = hits.copy()
+    missing[::2] = np.nan
+    expected = bootstrap_ratio(hits[1::2], np.ones_like(hits[1::2]), STARTS[1::2], STARTS[1::2] + 1, 0.95)
+    assert bootstrap_ratio(missing, np.where(np.isnan(missing), np.nan, 1.0), *TIMES) == expected
+    assert np.isnan(bootstrap_ratio(hits[:1], hits[:1], STARTS[:1], STARTS[:1] + 1, 0.95)).all()
+
+
+def test_a_correlation_has_the_interval_of_fisher() -> None:
+    first, noise = np.random.default_rng(1).standard_normal((2, 1500, 1))
+    second, starts = 0.5 * first + noise, np.arange(1500)
+    low, high = bootstrap_correlation(first, second, starts, starts + 1, 0.95)
+    found = float(np.corrcoef(first[:, 0], second[:, 0])[0, 1])
+    expected = np.tanh(np.arctanh(found) + np.array([-1.96, 1.96]) / np.sqrt(1497))
+    assert (low, high) == pytest.approx(tuple(expected), abs=0.01)
+
+
+def test_values_of_one_origin_that_move_as_one_count_once() -> None:
+    generator = np.random.default_rng(0)
+    classes = generator.integers(4, size=N)
+    together = np.eye(4)[classes] * H
+    apart = np.eye(4)[generator.integers(4, size=(N, H))].sum(axis=1)
+    assert measure_design_effect(together, STARTS, STARTS + 1) == pytest.approx(H, rel=0.2)
+    assert measure_design_effect(apart, STARTS, STARTS + 1) == pytest.approx(1, abs=0.4)
+
+
+def test_the_pit_band_contains_the_counts_of_calibrated_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling, "N_BOOTSTRAP", 200)
+    inside = narrow_inside = 0
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        actual = generator.standard_normal((N, H)).cumsum(axis=1)
+        paths = generator.standard_normal((N, 39, H)).cumsum(axis=2)
+        for scale in (1.0, 0.5):
+            spread = spread_pit(scale * paths, actual)
+            low, high = find_pit_band(spread, *TIMES)
+            counts = spread.sum(axis=0)
+            holds = bool(((low <= counts) & (counts <= high)).all())
+            inside, narrow_inside = inside + (holds and scale == 1), narrow_inside + (holds and scale < 1)
+    assert inside >= 53 and narrow_inside <= 6
