@@ -175,7 +175,8 @@ def print_comparison(compared: RunsCompared, console: Console, words: Words) -> 
         title = f"[bold]{words('compare.not_comparable')}[/]"
         console.print(Panel(escape("\n".join(lines)), title=title, border_style="bold red", title_align="left"))
     for run in find_older(compared.runs):
-        command = f"kronos evaluate --run {shlex.quote(str(run.folder))}"
+        again = f"kronos evaluate --run {shlex.quote(str(run.folder))}"
+        command = again if run.evaluation.kind == "run" else run.evaluation.command
         console.print(escape(words("compare.older", run=run.name, command=command)) + "\n", soft_wrap=True)
     same = {
         key: getattr(compared.runs[0].evaluation, key)
@@ -270,7 +271,8 @@ def _footnotes(compared: RunsCompared, words: Words) -> Iterator[str]:
         yield words("compare.skill")
     if compared.other_baselines:
         yield words("compare.other_baselines", names=", ".join(compared.other_baselines))
-    if len(compared.runs) > 1 and not compared.differences:
+    are_runs = all(run.evaluation.kind == "run" for run in compared.runs)
+    if len(compared.runs) > 1 and are_runs and not compared.differences:
         first, second = compared.runs[:2]
         yield words("compare.paired")
         yield f"kronos evaluate --run {first.folder} --baselines {second.folder}"

@@ -100,6 +100,15 @@ def test_a_verdict_of_an_earlier_version(runs: list[Path], tmp_path: Path) -> No
     assert "earlier version" not in invoke(*runs).stdout
 
 
+def test_a_model_without_a_run(runs: list[Path], tmp_path: Path) -> None:
+    model = make_run(tmp_path / "model", 0.001, kind="model", command="kronos evaluate --model a/b", format=1)
+    (model / "config.yaml").unlink()
+    done = invoke(runs[0], model, columns=200)
+    assert done.exit_code == 0 and "Make it again: kronos evaluate --model a/b" in done.stdout, done.output
+    again = make_run(tmp_path / "again", 0.001, kind="model")
+    assert "--baselines" not in invoke(runs[0], again, columns=200).stdout, "a model is no baseline of a run"
+
+
 def test_baselines_and_rules(tmp_path: Path) -> None:
     note, reason = {"en": "No test split.", "zh": "没有测试集。"}, {"en": "Too few windows.", "zh": "窗口太少。"}
     first = make_run(tmp_path / "a", 0.001, notes=[note], comparisons=[make_comparison("lstm", baseline_figure=0.1)])
