@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+from kronos.evaluation.results import Evaluation
 from kronos.model import Kronos
+from kronos.report.words.answers import write_answer
+from kronos.report.words.catalogue import Words
 from tests.conftest import FinishedRun, invoke
 
 
@@ -15,15 +18,16 @@ def predict(run: Path, out: Path, *options: object) -> str:
 
 def test_the_verdict_is_in_the_log_the_model_card_and_every_forecast(finished_run: FinishedRun, tmp_path: Path) -> None:
     run = finished_run.path
-    headline = json.loads((run / "report" / "metrics.json").read_text())["headline"]
+    evaluation = Evaluation.read(run / "report" / "metrics.json")
+    headline, answer = evaluation.headline, " ".join(write_answer(evaluation, Words("en")))
     assert f"verdict: {headline}" in (run / "logs" / "train.log").read_text(encoding="utf-8")
     assert headline in (run / "basemodel" / "best_model" / "README.md").read_text(encoding="utf-8")
     Kronos.from_pretrained(run / "basemodel" / "best_model")
 
     shown = " ".join(predict(run, tmp_path).split())
-    assert f"Verdict on these models: {headline}" in shown and "The 90% band held" in shown
+    assert f"Verdict on these models: {answer}" in shown and "The 90% band held" in shown
     page = next(tmp_path.glob("*.html")).read_text(encoding="utf-8")
-    assert headline.replace("'", "&#39;") in page and "The 90% band held" in page
+    assert answer.replace("'", "&#39;") in page and "The 90% band held" in page
     (forecast,) = json.loads(predict(run, tmp_path, "--json", "--no-pictures"))["forecasts"]
     assert forecast["verdict"]["headline"] == headline and forecast["verdict"]["state"] == "evaluated"
     assert 0 <= forecast["verdict"]["coverage_90"]["share"] <= 1

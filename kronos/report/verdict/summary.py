@@ -13,7 +13,7 @@ from typing import Any, Literal
 from kronos.errors import CheckpointError
 from kronos.evaluation.records import HorizonFigures
 from kronos.evaluation.results import FORMAT, Evaluation
-from kronos.report.words.answers import write_headline
+from kronos.report.words.answers import write_answer, write_headline
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder
 
@@ -54,7 +54,8 @@ class VerdictSummary:
         """Return a line on the verdict and, if it is known, one on the coverage of the bands."""
         if self.evaluation is None:
             return [words(f"summary.{self.state}", command=self.command)]
-        lines = [words("summary.evaluated", headline=write_headline(self.evaluation, words))]
+        answer = words("verdict.space").join(write_answer(self.evaluation, words))
+        lines = [words("summary.evaluated", answer=answer)]
         coverage = self.find_coverage(calibrated)
         if self.differences:
             lines.append(words("summary.other_settings", differences=", ".join(self.differences)))

@@ -8,7 +8,7 @@ import pytest
 
 from kronos.evaluation.results import FORMAT, Evaluation
 from kronos.report.verdict.summary import VerdictSummary, summarize_models, summarize_run
-from kronos.report.words.answers import write_headline
+from kronos.report.words.answers import write_answer, write_headline
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder
 from tests.report.made_evaluation import make_evaluation
@@ -35,10 +35,11 @@ def with_coverage(low: float, high: float) -> Evaluation:
 def test_the_verdict_and_the_coverage_with_its_interval(tmp_path: Path) -> None:
     summary, evaluation = summarize(tmp_path / "a", forecasters=with_coverage(0.741, 0.88).forecasters)
     verdict, coverage = summary.write(False, EN)
-    assert verdict == f"Verdict on these models: {write_headline(evaluation, EN)}"
+    assert verdict == f"Verdict on these models: {' '.join(write_answer(evaluation, EN))}"
     assert coverage == "The 90% band held 82% of the actual closes in the evaluation (95% interval 74–88%)."
     assert summary.write(False, ZH)[1] == "评估中，90% 区间实际包含了 82% 的收盘价（95% 置信区间 74–88%）。"
     told = summary.to_json(False)
+    assert told["headline"] == write_headline(evaluation, EN)
     assert told["state"] == "evaluated" and told["coverage_90"] == {"share": 0.8249, "low": 0.741, "high": 0.88}
     without, _ = summarize(tmp_path / "b", forecasters=with_coverage(nan, nan).forecasters)
     assert without.write(False, EN)[1] == "The 90% band held 82% of the actual closes in the evaluation."
