@@ -51,12 +51,17 @@ class Scale:
 
 @dataclass(frozen=True)
 class FirstScreen:
-    """What a reader sees first. answer: sentences, the first of which is the title. scale: None without any comparison."""
+    """What a reader sees first.
+
+    answer: sentences, the first of which is the title. scale, luck: None without any comparison. on_fine_tuning: whether
+    the first sentence is about fine-tuning.
+    """
 
     answer: tuple[str, ...]
     scale: Scale | None
     luck: Luck | None
     steps: tuple[NextStep, ...]
+    on_fine_tuning: bool
 
 
 def build_first_screen(evaluation: Evaluation, words: Words) -> FirstScreen:
@@ -66,6 +71,7 @@ def build_first_screen(evaluation: Evaluation, words: Words) -> FirstScreen:
         build_scale(evaluation, words),
         write_luck(evaluation, words),
         tuple(write_next_steps(evaluation, words)),
+        on_fine_tuning=find_pretrained(evaluation) is not None,
     )
 
 

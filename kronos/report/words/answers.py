@@ -44,11 +44,14 @@ def write_headline(evaluation: Evaluation, words: Words) -> str:
 def write_answer(evaluation: Evaluation, words: Words, exact: bool = False) -> list[str]:
     """Return the answer in sentences: on fine-tuning, on skill, and a caveat if the figures look too good.
 
+    Skill comes first if there is nothing to say on fine-tuning.
+
     Args:
         exact: give the metric and the interval too.
     """
-    sentences = [] if evaluation.kind == "model" else [_write_fine_tuning(evaluation, words, exact)]
-    sentences.append(_write_skill(evaluation, words, exact))
+    sentences = [_write_skill(evaluation, words, exact)]
+    if evaluation.kind == "run":
+        sentences.insert(0 if find_pretrained(evaluation) else 1, _write_fine_tuning(evaluation, words, exact))
     if evaluation.split == "val":
         sentences.append(words("verdict.on_validation"))
     elif any(note.code in FLATTERING for note in evaluation.notes):
@@ -123,7 +126,11 @@ def write_luck(evaluation: Evaluation, words: Words) -> Luck | None:
     found = find_decisive(evaluation)
     if found is None:
         return None
-    evidence = (_write_chance(found, words), _write_range(found, evaluation, words), _write_origins(found, words))
+    evidence = (
+        _write_chance(found, evaluation.confidence, words),
+        _write_range(found, evaluation, words),
+        _write_origins(found, words),
+    )
     limits = (_write_smallest(found, words), _write_evidence(evaluation, words), words("luck.peeking"))
     lead = words(f"luck.lead.{_choose_lead(found)}", n=format_count(found.n_independent), least=MIN_INDEPENDENT)
     return Luck(lead, tuple(filter(None, evidence)), tuple(filter(None, limits)))
@@ -137,9 +144,11 @@ def _choose_lead(comparison: Comparison) -> str:
     return "few" if comparison.n_independent < MIN_INDEPENDENT or isnan(comparison.p_value) else "possible"
 
 
-def _write_chance(comparison: Comparison, words: Words) -> str:
-    """Return the p-value as a frequency."""
-    p = comparison.p_value
+def _write_chance(comparison: Comparison, confidence: float, words: Words) -> str:
+    """Return the p-value as a frequency; the corrected one, if only the correction makes it insignificant."""
+    p, adjusted = comparison.p_value, comparison.p_adjusted
+    if p < 1 - confidence <= adjusted:
+        return words("luck.chance_of_many", n=f"{100 * adjusted:.0f}", of="100")
     if (
         comparison.identical
         or comparison.outcome == "no difference"

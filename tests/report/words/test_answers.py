@@ -129,17 +129,18 @@ def test_the_answer_on_fine_tuning(comparison: Comparison, en: str, zh: str) -> 
 )
 def test_the_answer_on_skill(comparisons: list[Comparison], en: str, zh: str) -> None:
     evaluation = compared(*comparisons)
-    assert write_answer(evaluation, EN)[1] == en and write_answer(evaluation, ZH)[1].startswith(zh)
+    assert write_answer(evaluation, EN)[0] == en and write_answer(evaluation, ZH)[0].startswith(zh)
+    assert write_answer(compared(HELPED, *comparisons), EN)[1] == en  # what is asked first is answered first
     assert write_answer(evaluation.model_copy(update={"kind": "model"}), EN) == [en]  # fine-tuning is not mentioned
 
 
 def test_skill_by_another_metric_is_named() -> None:
     majority = make_outcome("majority", "helped", 0.05, metric="direction")
-    assert write_answer(compared(majority, metric="direction"), EN)[1].startswith(
+    assert write_answer(compared(majority, metric="direction"), EN)[0].startswith(
         "The model has skill in the direction of prices: it is better than the majority direction"
     )
     mae = make_outcome("ewma", "helped", 0.05, metric="mae")
-    assert write_answer(compared(mae, metric="mae"), ZH)[1].startswith("模型对价格去向有预测能力")
+    assert write_answer(compared(mae, metric="mae"), ZH)[0].startswith("模型对价格去向有预测能力")
 
 
 def test_the_headline_adds_figures_and_intervals() -> None:
@@ -179,10 +180,10 @@ def test_figures_that_look_too_good_have_a_caveat(changes: dict[str, Any], words
 
 def test_without_a_pretrained_model() -> None:
     left_out = [{"baseline": "pretrained", "reason": Note(code="from_scratch")}]
-    assert write_answer(compared(left_out=left_out), EN)[0] == (
+    assert write_answer(compared(left_out=left_out), EN)[1] == (
         "The model was not compared with a pretrained model (trained from scratch)."
     )
-    assert write_answer(compared(), ZH)[0] == "未与预训练模型比较。"
+    assert write_answer(compared(), ZH)[1] == "未与预训练模型比较。"
 
 
 def believe(**changes: Any) -> tuple[str, str]:
@@ -201,11 +202,17 @@ def test_how_much_of_it_could_be_luck() -> None:
     assert "gain of 5% it takes at least 600 independent origins: 28,800 candles of a symbol, about 2.5 years" in why
     assert "Do not repeat the evaluation on growing data" in why
     assert "fewer than 1 of 1,000" in believe(p_value=1e-6)[1]
+    several = believe(p_value=0.04, p_adjusted=0.13, outcome=UNDECIDED)[1]
+    assert (
+        "Several baselines were compared, and luck alone would show as much for one of them in about 13 of 100"
+        in several
+    )
+    assert "in about 24 of 100" in believe(p_value=0.24, p_adjusted=1.0, outcome=UNDECIDED)[1]
 
 
 def test_what_chance_may_explain_is_not_to_be_believed() -> None:
     lead, why = believe(outcome=UNDECIDED, p_value=0.48, low=-0.05, high=0.15)
-    assert lead == "Not yet. This may be luck." and "in about 48 of 100" in why
+    assert lead == "Not yet. The difference may be luck." and "in about 48 of 100" in why
     assert "anything from 5.0% worse to 15% better" in why
     lead, why = believe(outcome=UNDECIDED, n_independent=7.2)
     assert (
