@@ -110,6 +110,7 @@ def run_evaluation(
                 "the candles have changed since training: only candles after those of the training are forecast"
             )
         held_out = choose_new(config, candles, find_instant(candles, since) if since else None)
+    if data is not None or own_candles is None:
         judged_before = note_judged_before(config.model_paths.run_folder, report, held_out.origins)
         held_out = replace(held_out, notes=(*held_out.notes, *judged_before))
     own = build_own(config, *load_models(config))

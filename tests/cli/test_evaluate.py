@@ -230,6 +230,12 @@ def test_newer_candles(run: Path, tmp_path: Path) -> None:
     assert "so the figures look too good" in read(run / "report-newer").headline
 
 
+def test_the_runs_own_candles_are_no_new_evidence(finished_run: FinishedRun, run: Path) -> None:
+    done = evaluate(run, "--data", finished_run.candles, "evaluation.rivals=[drift]")
+    (note,) = read(run / "report-candles").notes
+    assert done.exit_code == 0 and note.code == "judged_before" and note.values["n"] == note.values["n_all"] == 3
+
+
 def test_nothing_new(run: Path, tmp_path: Path) -> None:
     done = evaluate(run, "--data", write_candles(tmp_path / "old.csv", 0, SEEN_BEFORE))
     assert done.exit_code == 1 and "the last candle the run was trained or validated on" in done.output

@@ -87,15 +87,18 @@ def choose_of_training(config: Config, candles: CandleSet, splits: Mapping[Split
 def find_instant(candles: CandleSet, moment: datetime) -> int:
     """Return an instant, in microseconds since 1970, after which all local times of all symbols are later than a moment.
 
-    It is the last instant before the first such candle of any symbol.
+    It is that of the last candle before the first later one of any symbol.
     """
     local = int(np.datetime64(moment, "us").astype(np.int64))
-    instants = []
+    later = []
     for symbol in candles.symbols:
         times = candles.local(symbol, symbol.start, symbol.stop)
         row = symbol.start + int(np.searchsorted(times, local, side="right"))
-        instants += [int(candles.instants[row]) - 1] if row < symbol.stop else []
-    return min(instants, default=local)
+        later += [int(candles.instants[row])] if row < symbol.stop else []
+    if not later:
+        return local
+    earlier = candles.instants[candles.instants < min(later)]
+    return int(earlier.max()) if len(earlier) else min(later) - 1
 
 
 def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut:

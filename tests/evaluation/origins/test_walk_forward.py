@@ -94,7 +94,7 @@ def test_other_candles_count_only_after_all_that_was_seen(tiny_config: Path) -> 
     assert new.origins.rows.tolist() == choose_held_out(config, candles, splits).origins.rows.tolist()
     assert new.notes == () and not len(new.calibration)
     moment = candles.timestamps(60, 61)[0].to_pydatetime()
-    assert candles.instants[60] <= find_instant(candles, moment) < candles.instants[61]
+    assert find_instant(candles, moment) == candles.instants[60]
     earlier = choose_new(config, candles, find_instant(candles, moment))
     assert earlier.origins.rows[0] == 60 and earlier.notes == (Note(code="on_seen"),)
     with pytest.raises(DataError, match="the run was trained or validated on"):
