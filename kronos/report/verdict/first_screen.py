@@ -19,7 +19,7 @@ from kronos.report.words.answers import (
 )
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_level, format_percent
-from kronos.report.words.sentences import name_metric
+from kronos.report.words.sentences import name_forecaster, name_metric
 
 LEAST_SPAN = 2.5  # half of the scale, as a multiple of the margin
 MOST_SPAN = 1.0  # half of the scale: an error twice as large
@@ -39,7 +39,11 @@ class ScaleRow:
 
 @dataclass(frozen=True)
 class Scale:
-    """A scale from worse to better. margin_low, margin_high: where no difference matters. ends: labels of both ends."""
+    """A scale from worse to better.
+
+    margin_low, margin_high: where no difference matters. ends: labels of both ends. margin, meaning, baseline: what the
+    margin, the error and the baseline of skill are.
+    """
 
     rows: tuple[ScaleRow, ...]
     margin_low: float
@@ -47,6 +51,7 @@ class Scale:
     ends: tuple[str, str]
     margin: str
     meaning: str
+    baseline: str
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,16 @@ def build_scale(evaluation: Evaluation, words: Words) -> Scale | None:
         words(
             f"page.scale_meaning.{metric}", level=format_level(evaluation.confidence), metric=name_metric(metric, words)
         ),
+        _describe_baseline(skill, words),
     )
+
+
+def _describe_baseline(skill: Comparison | None, words: Words) -> str:
+    """Say what the baseline of skill does, if it is one of ours."""
+    key = f"forecaster_meanings.{skill.baseline}" if skill else ""
+    if skill is None or not words.has(key):
+        return ""
+    return words("page.scale_baseline", label=name_forecaster(skill.baseline, words), meaning=words(key))
 
 
 def _build_row(

@@ -21,11 +21,12 @@ def test_a_row_for_fine_tuning_and_one_for_skill_on_one_scale() -> None:
     assert found is not None
     own, skill = found.rows
     assert (own.label, own.figure, own.outcome) == ("Fine-tuned against pretrained", "+6.0% [+3.0, +9.0]", "good")
-    assert (skill.label, skill.outcome) == ("Model against EWMA volatility", "bad")
+    assert (skill.label, skill.outcome) == ("Model against a random walk with EWMA volatility", "bad")
     assert 50 < found.margin_high < own.low < own.middle < own.high < 100 and skill.high <= found.margin_low < 50
     assert found.margin_low + found.margin_high == pytest.approx(100)
     assert (50 - skill.middle) / (own.middle - 50) == pytest.approx(4 / 6, abs=0.02)
     assert found.ends == ("← worse, by 10%", "better, by 10% →") and "under 2%" in found.margin
+    assert found.baseline.startswith("EWMA volatility: The price stays where it is")
     assert "CRPS" in found.meaning and "95%" in found.meaning
 
 

@@ -85,33 +85,33 @@ def test_the_answer_on_fine_tuning(comparison: Comparison, en: str, zh: str) -> 
         (
             by_crps_and_mae("helped"),
             "The model has skill: it knows better than the simple forecasts where prices go and how far. It is better than "
-            "EWMA volatility (its forecast error is 6.0% smaller) and all the others.",
+            "a random walk with EWMA volatility (its forecast error is 6.0% smaller) and all the others.",
             "模型有预测能力：",
         ),
         (
             by_crps_and_mae("no difference"),
-            "The model has skill only in how far prices move, not in where they go: it is better than EWMA volatility (its "
+            "The model has skill only in how far prices move, not in where they go: it is better than a random walk with EWMA volatility (its "
             "forecast error is 6.0% smaller) and the other simple forecasts, but not by its median.",
             "模型只对波动幅度有预测能力",
         ),
         (
             [make_outcome("ewma", "helped", 0.01)],
-            "No skill shown: the model is better than EWMA volatility (its forecast error is 1.0% smaller), but by less than 2%.",
+            "No skill shown: the model is better than a random walk with EWMA volatility (its forecast error is 1.0% smaller), but by less than 2%.",
             "未见预测能力：",
         ),
         (
             [make_outcome("ewma", "no difference", 0.0)],
-            "No skill: the model is no better than EWMA volatility.",
+            "No skill: the model is no better than a random walk with EWMA volatility.",
             "没有预测能力：模型并不优于",
         ),
         (
             [make_outcome("ewma", "hurt", -0.1)],
-            "No skill: the model is worse than EWMA volatility (its forecast error is 10% larger).",
+            "No skill: the model is worse than a random walk with EWMA volatility (its forecast error is 10% larger).",
             "没有预测能力：模型不如",
         ),
         (
             [make_outcome("ewma", UNDECIDED, 0.1)],
-            "No skill shown: there is too little data to tell whether the model is better than EWMA volatility.",
+            "No skill shown: there is too little data to tell whether the model is better than a random walk with EWMA volatility.",
             "未见预测能力：数据太少",
         ),
         (
@@ -147,7 +147,7 @@ def test_the_headline_adds_figures_and_intervals() -> None:
     evaluation = compared(HELPED, make_outcome("ewma", "hurt", -0.1))
     assert write_headline(evaluation, EN) == (
         "Fine-tuning helped (CRPS 4.0% lower than the pretrained model's, 95% interval 2.0% to 6.0%). No skill: the model is "
-        "worse than EWMA volatility (CRPS 10.0% higher, 95% interval 5.0% to 15.0%)."
+        "worse than a random walk with EWMA volatility (CRPS 10.0% higher, 95% interval 5.0% to 15.0%)."
     )
     assert write_headline(evaluation, ZH) == (
         "微调有效（CRPS 比预训练模型低 4.0%，95% 置信区间 2.0% 至 6.0%）。没有预测能力：模型不如"
@@ -255,7 +255,10 @@ def test_every_next_step_has_words_and_its_command_apart() -> None:
         assert len(steps) == len(codes) and all(step.command == "kronos x" for step in steps)
         texts = " ".join(step.why for step in steps)
         assert "kronos x" not in texts and "1e-05" in texts and "73%" in texts and "28,800" in texts
-    assert "EWMA volatility does not know" in write_next_steps(evaluation, EN)[codes.index("stop_here")].why
+    assert (
+        "a random walk with EWMA volatility does not know"
+        in write_next_steps(evaluation, EN)[codes.index("stop_here")].why
+    )
 
 
 def test_the_verdict_on_the_screen() -> None:

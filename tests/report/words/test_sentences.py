@@ -49,7 +49,7 @@ def compared(*comparisons: Comparison, **changes: Any) -> Evaluation:
         ),
         (
             make_comparison("volatility", outcome="hurt", **CHANGE | WORSE),
-            "Worse than the random walk: CRPS is 4.2% higher "
+            "Worse than a plain random walk: CRPS is 4.2% higher "
             "(95% interval 1.1% to 7.0%, p < 0.001; 132 origins, equivalent to about 88 independent ones).",
             "不如随机游走：CRPS 高 4.2%（95% 置信区间 1.1% 至 7.0%，p < 0.001；132 个起点，约相当于 88 个独立起点）。",
         ),
@@ -130,7 +130,7 @@ def test_a_registered_baseline_goes_by_its_own_label() -> None:
 
 def test_notes() -> None:
     note = Note(code="skill_in_width", values={"baseline": "volatility"})
-    assert "not shown to be better than the random walk. " in write_note(note, EN)
+    assert "not shown to be better than a plain random walk. " in write_note(note, EN)
     assert "随机游走" in write_note(note, ZH)
     assert write_note(Note(code="needs a season"), ZH, "reasons") == "needs a season", (
         "of a baseline that somebody added"
