@@ -104,6 +104,14 @@ def test_nothing_in_a_name_is_taken_for_markup(tmp_path: Path) -> None:
     assert f"{NASTY}?" in page.texts["td"]
 
 
+def test_only_pretrained_weights_may_have_seen_the_candles(tmp_path: Path) -> None:
+    warning = "pretrained weights may have been trained on candles of the same time"
+    assert warning in write(tmp_path / "a").read_text(encoding="utf-8")
+    own = [each for each in make_evaluation().comparisons if each.baseline != "pretrained"]
+    text = write(tmp_path / "b", make_evaluation(comparisons=own)).read_text(encoding="utf-8")
+    assert warning not in text and "Is it any good?" in text
+
+
 def lose(evaluation: Evaluation) -> Evaluation:
     """Every figure is not a number."""
     unknown = HorizonFigures(overall=nan, by_horizon=(nan,) * evaluation.horizon)
