@@ -145,6 +145,12 @@ def test(gains: Array, scales: Array, times: CaseTimes, compute: Callable[[LossS
     return float(np.copysign(compute(terms, lags), terms.mean_gain))
 
 
+def compute_now(terms: LossSeries, lags: int) -> float:
+    """Return the p-value that the verdict rests on, or one that is too high anyway: it is never below Student's t."""
+    p_value = compute_p_value(terms, lags)
+    return p_value if p_value >= 2 * LEVEL else compute_safe_p_value(terms, lags)
+
+
 def judge_before(own: Array, baseline: Array, times: CaseTimes) -> int:
     """Return 1, −1 or 0 by the first version's rule for losses (N, H): better, worse or neither."""
     if abs(test(baseline - own, baseline, times, compute_p_value)) >= LEVEL:
@@ -156,7 +162,7 @@ def judge_before(own: Array, baseline: Array, times: CaseTimes) -> int:
 
 def compare(own: Array, pretrained: Array, times: CaseTimes) -> str:
     """Return the outcome as the product finds it, or "neither" if the test alone already rules out a difference."""
-    if abs(test(pretrained - own, pretrained, times, compute_safe_p_value)) >= LEVEL:
+    if abs(test(pretrained - own, pretrained, times, compute_now)) >= LEVEL:
         return "neither"
     return compare_losses("crps", "pretrained", own, pretrained, times, SETTINGS).outcome
 
@@ -164,7 +170,7 @@ def compare(own: Array, pretrained: Array, times: CaseTimes) -> str:
 def find_kind(own: Scored, baselines: dict[str, Scored], times: CaseTimes, n: int) -> str:
     """Return the kind of skill as the product finds it, or "none" if a single test already rules it out."""
     deciding = [baselines[name].crps[:n] for name in VOLATILITY_BASELINES if name in baselines]
-    p_values = (test(each - own.crps[:n], each, times, compute_safe_p_value) for each in deciding)
+    p_values = (test(each - own.crps[:n], each, times, compute_now) for each in deciding)
     if not all(0 <= p < LEVEL for p in p_values):
         return "none"
     losses = {name: {key: values[:n] for key, values in each.losses.items()} for name, each in baselines.items()}
@@ -251,7 +257,7 @@ def foresee(sampler: Sampler, gain: float) -> Array:
 def compute_p_values(own: Scored, pretrained: Scored, times: CaseTimes, n: int) -> PValues:
     """Return the p-values for "helped" from the first n origins, before and now; 2 where the mean is worse."""
     before = test(pretrained.raw[:n] - own.raw[:n], pretrained.raw[:n], times, compute_p_value)
-    now = test(pretrained.crps[:n] - own.crps[:n], pretrained.crps[:n], times, compute_safe_p_value)
+    now = test(pretrained.crps[:n] - own.crps[:n], pretrained.crps[:n], times, compute_now)
     return (before if before >= 0 else 2.0, now if now >= 0 else 2.0)
 
 
