@@ -45,6 +45,8 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/forecast_options.py
+	$(BIN)/python benchmarks/baselines.py
+	$(BIN)/python benchmarks/verdict.py --replications 200 --power-replications 100
 
 # Malformed files of candles, many more of them than the tests try.
 fuzz: .venv/.dev
