@@ -14,7 +14,8 @@ def compute_disk_bytes(
 
     These are the checkpoints kept, the next one, written before the oldest is deleted, and two best models.
     """
-    checkpoints = min(checkpoints_kept + 1, -(-total_steps // steps_a_checkpoint))
+    n_saved = -(-total_steps // max(steps_a_checkpoint, 1))  # an epoch without steps is refused later, with a reason
+    checkpoints = min(checkpoints_kept + 1, n_saved)
     return checkpoints * checkpoint_bytes + 2 * model_bytes
 
 
