@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from accelerate import PartialState
 
+from kronos.candles import Array
 from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.errors import DataError
@@ -56,7 +57,7 @@ def evaluate_run(
         The evaluation; None on all ranks but the first.
 
     Raises:
-        KronosError: a baseline's name is unknown, the disk is full, or no price is positive.
+        KronosError: a baseline's name is unknown, the disk is full, no price is positive, or the run's forecasts are no prices.
     """
     usable = _select_usable(held_out.origins)
     baselines, left_out = build_baselines(config, usable, own_candles, splits)
@@ -192,14 +193,31 @@ def _score_all(
     for each in forecasters:
         try:
             started = time.monotonic()
-            paths = walk.forecast(each, origins)
+            paths = _forecast(walk, each, origins)
             seconds = time.monotonic() - started if each.key is None else walk.measure_seconds(each, origins)
             scored.append(score(each, paths, origins, seconds, confidence))
             if table:
                 table.add(each.name, to_returns(paths, origins), scored[-1].raw, each.moves)
         except NotApplicable as error:
+            if not scored:  # without the run's own forecasts there is nothing to compare
+                raise DataError(
+                    "no evaluation: some closes that {name} forecasts are not finite or not above 0.", name=each.name
+                ) from None
             left_out.append(LeftOut(baseline=each.name, reason=error.reason))
     return scored
+
+
+def _forecast(walk: WalkForward, forecaster: Forecaster, origins: Origins) -> Array:
+    """Return closes (N, P, H).
+
+    Raises:
+        NotApplicable: a forecast is not a price: NaN, infinite, or not above 0.
+    """
+    paths = walk.forecast(forecaster, origins)
+    wrong = ~(np.isfinite(paths) & (paths > 0)).all(axis=(1, 2))
+    if wrong.any():
+        raise NotApplicable("no_price", n=int(wrong.sum()), n_all=len(origins))
+    return paths
 
 
 def _choose_examples(own: Scored, metric: str, origins: Origins) -> list[Example]:

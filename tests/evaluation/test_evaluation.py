@@ -1,7 +1,7 @@
 """An evaluation of untrained models: of many symbols, odd prices and odd baselines; and whether the examples are what they say."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from kronos.evaluation import evaluation as evaluation_module
 from kronos.evaluation.baselines import build_own
 from kronos.evaluation.describe import SEED
 from kronos.evaluation.evaluation import evaluate_run
-from kronos.evaluation.forecasters.base import NotApplicable
+from kronos.evaluation.forecasters.base import ForecastInput, NotApplicable
 from kronos.evaluation.origins.held_out import choose_held_out
 from kronos.evaluation.origins.walk_forward import WalkForward
 from kronos.evaluation.records import Note
@@ -162,6 +162,34 @@ def test_a_baseline_that_cannot_does_not_end_the_evaluation(
         ("unable", Note(code="short_for_day", values={"n": 5}))
     ]
     assert not found.comparisons
+
+
+class Broken:
+    """A forecaster whose last path ends in a number that is no price."""
+
+    name, label, key, moves = "broken", "broken", None, True
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> np.ndarray:
+        closes = np.stack([np.full((n_paths, len(each.future)), each.closes[-1]) for each in known])
+        closes[-1, -1, -1] = self.value
+        return closes
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
+def test_forecasts_that_are_no_prices_are_not_scored(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    monkeypatch.setattr(evaluation_module, "build_baselines", lambda *given: ([Broken(value)], []))
+    found = evaluate(tiny_config)
+    assert [(each.baseline, each.reason) for each in found.left_out] == [
+        ("broken", Note(code="no_price", values={"n": 1, "n_all": found.n_origins}))
+    ]
+    config, candles, splits, held_out = load(tiny_config)
+    with pytest.raises(DataError, match="closes that broken forecasts are not finite or not above 0"):
+        evaluate_run(config, Broken(value), held_out, candles, splits, "kronos evaluate")
 
 
 def test_lines_of_the_lstms_training_are_said_to_be_its_own(
