@@ -4,18 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from kronos.candles import Array
 from kronos.evaluation.forecasters.base import Forecaster
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import HorizonFigures
 from kronos.evaluation.results import ForecasterResult
-from kronos.evaluation.scores.calibration import measure_volatility
+from kronos.evaluation.scores.calibration import SMALLEST_VOLATILITY, measure_volatility
 from kronos.evaluation.scores.direction import compute_direction_figures, compute_up_probability, describe_direction
 from kronos.evaluation.scores.figures import average, compute_bands, compute_price_figures, compute_return_figures
 from kronos.evaluation.scores.metrics import compute_crps, compute_direction_hits, compute_fair_absolute_error
 from kronos.evaluation.scores.pit import count_pit, find_pit_band, spread_pit
-from kronos.evaluation.scores.resampling import bootstrap_correlation, bootstrap_ratio
+from kronos.evaluation.scores.resampling import bootstrap_correlation, bootstrap_share
 
 ROUNDING = float(np.finfo(np.float32).eps)  # candles have single precision: a smaller change is rounding
 COMPARED_BY = ("crps", "mae", "direction")
@@ -77,12 +78,16 @@ def measure_unit(origins: Origins) -> Array:
     """Return the unit of losses (N, H): the standard deviation of a random walk as volatile as the lookback, at each step.
 
     It gives calm and volatile times, symbols and steps the same weight. The volatility counts as at least SMALLEST_SHARE of
-    the median of its symbol.
+    the median of its symbol, over the lookbacks in which the price moves (of all symbols if there is none).
     """
     volatility, numbers = measure_volatility(origins.closes), origins.candles.symbol_numbers(origins.rows)
+    moving = volatility > SMALLEST_VOLATILITY
+    least = np.zeros_like(volatility)
     for number in np.unique(numbers):
         own = numbers == number
-        volatility[own] = np.maximum(volatility[own], SMALLEST_SHARE * np.median(volatility[own]))
+        used = own & moving if (own & moving).any() else moving
+        least[own] = SMALLEST_SHARE * np.median(volatility[used]) if used.any() else 0.0
+    volatility = np.maximum(volatility, least)
     unit: Array = volatility[:, np.newaxis] * np.sqrt(1 + np.arange(origins.horizon))
     return unit
 
@@ -111,8 +116,7 @@ def _add_intervals(
         f"coverage_{level}": ((low <= actual) & (actual <= high)).astype(float)
         for level, (low, high) in compute_bands(returns).items()
     }
-    intervals = {name: bootstrap_ratio(inside, np.ones_like(inside), *times) for name, inside in shares.items()}
-    intervals["direction"] = bootstrap_ratio(hits, np.where(np.isnan(hits), np.nan, 1.0), *times)
+    intervals = {name: bootstrap_share(share, *times) for name, share in (shares | {"direction": hits}).items()}
     mean = returns.mean(axis=1)
     ranked: list[tuple[str, Callable[[Array], Array]]] = [("ic", np.asarray), ("rank_ic", _rank)]
     for name, transform in ranked:
@@ -125,6 +129,6 @@ def _add_intervals(
 
 
 def _rank(values: Array) -> Array:
-    """Return the ranks of values (N, H) among the origins."""
-    ranks: Array = values.argsort(axis=0).argsort(axis=0).astype(float)
+    """Return the ranks of values (N, H) among the origins; equal values share their mean rank."""
+    ranks: Array = rankdata(values, axis=0)
     return ranks
