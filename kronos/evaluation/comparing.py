@@ -10,7 +10,7 @@ from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.results import Comparison, Evidence
 from kronos.evaluation.scores.calibration import measure_volatility
 from kronos.evaluation.scoring import COMPARED_BY
-from kronos.evaluation.skill import PRETRAINED, STRAW_MEN, list_in_order
+from kronos.evaluation.skill import PRETRAINED, STRAW_MEN, decide_skill, list_in_order
 from kronos.evaluation.verdict import CaseTimes, adjust, compare_losses, estimate_evidence
 
 Losses = Mapping[str, Array]  # by metric of COMPARED_BY: (N, H)
@@ -36,11 +36,12 @@ def compare_all(
 
 
 def _finish(row: Sequence[Comparison], settings: EvaluationConfig) -> list[Comparison]:
-    """Adjust the comparisons by the verdict's metric. The skill by symbol is kept where the headline may quote it."""
+    """Adjust the comparisons by the verdict's metric. The skill by symbol is kept where the headline quotes it."""
     counted = [each for each in row if each.baseline not in (PRETRAINED, *STRAW_MEN)]
     adjusted = {each.baseline: each for each in adjust(counted, settings)}
-    quoted = [PRETRAINED, *(each.baseline for each in list_in_order(row, settings.metric)[:1])]
     finished = [adjusted.get(each.baseline, each) for each in row]
+    skill = decide_skill(finished, settings.metric, settings.margin).comparison
+    quoted = [PRETRAINED, *([skill.baseline] if skill else [])]
     return [each if each.baseline in quoted else _drop_symbols(each) for each in finished]
 
 

@@ -10,7 +10,7 @@ from kronos.evaluation.results import Comparison, Evaluation
 VOLATILITY_BASELINES = ("time_of_day", "ewma", "garch", "volatility", "last_close")  # none of them ever moves
 HEADLINE_ORDER = {
     "crps": (*VOLATILITY_BASELINES, "drift"),
-    "mae": (*VOLATILITY_BASELINES, "drift"),
+    "mae": (*VOLATILITY_BASELINES, "majority", "drift"),
     "direction": ("majority", *VOLATILITY_BASELINES),
 }
 PRETRAINED = "pretrained"
@@ -36,7 +36,7 @@ class Skill:
 def find_skill(evaluation: Evaluation) -> Skill:
     """Decide on skill by the verdict's metric.
 
-    The model must be better than each of VOLATILITY_BASELINES compared (for direction also than the majority). The quoted
+    The model must be better than each of VOLATILITY_BASELINES compared (by mae or direction also than the majority). The quoted
     comparison is that with the headline's baseline or, if only another one is not beaten, with the first of these.
     """
     return decide_skill(evaluation.comparisons, evaluation.metric, evaluation.margin)
@@ -47,14 +47,14 @@ def decide_skill(comparisons: Sequence[Comparison], metric: str, margin: float) 
     ordered = list_in_order(comparisons, metric)
     if not ordered:
         return Skill("no_baseline", None)
-    unbeaten = [each for each in ordered if each.outcome != "helped" and each.baseline != "drift"]
-    if unbeaten:
+    deciding = [each for each in ordered if each.baseline != "drift"] or ordered
+    if unbeaten := [each for each in deciding if each.outcome != "helped"]:
         kinds: dict[str, SkillKind] = {"hurt": "worse", "no difference": "none"}
         return Skill(kinds.get(unbeaten[0].outcome, "too_little_data"), unbeaten[0])
     first = ordered[0]
     if first.baseline == "drift":
-        return Skill("unproven" if first.outcome == "helped" else "none", first)
-    if small := [each for each in ordered if each.high < margin and each.baseline != "drift"]:
+        return Skill("unproven", first)
+    if small := [each for each in deciding if each.high < margin]:
         return Skill("small", small[0])
     if metric != "crps":
         return Skill("level", first)

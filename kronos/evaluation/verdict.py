@@ -136,17 +136,21 @@ def adjust(comparisons: Sequence[Comparison], settings: EvaluationConfig) -> lis
     """Return comparisons with outcomes that account for their number.
 
     Holm's correction (1979, Scandinavian Journal of Statistics 6, 65–70) raises the p-values. With a probability of at least
-    `confidence`, none of the comparisons with equally good baselines then ends in "helped" or "hurt".
+    `confidence`, none of the comparisons with equally good baselines then ends in "helped" or "hurt". Baselines with the same
+    losses, as those that never move have by mae and direction, are one comparison.
     """
-    tested = [each for each in comparisons if isfinite(each.p_value)]
+    tested = list(dict.fromkeys(_test_of(each) for each in comparisons if isfinite(each.p_value)))
     if not tested:
         return list(comparisons)
-    raised = multipletests([each.p_value for each in tested], method="holm")[1].tolist()
-    by_baseline = {each.baseline: p for each, p in zip(tested, raised)}
+    raised = dict(zip(tested, multipletests([p_value for p_value, *_ in tested], method="holm")[1].tolist()))
     return [
-        _readjust(each, by_baseline[each.baseline], settings) if each.baseline in by_baseline else each
-        for each in comparisons
+        _readjust(each, raised[_test_of(each)], settings) if isfinite(each.p_value) else each for each in comparisons
     ]
+
+
+def _test_of(comparison: Comparison) -> tuple[float, ...]:
+    """Return the figures that only baselines with the same losses share."""
+    return comparison.p_value, comparison.skill, comparison.low, comparison.high
 
 
 def _readjust(comparison: Comparison, p_adjusted: float, settings: EvaluationConfig) -> Comparison:

@@ -37,6 +37,16 @@ def test_many_baselines_raise_the_bar() -> None:
     assert adjust([undefined], SETTINGS) == [undefined]
 
 
+def test_baselines_with_the_same_losses_are_one_comparison() -> None:
+    """By mae and direction, all baselines that never move are the same forecast."""
+    still, own = draw_losses(1), draw_losses(0, better=0.05)
+    alone = find(compare_all(own, {"garch": still, "majority": draw_losses(2)}, TIMES, SETTINGS))
+    together = dict.fromkeys(("ewma", "garch", "volatility"), still) | {"majority": draw_losses(2)}
+    found = find(compare_all(own, together, TIMES, SETTINGS))
+    assert {found[name].p_adjusted for name in together if name != "majority"} == {alone["garch"].p_adjusted}
+    assert found["majority"].p_adjusted == alone["majority"].p_adjusted
+
+
 def test_what_was_asked_beforehand_and_straw_men_do_not_count() -> None:
     baselines = {name: draw_losses(i + 1) for i, name in enumerate(("pretrained", "seasonal_naive", "ewma", "lstm"))}
     found = find(compare_all(draw_losses(0, better=0.05), baselines, TIMES, SETTINGS))
@@ -64,6 +74,15 @@ def test_skill_by_symbol_of_the_quoted_comparisons() -> None:
     assert found["ewma"].by_symbol and not found["garch"].by_symbol  # ewma is the headline's baseline
     assert not any(each.by_symbol for each in compared if each.metric != "crps")
     assert not any(each.by_symbol for each in compare_all(own, {"pretrained": other}, TIMES, SETTINGS))
+
+
+def test_skill_by_symbol_of_the_baseline_that_is_not_beaten() -> None:
+    """The headline names it, so its symbols are of interest."""
+    own, losses = draw_losses(0), draw_losses(0, better=-0.2)
+    times = CaseTimes(STARTS, STARTS + 1, symbols=["A", "B"] * (N // 2))
+    found = find(compare_all(own, {"ewma": losses, "garch": own}, times, SETTINGS))
+    assert found["ewma"].outcome == "helped" and found["garch"].outcome == "no difference"
+    assert found["garch"].by_symbol and not found["ewma"].by_symbol
 
 
 def test_a_volatile_symbol_does_not_decide_for_all() -> None:

@@ -29,7 +29,9 @@ def make_row(outcomes: dict[str, str], metric: str = "crps") -> list[Comparison]
         (BEATEN | {"drift": "hurt", "seasonal_naive": "hurt", "lstm": "hurt"}, {}, "width", "time_of_day"),
         ({"ewma": "helped", "pretrained": "hurt"}, {"ewma": "helped"}, "level", "ewma"),
         ({"drift": "helped", "seasonal_naive": "helped"}, {}, "unproven", "drift"),
-        ({"drift": UNDECIDED}, {}, "none", "drift"),
+        ({"drift": UNDECIDED}, {}, "too_little_data", "drift"),
+        ({"drift": "hurt"}, {}, "worse", "drift"),
+        ({"drift": "no difference"}, {}, "none", "drift"),
         ({"pretrained": "helped", "lstm": "helped", "seasonal_naive": "helped"}, {}, "no_baseline", None),
     ],
 )
@@ -48,8 +50,10 @@ def test_a_gain_below_the_margin_is_no_skill() -> None:
     assert (found.kind, found.comparison) == ("small", small)
 
 
-def test_by_direction_the_majority_must_be_beaten() -> None:
+@pytest.mark.parametrize("metric", ["mae", "direction"])
+def test_by_the_median_the_majority_must_be_beaten(metric: str) -> None:
+    """By the CRPS, the usual move of the past is no skill in level either."""
     row = {"majority": "no difference", "last_close": "helped"}
-    found = decide_skill(make_row(row, "direction"), "direction", 0.02)
+    found = decide_skill(make_row(row, metric), metric, 0.02)
     assert found.kind == "none" and found.comparison and found.comparison.baseline == "majority"
-    assert decide_skill(make_row(row | {"majority": "helped"}, "direction"), "direction", 0.02).kind == "level"
+    assert decide_skill(make_row(row | {"majority": "helped"}, metric), metric, 0.02).kind == "level"
