@@ -120,10 +120,13 @@ def _use_or_stop(evaluation: Evaluation, pretrained: Comparison | None, skill: S
 
 
 def _calibrate(evaluation: Evaluation) -> list[Note]:
-    """The bands hold a share of the actual closes that is shown to differ from what they promise."""
+    """The bands hold a share of the actual closes that is shown to differ from what they promise.
+
+    Bands of fewer paths than 2 / α − 1 cannot hold what they promise.
+    """
     if evaluation.calibration is not None or not evaluation.forecasters:
         return []
-    for level in reversed(LEVELS):
+    for level in (each for each in reversed(LEVELS) if (evaluation.n_paths + 1) * (100 - each) >= 200):
         found = evaluation.forecasters[0].log_return.get(f"coverage_{level}")
         if found and isfinite(found.low + found.high) and not found.low <= level / 100 <= found.high:
             code = "calibrate_narrow" if found.overall < level / 100 else "calibrate_wide"

@@ -115,6 +115,13 @@ def test_bands_that_are_shown_to_be_wrong_are_calibrated(
     assert [each.code for each in steps][1:] == expected
 
 
+def test_bands_of_few_paths_cannot_hold_what_they_promise() -> None:
+    narrow = with_coverage(0.73, 0.68, 0.79)
+    for n_paths, expected in ((18, []), (19, ["calibrate_narrow"])):
+        steps = choose_next_steps(narrow.model_copy(update={"n_paths": n_paths}), None, COMMAND)
+        assert [each.code for each in steps][1:] == expected
+
+
 def test_at_most_three() -> None:
     evaluation = with_coverage(0.5, 0.4, 0.6).model_copy(update={"split": "val"})
     worse = [make_comparison("pretrained", outcome="hurt", skill=-0.1, low=-0.2, high=-0.05), *NONE]

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from kronos.candles import Array
 from kronos.evaluation.records import DirectionFigures, HitRate, HorizonFigures, UpProbabilityBin
 from kronos.evaluation.scores.figures import average
-from kronos.evaluation.scores.resampling import bootstrap_ratio
+from kronos.evaluation.scores.resampling import bootstrap_share
 
 N_BINS = 5  # of P(up), with equal numbers of cases
 
@@ -63,9 +63,7 @@ def describe_direction(
     share = float(up[moved].mean())
 
     def interval(values: Array, chosen: Array) -> tuple[float, float]:
-        return bootstrap_ratio(
-            np.where(chosen, values, np.nan), np.where(chosen, 1.0, np.nan), starts, ends, confidence
-        )
+        return bootstrap_share(np.where(chosen, values, np.nan), starts, ends, confidence)
 
     bins = []
     for chosen in _split(probability, moved, N_BINS):

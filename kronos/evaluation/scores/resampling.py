@@ -20,12 +20,14 @@ from kronos.evaluation.scores.uncertainty import (
     build_loss_series,
     choose_lags,
     count_degrees,
+    count_disjoint,
     count_overlaps,
 )
 
 N_BOOTSTRAP = 2000
 SEED = 0  # fixed: the same losses always give the same interval
 FEWEST_FOR_OPTIMAL_BLOCK = 16  # terms; with fewer the rule needs more lags than there are
+FEWEST_FOR_PERCENTILES = 10  # independent terms; resamples of fewer hardly leave the range of the terms
 ENTRIES_AT_ONCE = 4_000_000  # counts of drawn terms: 8 MB
 
 
@@ -46,7 +48,11 @@ def bootstrap_skill(terms: LossSeries, lags: int, confidence: float) -> tuple[Ar
     sums = _resample(np.concatenate([terms.gains, terms.scales], axis=1), block)
     gains, scales = np.split(sums, 2, axis=1)
     tail = find_tail(n, block, lags, confidence)
-    low, high = np.quantile(compute_skill(gains.sum(axis=1), scales.sum(axis=1)), [tail, 1 - tail])
+    overall = compute_skill(gains.sum(axis=1), scales.sum(axis=1))
+    low, high = np.quantile(overall, [tail, 1 - tail])
+    if n < FEWEST_FOR_PERCENTILES * (lags + 1):
+        centre, half = compute_skill(terms.gains.sum(), terms.scales.sum()), stats.norm.isf(tail) * overall.std()
+        low, high = np.minimum(low, centre - half), np.maximum(high, centre + half)
     by_step = compute_skill(gains, scales)
     estimate = compute_skill(terms.gains.sum(axis=0), terms.scales.sum(axis=0))
     reach = _find_reach(by_step - estimate, confidence) * stats.norm.isf(tail) / stats.norm.isf((1 - confidence) / 2)
@@ -70,6 +76,21 @@ def bootstrap_ratio(
     tail = find_tail(len(terms), block, lags, confidence)
     low, high = np.quantile(compute_skill(sums[:, 0], sums[:, 1]), [tail, 1 - tail])
     return float(low), float(high)
+
+
+def bootstrap_share(hits: Array, starts: Array, ends: Array, confidence: float) -> tuple[float, float]:
+    """Return the interval of the mean of hits (N, H), each from 0 to 1, or NaN where a case does not count.
+
+    If all are 1 or all are 0, resamples show no uncertainty. The interval is then that of Clopper & Pearson (1934, doi
+    10.1093/biomet/26.4.404) for as many cases as there are horizons without overlap.
+    """
+    known = np.isfinite(hits)
+    share = hits[known].mean() if known.any() else np.nan
+    if share not in (0, 1):
+        return bootstrap_ratio(hits, np.where(known, 1.0, np.nan), starts, ends, confidence)
+    used = known.any(axis=1)
+    reach = 1 - ((1 - confidence) / 2) ** (1 / count_disjoint(starts[used], ends[used]))
+    return (1 - reach, 1.0) if share else (0.0, reach)
 
 
 def bootstrap_correlation(
@@ -137,7 +158,8 @@ def compute_skill(gains: Array, scales: Array) -> Array:
 def find_tail(n_terms: int, block: int, lags: int, confidence: float) -> float:
     """Return the probability of each tail of the percentile interval; see the module's text."""
     degrees = min(count_degrees(n_terms, lags), max(1.5 * n_terms / block - 1, 1.0))
-    return float(stats.norm.sf(stats.t.isf((1 - confidence) / 2, degrees) / np.sqrt(1 - block / n_terms)))
+    tail = stats.norm.sf(stats.t.isf((1 - confidence) / 2, degrees) / np.sqrt(1 - block / n_terms))
+    return max(float(tail), float(np.finfo(float).tiny))
 
 
 def choose_block(deviations: Array, lags: int) -> int:

@@ -9,6 +9,7 @@ from kronos.evaluation.scores.pit import find_pit_band, spread_pit
 from kronos.evaluation.scores.resampling import (
     bootstrap_correlation,
     bootstrap_ratio,
+    bootstrap_share,
     bootstrap_skill,
     measure_design_effect,
 )
@@ -17,6 +18,7 @@ from kronos.evaluation.scores.uncertainty import build_loss_series
 N, H = 120, 6
 STARTS = np.arange(N)
 TIMES = (STARTS, STARTS + 1, 0.95)
+TIMES_OF_TEN = (np.arange(10), np.arange(10) + 1, 0.95)
 
 
 def test_the_band_contains_all_steps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +42,35 @@ def test_a_share_has_the_interval_of_a_proportion() -> None:
     half_width = 1.96 * np.sqrt(0.8 * 0.2 / 2000)
     assert low == pytest.approx(hits.mean() - half_width, abs=0.004)
     assert high == pytest.approx(hits.mean() + half_width, abs=0.004)
+
+
+def test_a_share_of_all_or_of_none_is_not_certain() -> None:
+    """Resamples would give 100% to 100%, however few hits there are."""
+    hits = np.ones((10, H))
+    low, high = bootstrap_share(hits, np.arange(10), np.arange(10) + 1, 0.95)
+    assert (low, high) == (pytest.approx(0.025**0.1), 1.0)
+    assert stats.binomtest(10, 10).proportion_ci(0.95).low == pytest.approx(low)
+    assert bootstrap_share(0 * hits, np.arange(10), np.arange(10) + 1, 0.95) == (0.0, pytest.approx(1 - low))
+    overlapping = bootstrap_share(hits, np.arange(10), np.arange(10) + 5, 0.95)
+    assert overlapping == (pytest.approx(0.025**0.5), 1.0)  # two horizons without overlap
+    hits[0] = np.nan
+    assert bootstrap_share(hits, np.arange(10), np.arange(10) + 1, 0.95)[0] == pytest.approx(0.025 ** (1 / 9))
+    hits[1, 0] = 0
+    assert bootstrap_share(hits, *TIMES_OF_TEN) == bootstrap_ratio(hits, hits**0, *TIMES_OF_TEN)
+    assert np.isnan(bootstrap_share(hits * np.nan, *TIMES_OF_TEN)).all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_few_terms_have_the_interval_of_students_t_or_a_wider_one(n: int) -> None:
+    """Resamples of three terms lie between the smallest and the largest one."""
+    gains = np.random.default_rng(n).standard_normal((n, 1))
+    terms = build_loss_series(gains, np.ones_like(gains), np.arange(n), np.arange(n) + 1)
+    low, high = bootstrap_skill(terms, 0, 0.95)
+    ends = stats.t.interval(0.95, n - 1, gains.mean(), stats.sem(gains[:, 0]))
+    assert low[0] <= ends[0] + 0.1 and high[0] >= ends[1] - 0.1
+    with np.errstate(all="raise"):
+        extreme = np.array(bootstrap_skill(terms, 0, 0.9999))
+    assert np.isfinite(extreme).all() and extreme[0, 0] < low[0]
 
 
 def test_cases_that_do_not_count_are_left_out() -> None:
