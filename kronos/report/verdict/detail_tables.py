@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
@@ -43,14 +44,18 @@ def list_direction(evaluation: Evaluation, words: Words) -> Table | None:
                 format_interval(figure.low, figure.high, metric == "direction") if figure else "" for figure in figures
             )
             rows.append(Row(name_metric(metric, words), tuple(map(Cell, cells, intervals))))
-    for n, key in enumerate(THIRDS):
-        thirds = [
-            each.direction.thirds[n] if each.direction and n < len(each.direction.thirds) else None for each in columns
-        ]
+    for key in THIRDS:
+        thirds = [_name_thirds(each.direction.thirds).get(key) if each.direction else None for each in columns]
         if any(thirds):
             rows.append(Row(words(f"page.{key}"), tuple(_hit_rate(each) for each in thirds)))
     how = words("page.direction_how", up=format_percent(known.up_share), brier=format_number(known.base_rate_brier, 4))
     return Table(how, tuple(name_forecaster(each.label, words) for each in columns), tuple(rows))
+
+
+def _name_thirds(rates: Sequence[HitRate]) -> dict[str, HitRate]:
+    """Return hit rates by name. With few paths many forecasts are equally sure: two parts are the outer ones, one has no name."""
+    names = THIRDS if len(rates) == len(THIRDS) else (THIRDS[0], THIRDS[-1])
+    return dict(zip(names, rates)) if len(rates) > 1 else {}
 
 
 def _figure(value: float, is_share: bool) -> str:

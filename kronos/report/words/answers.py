@@ -177,8 +177,9 @@ def _write_range(comparison: Comparison, evaluation: Evaluation, words: Words) -
 
 def _write_origins(comparison: Comparison, words: Words) -> str:
     n, independent = format_count(comparison.n_origins), format_count(comparison.n_independent)
-    same = n == independent or isnan(comparison.n_independent)
-    return words("luck.origins_alone" if same else "luck.origins", n=n, independent=independent)
+    if n == independent or isnan(comparison.n_independent):
+        return words("luck.origins_alone" if comparison.n_origins > 1 else "luck.one_origin", n=n)
+    return words("luck.origins_worth_one" if independent == "1" else "luck.origins", n=n, independent=independent)
 
 
 def _write_smallest(comparison: Comparison, words: Words) -> str:

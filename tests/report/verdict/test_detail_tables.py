@@ -30,6 +30,19 @@ def test_direction_has_the_base_rate_and_hits_by_how_sure_the_forecast_is() -> N
     assert list_direction(EVALUATION.model_copy(update={"forecasters": still}), EN) is None
 
 
+@pytest.mark.parametrize("kept, shown", [((0, 2), "53.4%"), ((2,), None)])
+def test_of_two_parts_the_surer_one_is_the_surest(kept: tuple[int, ...], shown: str | None) -> None:
+    """With few paths, P(up) has few values, and the forecasts make less than three parts."""
+    own = EVALUATION.forecasters[0]
+    assert own.direction
+    fewer = own.direction.model_copy(update={"thirds": tuple(own.direction.thirds[i] for i in kept)})
+    own = own.model_copy(update={"direction": fewer})
+    table = list_direction(EVALUATION.model_copy(update={"forecasters": [own]}), EN)
+    assert table is not None
+    rows = {row.head: row.cells[0].text for row in table.rows}
+    assert rows.get("Hits of the surest third") == shown and "Hits of the middle third" not in rows
+
+
 def test_skill_by_symbol_names_the_best_and_the_worst() -> None:
     pretrained, random_walk = list_symbols(EVALUATION, EN)
     assert "Against the pretrained model, the run is better for 2 of 3 symbols" in pretrained.how

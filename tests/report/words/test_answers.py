@@ -192,6 +192,18 @@ def believe(**changes: Any) -> tuple[str, str]:
     return luck.lead, " ".join((*luck.evidence, *luck.limits))
 
 
+@pytest.mark.parametrize(
+    "n, independent, en",
+    [
+        (1, 1, "This rests on forecasts from one starting point (origin)."),
+        (5, 1, "They resemble one another and count as one independent forecast."),
+        (5, 5, "This rests on 5 independent forecasts, each from another starting point (origin)."),
+    ],
+)
+def test_one_origin_is_no_plural(n: int, independent: float, en: str) -> None:
+    assert en in believe(n_origins=n, n_independent=independent, outcome=UNDECIDED)[1]
+
+
 def test_how_much_of_it_could_be_luck() -> None:
     lead, why = believe(p_value=0.004, smallest_gain=0.09)
     assert lead == "Yes, luck is an unlikely explanation."
