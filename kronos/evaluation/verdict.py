@@ -80,7 +80,8 @@ def compare_losses(
     scales = np.ones_like(gains) if higher_is_better else baseline_losses
     terms = build_loss_series(gains, scales, times.starts, times.ends, times.volatility)
     measured = _measure(terms, settings.confidence)
-    overall = (float(measured.skill[0]), float(measured.low[0]), float(measured.high[0]))
+    least = -1.0 if higher_is_better else -np.inf  # of a difference of shares, of a share of an error
+    overall = (float(measured.skill[0]), max(float(measured.low[0]), least), min(float(measured.high[0]), 1.0))
     return Comparison(
         baseline=baseline,
         metric=metric,

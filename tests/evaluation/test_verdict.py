@@ -98,6 +98,16 @@ def test_direction_is_better_higher_in_points() -> None:
     assert found.outcome == "helped" and found.skill == pytest.approx(own[used].mean() - baseline[used].mean())
 
 
+def test_the_interval_of_few_origins_is_possible() -> None:
+    """Student's t of two terms reaches beyond any difference of shares, and beyond an error of 0."""
+    own, other = np.array([[1.0], [1.0], [0.0]]), np.array([[0.0], [0.5], [0.5]])
+    starts = np.arange(3)
+    found = compare_losses("direction", "ewma", own, other, CaseTimes(starts, starts + 1), SETTINGS)
+    assert (found.low, found.high) == (-1.0, 1.0)
+    errors = compare_errors(1 - 0.9 * own, 1 - 0.1 * other, starts, starts + 1)
+    assert errors.high == 1.0 and errors.low < -1.0
+
+
 def test_symbols_that_move_as_one_tell_no_more_than_one() -> None:
     drawn = draw_losses(90, 8, 4, seed=0)
     one, ten = compare_errors(*drawn), compare_errors(*(np.concatenate([each] * 10) for each in drawn))

@@ -49,10 +49,7 @@ def bootstrap_skill(terms: LossSeries, lags: int, confidence: float) -> tuple[Ar
     gains, scales = np.split(sums, 2, axis=1)
     tail = find_tail(n, block, lags, confidence)
     overall = compute_skill(gains.sum(axis=1), scales.sum(axis=1))
-    low, high = np.quantile(overall, [tail, 1 - tail])
-    if n < FEWEST_FOR_PERCENTILES * (lags + 1):
-        centre, half = compute_skill(terms.gains.sum(), terms.scales.sum()), stats.norm.isf(tail) * overall.std()
-        low, high = np.minimum(low, centre - half), np.maximum(high, centre + half)
+    low, high = _find_ends(overall, compute_skill(terms.gains.sum(), terms.scales.sum()), tail, n / (lags + 1))
     by_step = compute_skill(gains, scales)
     estimate = compute_skill(terms.gains.sum(axis=0), terms.scales.sum(axis=0))
     reach = _find_reach(by_step - estimate, confidence) * stats.norm.isf(tail) / stats.norm.isf((1 - confidence) / 2)
@@ -74,8 +71,8 @@ def bootstrap_ratio(
     block = choose_block(terms.deviations, lags)
     sums = _resample(np.column_stack([terms.gains.sum(axis=1), terms.scales.sum(axis=1)]), block)
     tail = find_tail(len(terms), block, lags, confidence)
-    low, high = np.quantile(compute_skill(sums[:, 0], sums[:, 1]), [tail, 1 - tail])
-    return float(low), float(high)
+    estimate = compute_skill(terms.gains.sum(), terms.scales.sum())
+    return _find_ends(compute_skill(sums[:, 0], sums[:, 1]), estimate, tail, len(terms) / (lags + 1))
 
 
 def bootstrap_share(hits: Array, starts: Array, ends: Array, confidence: float) -> tuple[float, float]:
@@ -87,7 +84,8 @@ def bootstrap_share(hits: Array, starts: Array, ends: Array, confidence: float) 
     known = np.isfinite(hits)
     share = hits[known].mean() if known.any() else np.nan
     if share not in (0, 1):
-        return bootstrap_ratio(hits, np.where(known, 1.0, np.nan), starts, ends, confidence)
+        low, high = bootstrap_ratio(hits, np.where(known, 1.0, np.nan), starts, ends, confidence)
+        return max(low, 0.0), min(high, 1.0)
     used = known.any(axis=1)
     reach = 1 - ((1 - confidence) / 2) ** (1 / count_disjoint(starts[used], ends[used]))
     return (1 - reach, 1.0) if share else (0.0, reach)
@@ -173,6 +171,15 @@ def choose_block(deviations: Array, lags: int) -> int:
         optimal = optimal_block_length(deviations)["circular"].iloc[0]
         block = max(block, int(np.ceil(optimal)) if np.isfinite(optimal) else 1)
     return max(min(block, n // 3), 1)
+
+
+def _find_ends(drawn: Array, estimate: Array, tail: float, n_independent: float) -> tuple[float, float]:
+    """Return the percentiles of resampled figures (R,); of few terms at least as far from the estimate as by Student's t."""
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    if n_independent < FEWEST_FOR_PERCENTILES:
+        half = stats.norm.isf(tail) * drawn.std()
+        low, high = np.minimum(low, estimate - half), np.maximum(high, estimate + half)
+    return float(low), float(high)
 
 
 def _find_reach(deviations: Array, confidence: float) -> Array:

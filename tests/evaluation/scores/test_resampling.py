@@ -56,7 +56,7 @@ def test_a_share_of_all_or_of_none_is_not_certain() -> None:
     hits[0] = np.nan
     assert bootstrap_share(hits, np.arange(10), np.arange(10) + 1, 0.95)[0] == pytest.approx(0.025 ** (1 / 9))
     hits[1, 0] = 0
-    assert bootstrap_share(hits, *TIMES_OF_TEN) == bootstrap_ratio(hits, hits**0, *TIMES_OF_TEN)
+    assert bootstrap_share(hits, *TIMES_OF_TEN)[0] == bootstrap_ratio(hits, hits**0, *TIMES_OF_TEN)[0]
     assert np.isnan(bootstrap_share(hits * np.nan, *TIMES_OF_TEN)).all()
 
 
@@ -71,6 +71,13 @@ def test_few_terms_have_the_interval_of_students_t_or_a_wider_one(n: int) -> Non
     with np.errstate(all="raise"):
         extreme = np.array(bootstrap_skill(terms, 0, 0.9999))
     assert np.isfinite(extreme).all() and extreme[0, 0] < low[0]
+
+
+def test_a_share_of_few_hits_stays_between_0_and_1() -> None:
+    hits = np.array([[0.0], [1.0], [1.0]])
+    low, high = bootstrap_share(hits, np.arange(3), np.arange(3) + 1, 0.95)
+    assert (low, high) == (0.0, 1.0)
+    assert bootstrap_ratio(hits, hits**0, np.arange(3), np.arange(3) + 1, 0.95)[1] > 1  # of the bare t
 
 
 def test_cases_that_do_not_count_are_left_out() -> None:
