@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 from tqdm import tqdm
 
 from benchmarks.markets import (
@@ -104,7 +104,7 @@ def draw_judged(sampler: Sampler, widths: dict[str, float]) -> dict[str, tuple[A
     draws: dict[str, tuple[Callable[[], Array], Callable[[], Array]]] = {
         "twin": (partial(sampler.noisy, NOISE, OWN_PATHS),) * 2,
         "narrow": (
-            partial(sampler.walk, NARROW * usual, OWN_PATHS),
+            partial(sampler.walk, widths["narrow"] * usual, OWN_PATHS),
             partial(sampler.walk, widths["wide"] * usual, OWN_PATHS),
         ),
         "ewma": (partial(sampler.ewma, OWN_PATHS),) * 2,
@@ -122,20 +122,27 @@ def draw_judged(sampler: Sampler, widths: dict[str, float]) -> dict[str, tuple[A
 
 
 def find_equal_widths(name: str) -> dict[str, float]:
-    """Return how wide a forecast must be, in usual widths, to be exactly as good as a too narrow or a constant one."""
+    """Return widths in units of the lookback's volatility, by which two forecasts are exactly as good.
+
+    right: the best width. narrow: NARROW times that, and wide: as good as narrow. following: as good as a constant width,
+    where volatility changes; missing where a constant width is at least as good as the best.
+    """
     series = draw_series(MARKETS[name], np.random.default_rng(0), 8000)
-    usual, found = series.volatility, {}
+    usual, noise = (
+        series.volatility,
+        np.random.default_rng(1).standard_normal((8000, OWN_PATHS, HORIZON)).cumsum(axis=2),
+    )
 
     def measure(width: Array) -> float:
-        drawn = np.random.default_rng(1).standard_normal((len(width), OWN_PATHS, HORIZON)) * width[:, None, None]
-        return float(Scored(drawn.cumsum(axis=2), series).crps.mean())
+        return float(Scored(noise * width[:, np.newaxis, np.newaxis], series).crps.mean())
 
-    for key, width in (("wide", NARROW * usual), ("following", np.ones_like(usual))):
-        target = measure(width)
-        excess = lambda factor, target=target: measure(factor * usual) - target  # noqa: E731
-        if excess(1.05) < 0:  # else a constant width is about right, and no other is as good
-            found[key] = float(brentq(excess, 1.05, 4.0, xtol=1e-3))
-    return found
+    def find_wider(loss: float) -> float:
+        return float(brentq(lambda factor: measure(factor * usual) - loss, right, 5 * right, xtol=1e-3))
+
+    right = float(minimize_scalar(lambda factor: measure(factor * usual), bounds=(0.5, 1.5), options={"xatol": 0.01}).x)
+    found = {"narrow": NARROW * right, "wide": find_wider(measure(NARROW * right * usual))}
+    constant = measure(np.ones_like(usual))
+    return found | ({"following": find_wider(constant)} if constant > 1.002 * measure(right * usual) else {})
 
 
 def test(gains: Array, scales: Array, times: CaseTimes, compute: Callable[[LossSeries, int], float]) -> float:
@@ -151,20 +158,18 @@ def compute_now(terms: LossSeries, lags: int) -> float:
     return p_value if p_value >= 2 * LEVEL else compute_safe_p_value(terms, lags)
 
 
-def judge_before(own: Array, baseline: Array, times: CaseTimes) -> int:
+def decide_before(p_value: float, own: Array, baseline: Array, times: CaseTimes) -> int:
     """Return 1, −1 or 0 by the first version's rule for losses (N, H): better, worse or neither."""
-    if abs(test(baseline - own, baseline, times, compute_p_value)) >= LEVEL:
+    if abs(p_value) >= LEVEL:
         return 0
     terms = build_loss_series(baseline - own, baseline, times.starts, times.ends)
     low, high = bootstrap_skill(terms, choose_lags(terms.deviations, 0), SETTINGS.confidence)
     return int(low[0] > 0) - int(high[0] < 0)
 
 
-def compare(own: Array, pretrained: Array, times: CaseTimes) -> str:
-    """Return the outcome as the product finds it, or "neither" if the test alone already rules out a difference."""
-    if abs(test(pretrained - own, pretrained, times, compute_now)) >= LEVEL:
-        return "neither"
-    return compare_losses("crps", "pretrained", own, pretrained, times, SETTINGS).outcome
+def is_better_before(own: Array, baseline: Array, times: CaseTimes) -> bool:
+    p_value = test(baseline - own, baseline, times, compute_p_value)
+    return p_value >= 0 and decide_before(p_value, own, baseline, times) > 0
 
 
 def find_kind(own: Scored, baselines: dict[str, Scored], times: CaseTimes, n: int) -> str:
@@ -181,16 +186,22 @@ def find_kind(own: Scored, baselines: dict[str, Scored], times: CaseTimes, n: in
 def judge_skill(own: Scored, baselines: dict[str, Scored], times: CaseTimes, n: int) -> Counter[str]:
     """Count what both rules say on skill from the first n origins."""
     kind = find_kind(own, baselines, times, n)
-    before = all(judge_before(own.raw[:n], baselines[name].raw[:n], times) > 0 for name in BEFORE)
+    before = all(is_better_before(own.raw[:n], baselines[name].raw[:n], times) for name in BEFORE)
     return Counter({"skill": kind in ("level", "width"), "level": kind == "level", "skill before": before})
 
 
-def judge_tuning(own: Scored, pretrained: Scored, times: CaseTimes, n: int) -> Counter[str]:
-    """Count what both rules say on fine-tuning from the first n origins."""
-    outcome = compare(own.crps[:n], pretrained.crps[:n], times)
-    before = judge_before(own.raw[:n], pretrained.raw[:n], times)
+def judge_tuning(own: Scored, pretrained: Scored, times: CaseTimes, n: int) -> tuple[Counter[str], PValues]:
+    """Count what both rules say on fine-tuning from the first n origins; return the p-values for "helped" too."""
+    own_raw, raw, own_crps, crps = own.raw[:n], pretrained.raw[:n], own.crps[:n], pretrained.crps[:n]
+    p_before = test(raw - own_raw, raw, times, compute_p_value)
+    p_value = test(crps - own_crps, crps, times, compute_now)
+    before = decide_before(p_before, own_raw, raw, times)
+    outcome = "neither"
+    if abs(p_value) < LEVEL:  # else no interval is needed
+        outcome = compare_losses("crps", "pretrained", own_crps, crps, times, SETTINGS).outcome
     verdicts = {"helped": outcome == "helped", "hurt": outcome == "hurt"}
-    return Counter(verdicts | {"helped before": before > 0, "hurt before": before < 0, "n": 1})
+    counts = Counter(verdicts | {"helped before": before > 0, "hurt before": before < 0, "n": 1})
+    return counts, (p_before if p_before >= 0 else 2.0, p_value if p_value >= 0 else 2.0)
 
 
 def run_null(name: str, widths: dict[str, float], seed: int) -> dict[tuple[str, int], tuple[Counter[str], PValues]]:
@@ -200,14 +211,12 @@ def run_null(name: str, widths: dict[str, float], seed: int) -> dict[tuple[str, 
     sampler = Sampler(series, generator, intraday=name not in DAILY)
     baselines, times = score_baselines(sampler), find_times(series)
     judged = {key: [Scored(paths, series) for paths in pair] for key, pair in draw_judged(sampler, widths).items()}
-    return {
-        (key, n): (
-            judge_tuning(own, pretrained, times[:n], n) + judge_skill(own, baselines, times[:n], n),
-            compute_p_values(own, pretrained, times[:n], n),
-        )
-        for key, (own, pretrained) in judged.items()
-        for n in SIZES
-    }
+    found = {}
+    for key, (own, pretrained) in judged.items():
+        for n in SIZES:
+            counts, p_values = judge_tuning(own, pretrained, times[:n], n)
+            found[key, n] = counts + judge_skill(own, baselines, times[:n], n), p_values
+    return found
 
 
 def score_baselines(sampler: Sampler) -> dict[str, Scored]:
@@ -254,20 +263,14 @@ def foresee(sampler: Sampler, gain: float) -> Array:
     return sampler.walk((1 - gain) * width, OWN_PATHS) + centre[:, np.newaxis]
 
 
-def compute_p_values(own: Scored, pretrained: Scored, times: CaseTimes, n: int) -> PValues:
-    """Return the p-values for "helped" from the first n origins, before and now; 2 where the mean is worse."""
-    before = test(pretrained.raw[:n] - own.raw[:n], pretrained.raw[:n], times, compute_p_value)
-    now = test(pretrained.crps[:n] - own.crps[:n], pretrained.crps[:n], times, compute_now)
-    return (before if before >= 0 else 2.0, now if now >= 0 else 2.0)
-
-
 def judge_gain(own: Scored, pretrained: Scored, times: CaseTimes, n: int) -> dict[str, Any]:
     """Return what both rules find, their p-values, the gain that was drawn and the smallest gain that could be shown."""
     gains, scales = pretrained.crps[:n] - own.crps[:n], pretrained.crps[:n]
     terms = build_loss_series(gains, scales, times.starts, times.ends, times.volatility)
     lags = choose_lags(terms.deviations, 0)
-    return dict(judge_tuning(own, pretrained, times, n)) | {
-        "p": compute_p_values(own, pretrained, times, n),
+    counts, p_values = judge_tuning(own, pretrained, times, n)
+    return dict(counts) | {
+        "p": p_values,
         "gain": float(gains.sum() / scales.sum()),
         "smallest": compute_smallest_gain(terms, lags, SETTINGS.confidence, POWER),
     }
