@@ -15,7 +15,7 @@ from kronos.data.windows.splits import Split, SplitName
 from kronos.errors import CheckpointError, ConfigError, DataError
 from kronos.evaluation.baselines import build_kronos
 from kronos.evaluation.forecasters.base import KronosForecaster
-from kronos.evaluation.origins.held_out import SPLIT_KEYS, HeldOut, choose_held_out, find_instant
+from kronos.evaluation.origins.held_out import SPLIT_KEYS, HeldOut, choose_held_out, find_instant, note_seen
 from kronos.evaluation.records import Note
 from kronos.evaluation.results import MODEL
 from kronos.model import Kronos, KronosTokenizer
@@ -174,7 +174,7 @@ def choose_for_model(config: Config, candles: CandleSet) -> tuple[HeldOut, dict[
     if seen is None:
         notes.append(Note(code="weights_may_have_seen"))
     elif int(candles.instants[held_out.origins.rows + 1].min()) <= seen:
-        notes.append(Note(code="on_seen"))
+        notes.append(note_seen("on_seen", seen))
     return replace(held_out, notes=tuple(notes)), splits
 
 

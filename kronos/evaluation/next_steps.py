@@ -63,8 +63,10 @@ def choose_next_steps(evaluation: Evaluation, training: TrainingFacts | None, co
 
 def _judge_elsewhere(evaluation: Evaluation, command: str) -> list[Note]:
     """The figures look too good if the candles helped to choose or to train the model."""
-    flattered = evaluation.split == "val" or any(note.code in FLATTERING for note in evaluation.notes)
-    return [Note(code="judge_later", values={"command": command})] if flattered else []
+    if evaluation.split == "val":
+        return [Note(code="judge_later", values={"command": command})]
+    flattered = any(note.code in FLATTERING for note in evaluation.notes)
+    return [Note(code="judge_unseen", values={"command": command})] if flattered else []
 
 
 def _get_data(evaluation: Evaluation, pretrained: Comparison | None, skill: Skill) -> list[Note]:

@@ -86,10 +86,17 @@ def test_what_is_missing_in_candles_and_time() -> None:
     assert codes(UNDECIDED, UNKNOWN, evidence=unknown) == ["more_data"]
 
 
-@pytest.mark.parametrize("changes", [{"split": "val"}, {"notes": [Note(code="on_seen")]}])
-def test_figures_that_look_too_good_are_judged_elsewhere_first(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changes, code",
+    [
+        ({"split": "val"}, "judge_later"),
+        ({"notes": [Note(code="on_seen")]}, "judge_unseen"),
+        ({"notes": [Note(code="seen_before", values={"until": "2024-03-25 15:00"})]}, "judge_unseen"),
+    ],
+)
+def test_figures_that_look_too_good_are_judged_elsewhere_first(changes: dict[str, Any], code: str) -> None:
     (first, *_) = choose("helped", LEVEL, **changes)
-    assert first == Note(code="judge_later", values={"command": COMMAND})
+    assert first == Note(code=code, values={"command": COMMAND})
 
 
 def with_coverage(overall: float, low: float, high: float) -> Evaluation:

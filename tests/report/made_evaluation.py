@@ -91,7 +91,7 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
         "calibration": make_calibration(horizon, random),
         "tokenizer": TokenizerHealth(before=_health(14.2, 0.41), after=_health(9.7, 0.55), kept="after"),
         "examples": [
-            Example(kind=kind, symbol="600977", origin=f"2024-06-0{i} 10:35", row=100 + i, figure=0.0012 * i**2)
+            Example(kind=kind, symbol="600977", origin=f"2024-06-0{i} 10:35", row=100 + i, figure=0.12 * i**2)
             for i, kind in enumerate(("best", "median", "worst"), start=1)
         ],
         "environment": {"Python": "3.11.9", "torch": "2.11.0", "GPU": "NVIDIA H200", "transformers": "5.17.0"},

@@ -51,8 +51,8 @@ def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitNam
         test = _take_origins(config, candles, splits["test"], stride)
         seen, first = find_last_seen(config, candles, splits), candles.instants[test.rows + 1].min()
         before = read_last_seen(config) or seen
-        codes = {"held_out_symbols": first <= seen, "seen_before": before > seen and first <= before}
-        notes = [Note(code=code) for code, applies in codes.items() if applies]
+        codes = {"held_out_symbols": seen, "seen_before": before if before > seen else None}
+        notes = [note_seen(code, until) for code, until in codes.items() if until is not None and first <= until]
         if jumps := splits["test"].dropped.get("jumps", 0):
             notes.append(Note(code="jumps_left_out", values={"n": int(jumps)}))
         return HeldOut("test", test, val, stride, tuple(notes))
@@ -124,8 +124,13 @@ def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut
             else "{source}: no window of {window} candles has its horizon after {after}. Give later candles."
         )
         raise DataError(template, source=candles.source, window=config.data.window, after=format_time(after))
-    notes = (Note(code="on_seen"),) if seen is None or after < seen else ()
+    notes = (note_seen("on_seen", seen),) if seen is None or after < seen else ()
     return HeldOut("test", origins, origins.take(np.empty(0, np.int64)), stride, notes)
+
+
+def note_seen(code: str, until: int | None) -> Note:
+    """Return the note that models have seen candles of this time or later, with the last one if it is recorded."""
+    return Note(code=code, values={} if until is None else {"until": format_time(until)})
 
 
 def _take_origins(config: Config, candles: CandleSet, split: Split, stride: int) -> Origins:

@@ -79,7 +79,11 @@ def _conclude(evaluation: Evaluation, config: Config, own: KronosForecaster) -> 
     else:
         models = ["--model", config.model_paths.pretrained_predictor]
         models += ["--tokenizer", config.model_paths.pretrained_tokenizer]
-    since = ["--since", evaluation.last_actual] if evaluation.last_actual else []
+    times = [
+        evaluation.last_actual,
+        *(str(note.values["until"]) for note in evaluation.notes if "until" in note.values),
+    ]
+    since = ["--since", max(times)] if any(times) else []
     command = shlex.join(["kronos", "evaluate", *models, "--data", "new.csv", *since])
     training = TrainingFacts.of(config, StageRecord.read(run.basemodel.path))
     conclusions: dict[str, object] = {

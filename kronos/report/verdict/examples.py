@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from kronos.evaluation.results import Evaluation, Example
-from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 from kronos.forecast import Forecast
 from kronos.report.charts.chart_figure import FONT, INK
 from kronos.report.forecast.candle_plot import draw_forecast
@@ -16,7 +15,7 @@ from kronos.report.forecast.files import HISTORY_DRAWN, MIN_HISTORY_DRAWN
 from kronos.report.forecast.interactive import build_figure
 from kronos.report.forecast.scene import CANDLE_COLOURS, FORECAST_COLOUR, ORIGIN_COLOUR, Rising, Scene, build_scene
 from kronos.report.words.catalogue import Words
-from kronos.report.words.numbers import format_figures
+from kronos.report.words.numbers import format_number
 from kronos.report.words.sentences import name_metric
 from kronos.run_folder import ReportFolder
 
@@ -92,11 +91,9 @@ def title_example(example: Example, words: Words) -> str:
 
 
 def format_figure(example: Example, metric: str, words: Words) -> str:
-    """Return how good an example is by a metric of log returns."""
-    kind = FIGURE_KINDS[metric]
-    (figure,) = format_figures([example.figure], kind, of_returns=True)
-    unit = "\N{NO-BREAK SPACE}bp" if kind.unit == "price" else ""
-    return f"{name_metric(metric, words)} {figure}{unit}"
+    """Return how good an example is: its mean loss by the verdict's metric, or by CRPS where that is direction."""
+    name = name_metric("crps" if metric == "direction" else metric, words)
+    return words("page.example_figure", metric=name, figure=format_number(example.figure, 3))
 
 
 def draw_examples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -19,7 +20,7 @@ from kronos.report.words.answers import (
 )
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_level, format_percent
-from kronos.report.words.sentences import name_forecaster, name_metric
+from kronos.report.words.sentences import name_metric
 
 LEAST_SPAN = 2.5  # half of the scale, as a multiple of the margin
 MOST_SPAN = 1.0  # half of the scale: an error twice as large
@@ -42,7 +43,7 @@ class Scale:
     """A scale from worse to better.
 
     margin_low, margin_high: where no difference matters. ends: labels of both ends. margin, meaning, baseline: what the
-    margin, the error and the baseline of skill are.
+    margin, the error and the baseline of skill are. caution: on a bar that seems to say more than the answer.
     """
 
     rows: tuple[ScaleRow, ...]
@@ -52,6 +53,7 @@ class Scale:
     margin: str
     meaning: str
     baseline: str
+    caution: str
 
 
 @dataclass(frozen=True)
@@ -107,16 +109,28 @@ def build_scale(evaluation: Evaluation, words: Words) -> Scale | None:
         words(
             f"page.scale_meaning.{metric}", level=format_level(evaluation.confidence), metric=name_metric(metric, words)
         ),
-        _describe_baseline(skill, words),
+        _describe_baseline(skill, evaluation, words),
+        _explain_bars(list(drawn.values()), evaluation, words),
     )
 
 
-def _describe_baseline(skill: Comparison | None, words: Words) -> str:
+def _describe_baseline(skill: Comparison | None, evaluation: Evaluation, words: Words) -> str:
     """Say what the baseline of skill does, if it is one of ours."""
     key = f"forecaster_meanings.{skill.baseline}" if skill else ""
     if skill is None or not words.has(key):
         return ""
-    return words("page.scale_baseline", label=name_forecaster(skill.baseline, words), meaning=words(key))
+    baseline = name_baseline(skill.baseline, evaluation, words)
+    return words("page.scale_baseline", baseline=baseline, meaning=words(key))
+
+
+def _explain_bars(drawn: Sequence[Comparison], evaluation: Evaluation, words: Words) -> str:
+    """Say why a bar that misses 0 may still leave the answer open, if there is one."""
+    for each in drawn:
+        p = each.p_adjusted if isfinite(each.p_adjusted) else each.p_value
+        if each.outcome == "too little data to tell" and each.low * each.high > 0 and isfinite(p):
+            baseline = name_baseline(each.baseline, evaluation, words)
+            return words("page.scale_not_enough", p=f"{p:.{2 if p >= 0.095 else 3}f}", baseline=baseline)
+    return ""
 
 
 def _build_row(

@@ -88,13 +88,16 @@ class BaselineRow:
 def list_baselines(evaluation: Evaluation, by_verdict_metric: bool, words: Words) -> list[BaselineRow]:
     """Return the comparisons by the metric of the verdict, or those by the others.
 
-    Only the former show their outcome: they are corrected for the number of baselines.
+    Only the former show their outcome: they are corrected for the number of baselines. Among the others, baselines with the
+    same figures share a row: forecasts of no move differ in their spread only.
     """
     comparisons = choose_comparisons(evaluation, by_verdict_metric)
+    alike = [[each] for each in comparisons] if by_verdict_metric else _group_alike(comparisons)
+    comparisons = [same[0] for same in alike]
     labels = {forecaster.name: forecaster.label for forecaster in evaluation.forecasters}
     return [
         BaselineRow(
-            baseline=name_baseline(each, labels, words),
+            baseline=" · ".join(name_baseline(one, labels, words) for one in same),
             metric=name_metric(each.metric, words),
             css=STYLES.get(each.outcome, "unknown") if judged else "",
             verdict=write_outcome(each, words) if judged else "",
@@ -104,9 +107,18 @@ def list_baselines(evaluation: Evaluation, by_verdict_metric: bool, words: Words
             sentence=write_sentence(each, evaluation, words, judged),
             bar=bar,
         )
-        for each, bar in zip(comparisons, _build_bars(comparisons))
+        for same, each, bar in zip(alike, comparisons, _build_bars(comparisons))
         for judged in [by_verdict_metric and has_badge(each.baseline)]
     ]
+
+
+def _group_alike(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """Return comparisons with the same figures together, in the order of the first of them."""
+    groups: dict[tuple[object, ...], list[Comparison]] = {}
+    for each in comparisons:
+        figures = map(repr, (each.skill, each.low, each.high, each.p_value))
+        groups.setdefault((each.metric, *figures), []).append(each)
+    return list(groups.values())
 
 
 def _format_interval(comparison: Comparison, words: Words) -> str:
@@ -183,8 +195,8 @@ def _build_metric(metric: str, figures: Sequence[HorizonFigures | None], of_retu
 
 
 def format_interval(low: float, high: float, is_share: bool) -> str:
-    """Format the interval of a figure, if there is one."""
-    if not math.isfinite(low + high):
+    """Format the interval of a figure, if there is one. The hit rate of a forecast of no move is always one half."""
+    if not math.isfinite(low + high) or low == high:
         return ""
     if is_share:
         return f"{100 * low:.0f}–{100 * high:.0f}%"

@@ -130,10 +130,20 @@ def write_luck(evaluation: Evaluation, words: Words) -> Luck | None:
         _write_chance(found, evaluation.confidence, words),
         _write_range(found, evaluation, words),
         _write_origins(found, words),
+        _write_skill_is_sure(evaluation, words) if found.outcome == "too little data to tell" else "",
     )
     limits = (_write_smallest(found, words), _write_evidence(evaluation, words), words("luck.peeking"))
     lead = words(f"luck.lead.{_choose_lead(found)}", n=format_count(found.n_independent), least=MIN_INDEPENDENT)
     return Luck(lead, tuple(filter(None, evidence)), tuple(filter(None, limits)))
+
+
+def _write_skill_is_sure(evaluation: Evaluation, words: Words) -> str:
+    """Say that the answer on skill is certain although that on fine-tuning is not."""
+    skill = find_skill(evaluation).comparison
+    if skill is None or skill.outcome not in ("helped", "hurt") or find_pretrained(evaluation) is None:
+        return ""
+    baseline = name_baseline(skill.baseline, evaluation, words)
+    return words("luck.skill_is_sure", standing=words(f"luck.standing.{skill.outcome}"), baseline=baseline)
 
 
 def _choose_lead(comparison: Comparison) -> str:
@@ -168,7 +178,7 @@ def _write_range(comparison: Comparison, evaluation: Evaluation, words: Words) -
     low, high = comparison.low, comparison.high
     if comparison.identical or not isfinite(low + high):
         return ""
-    key = "better" if low >= 0 else "worse" if high <= 0 else "both"
+    key = "better" if round(low, 3) >= 0 else "worse" if round(high, 3) <= 0 else "both"  # as they are written
     ends = sorted((abs(low), abs(high))) if key != "both" else [abs(low), abs(high)]
     near, far = (write_size(each, comparison.metric, words) for each in ends)
     level = format_level(evaluation.confidence)

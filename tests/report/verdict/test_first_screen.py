@@ -26,8 +26,21 @@ def test_a_row_for_fine_tuning_and_one_for_skill_on_one_scale() -> None:
     assert found.margin_low + found.margin_high == pytest.approx(100)
     assert (50 - skill.middle) / (own.middle - 50) == pytest.approx(4 / 6, abs=0.02)
     assert found.ends == ("← worse, by 10%", "better, by 10% →") and "under 2%" in found.margin
-    assert found.baseline.startswith("EWMA volatility: The price stays where it is")
+    assert found.baseline.startswith(
+        "The simple forecast to beat is a random walk with EWMA volatility: The price stays where it is"
+    )
     assert "CRPS" in found.meaning and "95%" in found.meaning
+
+
+def test_a_bar_that_misses_same_without_an_answer_is_explained() -> None:
+    open_ = make_outcome("ewma", "too little data to tell", -0.2)
+    wide = open_.model_copy(update={"low": -0.6, "high": 0.1, "p_adjusted": 1.0})
+    surer = open_.model_copy(update={"low": -0.6, "high": -0.01, "p_adjusted": 1.0})
+    found, unclear = scale(surer), scale(wide)
+    assert found is not None and "(p = 1.00)" in found.caution and "EWMA" in found.caution
+    assert unclear is not None and unclear.caution == ""
+    decided = scale(make_outcome("ewma", "hurt", -0.2))
+    assert decided is not None and decided.caution == ""
 
 
 def test_small_differences_leave_the_margin_visible_and_huge_ones_are_cut_off() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from kronos.evaluation.results import Evaluation
 from kronos.report.verdict.tables import (
+    format_interval,
     list_baselines,
     list_calibration,
     list_health,
@@ -37,6 +38,20 @@ def test_baselines_in_words() -> None:
     assert list_baselines(EVALUATION, False, EN) == []
     secondary = list_baselines(EVALUATION.model_copy(update={"metric": "mae"}), False, EN)
     assert len(secondary) == 6 and not any(row.verdict or row.css for row in secondary)
+
+
+def test_baselines_with_the_same_figures_share_a_row_outside_the_main_table() -> None:
+    first, other = EVALUATION.comparisons[1], EVALUATION.comparisons[2]
+    twin = first.model_copy(update={"baseline": other.baseline})
+    evaluation = EVALUATION.model_copy(update={"comparisons": [first, twin], "metric": "mae"})
+    (row,) = list_baselines(evaluation, False, EN)
+    labels = [each.baseline for each in list_baselines(EVALUATION, True, EN)[1:3]]
+    assert row.baseline == " · ".join(labels)
+    assert len(list_baselines(evaluation.model_copy(update={"metric": "crps"}), True, EN)) == 2
+
+
+def test_an_interval_without_width_is_not_shown() -> None:
+    assert format_interval(0.5, 0.5, True) == "" and format_interval(0.5, 0.6, True) == "50–60%"
 
 
 def test_intervals_share_one_scale() -> None:

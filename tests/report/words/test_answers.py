@@ -166,7 +166,7 @@ def test_a_baseline_without_errors_has_no_size() -> None:
     [
         ({"split": "val"}, "from the validation split"),
         *(
-            ({"notes": [Note(code=code)]}, "was trained or validated on")
+            ({"notes": [Note(code=code)]}, "have seen candles of this time or later")
             for code in ("on_seen", "held_out_symbols", "seen_before")
         ),
     ],
@@ -207,16 +207,19 @@ def test_one_origin_is_no_plural(n: int, independent: float, en: str) -> None:
 def test_how_much_of_it_could_be_luck() -> None:
     lead, why = believe(p_value=0.004, smallest_gain=0.09)
     assert lead == "Yes, luck is an unlikely explanation."
-    assert "luck alone would show as much in about 4 of 1,000 such evaluations" in why
+    assert "luck alone would give a difference this large in about 4 of 1,000 such evaluations" in why
     assert "plausibly 2.1% to 15% better (95% confidence)" in why
     assert "40 forecasts from different starting points (origins)" in why and "count as 30 independent ones" in why
     assert "finds a true gain of 9.0% in 4 of 5 cases" in why
-    assert "gain of 5% it takes at least 600 independent origins: 28,800 candles of a symbol, about 2.5 years" in why
+    assert (
+        "gain of 5% it takes at least 600 independent origins: 28,800 test candles of each symbol (about 2.5 years)"
+        in why
+    )
     assert "Do not repeat the evaluation on growing data" in why
     assert "fewer than 1 of 1,000" in believe(p_value=1e-6)[1]
     several = believe(p_value=0.04, p_adjusted=0.13, outcome=UNDECIDED)[1]
     assert (
-        "Several baselines were compared, and luck alone would show as much for one of them in about 13 of 100"
+        "Several baselines were compared, and luck alone would give a difference this large from one of them in about 13 of 100"
         in several
     )
     assert "in about 24 of 100" in believe(p_value=0.24, p_adjusted=1.0, outcome=UNDECIDED)[1]
@@ -226,6 +229,7 @@ def test_what_chance_may_explain_is_not_to_be_believed() -> None:
     lead, why = believe(outcome=UNDECIDED, p_value=0.48, low=-0.05, high=0.15)
     assert lead == "Not yet. The difference may be luck." and "in about 48 of 100" in why
     assert "anything from 5.0% worse to 15% better" in why
+    assert "plausibly 0.0% to 15% better" in believe(outcome=UNDECIDED, low=-0.0004, high=0.15)[1]
     lead, why = believe(outcome=UNDECIDED, n_independent=7.2)
     assert (
         lead == "No. There are too few independent forecasts: 7, and any answer needs at least 10."
@@ -235,6 +239,16 @@ def test_what_chance_may_explain_is_not_to_be_believed() -> None:
     assert lead == "Yes, a difference that matters is ruled out." and "luck alone" not in why
     assert believe(outcome="no difference", skill=0.0, low=0.0, high=0.0)[0] == "Yes, both make the same forecasts."
     assert "3.0% to 9.0% worse" in believe(outcome="hurt", skill=-0.06, low=-0.09, high=-0.03)[1]
+
+
+def test_an_answer_on_skill_that_is_surer_than_that_on_fine_tuning() -> None:
+    open_ = make_outcome("pretrained", UNDECIDED, 0.05)
+    luck = write_luck(compared(open_, make_outcome("ewma", "hurt", -0.36)), EN)
+    assert luck is not None and luck.lead == "Not yet. The difference may be luck."
+    assert luck.evidence[-1].endswith("worse than a random walk with EWMA volatility is unlikely to be luck.")
+    for other in (UNDECIDED, "no difference"):
+        both = write_luck(compared(open_, make_outcome("ewma", other, 0.01)), ZH)
+        assert both is not None and "不太可能只是运气" not in "".join(both.evidence)
 
 
 def test_nothing_is_said_of_luck_without_a_comparison() -> None:
