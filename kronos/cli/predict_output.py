@@ -81,7 +81,10 @@ def print_summary(
 
 def _format_row(forecast: Forecast, task: ForecastTask) -> list[str]:
     low, median, high = (f"{forecast.quantile(q)['close'].iloc[-1]:.6g}" for q in (0.05, 0.5, 0.95))
-    start, end = (f"{time:%Y-%m-%d\n%H:%M}" for time in (forecast.origin, forecast.timestamps[-1]))
+    ends = (forecast.origin, forecast.timestamps[-1])
+    start, end = (f"{time:%Y-%m-%d\n%H:%M}" for time in ends)
+    if all(time == time.normalize() for time in ends):  # candles of a day or more
+        start, end = (f"{time:%Y-%m-%d}" for time in ends)
     actual = task.actual["close"]
     shown = f"{actual.iloc[-1]:.6g}" if len(actual) == len(forecast.timestamps) else ""
     higher = f"{forecast.probability_up().iloc[-1]:.0%}"

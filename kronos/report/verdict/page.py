@@ -181,7 +181,7 @@ def write_both(text: str, words: Labels) -> Markup:
 def _write_texts(evaluation: Evaluation, words: Words) -> dict[str, Any]:
     """Return what the page says beside its tables."""
     created = f"{datetime.fromisoformat(evaluation.created):%Y-%m-%d %H:%M %Z}".strip()
-    health, metric = evaluation.tokenizer, name_metric(evaluation.metric, words)
+    health = evaluation.tokenizer
     kept = "after" if health and health.kept == "after" else "before"
     return {
         "first": build_first_screen(evaluation, words),
@@ -191,7 +191,7 @@ def _write_texts(evaluation: Evaluation, words: Words) -> dict[str, Any]:
         "left_out": [(each.baseline, write_note(each.reason, words, "reasons")) for each in evaluation.left_out],
         "baselines_how": words("page.baselines_how", confidence=format_level(evaluation.confidence)),
         "tokenizer_how": words(f"page.tokenizer_how_{kept}"),
-        "examples_how": words("page.examples_how", n=format_count(evaluation.n_origins), metric=metric),
+        "examples_how": words("page.examples_how", n=format_count(evaluation.n_origins)),
         "made_by": words("page.made_by", version=evaluation.version, created=created),
     }
 
