@@ -73,19 +73,8 @@ def write_evaluation(
 
 def _conclude(evaluation: Evaluation, config: Config, own: KronosForecaster) -> Evaluation:
     """Add what a reader needs beside the figures: the headline, the next steps, and of which models they are."""
-    run = config.model_paths.run_folder
-    if evaluation.kind == "run":
-        models = ["--run", str(run.path)]
-    else:
-        models = ["--model", config.model_paths.pretrained_predictor]
-        models += ["--tokenizer", config.model_paths.pretrained_tokenizer]
-    times = [
-        evaluation.last_actual,
-        *(str(note.values["until"]) for note in evaluation.notes if "until" in note.values),
-    ]
-    since = ["--since", max(times)] if any(times) else []
-    command = shlex.join(["kronos", "evaluate", *models, "--data", "new.csv", *since])
-    training = TrainingFacts.of(config, StageRecord.read(run.basemodel.path))
+    command = write_command(evaluation, config)
+    training = TrainingFacts.of(config, StageRecord.read(config.model_paths.run_folder.basemodel.path))
     conclusions: dict[str, object] = {
         "format": FORMAT,
         "headline": write_headline(evaluation, Words("en")),
@@ -94,6 +83,21 @@ def _conclude(evaluation: Evaluation, config: Config, own: KronosForecaster) -> 
         "conditions": describe_conditions(own.predictor, own.sampling, evaluation.lookback, evaluation.horizon),
     }
     return evaluation.model_copy(update=conclusions)
+
+
+def write_command(evaluation: Evaluation, config: Config) -> str:
+    """Return the command that judges the models on candles later than those judged here and those that they have seen."""
+    if evaluation.kind == "run":
+        models = ["--run", str(config.model_paths.run_folder.path)]
+    else:
+        models = ["--model", config.model_paths.pretrained_predictor]
+        models += ["--tokenizer", config.model_paths.pretrained_tokenizer]
+    times = [
+        evaluation.last_actual,
+        *(str(note.values["until"]) for note in evaluation.notes if "until" in note.values),
+    ]
+    since = ["--since", max(times)] if any(times) else []
+    return shlex.join(["kronos", "evaluate", *models, "--data", "new.csv", *since])
 
 
 def _forecast_examples(own: KronosForecaster, evaluation: Evaluation, origins: Origins) -> list[ExampleForecast]:

@@ -96,7 +96,9 @@ def test_other_candles_count_only_after_all_that_was_seen(tiny_config: Path) -> 
     moment = candles.timestamps(60, 61)[0].to_pydatetime()
     assert find_instant(candles, moment) == candles.instants[60]
     earlier = choose_new(config, candles, find_instant(candles, moment))
-    assert earlier.origins.rows[0] == 60 and [note.code for note in earlier.notes] == ["on_seen"]
+    assert earlier.origins.rows[0] == 60 and [(note.code, "until" in note.values) for note in earlier.notes] == [
+        ("on_seen", True)
+    ]
     with pytest.raises(DataError, match="the run was trained or validated on"):
         RunFolder(run_dir).audit.write_text(json.dumps({SEEN_UNTIL: int(candles.instants[-1])}))
         choose_new(config, candles, None)
