@@ -144,4 +144,4 @@ def _build_row(
 
 
 def _sign(share: float) -> str:
-    return format_percent(share, 1, sign=True).removesuffix("%")
+    return format_percent(round(share, 3) + 0.0, 1, sign=True).removesuffix("%")  # + 0.0: no minus before 0

@@ -50,6 +50,14 @@ def test_small_differences_leave_the_margin_visible_and_huge_ones_are_cut_off() 
     assert huge is not None and huge.rows[0].low == huge.rows[0].middle == 0 and huge.ends[0] == "← worse, by 100%"
 
 
+def test_no_minus_before_zero() -> None:
+    nearly = make_outcome("pretrained", "too little data to tell", 0.076).model_copy(
+        update={"low": -0.0003, "high": 0.162}
+    )
+    found = scale(nearly)
+    assert found is not None and found.rows[0].figure == "+7.6% [+0.0, +16.2]"
+
+
 def test_direction_counts_in_points() -> None:
     found = scale(make_outcome("majority", "helped", 0.05, metric="direction"), metric="direction", words=ZH)
     assert found is not None and "个百分点" in found.margin and "方向" in found.meaning and len(found.rows) == 1
