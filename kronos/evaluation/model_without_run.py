@@ -174,7 +174,7 @@ def choose_for_model(config: Config, candles: CandleSet) -> tuple[HeldOut, dict[
     if seen is None:
         notes.append(Note(code="weights_may_have_seen"))
     elif int(candles.instants[held_out.origins.rows + 1].min()) <= seen:
-        notes.append(note_seen("on_seen", seen))
+        notes.append(note_seen("on_seen", candles, seen))
     return replace(held_out, notes=tuple(notes)), splits
 
 

@@ -52,7 +52,9 @@ def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitNam
         seen, first = find_last_seen(config, candles, splits), candles.instants[test.rows + 1].min()
         before = read_last_seen(config) or seen
         codes = {"held_out_symbols": seen, "seen_before": before if before > seen else None}
-        notes = [note_seen(code, until) for code, until in codes.items() if until is not None and first <= until]
+        notes = [
+            note_seen(code, candles, until) for code, until in codes.items() if until is not None and first <= until
+        ]
         if jumps := splits["test"].dropped.get("jumps", 0):
             notes.append(Note(code="jumps_left_out", values={"n": int(jumps)}))
         return HeldOut("test", test, val, stride, tuple(notes))
@@ -124,13 +126,23 @@ def choose_new(config: Config, candles: CandleSet, since: int | None) -> HeldOut
             else "{source}: no window of {window} candles has its horizon after {after}. Give later candles."
         )
         raise DataError(template, source=candles.source, window=config.data.window, after=format_time(after))
-    notes = (note_seen("on_seen", seen),) if seen is None or after < seen else ()
+    notes = (note_seen("on_seen", candles, seen),) if seen is None or after < seen else ()
     return HeldOut("test", origins, origins.take(np.empty(0, np.int64)), stride, notes)
 
 
-def note_seen(code: str, until: int | None) -> Note:
-    """Return the note that models have seen candles of this time or later, with the last one if it is recorded."""
-    return Note(code=code, values={} if until is None else {"until": format_time(until)})
+def note_seen(code: str, candles: CandleSet, until: int | None) -> Note:
+    """Return the note that models have seen candles of this time or later, with the last one's time if it is recorded."""
+    return Note(code=code, values={} if until is None else {"until": format_time(find_local(candles, until))})
+
+
+def find_local(candles: CandleSet, instant: int) -> int:
+    """Return the latest local time, microseconds since 1970, that an exchange's clock shows at an instant."""
+    ahead = [0] if not candles.symbols else []
+    for symbol in candles.symbols:
+        n_before = int(np.searchsorted(candles.instants[symbol.start : symbol.stop], instant, side="right"))
+        row = symbol.start + max(n_before - 1, 0)
+        ahead.append(int(candles.local_at(symbol, np.array([row]))[0] - candles.instants[row]))
+    return instant + max(ahead)
 
 
 def _take_origins(config: Config, candles: CandleSet, split: Split, stride: int) -> Origins:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from accelerate import PartialState
 
@@ -12,7 +13,7 @@ from kronos import load_config
 from kronos.data import load_candles, split_candles
 from kronos.errors import DataError
 from kronos.evaluation.origins import walk_forward
-from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, is_own
+from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, find_local, is_own
 from kronos.evaluation.origins.walk_forward import GROUP, Origins, WalkForward
 from kronos.evaluation.records import Note
 from kronos.run_folder import RunFolder
@@ -20,6 +21,7 @@ from kronos.stage_record import StageRecord
 from kronos.training.pipeline import SEEN_UNTIL, find_last_seen
 from kronos.training.saved.stage_settings import collect_settings
 from tests.conftest import ROOT
+from tests.evaluation.synthetic import load_frames
 
 
 @pytest.fixture(autouse=True)
@@ -216,3 +218,13 @@ def test_windows_left_out_for_a_jump_are_said(tiny_config: Path) -> None:
     held_out = choose_held_out(config, candles, split_candles(candles, config.data))
     (note,) = held_out.notes
     assert note.code == "jumps_left_out" and len(held_out.origins) < 4
+
+
+def test_the_time_to_judge_from_is_local(tmp_path: Path) -> None:
+    """A note names the last candle seen by the exchange's clock, as --since reads it, not in UTC."""
+    times = pd.date_range("2024-01-02 09:35", periods=60, freq="5min", tz="Asia/Shanghai")
+    close = 100 + np.sin(np.arange(60.0))
+    frame = pd.DataFrame({"timestamps": times.map(str), "open": close, "high": close, "low": close, "close": close})
+    candles = load_frames(tmp_path / "zoned", frame)
+    assert find_local(candles, int(candles.instants[40])) == np.datetime64("2024-01-02 12:55", "us").astype(int)
+    assert find_local(candles, int(candles.instants[0]) - 10**9) < np.datetime64("2024-01-02 09:35", "us").astype(int)
