@@ -5,7 +5,7 @@ from pathlib import Path
 from kronos.run_folder import ReportFolder, RunFolder
 from tests.conftest import FinishedRun
 
-CHARTS = ("coverage", "error_by_horizon", "learning_curves", "pit", "skill_by_horizon")
+CHARTS = ("coverage", "error_by_horizon", "learning_curves", "pit", "reliability", "skill_by_horizon")
 EXAMPLES = ("best", "median", "worst")
 
 
@@ -16,7 +16,7 @@ def list_named(run: RunFolder) -> set[Path]:
     report = run.report
     pictures = [report.forecast(1), *map(report.chart, CHARTS), *map(report.example, EXAMPLES)]
     written = [run.config, run.audit, run.log, run.lock, run.tokenizer.health, run.evaluation]
-    return {*stages, *written, *pictures, report.page, report.results}
+    return {*stages, *written, *pictures, report.page, report.results, report.losses}
 
 
 def test_a_run_leaves_what_run_folder_names(finished_run: FinishedRun) -> None:

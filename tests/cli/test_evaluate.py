@@ -124,6 +124,7 @@ def test_without_the_pretrained_models(run: Path) -> None:
     assert f"pretrained: cannot be loaded: {missing.reason.values['error']}" in done.output
 
 
+@pytest.mark.slow
 def test_what_may_be_overridden(run: Path) -> None:
     words = ["evaluation.stride=1", "evaluation.n_paths=5", "evaluation.rivals=[volatility]", "report.language=en"]
     done = evaluate(run, *words, "--language", "zh")
@@ -134,6 +135,7 @@ def test_what_may_be_overridden(run: Path) -> None:
     assert write_sentence(found.comparisons[0], found, Words("zh")) in done.output
 
 
+@pytest.mark.slow
 def test_losses_and_money(run: Path) -> None:
     """Each forecast with its losses is written unless it is turned off; returns are computed only if asked for."""
     found, losses = read(run / "report"), run / "report" / "losses.csv"
@@ -175,6 +177,7 @@ def test_an_unknown_baseline_is_said_before_anything_is_computed(run: Path, tiny
     assert not (run / "report/metrics.json").exists() and not (tmp_path / "runs/tiny/tokenizer").exists()
 
 
+@pytest.mark.slow
 def test_other_runs_as_baselines(finished_run: FinishedRun, run: Path, tmp_path: Path) -> None:
     """Of the same name, told apart; one that cannot be loaded; one that has seen later candles; one of unknown past."""
     same, later, unknown, untrained = (tmp_path / name / "there" for name in ("a", "b", "c", "d"))

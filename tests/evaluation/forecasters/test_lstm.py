@@ -163,7 +163,10 @@ def test_it_learns_what_can_be_learnt(lstm_config: Path) -> None:
     assert crps["lstm"] < 0.25 * crps["last_close"]
 
 
-@pytest.mark.parametrize(("directions", "attention", "n_layers"), SETTINGS)
+@pytest.mark.parametrize(
+    ("directions", "attention", "n_layers"),
+    [SETTINGS[0], SETTINGS[-1], *(pytest.param(*each, marks=pytest.mark.slow) for each in SETTINGS[1:-1])],
+)
 def test_all_settings_are_trained_and_forecast_with(
     lstm_config: Path, directions: int, attention: bool, n_layers: int
 ) -> None:
@@ -274,6 +277,7 @@ def test_one_of_an_earlier_version_is_the_default_one(lstm_config: Path) -> None
     assert (run.folder / "stage.json").stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_other_windows_of_the_same_candles_are_other_settings(lstm_config: Path) -> None:
     """A price jump, as at a split: whether windows cross it is not in the candles."""
     path = lstm_config.with_name("candles.csv")
@@ -288,6 +292,7 @@ def test_other_windows_of_the_same_candles_are_other_settings(lstm_config: Path)
     assert StageRecord.read(kept.folder).settings | {"jumps": settings["jumps"]} == settings
 
 
+@pytest.mark.slow
 def test_a_gru_with_indicators_is_trained_and_forecasts(lstm_config: Path) -> None:
     pytest.importorskip("talib")
     wanted = ["data.lookback_window=24", "evaluation.lstm.cell=gru", "evaluation.lstm.indicators=[sma, rsi]"]
