@@ -22,7 +22,7 @@ setup: .venv/.dev
 demo: .venv/.installed
 	$(BIN)/python train_sequential.py --config configs/demo.yaml
 
-# What protects users, in under five minutes on two idle cores.
+# What protects users, in about seven minutes on two idle cores.
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2
 
