@@ -45,7 +45,7 @@ Temperature = Annotated[
 TopK = Annotated[int, _sampling("--top-k", help="Draw from the k most probable tokens; 0 for all of them.")]
 TopP = Annotated[
     float | None,
-    _sampling("--top-p", help="Draw from this share of probability; by default the run's report.top_p, else 0.9."),
+    _sampling("--top-p", help="Draw from this share of probability; by default the run's report.top_p, else 1 (all)."),
 ]
 
 Calibrate = Annotated[

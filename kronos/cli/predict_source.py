@@ -39,7 +39,7 @@ class Source(NamedTuple):
     horizon: int = DEFAULT_HORIZON
     max_context: int = DEFAULT_CONTEXT
     temperature: float = 1.0
-    top_p: float = 0.9
+    top_p: float = 1.0
     rising: Rising = "hollow"
     language: Language = "en"
 

@@ -131,7 +131,7 @@ class ReportConfig(Section):
     n_origins: Annotated[Integer, REPORT] = Field(4, ge=0)
     n_paths: Annotated[Integer, REPORT] = Field(30, ge=1)
     temperature: Annotated[Number, REPORT] = Field(1.0, ge=0)  # 0 is greedy
-    top_p: Annotated[Number, REPORT] = Field(0.9, gt=0, le=1)
+    top_p: Annotated[Number, REPORT] = Field(1.0, gt=0, le=1)
     rising: Annotated[Literal["hollow", "red", "green"], REPORT] = "hollow"  # colour of rising candles
     language: Annotated[Language, REPORT] = "en"  # of the verdict's sentence, and of the page when it opens
 

@@ -133,7 +133,8 @@ class KronosPredictor:
         """Forecast the candles that follow df, as the mean over sampled paths.
 
         The arguments are those of `forecast`, under upstream's names: pred_len is the horizon, T the temperature,
-        sample_count the number of paths. `name` is that of `forecast`.
+        sample_count the number of paths. `top_p` keeps upstream's default of 0.9, which narrows the paths; that of
+        `forecast` is 1. `name` is that of `forecast`.
 
         Returns:
             pred_len rows of open, high, low, close, volume, amount indexed by timestamp, in the units of df.

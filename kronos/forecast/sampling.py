@@ -29,7 +29,7 @@ class Sampling:
 
     temperature: float = 1.0
     top_k: int = 0
-    top_p: float = 0.9
+    top_p: float = 1.0
 
     def __post_init__(self) -> None:
         if not is_number(self.temperature) or not 0 <= self.temperature <= HOTTEST:

@@ -295,7 +295,7 @@ def calibrated_run(golden_run: Path) -> Path:
     """A run with a calibration as `kronos evaluate` writes it; the same for all 8 steps."""
     predictor = KronosPredictor.from_run(golden_run)
     calibration = Calibration(20, tuple((each,) * 8 for each in CORRECTIONS), (1, 1, 1))
-    conditions = describe_conditions(predictor, Sampling(1.0, 0, 0.9), lookback=16, horizon=8)
+    conditions = describe_conditions(predictor, Sampling(1.0, 0, 1.0), lookback=16, horizon=8)
     write_calibration(RunFolder(golden_run).calibration, calibration, conditions)
     return golden_run
 

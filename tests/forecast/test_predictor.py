@@ -139,7 +139,8 @@ def sample_paths(predictor: KronosPredictor, lengths: list[int], n_paths: int = 
 
 def test_prediction_is_the_mean_of_the_forecast() -> None:
     predictor = load_predictor()
-    forecasts = predictor.forecast(INDEXED[:KNOWN], horizon=8, n_paths=5, seed=0, verbose=False)
+    upstream = Sampling(top_p=0.9)  # the default of `predict`
+    forecasts = predictor.forecast(INDEXED[:KNOWN], horizon=8, n_paths=5, sampling=upstream, seed=0, verbose=False)
     mean = predictor.predict(INDEXED[:KNOWN], pred_len=8, sample_count=5, seed=0, verbose=False)
     assert forecasts.paths.shape == (5, 8, 6) and forecasts.origin == INDEXED.index[KNOWN - 1]
     assert forecasts.last_close == INDEXED["close"].iloc[KNOWN - 1]
@@ -187,7 +188,8 @@ def test_a_name_gives_a_series_draws_of_its_own() -> None:
     assert not np.allclose(together[0], named, rtol=1e-6)
     np.testing.assert_allclose(together[1], named, rtol=1e-6)
     np.testing.assert_allclose(together[2], unnamed, rtol=1e-6)
-    in_messages_only = predictor.forecast_batch(frames, n_paths=3, names=["a", "b", "c"], **how)
+    upstream = Sampling(top_p=0.9)
+    in_messages_only = predictor.forecast_batch(frames, n_paths=3, names=["a", "b", "c"], sampling=upstream, **how)
     np.testing.assert_allclose(in_messages_only[1].mean, unnamed, rtol=1e-6)
     with pytest.raises(DataError, match="3 series, but 1 symbols"):
         predictor.forecast_batch(frames, n_paths=3, symbols=["a"], **how)

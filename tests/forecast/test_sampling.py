@@ -1,3 +1,4 @@
+import inspect
 from fractions import Fraction
 
 import numpy as np
@@ -6,7 +7,10 @@ import pytest
 import torch
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from kronos.cli.predict_source import Source
+from kronos.config.schema import ReportConfig
 from kronos.errors import ConfigError
+from kronos.forecast import KronosPredictor
 from kronos.forecast.sampling import Sampling, draw_path_uniforms, filter_logits, number_of, sample
 
 ORIGIN = pd.Timestamp("2024-04-02 10:10")
@@ -29,6 +33,17 @@ def test_filters_compose_as_in_hugging_face(temperature: float, top_k: int, top_
 def test_temperature_zero_is_the_most_probable_token() -> None:
     logits = torch.tensor([[1.0, 3.0, 2.0], [0.0, -1.0, 5.0]])
     assert sample(logits, Sampling(temperature=0), torch.tensor([0.99, 0.0])).tolist() == [1, 2]
+
+
+def test_only_the_functions_of_upstream_cut_the_tails_off() -> None:
+    defaults = {
+        name: inspect.signature(getattr(KronosPredictor, name)).parameters
+        for name in ("predict", "predict_batch", "forecast", "forecast_batch")
+    }
+    assert [defaults[name]["top_p"].default for name in ("predict", "predict_batch")] == [0.9, 0.9]
+    assert [defaults[name]["sampling"].default.top_p for name in ("forecast", "forecast_batch")] == [1, 1]
+    assert ReportConfig().top_p == 1  # of the evaluation, of pictures and of `kronos predict --run`
+    assert Source._field_defaults["top_p"] == 1  # of `kronos predict` without a run
 
 
 @pytest.mark.parametrize(
