@@ -27,6 +27,11 @@ class StageFolder:
         return self.path / "rejected_model"
 
     @property
+    def unblended_model(self) -> Path:
+        """A fine-tuned base model, if best_model is its blend with the pretrained one."""
+        return self.path / "unblended_model"
+
+    @property
     def checkpoints(self) -> Path:
         """A folder with a checkpoint for each saved step, to resume from."""
         return self.path / "checkpoints"
@@ -45,6 +50,11 @@ class StageFolder:
     def health(self) -> Path:
         """The reconstruction error of the tokenizer before and after training."""
         return self.path / "health.json"
+
+    @property
+    def blend(self) -> Path:
+        """The validation losses of the base model's blends with the pretrained one, and the chosen share."""
+        return self.path / "blend.json"
 
     @property
     def config(self) -> Path:

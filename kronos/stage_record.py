@@ -30,6 +30,7 @@ class StageRecord(BaseModel):
     best_by: str = LOSS_NAME
     start_score: float | None = None
     best_score: float | None = None
+    blend: float | None = None  # share of the fine-tuned weights in the best base model; None: not blended
     tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
     start_hash: str | None = None  # of the untouched model; None with LoRA
     n_processes: int = Field(1, ge=1)  # at the start of the stage

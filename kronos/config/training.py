@@ -104,6 +104,9 @@ class TrainingConfig(Section):
     keep_worse_tokenizer: Annotated[bool, BASE_MODEL_VALIDATION] = (
         False  # true: only warn of one that reconstructs prices worse than before training
     )
+    blend: Annotated[bool, BASE_MODEL_VALIDATION] = (
+        False  # true: mix the fine-tuned base model with the pretrained one, as validation says
+    )
     freeze_tokenizer: Annotated[Names, TOKENIZER] = ()  # parts that are not trained, by the beginning of their names
     freeze_basemodel: Annotated[Names, BASE_MODEL] = ()
 

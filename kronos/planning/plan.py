@@ -24,6 +24,7 @@ from kronos.planning.disk import compute_disk_bytes, measure_free_bytes
 from kronos.planning.evidence import count_independent_origins
 from kronos.planning.measure import Measurement, measure_stage
 from kronos.training.arguments import build_arguments
+from kronos.training.fit.blend import SHARES
 from kronos.training.fit.lora_and_freezing import count_parameters
 from kronos.training.fit.precision import choose_precision
 from kronos.training.pipeline import RunInputs, build_stage, prepare_inputs
@@ -73,8 +74,8 @@ class StagePlan(StageSettings):
     """A stage as it would run; windows per step are counted over all ranks.
 
     first_step: where it starts, 0 or the step of the checkpoint. validations: how many are still to come, of
-    validation_batches batches each. occupied: whether the folder has results of an earlier stage.
-    measurement: None if the stage would not run.
+    validation_batches batches each, including those of training.blend. occupied: whether the folder has results of an earlier
+    stage. measurement: None if it would not run.
     """
 
     source: str
@@ -234,7 +235,8 @@ def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook,
         device=_name_device(arguments.device),
         steps_an_epoch=steps_an_epoch,
         first_step=first_step,
-        validations=_count_validations(settings.total_steps, first_step, steps_an_epoch, training.eval_steps),
+        validations=_count_validations(settings.total_steps, first_step, steps_an_epoch, training.eval_steps)
+        + (len(SHARES) if training.blend and name == "basemodel" else 0),
         validation_batches=-(-len(stage.val) // (arguments.eval_batch_size * arguments.world_size)),
         checkpoints_kept=training.save_total_limit,
         steps_a_checkpoint=training.save_steps or steps_an_epoch,

@@ -29,6 +29,7 @@ from kronos.saved_run import find_tokenizer
 from kronos.stage_record import StageRecord
 from kronos.training.arguments import check_schedule
 from kronos.training.criterion import BY_LOSS, BuildScore, Criterion, Score, bind_score
+from kronos.training.fit.blend import apply_blend
 from kronos.training.fit.lora_and_freezing import adapt_model
 from kronos.training.inputs.tokens import TokenInputs
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
@@ -110,7 +111,8 @@ def run_pipeline(
         logger.info("basemodel  uses the tokenizer %s", find_tokenizer(config))
         criterion = bind_score(config.training.best_by, score, tokenizer) if score else BY_LOSS
         stage = build_stage("basemodel", config, inputs, base_model, tokenizer, criterion)
-        records["basemodel"] = run_stage(config, stage, skip_existing, callbacks)
+        record = run_stage(config, stage, skip_existing, callbacks)
+        records["basemodel"] = apply_blend(config, stage, record, tokenizer)
     else:
         _warn_about_stale_base_model(config, tokenizer)
     return RunResult(candles, splits, records)

@@ -134,7 +134,8 @@ class Trials:
                 stage = StageFolder(self.directory(trial.number) / name)
                 shutil.rmtree(stage.checkpoints, ignore_errors=True)
                 if trial.number != best:
-                    shutil.rmtree(stage.best_model, ignore_errors=True)
+                    for model in (stage.best_model, stage.unblended_model):
+                        shutil.rmtree(model, ignore_errors=True)
 
 
 def _build_trial_lock(folder: Path) -> FileLock:

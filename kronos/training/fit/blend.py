@@ -1,0 +1,276 @@
+"""Blend the fine-tuned base model with the pretrained one: (1 - a) pretrained + a fine-tuned weights.
+
+Wortsman et al., Robust fine-tuning of zero-shot models, arXiv 2109.01903, equation 1. The share a is chosen by the
+one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3).
+"""
+
+import copy
+import json
+import logging
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object, send_to_device
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
+from torch import Tensor, nn
+
+from kronos.candles import Array
+from kronos.config import Config
+from kronos.data import CandleSet
+from kronos.files import write_json
+from kronos.model import Kronos, KronosTokenizer
+from kronos.model.pretrained import hash_weights
+from kronos.stage_record import StageRecord
+from kronos.training.callbacks import save_model
+from kronos.training.saved.blend_record import BlendFigures, BlendRecord, Obstacle, read_blend
+from kronos.training.stage import Stage, rank_0_first
+
+logger = logging.getLogger(__name__)
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the fine-tuned weights
+N_WINDOWS = 2048  # validation windows at most, spread evenly; more would overlap more and tell little more
+BATCH_SIZE = 16  # small enough to fit on any device that training fits on
+HORIZONS_A_STRETCH = 2  # neighbouring stretches share few targets, and a short validation split still has several
+ENCODER_PARTS = ("embed", "encoder", "quant_embed")  # of the tokenizer: they alone decide the tokens
+START_KEYS = ("model_paths.pretrained_predictor", "experiment.pre_trained_predictor")
+FIGURE = "loss"
+
+OBSTACLES: dict[Obstacle, str] = {
+    "from_scratch": "the base model was trained from scratch",
+    "not_improved": "training did not improve the model, and the pretrained one is kept anyway",
+    "other_start": "the stage began with another model than model_paths.pretrained_predictor names now",
+    "other_tokens": "the tokenizer writes other tokens than the pretrained base model reads. To blend, leave the tokenizer "
+    "as it is (experiment.train_tokenizer=false), or train only its decoder "
+    "(training.freeze_tokenizer=[embed, encoder, quant_embed])",
+}
+
+
+def apply_blend(config: Config, stage: Stage, record: StageRecord, tokenizer: KronosTokenizer) -> StageRecord:
+    """Put the chosen blend into best_model; the fine-tuned model then moves to unblended_model. All ranks must call this.
+
+    With --skip-existing the figures in blend.json are reused if they are about the same two models. If training.blend is
+    false, a model that was blended before is replaced by the fine-tuned one.
+
+    Args:
+        stage: the base model's stage.
+        record: of the finished stage.
+        tokenizer: that the base model was trained with.
+
+    Returns:
+        The record with the share of the fine-tuned weights; it is also written to stage.json.
+
+    Raises:
+        KronosError: a model cannot be read or written.
+    """
+    if not config.training.blend and record.blend is None and not stage.files.unblended_model.exists():
+        return record
+    trained = _load_trained(stage)
+    pretrained: Kronos | None = None
+    blend: BlendRecord | None = None
+    if config.training.blend:
+        pretrained, obstacle = _find_pretrained(config, stage, record, tokenizer)
+        figures = _read_or_measure(stage, pretrained, trained) if pretrained else None
+        blend = BlendRecord(share=choose_share(figures) if figures else 1.0, obstacle=obstacle, figures=figures)
+    record = record.model_copy(update={"blend": blend.share if blend and blend.figures else None})
+    with rank_0_first() as is_rank_0:
+        if is_rank_0:
+            _save(stage, record, pretrained, trained, blend)
+    if blend:
+        _report(stage, blend)
+    return record
+
+
+def blend_weights(pretrained: nn.Module, trained: nn.Module, share: float) -> dict[str, Tensor]:
+    """Return (1 - share) pretrained + share trained for each tensor; shares of 0 and 1 change no bit."""
+    start, end = pretrained.state_dict(), trained.state_dict()
+    if share in (0, 1):
+        return end if share else start
+    return {name: torch.lerp(start[name], end[name], share) for name in end}
+
+
+def choose_share(figures: BlendFigures) -> float:
+    """Return the smallest share whose loss is at most one standard error of the difference above the lowest."""
+    lowest = min(figures.losses)
+    rows = zip(figures.shares, figures.losses, figures.errors)
+    return next(share for share, loss, error in rows if error is None or loss - lowest <= error)
+
+
+def compare_shares(losses: Array, stretches: Array) -> tuple[Array, Array]:
+    """Return the mean of losses (A, N) for each share, and the standard errors of the differences to the lowest mean.
+
+    The N windows overlap, so the error is that of the means of stretches (N,) of windows, each weighted by its windows.
+    It is infinite if there is only one stretch, and 0 for the lowest mean itself.
+    """
+    means = losses.mean(axis=1)
+    differences = losses - losses[means.argmin()]
+    sizes = np.bincount(stretches)
+    n = len(sizes)
+    if n < 2:
+        return means, np.full(len(losses), math.inf)
+    sums = np.stack([np.bincount(stretches, row - row.mean()) for row in differences])  # (A, n)
+    return means, np.sqrt((sums**2).sum(axis=1) * n / (n - 1)) / losses.shape[1]
+
+
+def number_stretches(candles: CandleSet, starts: Array, n_candles: int) -> Array:
+    """Return the stretch (N,) of windows that begin at rows starts (N,): n_candles of time, over all symbols at once."""
+    times = candles.instants[starts]
+    order = np.argsort(times, kind="stable")
+    stretches = np.empty(len(starts), np.int64)
+    first, n = 0, 0
+    while first < len(order):
+        end = candles.instants[starts[order[first]] + n_candles]
+        stop = first + max(int(np.searchsorted(times[order[first:]], end)), 1)
+        stretches[order[first:stop]] = n
+        first, n = stop, n + 1
+    return stretches
+
+
+def measure_windows(stage: Stage, model: nn.Module, chosen: Sequence[int]) -> Array:
+    """Return the validation losses (N,) of the chosen windows; the ranks share the batches."""
+    state, own = PartialState(), {}
+    batches = range(0, len(chosen), BATCH_SIZE)
+    with torch.no_grad():
+        for start in batches[state.process_index :: state.num_processes]:
+            batch = stage.val.__getitems__(chosen[start : start + BATCH_SIZE])
+            inputs = stage.prepare_batch(send_to_device(batch, state.device), None)
+            own[start] = model(**inputs).window_loss.double().cpu().numpy()
+    parts = {start: losses for each in gather_object([own]) for start, losses in each.items()}
+    return np.concatenate([parts[start] for start in batches])
+
+
+def _load_trained(stage: Stage) -> Kronos:
+    moved = stage.files.unblended_model
+    is_whole = (moved / SAFETENSORS_SINGLE_FILE).is_file()  # written last
+    return Kronos.from_pretrained(moved if is_whole else stage.best_model)
+
+
+def _find_pretrained(
+    config: Config, stage: Stage, record: StageRecord, tokenizer: KronosTokenizer
+) -> tuple[Kronos | None, Obstacle | None]:
+    """Return the pretrained base model, or why it cannot be blended with the fine-tuned one."""
+    if not config.experiment.pre_trained_predictor:
+        return None, "from_scratch"
+    if not record.improved:
+        return None, "not_improved"
+    pretrained = Kronos.from_pretrained(config.model_paths.pretrained_predictor)
+    same_start = all(record.settings.get(key) == stage.record.settings.get(key) for key in START_KEYS)
+    if not same_start or record.start_hash not in (None, hash_weights(pretrained)):
+        return None, "other_start"
+    return (pretrained, None) if _reads_tokens_of(config, pretrained, tokenizer) else (None, "other_tokens")
+
+
+def _reads_tokens_of(config: Config, pretrained: Kronos, tokenizer: KronosTokenizer) -> bool:
+    """Whether the tokenizer encodes exactly as the one that the pretrained base model belongs to."""
+    if pretrained.tokenizer_hash == hash_weights(tokenizer):
+        return True
+    source = config.model_paths.pretrained_tokenizer
+    if not (source and config.experiment.pre_trained_tokenizer):
+        return False
+    own = KronosTokenizer.from_pretrained(source)
+    belongs = pretrained.tokenizer_hash in (None, hash_weights(own))
+    return belongs and own.s1_bits == tokenizer.s1_bits and _have_same_encoder(own, tokenizer)
+
+
+def _have_same_encoder(first: nn.Module, second: nn.Module) -> bool:
+    tensors: list[Mapping[str, Tensor]] = [
+        {name: tensor.cpu() for name, tensor in each.state_dict().items() if name.split(".")[0] in ENCODER_PARTS}
+        for each in (first, second)
+    ]
+    return tensors[0].keys() == tensors[1].keys() and all(torch.equal(tensors[0][k], tensors[1][k]) for k in tensors[0])
+
+
+def _read_or_measure(stage: Stage, pretrained: Kronos, trained: Kronos) -> BlendFigures:
+    """Return the figures of blend.json if they are about these two models, else measured."""
+    hashes = {"pretrained_hash": hash_weights(pretrained), "trained_hash": hash_weights(trained)}
+    stored: list[BlendRecord | None] = broadcast_object_list([read_blend(stage.folder)])
+    figures = stored[0].figures if stored[0] else None
+    if figures and hashes == {"pretrained_hash": figures.pretrained_hash, "trained_hash": figures.trained_hash}:
+        return figures
+    n = min(N_WINDOWS, len(stage.val))
+    chosen = [i * len(stage.val) // n for i in range(n)]
+    model = copy.deepcopy(trained).to(PartialState().device).eval()
+    losses = []
+    for share in SHARES:
+        model.load_state_dict(blend_weights(pretrained, trained, share))
+        losses.append(measure_windows(stage, model, chosen))
+    n_candles = HORIZONS_A_STRETCH * stage.val.config.predict_window
+    rows = stage.val.starts.take(np.asarray(chosen))
+    stretches = number_stretches(stage.val.candles, rows, min(n_candles, stage.val.config.window - 1))
+    means, errors = compare_shares(np.stack(losses), stretches)
+    return BlendFigures(
+        figure=FIGURE,
+        shares=SHARES,
+        losses=tuple(means.tolist()),
+        errors=tuple(error if math.isfinite(error) else None for error in errors.tolist()),
+        n_windows=n,
+        n_stretches=int(stretches.max()) + 1,
+        **hashes,
+    )
+
+
+def _save(
+    stage: Stage, record: StageRecord, pretrained: Kronos | None, trained: Kronos, blend: BlendRecord | None
+) -> None:
+    """Save the models, blend.json and stage.json. The fine-tuned model is always in one of the two folders."""
+    unblended_model = stage.files.unblended_model
+    if blend and pretrained and blend.share < 1:
+        blended = copy.deepcopy(trained)
+        blended.load_state_dict(blend_weights(pretrained, trained, blend.share))
+        _save_model(trained, unblended_model, record)
+        _save_model(blended, stage.best_model, record)
+    else:
+        _save_model(trained, stage.best_model, record)
+        (unblended_model / SAFETENSORS_SINGLE_FILE).unlink(missing_ok=True)
+        shutil.rmtree(unblended_model, ignore_errors=True)
+    if blend:
+        write_json(stage.files.blend, json.loads(blend.model_dump_json()))
+    else:
+        stage.files.blend.unlink(missing_ok=True)
+    record.write(stage.folder)
+
+
+def _save_model(model: Kronos, folder: Path, record: StageRecord) -> None:
+    there = (folder / SAFETENSORS_SINGLE_FILE).is_file()
+    if not there or hash_weights(Kronos.from_pretrained(folder)) != hash_weights(model):
+        save_model(model, folder, record.tokenizer_hash)
+
+
+def _report(stage: Stage, blend: BlendRecord) -> None:
+    if blend.obstacle:
+        logger.info("basemodel  not blended with the pretrained model: %s.", OBSTACLES[blend.obstacle])
+        return
+    logger.info("basemodel  blend: %s", describe_figures(blend))
+    if blend.share == 1:
+        logger.info("basemodel  blend: the fine-tuned model is kept as it is.")
+        return
+    kept = (
+        f"{blend.share:.0%} fine-tuned and {1 - blend.share:.0%} pretrained weights are"
+        if blend.share
+        else "fine-tuning lowered the loss by no more than chance can explain: the pretrained model is"
+    )
+    logger.log(
+        logging.INFO if blend.share else logging.WARNING,
+        "basemodel  blend: %s in %s. The fine-tuned model is in %s. To use it instead, rerun with --skip-existing "
+        "training.blend=false.",
+        *(kept, stage.best_model, stage.files.unblended_model),
+    )
+
+
+def describe_figures(blend: BlendRecord) -> str:
+    """Format the loss of each share in one line."""
+    if blend.figures is None:
+        return ""
+    figures = blend.figures
+    rows = zip(figures.shares, figures.losses, figures.errors)
+    losses = ", ".join(
+        f"{share:.0%} {loss:.5f}" + ("" if error in (0, None) else f" (± {error:.5f})") for share, loss, error in rows
+    )
+    return (
+        f"validation {figures.figure} by share of the fine-tuned weights: {losses}; ± is the standard error of the "
+        f"difference to the lowest ({figures.n_windows:,} windows in {figures.n_stretches:,} stretches)"
+    )
