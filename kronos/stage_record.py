@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kronos.config.training import LOSS_NAME, ModelName
+from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME, ModelName
 from kronos.errors import CheckpointError
 from kronos.files import write_json
 from kronos.run_folder import StageFolder
@@ -45,7 +45,8 @@ class StageRecord(BaseModel):
     @property
     def figure_name(self) -> str:
         """The figure that chose the best model, for a log line."""
-        return "validation loss" if self.best_by == LOSS_NAME else self.best_by
+        names = {LOSS_NAME: "validation loss", HORIZON_LOSS_NAME: "validation loss of the horizon"}
+        return names.get(self.best_by, self.best_by)
 
     @property
     def start_figure(self) -> float | None:

@@ -22,6 +22,7 @@ from kronos.cli.session import (
 )
 from kronos.config import Config, load_config
 from kronos.config.schema import Language
+from kronos.config.training import LOSS_NAMES
 from kronos.report.words.catalogue import Words
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _describe_change(record: StageRecord, folder: StageFolder, words: Words) -> 
     health = read_health(folder.path) if record.stage == "tokenizer" else None
     if health and health.before and health.kept == "before":
         return words("run.worse", before=health.before.error_bp, after=health.after.error_bp)
-    name = words("run.validation_loss") if record.best_by == "loss" else record.best_by
+    name = words(f"run.validation_{record.best_by}") if record.best_by in LOSS_NAMES else record.best_by
     if not record.improved:
         return words("run.not_improved", name=name, before=record.start_figure)
     return words("run.improved", name=name, before=record.start_figure, after=record.best_figure)

@@ -35,7 +35,9 @@ class DataConfig(Section):
         None, ge=0
     )  # candles that may be missing in a row within a window
     train_stride: Annotated[Integer, WEIGHTS] = Field(1, ge=1)  # candles from one train window's start to the next's
-    windows_per_epoch: Annotated[Integer | None, WEIGHTS] = Field(None, ge=1)  # maximum of train windows per epoch
+    windows_per_epoch: Annotated[Annotated[Integer, Field(ge=1)] | Literal["independent"] | None, WEIGHTS] = (
+        None  # maximum of train windows; independent: as many as have horizons that do not overlap
+    )
     val_windows: Annotated[Integer | None, WINDOWS] = Field(None, ge=1)  # maximum of validation windows, spread evenly
     balance_symbols: Annotated[bool, WEIGHTS] = False  # the same number of train windows from each symbol
     cache_dir: Annotated[UserPath, NAMING] = Path("~/.cache/kronos")  # folder for large candle sets, mapped into memory

@@ -25,6 +25,8 @@ from kronos.run_folder import StageName as StageName
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
 RATE_KEYS: dict[StageName, str] = {"tokenizer": "tokenizer_learning_rate", "basemodel": "predictor_learning_rate"}
 LOSS_NAME = "loss"  # of training.best_by: the validation loss
+HORIZON_LOSS_NAME = "horizon_loss"  # of training.best_by: the validation loss over the horizon only
+LOSS_NAMES = LOSS_NAME, HORIZON_LOSS_NAME  # each validation of the base model computes both
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Scheduler = Literal[
     "cosine",
@@ -87,9 +89,15 @@ class TrainingConfig(Section):
         2, ge=1
     )  # checkpoints kept for resuming; the best model is kept beside them
     early_stopping_patience: Annotated[Integer | None, WEIGHTS] = Field(None, ge=1)  # validations without improvement
-    best_by: Annotated[Literal["loss", "crps", "mae", "direction", "ic"], BASE_MODEL_VALIDATION] = (
+    best_by: Annotated[Literal["loss", "horizon_loss", "crps", "mae", "direction", "ic"], BASE_MODEL_VALIDATION] = (
         "loss"  # what chooses the base model that is kept
     )
+    loss_on: Annotated[Literal["all", "horizon", "weighted"], BASE_MODEL] = (
+        "all"  # positions of a window that the base model learns from
+    )
+    lookback_weight: Annotated[Number, BASE_MODEL] = Field(
+        0.1, gt=0, lt=1
+    )  # of a position of the lookback, with loss_on: weighted
     num_workers: Annotated[Integer, SPEED] = Field(0, ge=0)
     seed: Annotated[Integer, SEED] = Field(42, ge=0, lt=2**32)
     tokenizer_learning_rate: Annotated[Number, TOKENIZER] = Field(2e-4, gt=0)

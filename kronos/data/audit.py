@@ -12,7 +12,7 @@ from kronos.data.quality.findings import FINDINGS, SEVERITIES, Finding, Severity
 from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import CandleSet, SymbolRows
 from kronos.data.windows.load import Audited, load_candles
-from kronos.data.windows.splits import Split, SplitName
+from kronos.data.windows.splits import Split, SplitName, count_epoch_windows
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig, texts
             reasons = [texts["reason"].format(n=n, reason=texts[reason]) for reason, n in split.dropped.items()]
             line += texts["left_out"].format(reasons=", ".join(reasons))
         if name == "train" and config.windows_per_epoch:
-            line += texts["epoch"].format(n=min(len(split), config.windows_per_epoch))
+            line += texts["epoch"].format(n=count_epoch_windows(len(split), config))
         if name == "train" and config.balance_symbols:
             line += texts["balanced"]
         lines.append(line)

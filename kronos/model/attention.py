@@ -40,12 +40,31 @@ def rotate_halves(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * signed_sin
 
 
-def attend_causally(query: Tensor, key: Tensor, value: Tensor, dropout_p: float) -> Tensor:
-    """Attend from each position to all positions up to it (scaled dot product, arXiv 1706.03762, eq. 1), all (B, H, T, K)."""
+def attend_causally(query: Tensor, key: Tensor, value: Tensor, dropout_p: float, width: int | None = None) -> Tensor:
+    """Attend from each position to those up to it (scaled dot product, arXiv 1706.03762, eq. 1).
+
+    Args:
+        query: (B, H, Q, K), of the last Q of the T positions.
+        key, value: (B, H, T, K).
+        width: the number of latest positions that a query attends to, its own included; None for all of them.
+    """
+    n_query, n_context = query.shape[2], key.shape[2]
+    if (width is not None and width < n_context) or 1 < n_query < n_context:
+        seen = _mask_future(n_query, n_context, width or n_context, query.device)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=dropout_p)
+    if n_query < n_context:
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout_p)
     by_products = query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout_p
     if by_products and not torch.compiler.is_compiling():
         return _attend_by_products(query, key, value)
     return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout_p, is_causal=True)
+
+
+def _mask_future(n_query: int, n_context: int, width: int, device: torch.device) -> Tensor:
+    """Return a mask (Q, T), true where one of the last Q of T positions may attend: to itself and the width − 1 before it."""
+    own = torch.arange(n_context - n_query, n_context, device=device)[:, None]
+    distance = own - torch.arange(n_context, device=device)
+    return (distance >= 0) & (distance < width)
 
 
 def _attend_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -80,20 +99,21 @@ class Attention(nn.Module):
         self.rotary = RotaryEmbedding(d_model // n_heads)
         self.resid_dropout = Dropout(resid_dropout_p)
 
-    def forward(self, query: Tensor, context: Tensor, rotate: bool = True) -> Tensor:
+    def forward(self, query: Tensor, context: Tensor, rotate: bool = True, width: int | None = None) -> Tensor:
         """Attend from each query to the context up to the query's own position.
 
         Args:
-            query: (B, T, D), or (B, 1, D) for only the last position of the context.
+            query: (B, Q, D), of the last Q positions of the context.
             context: (B, T, D), source of keys and values.
             rotate: apply the rotary embedding. False is used only to reproduce the reference's one-step decode.
+            width: the number of latest positions that a query attends to, its own included; None for all of them.
 
         Returns:
-            (B, T, D) or (B, 1, D), like query.
+            (B, Q, D), like query.
         """
         n_query, n_context = query.shape[1], context.shape[1]
-        if n_query not in (1, n_context):
-            raise ValueError(f"query must hold 1 or all {n_context} positions of the context, got {n_query}")
+        if n_query > n_context:
+            raise ValueError(f"query must hold at most the {n_context} positions of the context, got {n_query}")
         q = self._split_heads(self.q_proj(query))  # (B, H, T, K)
         k = self._split_heads(self.k_proj(context))
         v = self._split_heads(self.v_proj(context))
@@ -101,11 +121,7 @@ class Attention(nn.Module):
             cos, sin = self.rotary.compute_table(n_context, like=k)
             q, k = rotate_halves(q, cos[-n_query:], sin[-n_query:]), rotate_halves(k, cos, sin)
         dropout_p = self.attn_dropout_p if self.training else 0.0
-        if n_query == n_context:
-            mixed = attend_causally(q, k, v, dropout_p)
-        else:
-            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=False)
-        return self.resid_dropout(self._merge(mixed))  # type: ignore[no-any-return]
+        return self.resid_dropout(self._merge(attend_causally(q, k, v, dropout_p, width)))  # type: ignore[no-any-return]
 
     def remember(self, context: Tensor, cache: KeyValueCache, rotate: bool = True) -> None:
         """Append to the cache the keys and values of context (B, T, D), the positions after those already in it."""

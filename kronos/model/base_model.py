@@ -21,11 +21,13 @@ class BaseModelOutput(ModelOutput):
     """The result of a training pass of the base model. Position t predicts candle t + 1.
 
     loss: scalar, (CE(s1) + CE(s2)) / 2 in nats. window_loss: (B,), the same for each window.
-    s1_logits: (B, T-1, 2**s1_bits). s2_logits: (B, T-1, 2**s2_bits).
+    horizon_loss: (B,), the same over the horizon's positions only; None if their number was not given.
+    s1_logits: (B, N, 2**s1_bits). s2_logits: (B, N, 2**s2_bits). N is T - 1, or the horizon if only that was computed.
     """
 
     loss: Tensor | None = None
     window_loss: Tensor | None = None
+    horizon_loss: Tensor | None = None
     s1_logits: Tensor | None = None
     s2_logits: Tensor | None = None
 
@@ -60,9 +62,12 @@ class DependencyLayer(nn.Module):
         self.cross_attn = Attention(d_model, n_heads=4, attn_dropout_p=0.0, resid_dropout_p=0.0)
         self.norm = RMSNorm(d_model)
 
-    def forward(self, hidden: Tensor, s1_embedding: Tensor, rotate: bool = True) -> Tensor:
-        """Map hidden (B, T, D) and s1_embedding (B, T or 1, D) to (B, T or 1, D). 1 means only the last position."""
-        attended = self.cross_attn(s1_embedding, hidden, rotate)
+    def forward(self, hidden: Tensor, s1_embedding: Tensor, rotate: bool = True, width: int | None = None) -> Tensor:
+        """Map hidden (B, T, D) and s1_embedding (B, Q, D), of the last Q positions, to (B, Q, D).
+
+        Each position attends to the latest width positions, or to all up to it.
+        """
+        attended = self.cross_attn(s1_embedding, hidden, rotate, width)
         return self.norm(hidden[:, -s1_embedding.shape[1] :] + attended)  # type: ignore[no-any-return]
 
     def recall(self, hidden: Tensor, s1_embedding: Tensor, cache: KeyValueCache, rotate: bool = True) -> Tensor:
@@ -111,7 +116,14 @@ class Kronos(PretrainedModel):
         self.apply(_initialise)
 
     def forward(
-        self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, s1_uniforms: Tensor | None = None
+        self,
+        s1_ids: Tensor,
+        s2_ids: Tensor,
+        stamp: Tensor,
+        s1_uniforms: Tensor | None = None,
+        n_horizon: int | None = None,
+        lookback_weight: float = 1.0,
+        max_context: int | None = None,
     ) -> BaseModelOutput:
         """Predict the next token over whole windows: positions 0..T-2 predict 1..T-1.
 
@@ -121,32 +133,68 @@ class Kronos(PretrainedModel):
             s1_uniforms: (B, T-1) in [0, 1). If given, they sample from the s1 logits the s1 that conditions s2; the
                 model then trains on its own choices. Otherwise s2 is conditioned on the true next s1 (teacher
                 forcing), and the loss is the exact negative log-likelihood.
+            n_horizon: the number of last positions, which predict the horizon; None: all count as the lookback.
+            lookback_weight: what a position before them counts in the loss; with 0 only the horizon is computed.
+            max_context: the number of latest tokens that a forecast attends to, for horizon_loss; None for all.
         """
-        s1_targets, s2_targets = s1_ids[:, 1:], s2_ids[:, 1:]
-        s1_logits, hidden = self.decode_s1(s1_ids[:, :-1], s2_ids[:, :-1], stamp[:, :-1])
-        s1_next = s1_targets if s1_uniforms is None else sample_categorical(s1_logits.detach(), s1_uniforms)
-        s2_logits = self.decode_s2(hidden, s1_next)
-        window_loss = (_cross_entropy(s1_logits, s1_targets) + _cross_entropy(s2_logits, s2_targets)) / 2
-        return BaseModelOutput(window_loss.mean(), window_loss.detach(), s1_logits, s2_logits)
+        first = 0 if n_horizon is None or lookback_weight else s1_ids.shape[1] - 1 - n_horizon
+        s1_logits, s2_logits = self._predict(s1_ids, s2_ids, stamp, s1_uniforms, first)
+        losses = _measure_losses(s1_logits, s2_logits, s1_ids, s2_ids)
+        window_loss = _average(losses, n_horizon, lookback_weight)
+        if n_horizon is None:
+            return BaseModelOutput(window_loss.mean(), window_loss.detach(), None, s1_logits, s2_logits)
+        if max_context is not None and max_context < s1_ids.shape[1] - 1:
+            horizon_loss = self._measure_horizon(s1_ids, s2_ids, stamp, n_horizon, max_context)
+        else:
+            horizon_loss = losses[:, -n_horizon:].mean(-1)
+        return BaseModelOutput(window_loss.mean(), window_loss.detach(), horizon_loss.detach(), s1_logits, s2_logits)
+
+    def _predict(
+        self,
+        s1_ids: Tensor,
+        s2_ids: Tensor,
+        stamp: Tensor,
+        s1_uniforms: Tensor | None = None,
+        first: int = 0,
+        width: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits of s1 and s2 (B, T-1-first, V) at the positions from first on, each of which sees width tokens."""
+        hidden = self._read_all(s1_ids[:, :-1], s2_ids[:, :-1], stamp[:, :-1], width)
+        s1_logits = self.head.proj_s1(hidden[:, first:])
+        if s1_uniforms is None:
+            s1_next = s1_ids[:, first + 1 :]
+        else:
+            s1_next = sample_categorical(s1_logits.detach(), s1_uniforms[:, first:].contiguous())
+        return s1_logits, self.decode_s2(hidden, s1_next, width=width)
+
+    def _measure_horizon(
+        self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, n_horizon: int, max_context: int
+    ) -> Tensor:
+        """Return the loss (B,) of the horizon with the context of decoding, which is shorter than the window."""
+        start = max(s1_ids.shape[1] - n_horizon - max_context, 0)
+        s1_ids, s2_ids, stamp = s1_ids[:, start:], s2_ids[:, start:], stamp[:, start:]
+        first = s1_ids.shape[1] - 1 - n_horizon
+        logits = self._predict(s1_ids, s2_ids, stamp, first=first, width=max_context)
+        return _measure_losses(*logits, s1_ids, s2_ids).mean(-1)
 
     def decode_s1(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor) -> tuple[Tensor, Tensor]:
         """Return the next coarse subtoken's logits (B, T, 2**s1_bits) and the hidden states (B, T, D)."""
-        x = self._embed(s1_ids, s2_ids, stamp)
-        hidden = self.norm(run_blocks(self.transformer, x, recompute=self.recomputes))
+        hidden = self._read_all(s1_ids, s2_ids, stamp)
         return self.head.proj_s1(hidden), hidden
 
-    def decode_s2(self, hidden: Tensor, s1_next: Tensor, rotate: bool = True) -> Tensor:
+    def decode_s2(self, hidden: Tensor, s1_next: Tensor, rotate: bool = True, width: int | None = None) -> Tensor:
         """Return the next fine subtoken's logits, given the next coarse one.
 
         Args:
             hidden: (B, T, D) from `decode_s1`.
-            s1_next: (B, T), or (B, 1) for only the last position.
+            s1_next: (B, Q), of the last Q positions.
             rotate: False reproduces the reference implementation's unrotated one-step decode.
+            width: the number of latest positions that a position attends to; None for all of them.
 
         Returns:
-            (B, T, 2**s2_bits) or (B, 1, 2**s2_bits).
+            (B, Q, 2**s2_bits).
         """
-        conditioned = self.dep_layer(hidden, self.embedding.emb_s1(s1_next), rotate)
+        conditioned = self.dep_layer(hidden, self.embedding.emb_s1(s1_next), rotate, width)
         return self.head.proj_s2(conditioned)  # type: ignore[no-any-return]
 
     def build_caches(self, layout: CacheLayout, rotate_s2: bool = True) -> KronosCaches:
@@ -184,14 +232,33 @@ class Kronos(PretrainedModel):
         s1_embedding = self.embedding.emb_s1(s1_next)
         return self.head.proj_s2(self.dep_layer.recall(hidden, s1_embedding, caches.dep_layer, caches.rotate_s2))  # type: ignore[no-any-return]
 
+    def _read_all(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, width: int | None = None) -> Tensor:
+        """Return the hidden states (B, T, D) of whole windows; a position attends to the latest width positions."""
+        x = self._embed(s1_ids, s2_ids, stamp)
+        return self.norm(run_blocks(self.transformer, x, recompute=self.recomputes, width=width))  # type: ignore[no-any-return]
+
     def _embed(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor) -> Tensor:
         return self.token_drop(self.embedding(s1_ids, s2_ids) + self.time_emb(stamp))  # type: ignore[no-any-return]
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy (B,) of each row in nats, from logits (B, T, V) and targets (B, T)."""
-    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    return losses.view_as(targets).mean(-1)
+def _measure_losses(s1_logits: Tensor, s2_logits: Tensor, s1_ids: Tensor, s2_ids: Tensor) -> Tensor:
+    """Return (CE(s1) + CE(s2)) / 2 in nats (B, N) at the last N positions, from logits (B, N, V) and tokens (B, T)."""
+    n_positions = s1_logits.shape[1]
+    pairs = (s1_logits, s1_ids[:, -n_positions:]), (s2_logits, s2_ids[:, -n_positions:])
+    s1_losses, s2_losses = (
+        F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
+        for logits, targets in pairs
+    )
+    return (s1_losses + s2_losses) / 2
+
+
+def _average(losses: Tensor, n_horizon: int | None, lookback_weight: float) -> Tensor:
+    """Return the mean (B,) of losses (B, N), in which positions before the last n_horizon count lookback_weight times."""
+    n_before = losses.shape[1] - (n_horizon or 0)
+    if n_horizon is None or lookback_weight == 1 or n_before <= 0:
+        return losses.mean(-1)
+    total = lookback_weight * losses[:, :n_before].sum(-1) + losses[:, n_before:].sum(-1)
+    return total / (lookback_weight * n_before + n_horizon)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -68,22 +68,34 @@ class TransformerBlock(nn.Module):
         self.norm2 = RMSNorm(d_model)
         self.ffn = FeedForward(d_model, ff_dim, ffn_dropout_p)
 
-    def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """Map x (B, T, D) to the same shape. With a cache, x are the positions after the cached ones, and are added to it."""
+    def forward(self, x: Tensor, cache: KeyValueCache | None = None, width: int | None = None) -> Tensor:
+        """Map x (B, T, D) to the same shape.
+
+        Args:
+            cache: x are the positions after the cached ones, and are added to it.
+            width: without a cache, the number of latest positions that a position attends to; None for all of them.
+        """
         normed = self.norm1(x)
-        x = x + (self.self_attn(normed, normed) if cache is None else self.self_attn.remember_and_recall(normed, cache))
+        if cache is None:
+            x = x + self.self_attn(normed, normed, width=width)
+        else:
+            x = x + self.self_attn.remember_and_recall(normed, cache)
         return x + self.ffn(self.norm2(x))  # type: ignore[no-any-return]
 
 
 def run_blocks(
-    blocks: nn.ModuleList, x: Tensor, caches: Sequence[KeyValueCache] | None = None, recompute: bool = False
+    blocks: nn.ModuleList,
+    x: Tensor,
+    caches: Sequence[KeyValueCache] | None = None,
+    recompute: bool = False,
+    width: int | None = None,
 ) -> Tensor:
     """Map x (B, T, D) through the blocks to the same shape. Each block uses its own cache, if there are caches.
 
     With recompute, only the inputs of the blocks are kept, and the backward pass computes each block's activations
-    again, dropout included (arXiv 1604.06174).
+    again, dropout included (arXiv 1604.06174). Without caches, a position attends to the latest width positions.
     """
     for i, block in enumerate(blocks):
         cache = caches[i] if caches else None
-        x = checkpoint(block, x, cache, use_reentrant=False) if recompute else block(x, cache)
+        x = checkpoint(block, x, cache, width, use_reentrant=False) if recompute else block(x, cache, width)
     return x

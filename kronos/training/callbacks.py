@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from kronos.config.training import LOSS_NAME
+from kronos.config.training import LOSS_NAME, LOSS_NAMES
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
@@ -116,16 +116,14 @@ class ProgressCallback(TrainerCallback):
         if self._validation_bar is not None:
             self._validation_bar.close()
             self._validation_bar = None
-        names = dict.fromkeys([LOSS_NAME, self._criterion.name])
-        figures: dict[str, float] = {name: kwargs["metrics"][f"eval_{name}"] for name in names}
+        figures = pick_validation_figures(kwargs["metrics"], self._criterion.name)
         note = "  (before training)" if state.global_step == 0 else ""
         logger.info(
             "%s  step %d/%d  validation %s%s",
             *(self._stage, state.global_step, state.max_steps),
             *("  ".join(f"{name} {figure:.5f}" for name, figure in figures.items()), note),
         )
-        val_figures = {f"val_{name}": figure for name, figure in figures.items()}
-        self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0}, val_figures)
+        self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0}, prefix_with_val(figures))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -137,6 +135,17 @@ class ProgressCallback(TrainerCallback):
         line = {"step": step} | {key: value for group in (*figures, more) for key, value in group.items()}
         with writing(self._metrics_path), self._metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def pick_validation_figures(metrics: dict[str, float], best_by: str) -> dict[str, float]:
+    """Return the losses of a validation and the figure best_by, those that it has computed, from the Trainer's metrics."""
+    names = dict.fromkeys([*LOSS_NAMES, best_by])
+    return {name: metrics[f"eval_{name}"] for name in names if f"eval_{name}" in metrics}
+
+
+def prefix_with_val(figures: dict[str, float]) -> dict[str, float]:
+    """Return validation figures under their names in metrics.jsonl and in trackers."""
+    return {f"val_{name}": figure for name, figure in figures.items()}
 
 
 class BestModelCallback(TrainerCallback):

@@ -32,7 +32,7 @@ BuildScore = Callable[[Config, CandleSet, Split], Score]
 class Criterion:
     """The validation figure that chooses the best model.
 
-    name: as in training.best_by. rate: computes the figure from the model; None for the loss, which is computed anyway.
+    name: as in training.best_by. rate: computes the figure from the model; None for a loss, which is computed anyway.
     """
 
     name: str = LOSS_NAME
@@ -46,7 +46,7 @@ class Criterion:
         return figure > best if self.higher_is_better else figure < best
 
     def compute(self, model: nn.Module, step: int) -> dict[str, float]:
-        """Return the figure by its name, or nothing for the loss. The random state does not change.
+        """Return the figure by its name, or nothing for a loss. The random state does not change.
 
         Raises:
             KronosError: the figure is not finite.
@@ -58,7 +58,7 @@ class Criterion:
         if not math.isfinite(figure):
             raise KronosError(
                 "The validation {name} is {figure} at step {step}: training has diverged, or the model is damaged. Lower the "
-                "learning rate, or set training.best_by=loss. The best model so far is kept.",
+                "learning rate, or set training.best_by=horizon_loss. The best model so far is kept.",
                 name=self.name,
                 figure=figure,
                 step=step,

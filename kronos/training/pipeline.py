@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
-from kronos.config.training import LOSS_NAME, STAGES, StageName
+from kronos.config.training import LOSS_NAMES, STAGES, StageName
 from kronos.data import CandleSet, Split, WindowDataset, split_candles
 from kronos.data.audit import audit_candles, audit_to_json, describe_candles, describe_splits
 from kronos.data.windows.load import Audited
@@ -77,7 +77,7 @@ def run_pipeline(
         config: the resolved configuration.
         skip_existing: skip finished stages and resume interrupted ones.
         callbacks: further callbacks for the Trainer of each stage.
-        build_score: builds the score if training.best_by is not loss: `kronos.evaluation.ValidationScore`.
+        build_score: builds the score if training.best_by is no loss: `kronos.evaluation.ValidationScore`.
         on_inputs: called once everything is loaded and checked, before the first step: `kronos.report.advice.log_advice`.
 
     Raises:
@@ -109,7 +109,8 @@ def run_pipeline(
     if base_model:
         check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
         logger.info("basemodel  uses the tokenizer %s", find_tokenizer(config))
-        criterion = bind_score(config.training.best_by, score, tokenizer) if score else BY_LOSS
+        best_by = config.training.best_by
+        criterion = bind_score(best_by, score, tokenizer) if score else Criterion(best_by)
         stage = build_stage("basemodel", config, inputs, base_model, tokenizer, criterion)
         record = run_stage(config, stage, skip_existing, callbacks)
         records["basemodel"] = apply_blend(config, stage, record, tokenizer)
@@ -220,19 +221,19 @@ def build_stage(
         best_by=criterion.name,
     )
     check_same_record(record)
-    prepare_batch = TokenInputs(tokenizer, config.training.seed) if tokenizer else candle_inputs
+    prepare_batch = TokenInputs(tokenizer, config.training, config.data) if tokenizer else candle_inputs
     folder = config.model_paths.run_folder.stage(name).path
     return Stage(name, folder, model, prepare_batch, inputs.windows["train"], inputs.windows["val"], record, criterion)
 
 
 def _build_score(config: Config, candles: CandleSet, val: Split, build_score: BuildScore | None) -> Score | None:
     best_by = config.training.best_by
-    if best_by == LOSS_NAME:
+    if best_by in LOSS_NAMES:
         return None
     if build_score is None:
         raise ConfigError(
             "training.best_by is {best_by}, but run_pipeline was called without build_score. Pass "
-            "build_score=kronos.evaluation.ValidationScore, or set training.best_by=loss.",
+            "build_score=kronos.evaluation.ValidationScore, or set training.best_by=horizon_loss.",
             best_by=best_by,
         )
     return build_score(config, candles, val)

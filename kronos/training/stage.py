@@ -17,6 +17,7 @@ from kronos.config.schema import find_rate_key
 from kronos.config.training import ModelName
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import Batch, PrepareBatch, describe_windows, keep_batch
+from kronos.data.windows.splits import count_epoch_windows
 from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model.pretrained import PretrainedModel
@@ -26,7 +27,6 @@ from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.fit.lora_and_freezing import describe_parameters
-from kronos.training.inputs.sampler import count_windows
 from kronos.training.inputs.tokens import TokenInputs, tokenise_splits
 from kronos.training.safety.divergence import HealthCheck
 from kronos.training.safety.out_of_memory import find_micro_batch, translate_out_of_memory
@@ -203,7 +203,8 @@ def _validation_is_due(config: Config, stage: Stage, checkpoint: Path | None) ->
 
 def count_steps_an_epoch(config: Config, train: WindowDataset) -> int:
     """Return the optimizer steps of an epoch."""
-    return count_windows(train, config.data) // count_windows_a_step(config)
+    a_step = count_windows_a_step(config)
+    return count_epoch_windows(len(train), config.data, a_step) // a_step
 
 
 def count_steps(config: Config, stage: ModelName, train: WindowDataset) -> int:
@@ -224,7 +225,7 @@ def check_batch_fits(config: Config, stage: Stage) -> None:
         DataError: there are fewer train windows than one step takes.
     """
     needed = count_windows_a_step(config)
-    if (n_windows := count_windows(stage.train, config.data)) < needed:
+    if (n_windows := count_epoch_windows(len(stage.train), config.data, needed)) < needed:
         if n_windows < len(stage.train):
             raise DataError(
                 "data.windows_per_epoch is {n_windows}, but one step takes {needed} windows. Set it to at least {needed}.",
@@ -259,7 +260,7 @@ def _announce(stage: Stage, trainer: KronosTrainer) -> None:
         *(
             stage.name,
             describe_parameters(stage.model),
-            f"{count_windows(stage.train, trainer.data_config):,}",
+            f"{count_epoch_windows(len(stage.train), trainer.data_config, trainer.global_batch):,}",
             f"{len(stage.val):,}",
         ),
         *(n_processes, "es" if n_processes > 1 else "", trainer.args.device.type),

@@ -20,9 +20,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kronos.config import Config
 from kronos.config.schema import TrackerName
-from kronos.config.training import LOSS_NAME
 from kronos.errors import ConfigError
 from kronos.files import write_text
+from kronos.training.callbacks import pick_validation_figures, prefix_with_val
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class TrackersCallback(TrainerCallback):
         self._names = list_trackers(config)
         self._project = config.experiment.name
         self._settings: dict[str, Scalar] = {"stage": stage, **flatten(config.model_dump(mode="json"))}
-        self._validated = dict.fromkeys((LOSS_NAME, config.training.best_by))
+        self._best_by = config.training.best_by
         self._stage = stage
         self._folder = folder
         self._running: dict[TrackerName, GeneralTracker] = {}
@@ -159,7 +159,7 @@ class TrackersCallback(TrainerCallback):
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         metrics = kwargs["metrics"]
-        figures = {f"val_{name}": metrics[f"eval_{name}"] for name in self._validated if f"eval_{name}" in metrics}
+        figures = prefix_with_val(pick_validation_figures(metrics, self._best_by))
         self._log({"epoch": state.epoch or 0.0, **figures}, state.global_step)
 
     def _log(self, figures: dict[str, float], step: int) -> None:

@@ -47,6 +47,7 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from kronos.candles import Array
 from kronos.config.data import DataConfig
+from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import Batch, PrepareBatch
 from kronos.errors import KronosError, Terminated
@@ -150,19 +151,22 @@ class KronosTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Average the validation loss over the windows, and compute the score if a score chooses the best model.
+        """Average the validation losses over the windows, and compute the score if a score chooses the best model.
 
         The Trainer's own loop averages batch means. It would count the windows twice with which ranks fill up their last
         batch, and it would copy all logits to the CPU.
         """
         self.model.eval()
         self.callback_handler.eval_dataloader = dataloader
-        losses = []
+        losses: list[Tensor] = []
+        horizon_losses: list[Tensor] = []
         # PyTorch's loader draws a seed. The fork keeps the training independent of the number of validations.
         with torch.no_grad(), torch.random.fork_rng():
             for batch in dataloader:
-                window_loss = self.model(**self._prepare_inputs(batch)).window_loss
-                losses.append(self.accelerator.gather_for_metrics(window_loss).cpu())
+                output = self.model(**self._prepare_inputs(batch))
+                losses.append(self._gather(output.window_loss))
+                if "horizon_loss" in output:  # of the base model
+                    horizon_losses.append(self._gather(output.horizon_loss))
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
                 self._stop_if_agreed()
         loss = torch.cat(losses).double().mean().item()
@@ -174,10 +178,16 @@ class KronosTrainer(Trainer):
                 step=self.state.global_step,
             )
         n_windows = sum(len(part) for part in losses)
-        figures = {"loss": loss} | self._criterion.compute(self.model, self.state.global_step)
+        figures = {LOSS_NAME: loss} | self._criterion.compute(self.model, self.state.global_step)
+        if horizon_losses:
+            figures[HORIZON_LOSS_NAME] = torch.cat(horizon_losses).double().mean().item()
         self._stop_if_agreed()
         metrics = {f"{metric_key_prefix}_{name}": figure for name, figure in figures.items()}
         return EvalLoopOutput(np.empty(0), None, metrics, n_windows)
+
+    def _gather(self, window_loss: Tensor) -> Tensor:
+        """Return the losses of a batch's windows from all ranks, on the CPU."""
+        return self.accelerator.gather_for_metrics(window_loss).cpu()  # type: ignore[no-any-return]
 
     def _stop_if_agreed(self) -> None:
         """Stop in the middle of a validation, leaving a checkpoint of the step that it belongs to."""
@@ -230,6 +240,11 @@ class KronosTrainer(Trainer):
 
     # optimizer, schedule, data
 
+    @property
+    def global_batch(self) -> int:
+        """The windows of an optimizer step, over all parts and processes."""
+        return int(self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size)
+
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Begin with the schedule's second step: a warm-up starts at rate 0, where the first step would learn nothing."""
         scheduler: LRScheduler = super().create_scheduler(num_training_steps + 1, optimizer)
@@ -248,8 +263,7 @@ class KronosTrainer(Trainer):
         return _keep_workers_alive(super().get_eval_dataloader(eval_dataset))
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return WindowSampler(self.train_dataset, self.data_config, batch, self.args.seed)
+        return WindowSampler(self.train_dataset, self.data_config, self.global_batch, self.args.seed)
 
 
 def _keep_workers_alive(loader: DataLoader[Batch]) -> DataLoader[Batch]:

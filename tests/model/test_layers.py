@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from kronos.model import PRESETS, KronosTokenizer
-from kronos.model.base_model import _cross_entropy
+from kronos.model.base_model import _average, _measure_losses
 from kronos.model.dropout import Dropout
 from kronos.model.layers import RMSNorm
 from tests.conftest import assert_close
@@ -52,7 +52,13 @@ def test_both_reconstructions_are_those_made_one_by_one() -> None:
     assert not torch.allclose(output.coarse, output.fine)
 
 
-def test_cross_entropy_of_a_window_is_the_mean_of_its_positions() -> None:
-    logits, targets = torch.randn(3, 5, 8), torch.randint(8, (3, 5))
-    expected = torch.stack([F.cross_entropy(*window) for window in zip(logits, targets)])
-    assert_close(_cross_entropy(logits, targets), expected, tolerance=1e-6)
+def test_the_loss_of_a_window_is_the_mean_of_its_positions() -> None:
+    (s1, s2), ids = torch.randn(2, 3, 5, 8), torch.randint(8, (2, 3, 6))
+    losses = _measure_losses(s1, s2, *ids)
+    expected = torch.stack(
+        [(F.cross_entropy(a, i[1:]) + F.cross_entropy(b, j[1:])) / 2 for a, b, i, j in zip(s1, s2, *ids)]
+    )
+    assert_close(_average(losses, None, 1.0), expected, tolerance=1e-6)
+    assert_close(_average(losses, 2, 0.0), losses[:, -2:].mean(1), tolerance=1e-6)
+    weights = torch.tensor([0.25, 0.25, 0.25, 1.0, 1.0])
+    assert_close(_average(losses, 2, 0.25), (losses * weights).sum(1) / weights.sum(), tolerance=1e-6)

@@ -132,6 +132,48 @@ def test_a_score_that_draws_leaves_the_random_state_as_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_loss_of_the_horizon_chooses(tiny_config: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Trained on the horizon and chosen by it; both losses are kept, and the dry context is shorter than the window."""
+    keys = ["training.best_by=horizon_loss", "training.loss_on=horizon", "data.max_context=12"]
+    with caplog.at_level(logging.INFO, logger="kronos"):
+        record = run(tiny_config, None, *keys, "training.eval_steps=1").records["basemodel"]
+    lines = read_validations(folder)
+    figures = [line["val_horizon_loss"] for line in lines]
+    assert record.best_by == "horizon_loss" and record.start_score == figures[0]
+    assert record.best_score == min(figures) and record.best_step == figures.index(min(figures)) > 0
+    assert record.best_loss == lines[record.best_step]["val_loss"] != record.best_score
+    assert "validation loss of the horizon" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["training.loss_on=horizon"],
+        pytest.param(["training.loss_on=weighted", "training.lookback_weight=0.5"], marks=pytest.mark.slow),
+    ],
+)
+def test_what_the_loss_counts_is_a_setting_and_survives_an_interruption(
+    tiny_config: Path, folder: Path, tmp_path: Path, killed_at_step_5, keys: list[str]
+) -> None:
+    keys = [*keys, "training.best_by=horizon_loss", "data.windows_per_epoch=independent", "training.max_steps=6"]
+    with pytest.raises(Killed):
+        run(tiny_config, None, *keys)
+    killed_at_step_5.undo()
+    with pytest.raises(ConfigError, match=r"training.loss_on \w+ → all"):
+        run(tiny_config, None, *keys, "training.loss_on=all", skip_existing=True)
+    resumed = run(tiny_config, None, *keys, skip_existing=True).records["basemodel"]
+    folder.rename(tmp_path / "resumed")
+    whole = run(tiny_config, None, *keys).records["basemodel"]
+    assert resumed == whole and equal(read_weights(folder), read_weights(tmp_path / "resumed"))
+    folder.rename(tmp_path / "whole")
+    run(tiny_config, None, *keys, "training.accumulation_steps=2", "training.token_cache=false")
+    for name, tensor in read_weights(folder).items():
+        torch.testing.assert_close(tensor, read_weights(tmp_path / "whole")[name], rtol=1e-3, atol=1e-5)
+    folder.rename(tmp_path / "parts")
+    run(tiny_config, None, *keys, "training.loss_on=all")
+    assert not equal(read_weights(folder), read_weights(tmp_path / "whole"))
+
+
 @pytest.mark.slow
 def test_the_information_coefficient_chooses(tiny_config: Path, folder: Path) -> None:
     record = run(tiny_config, ValidationScore, "training.best_by=ic").records["basemodel"]

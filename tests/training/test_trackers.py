@@ -60,7 +60,7 @@ def read_metrics(folder: Path) -> list[dict]:
 
 def tracked(folder: Path) -> list[dict]:
     """The figures of metrics.jsonl that trackers get too."""
-    keys = ("step", "epoch", "loss", "learning_rate", "grad_norm", "val_loss")
+    keys = ("step", "epoch", "loss", "learning_rate", "grad_norm", "val_loss", "val_horizon_loss")
     return [{key: line[key] for key in keys if key in line} for line in read_metrics(folder)]
 
 

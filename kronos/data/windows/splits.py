@@ -261,7 +261,19 @@ def _enough_rows(n_rows: int, config: DataConfig) -> int:
     raise AssertionError
 
 
-def spread_evenly(n: int, n_chosen: int, seed: int) -> Array:
+def count_epoch_windows(n_windows: int, config: DataConfig, at_least: int = 1) -> int:
+    """Return how many of n_windows train windows an epoch draws, by data.windows_per_epoch.
+
+    Args:
+        at_least: windows of one step; an epoch of independent windows has at least these, if there are so many.
+    """
+    limit = config.windows_per_epoch
+    if limit == "independent":
+        limit = max(-(-n_windows * config.train_stride // config.predict_window), at_least)
+    return min(n_windows, limit or n_windows)
+
+
+def spread_evenly(n: int, n_chosen: int, seed: int | Sequence[int]) -> Array:
     """Choose min(n, n_chosen) different numbers below n, ascending: one at random from each of as many equal parts.
 
     A regular choice could fall on the same hour, or on the same end of every symbol, each time.

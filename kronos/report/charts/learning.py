@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kronos.config import Config
-from kronos.config.training import STAGES, StageName
+from kronos.config.training import HORIZON_LOSS_NAME, STAGES, StageName
 from kronos.errors import CheckpointError
 from kronos.stage_record import StageRecord
 
@@ -20,7 +20,10 @@ Point = tuple[float, float]  # step, loss
 
 @dataclass(frozen=True)
 class StageCurves:
-    """The losses of one stage by step. kept: those of the best model, one or none."""
+    """The losses of one stage by step. kept: those of the best model, one or none.
+
+    If the loss of the horizon chose the best model, the validation losses are those.
+    """
 
     name: StageName
     train: tuple[Point, ...]
@@ -34,18 +37,23 @@ def read_learning_curves(run_dir: Path, config: Config) -> list[StageCurves]:
     for name in STAGES:
         stage = replace(config.model_paths.run_folder, path=run_dir).stage(name)
         lines = _read_lines(stage.metrics)
-        train, validation = (_pick(lines, key) for key in ("loss", "val_loss"))
+        record = _read_record(stage.path)
+        by_horizon = record is not None and record.best_by == HORIZON_LOSS_NAME
+        train, validation = (_pick(lines, key) for key in ("loss", "val_horizon_loss" if by_horizon else "val_loss"))
         if train or validation:
-            curves.append(StageCurves(name, _thin(train), _thin(validation), _find_kept(stage.path, validation)))
+            curves.append(StageCurves(name, _thin(train), _thin(validation), _find_kept(record, validation)))
     return curves
 
 
-def _find_kept(folder: Path, validation: Sequence[Point]) -> tuple[Point, ...]:
-    """Return the point of the best model by the stage's record, or else that of the lowest loss."""
+def _read_record(folder: Path) -> StageRecord | None:
     try:
-        record = StageRecord.read(folder)
+        return StageRecord.read(folder)
     except CheckpointError:
-        record = None
+        return None
+
+
+def _find_kept(record: StageRecord | None, validation: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the point of the best model by the stage's record, or else that of the lowest loss."""
     best_step = record.best_step if record else None
     kept = [point for point in validation if point[0] == best_step]
     if not kept and best_step is None and validation:

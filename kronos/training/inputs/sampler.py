@@ -8,11 +8,7 @@ from torch.utils.data import Sampler
 from kronos.candles import Array
 from kronos.config.data import DataConfig
 from kronos.data import WindowDataset
-
-
-def count_windows(dataset: WindowDataset, data: DataConfig) -> int:
-    """Return the maximum number of windows of an epoch: all, or data.windows_per_epoch."""
-    return min(len(dataset), data.windows_per_epoch or len(dataset))
+from kronos.data.windows.splits import count_epoch_windows, spread_evenly
 
 
 class WindowSampler(Sampler[int]):
@@ -20,13 +16,15 @@ class WindowSampler(Sampler[int]):
 
     An epoch therefore has the same steps however a batch is split over ranks and parts. The windows left over differ from
     epoch to epoch. (The Trainer's drop_last would shorten the validation too.) With data.balance_symbols each symbol gets
-    an equal share; a symbol with fewer windows repeats them.
+    an equal share; a symbol with fewer windows repeats them. With data.windows_per_epoch=independent the windows of an epoch
+    are spread over all candles: neighbouring windows are almost the same, and do not count as new data.
     """
 
     def __init__(self, dataset: WindowDataset, data: DataConfig, global_batch: int, seed: int) -> None:
         self._dataset = dataset
         self._balanced = data.balance_symbols
-        self._n_windows = count_windows(dataset, data) // global_batch * global_batch
+        self._spread = data.windows_per_epoch == "independent"
+        self._n_windows = count_epoch_windows(len(dataset), data, global_batch) // global_batch * global_batch
         self._seed = seed
         self._epoch = 0
 
@@ -41,6 +39,9 @@ class WindowSampler(Sampler[int]):
         generator = np.random.default_rng([self._seed, self._epoch])
         if self._balanced:
             windows = self._draw_balanced(generator)
+        elif self._spread:
+            chosen = spread_evenly(len(self._dataset), self._n_windows, [self._seed, self._epoch])
+            windows = generator.permutation(chosen)
         else:
             windows = generator.permutation(len(self._dataset))[: self._n_windows]
         return iter(windows.tolist())

@@ -16,11 +16,13 @@ from tqdm import tqdm
 
 from kronos.candles import Array
 from kronos.config import Config
+from kronos.config.data import DataConfig
+from kronos.config.training import TrainingConfig
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import Batch
+from kronos.data.windows.splits import count_epoch_windows
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
-from kronos.training.inputs.sampler import count_windows
 from kronos.training.inputs.token_cache import SUFFIX, TokenFile, prune_tokens
 
 logger = logging.getLogger(__name__)
@@ -31,9 +33,13 @@ MAX_BITS = 15  # of a subtoken that int16 holds
 class TokenInputs:
     """Prepares the base model's inputs: subtokens, encoded here if the batch has none, and noise to sample s1 in training."""
 
-    def __init__(self, tokenizer: KronosTokenizer, seed: int) -> None:
+    def __init__(self, tokenizer: KronosTokenizer, training: TrainingConfig, data: DataConfig) -> None:
         self.tokenizer = tokenizer.eval()
-        self._seed = seed
+        self._seed = training.seed
+        weight = {"all": None, "horizon": 0.0, "weighted": training.lookback_weight}[training.loss_on]
+        horizon = {"n_horizon": data.predict_window}
+        self._objective = {} if weight is None else horizon | {"lookback_weight": weight}
+        self._validation = horizon | {"max_context": data.max_context}
 
     def __call__(self, batch: Batch, step: int | None) -> Batch:
         """Turn a batch of `WindowDataset` or `TokenDataset` into inputs.
@@ -47,12 +53,12 @@ class TokenInputs:
         else:
             s1_ids, s2_ids = encode_candles(self.tokenizer, batch["candles"])
         inputs = {"s1_ids": s1_ids, "s2_ids": s2_ids, "stamp": batch["stamp"]}
-        if step is not None:
-            noise = draw_token_noise(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
-            on_gpu = s1_ids.device.type == "cuda"
-            noise = noise.pin_memory() if on_gpu else noise
-            inputs["s1_uniforms"] = noise.to(s1_ids.device, non_blocking=on_gpu)
-        return inputs
+        if step is None:
+            return inputs | self._validation
+        noise = draw_token_noise(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
+        on_gpu = s1_ids.device.type == "cuda"
+        noise = noise.pin_memory() if on_gpu else noise
+        return inputs | self._objective | {"s1_uniforms": noise.to(s1_ids.device, non_blocking=on_gpu)}
 
 
 def encode_candles(tokenizer: KronosTokenizer, candles: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,9 +128,10 @@ def tokenise_splits(
 def _count_drawn(config: Config, train: WindowDataset) -> int:
     """Return how many windows training draws in all."""
     training = config.training
+    a_step = training.batch_size * int(PartialState().num_processes)
     if training.max_steps:
-        return training.max_steps * training.batch_size * int(PartialState().num_processes)
-    return training.basemodel_epochs * count_windows(train, config.data)
+        return training.max_steps * a_step
+    return training.basemodel_epochs * count_epoch_windows(len(train), config.data, a_step)
 
 
 def cache_tokens(

@@ -5,7 +5,8 @@ import pytest
 
 from kronos.config.data import DataConfig
 from kronos.data import WindowDataset, split_candles
-from kronos.training.inputs.sampler import WindowSampler, count_windows
+from kronos.data.windows.splits import count_epoch_windows
+from kronos.training.inputs.sampler import WindowSampler
 from tests.data.windows.test_splits import make_config, make_set
 
 
@@ -33,8 +34,20 @@ def test_each_window_at_most_once_in_whole_batches_another_order_each_epoch() ->
 def test_the_cap_takes_others_each_epoch() -> None:
     dataset, config = make(200, windows_per_epoch=20)
     first, second = draw(dataset, config), draw(dataset, config, epoch=1)
-    assert count_windows(dataset, config) == 20 and len(first) == 16 and set(first) != set(second)
-    assert count_windows(dataset, config.override({"windows_per_epoch": 10**9})) == len(dataset)
+    assert count_epoch_windows(len(dataset), config) == 20 and len(first) == 16 and set(first) != set(second)
+    assert count_epoch_windows(len(dataset), config.override({"windows_per_epoch": 10**9})) == len(dataset)
+
+
+def test_independent_windows_are_spread_over_all_candles() -> None:
+    """An epoch forecasts each candle about once, each epoch from other origins; a short file still fills a step."""
+    dataset, config = make(400, windows_per_epoch="independent")
+    unit = config.predict_window
+    assert count_epoch_windows(len(dataset), config) == -(-len(dataset) // unit)
+    drawn = [sorted(draw(dataset, config, epoch, batch=2)) for epoch in range(3 * unit)]
+    assert all(len(each) == len(dataset) // unit // 2 * 2 and np.diff(each).min() >= 1 for each in drawn)
+    assert max(np.diff(each).max() for each in drawn) < 3 * unit  # none is left out for long
+    assert len({window for each in drawn for window in each}) > 0.9 * len(dataset)
+    assert len(draw(dataset, config, batch=len(dataset) // 2)) == len(dataset) // 2
 
 
 @pytest.mark.parametrize("cap", [None, 64])

@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader
 
 from kronos import KronosTokenizer, load_config
 from kronos.config import Config
+from kronos.config.data import DataConfig
+from kronos.config.training import TrainingConfig
 from kronos.data import WindowDataset, load_candles, split_candles
 from kronos.data.windows.dataset import keep_batch
 from kronos.training import run_pipeline
@@ -289,7 +291,7 @@ def test_window_numbers_stay_on_the_cpu(tokenizer: KronosTokenizer) -> None:
     """Noise is drawn without reading anything back from the device; from this one nothing can be read."""
     ids = torch.zeros(3, 24, dtype=torch.long, device="meta")
     batch = {"s1_ids": ids, "s2_ids": ids, "stamp": torch.zeros(3, 24, 5, device="meta"), "window": np.array([1, 2, 3])}
-    inputs = TokenInputs(tokenizer, 1)(batch, 5)
+    inputs = TokenInputs(tokenizer, TrainingConfig(seed=1), DataConfig(data_path=Path("x.csv")))(batch, 5)
     assert inputs["s1_uniforms"].shape == (3, 23) and inputs["s1_uniforms"].device.type == "meta"
 
 
