@@ -134,4 +134,7 @@ def _describe_change(record: StageRecord, folder: StageFolder, words: Words) -> 
     name = words(f"run.validation_{record.best_by}") if record.best_by in LOSS_NAMES else record.best_by
     if not record.improved:
         return words("run.not_improved", name=name, before=record.start_figure)
-    return words("run.improved", name=name, before=record.start_figure, after=record.best_figure)
+    change = words("run.improved", name=name, before=record.start_figure, after=record.best_figure)
+    if record.blend is None:
+        return change
+    return words("run.blend", change=change, share=record.blend, rest=1 - record.blend)

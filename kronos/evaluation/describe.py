@@ -20,6 +20,7 @@ from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note
 from kronos.evaluation.results import FORMAT, MODEL
+from kronos.stage_record import StageRecord
 from kronos.version import __version__
 
 SEED = 0  # not training.seed: all runs use the same draws
@@ -99,6 +100,16 @@ def describe_environment() -> dict[str, str]:
         else f"{device.type}, {psutil.cpu_count()} cores",
         "processes": str(PartialState().num_processes),
     }
+
+
+def describe_blend(config: Config) -> list[Note]:
+    """Return a note if the run's base model is a blend with the pretrained one (training.blend)."""
+    record = StageRecord.read(config.model_paths.run_folder.basemodel.path)
+    if record is None or record.blend is None:
+        return []
+    if record.blend in (0, 1):
+        return [Note(code="blend_fine_tuned" if record.blend else "blend_pretrained")]
+    return [Note(code="blend", values={"share": record.blend, "rest": 1 - record.blend})]
 
 
 def describe_choice(config: Config, origins: Origins, usable: Origins, held_out: HeldOut) -> list[Note]:

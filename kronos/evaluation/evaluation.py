@@ -16,7 +16,14 @@ from kronos.data import CandleSet
 from kronos.errors import DataError
 from kronos.evaluation.baselines import Splits, build_baselines
 from kronos.evaluation.comparing import compare_all, describe_times, find_evidence
-from kronos.evaluation.describe import SEED, describe_choice, describe_origins, describe_settings, format_origin
+from kronos.evaluation.describe import (
+    SEED,
+    describe_blend,
+    describe_choice,
+    describe_origins,
+    describe_settings,
+    format_origin,
+)
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster
 from kronos.evaluation.losses import LossTable, open_loss_table
@@ -85,6 +92,7 @@ def evaluate_run(
         **describe_settings(config, own, command),
         notes=[
             *held_out.notes,
+            *describe_blend(config),
             *describe_choice(config, origins, usable, held_out),
             *notes,
             *money_notes,

@@ -135,6 +135,8 @@ def test_notes() -> None:
     assert write_note(Note(code="needs a season"), ZH, "reasons") == "needs a season", (
         "of a baseline that somebody added"
     )
+    note = Note(code="blend", values={"share": 0.75, "rest": 0.25})
+    assert "75% fine-tuned and 25% pretrained weights" in write_note(note, EN)
     earlier = Note.model_validate({"en": "No test split.", "zh": "没有测试集。"})
     assert (write_note(earlier, EN), write_note(earlier, ZH)) == ("No test split.", "没有测试集。")
 
