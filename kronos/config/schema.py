@@ -6,7 +6,7 @@ Every key of Kronos' own YAML files is accepted under its original name, with it
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from kronos.config.affects import (
     BASE_MODEL,
@@ -20,6 +20,7 @@ from kronos.config.affects import (
 )
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.config.evaluation import EvaluationConfig, LstmConfig
+from kronos.config.recipes import RecipeName, fill_recipe, list_defaults
 from kronos.config.section import Integer, Number, Section, UserPath, cross_field_error
 from kronos.config.training import RATE_KEYS, DistributedConfig, ModelName, TrainingConfig
 from kronos.run_folder import RunFolder
@@ -139,6 +140,7 @@ class ReportConfig(Section):
 class Config(Section):
     """The whole configuration, with all values resolved."""
 
+    recipe: Annotated[RecipeName, SHORTHAND] = "published"  # defaults of other keys: kronos.config.recipes
     data: DataConfig
     repairs: RepairsConfig = RepairsConfig()
     training: TrainingConfig = TrainingConfig()
@@ -148,6 +150,20 @@ class Config(Section):
     distributed: DistributedConfig = DistributedConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_recipe(cls, values: Any) -> Any:
+        return fill_recipe(values) if isinstance(values, dict) else values
+
+    def list_given(self) -> dict[str, Any]:
+        """Return the values that were set, without those of the recipe."""
+        given = super().list_given()
+        for key, value in list_defaults(given).items():
+            section, name = key.split(".")
+            if given.get(section, {}).get(name) == value:
+                del given[section][name]
+        return given
 
     def rate_of(self, model: ModelName) -> float:
         """Return the learning rate of a stage's model, or of the LSTM baseline."""

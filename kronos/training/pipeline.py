@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
+from kronos.config.recipes import describe_recipe
 from kronos.config.training import LOSS_NAMES, STAGES, StageName
 from kronos.data import CandleSet, Split, WindowDataset, split_candles
 from kronos.data.audit import audit_candles, audit_to_json, describe_candles, describe_splits
@@ -85,6 +86,7 @@ def run_pipeline(
     """
     title = [config.model_paths.exp_name, config.experiment.name, config.experiment.description]
     logger.info("%s", " · ".join(dict.fromkeys(filter(None, title))))
+    logger.info("%s", describe_recipe(config.recipe, config.model_dump(mode="json")))
     check_shared_folder(config.model_paths.base_save_path)
     inputs = prepare_inputs(config)
     candles, splits, tokenizer, base_model = inputs.audited.candles, inputs.splits, inputs.tokenizer, inputs.base_model

@@ -65,7 +65,8 @@ def test_the_documents_say_the_same() -> None:
         if cells[0].startswith("**"):
             section = cells[0].strip("*")
         elif len(cells) == 4:
-            documented |= {f"{section}.{name.strip('`')}": cells[2] for name in cells[0].split(", ")}
+            names = [name.strip("`") for name in cells[0].split(", ")]
+            documented |= {f"{section}.{name}" if section else name: cells[2] for name in names}
     for key, affects in AFFECTS.items():
         if affects:
             assert documented[key] == affects.what, key

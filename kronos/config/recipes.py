@@ -1,0 +1,66 @@
+"""Recipes: named sets of defaults for fine-tuning. Each key can be overridden; docs/tuning.md tells how they were measured."""
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Literal
+
+RecipeName = Literal["published", "safe", "full"]
+
+_MATCHES_FORECAST: dict[str, Any] = {
+    "data.windows_per_epoch": "independent",
+    "data.val_windows": 1024,
+    "experiment.train_tokenizer": False,
+    "training.loss_on": "horizon",
+    "training.best_by": "horizon_loss",
+    "training.early_stopping_patience": 5,
+    "training.epochs": 30,
+    "training.predictor_learning_rate": 1e-4,
+}
+
+RECIPES: dict[RecipeName, dict[str, Any]] = {
+    "published": {},  # the defaults of the fields, which are upstream's
+    "safe": _MATCHES_FORECAST | {"training.blend": True},
+    "full": _MATCHES_FORECAST,
+}
+
+
+def fill_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections of a configuration with the recipe's values where they give none.
+
+    A model that is trained from scratch needs its tokenizer trained, whatever the recipe.
+    """
+    filled = {name: dict(section) if isinstance(section, Mapping) else section for name, section in values.items()}
+    for key, value in list_defaults(values).items():
+        section, name = key.split(".")
+        given = filled.setdefault(section, {})
+        if isinstance(given, dict) and name not in given:
+            given[name] = deepcopy(value)
+    return filled
+
+
+def describe_recipe(name: RecipeName, values: Mapping[str, Any]) -> str:
+    """Format a recipe's keys with their resolved values; those that differ from the recipe's are marked.
+
+    Args:
+        values: the resolved sections, as JSON holds them.
+    """
+    parts = []
+    for key, default in RECIPES[name].items():
+        section, _, field = key.partition(".")
+        value = values[section][field]
+        changed = "" if value == default else f" (overrides {json.dumps(default)})"
+        parts.append(f"{key}={json.dumps(value)}{changed}")
+    return f"recipe {name}: {', '.join(parts) or 'the defaults of the original scripts'}"
+
+
+def list_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe's values, by dotted key, for the sections of a configuration."""
+    name = values.get("recipe", "published")
+    defaults = dict(RECIPES[name]) if isinstance(name, str) and name in RECIPES else {}  # else pydantic reports it
+    experiment = values.get("experiment")
+    if isinstance(experiment, Mapping):
+        from_scratch = not experiment.get("pre_trained_tokenizer", experiment.get("pre_trained", True))
+        if from_scratch:
+            defaults.pop("experiment.train_tokenizer", None)
+    return defaults
