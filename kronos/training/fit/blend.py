@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from kronos.candles import Array
 from kronos.config import Config
+from kronos.config.training import HORIZON_LOSS_NAME
 from kronos.data import CandleSet
 from kronos.files import write_json
 from kronos.model import Kronos, KronosTokenizer
@@ -38,7 +39,6 @@ BATCH_SIZE = 16  # small enough to fit on any device that training fits on
 HORIZONS_A_STRETCH = 2  # neighbouring stretches share few targets, and a short validation split still has several
 ENCODER_PARTS = ("embed", "encoder", "quant_embed")  # of the tokenizer: they alone decide the tokens
 START_KEYS = ("model_paths.pretrained_predictor", "experiment.pre_trained_predictor")
-FIGURE = "loss"
 
 OBSTACLES: dict[Obstacle, str] = {
     "from_scratch": "the base model was trained from scratch",
@@ -131,14 +131,15 @@ def number_stretches(candles: CandleSet, starts: Array, n_candles: int) -> Array
 
 
 def measure_windows(stage: Stage, model: nn.Module, chosen: Sequence[int]) -> Array:
-    """Return the validation losses (N,) of the chosen windows; the ranks share the batches."""
+    """Return the validation losses (N,) over the horizon of the chosen windows; the ranks share the batches."""
     state, own = PartialState(), {}
     batches = range(0, len(chosen), BATCH_SIZE)
     with torch.no_grad():
         for start in batches[state.process_index :: state.num_processes]:
             batch = stage.val.__getitems__(chosen[start : start + BATCH_SIZE])
             inputs = stage.prepare_batch(send_to_device(batch, state.device), None)
-            own[start] = model(**inputs).window_loss.double().cpu().numpy()
+            inputs["lookback_weight"] = 0.0  # compute the horizon's positions only
+            own[start] = model(**inputs).horizon_loss.double().cpu().numpy()
     parts = {start: losses for each in gather_object([own]) for start, losses in each.items()}
     return np.concatenate([parts[start] for start in batches])
 
@@ -203,7 +204,7 @@ def _read_or_measure(stage: Stage, pretrained: Kronos, trained: Kronos) -> Blend
     stretches = number_stretches(stage.val.candles, rows, min(n_candles, stage.val.config.window - 1))
     means, errors = compare_shares(np.stack(losses), stretches)
     return BlendFigures(
-        figure=FIGURE,
+        figure=HORIZON_LOSS_NAME,
         shares=SHARES,
         losses=tuple(means.tolist()),
         errors=tuple(error if math.isfinite(error) else None for error in errors.tolist()),

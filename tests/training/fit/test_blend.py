@@ -22,7 +22,7 @@ from kronos.training.fit.blend import SHARES, blend_weights, choose_share, compa
 from kronos.training.pipeline import prepare_inputs
 from kronos.training.saved.blend_record import BlendFigures, read_blend
 from tests.conftest import GOLDEN, write_tiny_config
-from tests.training.runs import Killed, equal, run, weights
+from tests.training.runs import Killed, equal, read_metrics, run, weights
 from tests.training.test_distributed import TORCHRUN, launch
 
 BASE = ["basemodel"]
@@ -151,8 +151,9 @@ def test_a_blend_replaces_the_best_model_and_nothing_is_lost(
     assert equal(unblended(base_run), trained) and equal(weights(base_run / "basemodel"), mix(trained, 0.5))
     assert record.blend == 0.5 and StageRecord.read(base_run / "basemodel") == record
     blend = read_blend(base_run / "basemodel")
-    assert blend.share == 0.5 and blend.figures.losses[0] == pytest.approx(record.start_loss, rel=1e-5)
-    assert blend.figures.losses[-1] == pytest.approx(record.best_loss, rel=1e-5)
+    lines = {line["step"]: line for line in read_metrics(base_run / "basemodel") if "val_horizon_loss" in line}
+    assert blend.share == 0.5 and blend.figures.losses[0] == pytest.approx(lines[0]["val_horizon_loss"], rel=1e-5)
+    assert blend.figures.losses[-1] == pytest.approx(lines[record.best_step]["val_horizon_loss"], rel=1e-5)
     assert "50% fine-tuned and 50% pretrained weights" in caplog.text and "unblended_model" in caplog.text
     with safe_open(base_run / "basemodel" / "best_model" / "model.safetensors", "pt") as opened:
         assert opened.metadata()["tokenizer_sha256"] == record.tokenizer_hash
