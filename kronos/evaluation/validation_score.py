@@ -21,7 +21,8 @@ from kronos.saved_run import SavedRun
 
 logger = logging.getLogger(__name__)
 
-N_ORIGINS = 32  # a validation forecasts N_ORIGINS × N_PATHS × horizon candles
+N_ORIGINS = 128  # a validation forecasts N_ORIGINS × N_PATHS × horizon candles
+FEWEST_INDEPENDENT = 100  # horizons that do not overlap: the scores of two models then differ by about 1% by chance
 N_PATHS = 20
 SEED = 0  # not training.seed: the same weights have the same score in any run
 SMALLEST_SCALE = 1e-4  # of the price: one basis point
@@ -42,9 +43,10 @@ class ValidationScore:
         """Choose the origins among the windows of the validation split.
 
         Raises:
-            DataError: the metric is undefined for these moves of the close, whatever the forecast.
+            DataError: there are too few origins to choose by, or the metric is undefined for these moves of the close.
         """
         best_by = config.training.best_by
+        check_evidence(best_by, split)
         self._metric = METRICS[best_by]
         self._config = config
         lookback = config.data.lookback_window
@@ -101,6 +103,23 @@ class ValidationScore:
             (forecast.paths[..., CLOSE] - self._last_close[i]) / self._scale[i]
             for i, forecast in zip(origins, forecasts)
         ]
+
+
+def check_evidence(best_by: str, split: Split) -> None:
+    """Check that a validation split has enough independent forecasts to choose a model by.
+
+    Raises:
+        DataError: it has fewer than FEWEST_INDEPENDENT horizons that do not overlap.
+    """
+    if split.independent < FEWEST_INDEPENDENT:
+        raise DataError(
+            "training.best_by is {best_by}, but the validation split has only {n} horizons that do not overlap; fewer than "
+            "{least} would choose a model by luck. Set training.best_by=horizon_loss, which learns from every candle of every "
+            "horizon, or give validation more candles.",
+            best_by=best_by,
+            n=split.independent,
+            least=FEWEST_INDEPENDENT,
+        )
 
 
 def check_moves(best_by: str, actual: Array) -> None:

@@ -20,8 +20,9 @@ from tests.evaluation.synthetic import load_frames, random_walk
 
 
 @pytest.fixture(autouse=True)
-def on_cpu() -> None:
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     PartialState(cpu=True)
+    monkeypatch.setattr(validation_score, "FEWEST_INDEPENDENT", 1)
 
 
 @pytest.fixture
@@ -70,6 +71,14 @@ def test_the_figure_is_that_of_the_predictor_s_forecasts(tiny_config: Path, mode
         figures = [[stats.pearsonr(*np.array(figures)[:, :, h].T).statistic for h in range(8)]]
     assert found == pytest.approx(np.concatenate(figures).mean(), rel=1e-5)
     assert found == ValidationScore(config, candles, val)(*models)
+
+
+def test_too_few_origins_choose_no_model(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation_score, "FEWEST_INDEPENDENT", 4)
+    with pytest.raises(DataError, match=r"best_by is crps, but .* only 3 horizons .*best_by=horizon_loss"):
+        ValidationScore(*load(tiny_config, "crps"))
+    monkeypatch.setattr(validation_score, "FEWEST_INDEPENDENT", 3)
+    ValidationScore(*load(tiny_config, "crps"))
 
 
 def test_the_model_and_the_random_state_stay_as_they_were(tiny_config: Path, models) -> None:

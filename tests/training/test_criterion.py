@@ -12,13 +12,19 @@ from safetensors.torch import load_file
 
 from kronos import load_config
 from kronos.errors import ConfigError, KronosError
-from kronos.evaluation import ValidationScore
+from kronos.evaluation import ValidationScore, validation_score
 from kronos.stage_record import StageRecord
 from kronos.training import RunResult, run_pipeline
 from kronos.training import stage as stage_module
 from kronos.training.criterion import Criterion
 from tests.conftest import GOLDEN, ROOT
 from tests.training.test_distributed import TORCHRUN, launch
+
+
+@pytest.fixture(autouse=True)
+def few_origins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose by the forecasts of a tiny validation split too."""
+    monkeypatch.setattr(validation_score, "FEWEST_INDEPENDENT", 1)
 
 
 @pytest.fixture
@@ -230,7 +236,14 @@ def test_forecasting_changes_no_training_and_interrupted_equals_uninterrupted(
 
 @pytest.mark.slow
 def test_two_ranks_share_the_origins_and_agree(tiny_config: Path, folder: Path, tmp_path: Path) -> None:
-    alone = run(tiny_config, ValidationScore, f"model_paths.base_path={tmp_path / 'alone'}").records["basemodel"]
+    keys = [f"data.data_path={ROOT / 'data' / 'synthetic_5min.csv'}", "data.train_ratio=0.1", "data.val_ratio=0.3"]
+    keys += [
+        "data.test_ratio=0.6",
+        "data.val_windows=128",
+        "training.max_steps=4",
+        "training.eval_steps=2",
+    ]  # enough to tell
+    alone = run(tiny_config, ValidationScore, f"model_paths.base_path={tmp_path / 'alone'}", *keys).records["basemodel"]
     done = launch(
         *TORCHRUN,
         ROOT / "finetune_base_model.py",
@@ -238,6 +251,7 @@ def test_two_ranks_share_the_origins_and_agree(tiny_config: Path, folder: Path, 
         tiny_config,
         "training.batch_size=8",
         "training.best_by=crps",
+        *keys,
     )
     assert done.returncode == 0, done.stderr
     together = StageRecord.read(folder)
