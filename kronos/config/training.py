@@ -19,7 +19,7 @@ from kronos.config.affects import (
 from kronos.config.affects import (
     ModelName as ModelName,
 )
-from kronos.config.section import Integer, Names, Number, Section, cross_field_error
+from kronos.config.section import AS_TUPLE, Integer, Names, Number, Section, cross_field_error
 from kronos.run_folder import StageName as StageName
 
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
@@ -28,6 +28,7 @@ LOSS_NAME = "loss"  # of training.best_by: the validation loss
 HORIZON_LOSS_NAME = "horizon_loss"  # of training.best_by: the validation loss over the horizon only
 LOSS_NAMES = LOSS_NAME, HORIZON_LOSS_NAME  # each validation of the base model computes both
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Augmentations = Annotated[tuple[Literal["noise", "mirror", "scale", "warp"], ...], AS_TUPLE]
 Scheduler = Literal[
     "cosine",
     "linear",
@@ -112,6 +113,7 @@ class TrainingConfig(Section):
     keep_worse_tokenizer: Annotated[bool, BASE_MODEL_VALIDATION] = (
         False  # true: only warn of one that reconstructs prices worse than before training
     )
+    augment: Annotated[Augmentations, STAGE_WEIGHTS] = ()  # random changes of the train windows
     blend: Annotated[bool, BASE_MODEL_VALIDATION] = (
         False  # true: mix the fine-tuned base model with the pretrained one, as validation says
     )

@@ -32,10 +32,11 @@ from kronos.training.arguments import check_schedule
 from kronos.training.criterion import BY_LOSS, BuildScore, Criterion, Score, bind_score
 from kronos.training.fit.blend import apply_blend
 from kronos.training.fit.lora_and_freezing import adapt_model
+from kronos.training.inputs.augment import CandleInputs
 from kronos.training.inputs.tokens import TokenInputs
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
 from kronos.training.saved.stage_settings import collect_settings
-from kronos.training.stage import Stage, candle_inputs, count_steps, rank_0_first, run_stage
+from kronos.training.stage import Stage, count_steps, rank_0_first, run_stage
 from kronos.training.tokenizer_gate import apply_gate
 
 logger = logging.getLogger(__name__)
@@ -223,7 +224,8 @@ def build_stage(
         best_by=criterion.name,
     )
     check_same_record(record)
-    prepare_batch = TokenInputs(tokenizer, config.training, config.data) if tokenizer else candle_inputs
+    settings = config.training, config.data
+    prepare_batch = TokenInputs(tokenizer, *settings) if tokenizer else CandleInputs(*settings)
     folder = config.model_paths.run_folder.stage(name).path
     return Stage(name, folder, model, prepare_batch, inputs.windows["train"], inputs.windows["val"], record, criterion)
 

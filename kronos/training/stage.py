@@ -16,7 +16,7 @@ from kronos.config.load import dump_config
 from kronos.config.schema import find_rate_key
 from kronos.config.training import ModelName
 from kronos.data import WindowDataset
-from kronos.data.windows.dataset import Batch, PrepareBatch, describe_windows, keep_batch
+from kronos.data.windows.dataset import PrepareBatch, describe_windows, keep_batch
 from kronos.data.windows.splits import count_epoch_windows
 from kronos.errors import DataError
 from kronos.files import write_text
@@ -69,11 +69,6 @@ class Stage:
         """Return the stage with n_windows windows a step."""
         settings = self.record.settings | {GLOBAL_BATCH: n_windows}
         return replace(self, record=self.record.model_copy(update={"settings": settings}))
-
-
-def candle_inputs(batch: Batch, step: int | None) -> Batch:
-    """Return the tokenizer's inputs: candles and, if the batch is computed in parts, the bit means of the whole batch."""
-    return {"candles": batch["candles"], "bit_mean": batch.get("whole")}
 
 
 def run_stage(

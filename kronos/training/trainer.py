@@ -135,9 +135,9 @@ class KronosTrainer(Trainer):
     def _measure_whole(self, model: KronosTokenizer, parts: list[Batch]) -> Tensor:
         """Return the mean probability of each code bit over all parts of a batch on all ranks."""
         with torch.no_grad(), torch.random.fork_rng(), self.accelerator.autocast():
-            measured = [
-                model.measure_batch(super(KronosTrainer, self)._prepare_inputs(part)["candles"]) for part in parts
-            ]
+            on_device = [super(KronosTrainer, self)._prepare_inputs(part) for part in parts]
+            step = self.state.global_step  # the model may still be in eval mode
+            measured = [model.measure_batch(self._prepare_batch(part, step)["candles"]) for part in on_device]
         whole = torch.stack(measured).mean(0)
         return self.accelerator.reduce(whole, reduction="mean")  # type: ignore[no-any-return]
 

@@ -27,6 +27,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
 
     A batch of B windows is a dict of
         candles (B, T, 6) float32, in standard deviations of the lookback;
+        scale (B, 6) float32, these deviations in the units of the candles;
         stamp (B, T, 5) float32, the calendar rows;
         window (B,) int64, the row of the candles at which each begins; an array, which stays on the CPU.
 
@@ -60,7 +61,8 @@ class WindowDataset(Dataset[dict[str, Any]]):
         candles = np.ascontiguousarray(self._values[starts]).transpose(0, 2, 1)  # sums then run along memory
         statistics = Statistics.compute(candles[:, : self.config.lookback_window])
         normalised = np.ascontiguousarray(statistics.normalise(candles, self.config.clip))
-        return {"candles": torch.from_numpy(normalised), **self._gather_places(starts)}
+        scale = torch.from_numpy(statistics.scale[:, 0].astype(np.float32))
+        return {"candles": torch.from_numpy(normalised), "scale": scale, **self._gather_places(starts)}
 
     def _gather_places(self, starts: Array) -> dict[str, Any]:
         """Return a batch's entries about the times of its windows: stamp and window."""

@@ -23,6 +23,7 @@ from kronos.data.windows.dataset import Batch
 from kronos.data.windows.splits import count_epoch_windows
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.training.inputs.augment import Augmentation
 from kronos.training.inputs.token_cache import SUFFIX, TokenFile, prune_tokens
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class TokenInputs:
     def __init__(self, tokenizer: KronosTokenizer, training: TrainingConfig, data: DataConfig) -> None:
         self.tokenizer = tokenizer.eval()
         self._seed = training.seed
+        self._augment = Augmentation(training, data)
         weight = {"all": None, "horizon": 0.0, "weighted": training.lookback_weight}[training.loss_on]
         horizon = {"n_horizon": data.predict_window}
         self._objective = {} if weight is None else horizon | {"lookback_weight": weight}
@@ -51,7 +53,7 @@ class TokenInputs:
         if "s1_ids" in batch:
             s1_ids, s2_ids = batch["s1_ids"], batch["s2_ids"]
         else:
-            s1_ids, s2_ids = encode_candles(self.tokenizer, batch["candles"])
+            s1_ids, s2_ids = encode_candles(self.tokenizer, self._augment(batch, step)["candles"])
         inputs = {"s1_ids": s1_ids, "s2_ids": s2_ids, "stamp": batch["stamp"]}
         if step is None:
             return inputs | self._validation
@@ -116,7 +118,9 @@ def tokenise_splits(
         return train, val
     must_fit = training.token_cache is None
     datasets = [train, val]
-    if not must_fit or _count_drawn(config, train) >= len(train):
+    if training.augment:
+        logger.info("basemodel  tokenises the train windows at each step, because training.augment changes them")
+    elif not must_fit or _count_drawn(config, train) >= len(train):
         part = training.batch_size // training.accumulation_steps
         datasets[0] = cache_tokens(train, tokenizer, folder, part, "train", must_fit) or train
     datasets[1] = cache_tokens(val, tokenizer, folder, training.batch_size, "validation", must_fit) or val
