@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from kronos.config import Config
-from kronos.config.training import StageName
+from kronos.config.training import LOSS_NAME, LOSS_NAMES, StageName
 from kronos.tuning.space import Space, TrialStages
 
 TrialStatus = Literal["done", "pruned", "failed"]
@@ -42,6 +42,12 @@ class SearchPlan:
     def stages(self) -> tuple[StageName, ...]:
         """What a trial trains, in order; the validation loss of the last stage counts."""
         return ("tokenizer", "basemodel") if self.stage == "both" else (self.stage,)
+
+    @property
+    def loss_name(self) -> str:
+        """The validation loss that trials are compared by; a score of forecasts would be too noisy."""
+        best_by = self.config.training.best_by
+        return best_by if best_by in LOSS_NAMES and self.stages[-1] == "basemodel" else LOSS_NAME
 
     @property
     def folder(self) -> Path:

@@ -100,7 +100,7 @@ def run_search(plan: SearchPlan, display: SearchDisplay) -> SearchResult:
 def _prepare_fixed_overrides(plan: SearchPlan) -> list[str]:
     """Return the overrides that all trials share: the stages that run and, if only the base model does, its tokenizer."""
     fixed = [f"experiment.train_{name}={str(name in plan.stages).lower()}" for name in ("tokenizer", "basemodel")]
-    fixed.append("training.best_by=loss")  # trials are compared by it
+    fixed.append(f"training.best_by={plan.loss_name}")  # trials are compared by it
     if plan.stage != "basemodel":
         return fixed
     tokenizer = _train_tokenizer(plan) if plan.config.experiment.train_tokenizer else find_tokenizer(plan.config)
@@ -120,7 +120,7 @@ def _train_tokenizer(plan: SearchPlan) -> Path:
                 return stage.best_model
         logger.info("the base model needs a trained tokenizer; it is trained once, in %s", plan.folder)
         overrides = [f"model_paths.base_save_path={plan.folder}", "experiment.train_basemodel=false"]
-        run_pipeline(plan.build([*overrides, "training.best_by=loss"]), skip_existing=True)
+        run_pipeline(plan.build(overrides), skip_existing=True)
     return stage_of_search.best_model
 
 
@@ -205,7 +205,7 @@ def _summarize(plan: SearchPlan, trials: Trials, fixed: Sequence[str]) -> Search
     best_run = trials.directory(best.number) if best else None
     stage = replace(plan.config.model_paths.run_folder, path=best_run).stage(plan.stages[-1]) if best_run else None
     record = StageRecord.read(stage.path) if stage else None
-    start_loss = record.start_loss if record else None
+    start_loss = record.start_figure if record else None
     best_model = stage.best_model if stage else None
     return SearchResult(tuple(results), n_running, best_config, best_run, best_model, start_loss, importance)
 

@@ -12,6 +12,7 @@ import torch
 from optuna.trial import Trial
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from kronos.config.training import LOSS_NAME
 from kronos.errors import CheckpointError, KronosError
 from kronos.training.pipeline import run_pipeline
 from kronos.tuning.plan import SearchDisplay, SearchPlan, TrialResult, TrialStatus
@@ -47,21 +48,23 @@ def _train(plan: SearchPlan, trial: Trial, overrides: Sequence[str], display: Se
     last = plan.stages[-1]
     try:
         config = plan.build([*plan.overrides(trial.params), *overrides])
-        pruning = PruningCallback(trial, config.model_paths.run_folder.stage(last).path, display)
+        folder = config.model_paths.run_folder.stage(last).path
+        pruning = PruningCallback(trial, folder, display, plan.loss_name)
         record = run_pipeline(config, skip_existing=True, callbacks=[pruning]).records[last]
     except KronosError as error:
         if isinstance(error, CheckpointError) or "cannot be written" in str(error):  # every trial would fail
             raise
         logger.error("%s", error)
         return math.inf, str(error).splitlines()[0], False
-    return math.inf if record.best_loss is None else record.best_loss, "", pruning.pruned
+    return math.inf if record.best_figure is None else record.best_figure, "", pruning.pruned
 
 
 class PruningCallback(TrainerCallback):
     """Report the validations of one stage to Optuna, and end a trial that is worse than most were at that point."""
 
-    def __init__(self, trial: Trial, stage_dir: Path, display: SearchDisplay) -> None:
+    def __init__(self, trial: Trial, stage_dir: Path, display: SearchDisplay, loss_name: str = LOSS_NAME) -> None:
         self._trial = trial
+        self._loss_name = loss_name
         self._stage_dir = stage_dir
         self._display = display
         self.pruned = False
@@ -78,7 +81,7 @@ class PruningCallback(TrainerCallback):
             return
         # The number of the validation, not of the step: trials with other batch sizes validate at other steps.
         n = state.global_step // int(args.eval_steps) if args.eval_steps else round(state.epoch or 0)
-        self._trial.report(kwargs["metrics"]["eval_loss"], n)
+        self._trial.report(kwargs["metrics"][f"eval_{self._loss_name}"], n)
         if state.global_step < state.max_steps and self._trial.should_prune():
             self.pruned = True
             control.should_training_stop = True

@@ -113,6 +113,15 @@ def test_a_search_and_what_it_leaves(tiny_config: Path, tune_dir: Path, monkeypa
     assert best.training.predictor_learning_rate == 0.01
 
 
+def test_trials_are_compared_by_the_loss_of_the_horizon_if_that_chooses(tiny_config: Path, tune_dir: Path) -> None:
+    result, _ = run(tiny_config, 1, "training.best_by=horizon_loss", "training.loss_on=horizon")
+    record = StageRecord.read(tune_dir / "trial-0000" / "basemodel")
+    assert (result.best.loss, result.start_loss) == (record.best_score, record.start_score)
+    assert record.best_by == load_config(result.best_config).training.best_by == "horizon_loss"
+    for stage, best_by in (("basemodel", "crps"), ("tokenizer", "horizon_loss")):
+        assert plan(tiny_config, 1, f"training.best_by={best_by}", stage=stage).loss_name == "loss"
+
+
 @pytest.mark.slow
 def test_the_same_search_continues(tiny_config: Path) -> None:
     whole, _ = run(tiny_config, 4, "model_paths.exp_name=whole")
