@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
-from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, SPLIT, WEIGHTS, WINDOWS
+from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, SPLIT, STAGE_WEIGHTS, WEIGHTS, WINDOWS
 from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserPaths, cross_field_error
 
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
@@ -40,6 +40,8 @@ class DataConfig(Section):
     )
     val_windows: Annotated[Integer | None, WINDOWS] = Field(None, ge=1)  # maximum of validation windows, spread evenly
     balance_symbols: Annotated[bool, WEIGHTS] = False  # the same number of train windows from each symbol
+    replay: Annotated[UserPaths, STAGE_WEIGHTS] = ()  # other candles to train on, against forgetting
+    replay_share: Annotated[Number, STAGE_WEIGHTS] = Field(0.25, gt=0, lt=1)  # of the train windows of an epoch
     cache_dir: Annotated[UserPath, NAMING] = Path("~/.cache/kronos")  # folder for large candle sets, mapped into memory
 
     @field_validator("test_ratio")
@@ -70,12 +72,13 @@ class DataConfig(Section):
             )
         return columns
 
-    @field_validator("data_path")
+    @field_validator("data_path", "replay")
     @classmethod
-    def _paths_are_named(cls, data_path: tuple[Path, ...]) -> tuple[Path, ...]:
-        if Path() in data_path:
-            raise cross_field_error("data.data_path", "data_path is empty: name a file of candles, a folder or a glob")
-        return data_path
+    def _paths_are_named(cls, paths: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
+        if Path() in paths:
+            template = "{name} is empty: name a file of candles, a folder or a glob"
+            raise cross_field_error(f"data.{info.field_name}", template, name=info.field_name)
+        return paths
 
     @field_serializer("data_path", when_used="json")
     def _one_path_is_a_text(self, data_path: tuple[Path, ...]) -> str | list[str]:

@@ -20,7 +20,7 @@ from kronos.config.training import LOSS_NAMES, STAGES, StageName
 from kronos.data import CandleSet, Split, WindowDataset, split_candles
 from kronos.data.audit import audit_candles, audit_to_json, describe_candles, describe_splits
 from kronos.data.windows.load import Audited
-from kronos.data.windows.splits import SplitName
+from kronos.data.windows.splits import SplitName, find_moments
 from kronos.errors import ConfigError
 from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
@@ -33,6 +33,7 @@ from kronos.training.criterion import BY_LOSS, BuildScore, Criterion, Score, bin
 from kronos.training.fit.blend import apply_blend
 from kronos.training.fit.lora_and_freezing import adapt_model
 from kronos.training.inputs.augment import CandleInputs
+from kronos.training.inputs.replay import ReplayDataset, add_replay, load_replay
 from kronos.training.inputs.tokens import TokenInputs
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
 from kronos.training.saved.stage_settings import collect_settings
@@ -137,6 +138,9 @@ def prepare_inputs(config: Config) -> RunInputs:
     audited = load_run_candles(config)
     splits = split_candles(audited.candles, config.data)
     windows = build_windows(config, audited.candles, splits)
+    if config.data.replay:
+        replayed, moments = load_replay(config, load_run_candles), find_moments(audited.candles, config.data)
+        windows["train"] = add_replay(windows["train"], replayed, moments[0])
     _check_schedules(config, windows["train"])
     tokenizer = (
         _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
@@ -214,9 +218,11 @@ def build_stage(
     criterion: Criterion = BY_LOSS,
 ) -> Stage:
     """Build a stage; that of a base model needs its frozen tokenizer."""
+    train = inputs.windows["train"]
+    replayed = {"data.replay": train.other.content_hash()[:12]} if isinstance(train, ReplayDataset) else {}
     record = StageRecord(
         stage=name,
-        settings=collect_settings(config, name, inputs.audited.candles),
+        settings=collect_settings(config, name, inputs.audited.candles) | replayed,
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
         start_hash=None if config.training.lora else hash_weights(model),
         n_processes=PartialState().num_processes,
@@ -227,7 +233,7 @@ def build_stage(
     settings = config.training, config.data
     prepare_batch = TokenInputs(tokenizer, *settings) if tokenizer else CandleInputs(*settings)
     folder = config.model_paths.run_folder.stage(name).path
-    return Stage(name, folder, model, prepare_batch, inputs.windows["train"], inputs.windows["val"], record, criterion)
+    return Stage(name, folder, model, prepare_batch, train, inputs.windows["val"], record, criterion)
 
 
 def _build_score(config: Config, candles: CandleSet, val: Split, build_score: BuildScore | None) -> Score | None:

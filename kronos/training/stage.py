@@ -16,7 +16,7 @@ from kronos.config.load import dump_config
 from kronos.config.schema import find_rate_key
 from kronos.config.training import ModelName
 from kronos.data import WindowDataset
-from kronos.data.windows.dataset import PrepareBatch, describe_windows, keep_batch
+from kronos.data.windows.dataset import PrepareBatch, keep_batch
 from kronos.data.windows.splits import count_epoch_windows
 from kronos.errors import DataError
 from kronos.files import write_text
@@ -167,7 +167,7 @@ def build_trainer(
         rate_key=rate_key,
         usual_rate=usual_rate,
         fp16=arguments.fp16,
-        describe=lambda rows: describe_windows(stage.train.candles, rows),
+        describe=stage.train.describe,
     )
     trainer = KronosTrainer(
         prepare_batch=stage.prepare_batch,

@@ -57,7 +57,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
         """Return a whole batch; torch's DataLoader calls this if a dataset has it."""
-        starts = self.starts.take(np.asarray(indices))
+        starts = self.starts.take(np.asarray(indices, np.int64))
         candles = np.ascontiguousarray(self._values[starts]).transpose(0, 2, 1)  # sums then run along memory
         statistics = Statistics.compute(candles[:, : self.config.lookback_window])
         normalised = np.ascontiguousarray(statistics.normalise(candles, self.config.clip))
@@ -68,6 +68,10 @@ class WindowDataset(Dataset[dict[str, Any]]):
         """Return a batch's entries about the times of its windows: stamp and window."""
         stamp = np.ascontiguousarray(self._calendar[starts].transpose(0, 2, 1), np.float32)
         return {"stamp": torch.from_numpy(stamp), "window": starts}
+
+    def describe(self, rows: Array) -> str:
+        """Describe the windows that begin at rows (B,)."""
+        return describe_windows(self.candles, rows)
 
     def content_hash(self) -> str:
         """Return a SHA-256 of everything that determines the normalised candles: the same windows, the same hash."""

@@ -127,6 +127,15 @@ def windows_after(candles: CandleSet, config: DataConfig, moment: int) -> Split:
     return _build("test", spans, candles, config)
 
 
+def windows_before(candles: CandleSet, config: DataConfig, moment: int) -> Split:
+    """Return all windows that end before an instant, as a train split, perhaps an empty one."""
+    spans = []
+    for symbol in candles.symbols:
+        stop = np.searchsorted(candles.instants[symbol.start : symbol.stop], moment)
+        spans.append(_Span(symbol, symbol.start, symbol.start + int(stop)))
+    return _build("train", spans, candles, config)
+
+
 def find_moments(candles: CandleSet, config: DataConfig) -> list[int]:
     """Return the instants at which val and test begin, the same for all symbols but those held out."""
     shared = [s for s in candles.symbols if s.symbol not in {*config.val_symbols, *config.test_symbols}]

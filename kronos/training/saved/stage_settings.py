@@ -16,7 +16,7 @@ from kronos.training.fit.precision import choose_precision
 RECORDED_OTHERWISE = {
     *("data.data_path", "data.columns", "training.batch_size"),
     *("training.keep_worse_tokenizer", "model_paths.finetuned_tokenizer"),
-    "training.blend",
+    *("training.blend", "data.replay"),
 }
 
 
@@ -27,6 +27,8 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
         del settings[key]
     if stage == "basemodel" and config.training.best_by == LOSS_NAME:
         del settings["data.max_context"]  # matters only if forecasts choose the best model
+    if not config.data.replay:
+        del settings["data.replay_share"]
     settings["training.precision"] = choose_precision(config)  # auto depends on the machine
     settings[GLOBAL_BATCH] = config.training.batch_size * PartialState().num_processes
     settings["candles"] = hash_candles(candles)
