@@ -173,6 +173,11 @@ class RunFolder:
         return self.path / "evaluation"
 
     @property
+    def random_walks(self) -> Path:
+        """The forecasts of random walks, which show how much drift the models invent."""
+        return self.evaluation / "random_walks"
+
+    @property
     def calibration(self) -> Path:
         """The corrections of the forecasts' bands that an evaluation found (evaluation.calibrate)."""
         return self.evaluation / "calibration.json"

@@ -66,6 +66,7 @@ model_paths:
   base_path: {base_path}
 evaluation:
   enabled: false
+  invented_drift: false
 report:
   n_origins: 2
   n_paths: 2
@@ -118,12 +119,12 @@ class FinishedRun(NamedTuple):
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """`kronos train` with the tiny configuration and FAST, evaluated."""
+    """`kronos train` with the tiny configuration and FAST, evaluated, with the invented drift."""
     folder = tmp_path_factory.mktemp("finished")
     config = write_tiny_config(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # NumPy's
-        done = invoke("train", "--config", config, *FAST)
+        done = invoke("train", "--config", config, *FAST, "evaluation.invented_drift=true")
     assert done.exit_code == 0, done.output
     return FinishedRun(config, folder / "runs" / "tiny", folder / "candles.csv", done)
 

@@ -61,5 +61,6 @@ class EvaluationConfig(Section):
         None, ge=0
     )  # of trading, in basis points per unit of position changed: adds returns of trading rules; none: no returns
     calibrate: Annotated[bool, REPORT] = False  # adjust the bands by their coverage on validation
+    invented_drift: Annotated[bool, REPORT] = True  # measure the drift that the models see in random walks
     chronos: Annotated[str, REPORT] = Field("amazon/chronos-bolt-small", min_length=1)  # a folder or hub name
     lstm: LstmConfig = LstmConfig()

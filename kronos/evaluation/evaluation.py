@@ -26,15 +26,17 @@ from kronos.evaluation.describe import (
 )
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster
+from kronos.evaluation.invented_drift import measure_all
 from kronos.evaluation.losses import LossTable, open_loss_table
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.records import Note
-from kronos.evaluation.results import CalibrationResult, Evaluation, Example, LeftOut, Money
+from kronos.evaluation.results import CalibrationResult, Evaluation, Example, InventedDrift, LeftOut, Money
 from kronos.evaluation.scores.calibration import fit_calibration, measure_calibration, measure_volatility
 from kronos.evaluation.scores.direction import compute_up_probability
 from kronos.evaluation.scores.money import Horizons, measure_money
 from kronos.evaluation.scoring import Scored, score, to_returns
+from kronos.evaluation.skill import PRETRAINED
 from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
 from kronos.training.saved.tokenizer_record import read_health
 
@@ -77,6 +79,7 @@ def evaluate_run(
     baselines = _prepare_all(walk, baselines, origins, left_out)
     calibration = _choose_calibration(config, held_out, len(origins))
     walk.prepare(own, calibration)
+    invented_drift = _measure_drift(config, own, baselines, usable)
     if not PartialState().is_main_process:
         return None
     with open_loss_table(losses_path, origins) as table:
@@ -105,6 +108,7 @@ def evaluate_run(
         money=money,
         calibration=calibrated,
         tokenizer=read_health(config.model_paths.run_folder.tokenizer.path),
+        invented_drift=tuple(invented_drift),
         examples=_choose_examples(scored[0], config.evaluation.metric, origins),
     )
 
@@ -145,6 +149,16 @@ def _prepare_all(
         except NotApplicable as error:
             left_out.append(LeftOut(baseline=baseline.name, reason=error.reason))
     return able
+
+
+def _measure_drift(
+    config: Config, own: KronosForecaster, baselines: Sequence[Forecaster], usable: Origins
+) -> list[InventedDrift]:
+    """Measure the drift that the run's models invent, and that the model they started from invents."""
+    if not config.evaluation.invented_drift:
+        return []
+    start = [each for each in baselines if isinstance(each, KronosForecaster) and each.name == PRETRAINED]
+    return measure_all(config.model_paths.run_folder.random_walks, [own, *start], usable, config.evaluation)
 
 
 def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:

@@ -17,6 +17,7 @@ MODEL = "model"  # the name of forecasters[0] if a model without a run was judge
 FLATTERING = ("on_seen", "held_out_symbols", "seen_before")  # notes on optimistic figures; the headline repeats them
 
 Verdict = Literal["helped", "no difference", "hurt", "too little data to tell"]
+DriftOutcome = Literal["none", "drift", "unclear", "too few walks"]
 
 
 class ForecasterResult(Record):
@@ -154,6 +155,27 @@ class Money(Record):
     trades: tuple[Trade, ...]
 
 
+class InventedDrift(Record):
+    """What a forecaster forecasts on random walks made of the user's own candles, where the direction is pure chance.
+
+    drift: root mean square of the mean path, and width: of the paths' deviations from it, both as shares of the standard
+    deviation of the true moves; 0 and 1 are right. Their overall figure is that at the end of the horizon. largest_drift:
+    what costs as much as the margin. coverage: of the 90% band. cost: CRPS relative to that of a random walk as wide as the
+    lookback, minus 1. outcome: "none" if the drift is certainly not above the largest one, "drift" if it certainly is.
+    The walks are "too few" if the time did not suffice for more.
+    """
+
+    name: str
+    n_walks: int
+    n_paths: int
+    drift: HorizonFigures
+    largest_drift: float
+    outcome: DriftOutcome
+    width: HorizonFigures
+    coverage: HorizonFigures
+    cost: HorizonFigures
+
+
 class Evaluation(Record):
     """The results of an evaluation; forecasters[0] is the run itself.
 
@@ -199,6 +221,7 @@ class Evaluation(Record):
     money: Money | None = None
     calibration: CalibrationResult | None
     tokenizer: TokenizerHealth | None
+    invented_drift: tuple[InventedDrift, ...] = ()  # of the run, then of the model it started from
     examples: list[Example]
     environment: dict[str, str]
     command: str

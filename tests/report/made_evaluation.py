@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.config import Config, load_config
+from kronos.evaluation.invented_drift.score import decide_outcome, find_largest_drift
 from kronos.evaluation.records import (
     PIT_BINS,
     BandFigures,
@@ -25,6 +26,7 @@ from kronos.evaluation.results import (
     Evidence,
     Example,
     ForecasterResult,
+    InventedDrift,
     LeftOut,
     Money,
     SymbolSkill,
@@ -90,6 +92,7 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
         "left_out": [LeftOut(baseline="runs/other", reason=Note(code="seen_candles", values={"until": "2024-05-04"}))],
         "calibration": make_calibration(horizon, random),
         "tokenizer": TokenizerHealth(before=_health(14.2, 0.41), after=_health(9.7, 0.55), kept="after"),
+        "invented_drift": (make_drift("finetuned", 0.42, horizon), make_drift("pretrained", 0.12, horizon)),
         "examples": [
             Example(kind=kind, symbol="600977", origin=f"2024-06-0{i} 10:35", row=100 + i, figure=0.12 * i**2)
             for i, kind in enumerate(("best", "median", "worst"), start=1)
@@ -113,6 +116,22 @@ def make_money() -> Money:
     return Money(
         costs_bp=5.0,
         trades=tuple(Trade(rule=rule, mean=-0.0004, **figures) for rule in ("median", "up_60", "long_only")),
+    )
+
+
+def make_drift(name: str, drift: float, horizon: int = 24, spread: float = 0.04, n_walks: int = 128) -> InventedDrift:
+    largest = find_largest_drift(0.02)
+    figures = _figures(np.full(horizon, drift), spread)
+    return InventedDrift(
+        name=name,
+        n_walks=n_walks,
+        n_paths=32,
+        drift=figures,
+        largest_drift=largest,
+        outcome=decide_outcome(figures, n_walks, largest),
+        width=_figures(np.full(horizon, 0.93), 0.03),
+        coverage=_figures(np.full(horizon, 0.871), 0.02),
+        cost=_figures(np.full(horizon, drift**2 / 2), 0.01),
     )
 
 

@@ -155,11 +155,12 @@ class ForecastStore:
 
 @dataclass(frozen=True)
 class WalkForward:
-    """Make forecasts, n_paths from each origin, and store them in a folder."""
+    """Make forecasts, n_paths from each origin, and store them in a folder. title: of the progress bar."""
 
     folder: Path
     n_paths: int
     seed: int
+    title: str = "forecasts"
 
     def choose(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> Origins:
         """Return the origins that can be forecast within a time: all of them, or a random subset.
@@ -222,7 +223,7 @@ class WalkForward:
         state, started = PartialState(), time.monotonic()
         made: list[int] = []
         with tqdm(  # not shown without a terminal
-            desc=f"forecasts of {forecaster.name}",
+            desc=f"{self.title} of {forecaster.name}",
             total=len(missing) if seconds is None else None,
             unit="origin",
             disable=None if state.is_main_process and len(missing) else True,

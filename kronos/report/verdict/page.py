@@ -28,6 +28,7 @@ from kronos.report.charts.learning import StageCurves, read_learning_curves
 from kronos.report.fonts import can_draw
 from kronos.report.verdict.audit_view import read_audit
 from kronos.report.verdict.detail_tables import list_clock_times, list_direction, list_money, list_symbols
+from kronos.report.verdict.drift_view import build_drift
 from kronos.report.verdict.examples import (
     ExampleForecast,
     LegendItem,
@@ -186,6 +187,7 @@ def _write_texts(evaluation: Evaluation, words: Words) -> dict[str, Any]:
     return {
         "first": build_first_screen(evaluation, words),
         "headline": write_headline(evaluation, words),
+        "drift": build_drift(evaluation, words),
         "clock": list_clock_times(evaluation, words),
         "notes": [write_note(note, words) for note in evaluation.notes],
         "left_out": [(each.baseline, write_note(each.reason, words, "reasons")) for each in evaluation.left_out],

@@ -7,6 +7,7 @@ from kronos.evaluation.results import FLATTERING, Comparison, Evaluation
 from kronos.evaluation.skill import find_skill, has_badge
 from kronos.evaluation.verdict import MIN_INDEPENDENT
 from kronos.report.words.catalogue import Words
+from kronos.report.words.drift import write_drift_line
 from kronos.report.words.numbers import format_count, format_level, format_percent
 from kronos.report.words.sentences import (
     IN_POINTS,
@@ -254,6 +255,8 @@ def write_verdict(evaluation: Evaluation, words: Words) -> str:
     if luck:
         lines += ["", words("page.believe"), *(f"  {each}" for each in (luck.lead, *luck.evidence, *luck.limits))]
         lines += [f"    {evaluation.judge_new}"] if evaluation.judge_new else []
+    if drift := write_drift_line(evaluation, words):
+        lines += ["", drift]
     if steps:
         lines += ["", words("page.next")]
         for n, step in enumerate(steps, start=1):

@@ -315,7 +315,7 @@ def test_the_first_screen_answers_three_questions(
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get(write(tmp_path, language=language).as_uri())
     script = "return [...document.querySelectorAll(arguments[0])].map(each => each.getBoundingClientRect().bottom)"
-    for selector in ("h1", ".scale", ".believe .lead", ".next li:first-child strong"):
+    for selector in ("h1", "header .scale", ".believe .lead", ".next li:first-child strong"):
         (bottom,) = browser.execute_script(script, selector)
         assert bottom < height, selector
     drawn = browser.execute_script("return document.querySelectorAll('#statistics .main-svg').length")

@@ -1,0 +1,88 @@
+"""Invented drift in words: how far a model's mean forecast strays on random walks."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+from kronos.evaluation.results import Evaluation, InventedDrift
+from kronos.report.words.catalogue import Words
+from kronos.report.words.numbers import format_count, format_level, format_percent
+
+
+@dataclass(frozen=True)
+class DriftText:
+    """lead: whether the model invents a drift. change: what fine-tuning did to it. explanations: what it is and costs."""
+
+    lead: str
+    change: str
+    explanations: tuple[str, ...]
+
+
+def write_drift(evaluation: Evaluation, words: Words) -> DriftText | None:
+    """Return the answer for a reader who is no statistician; None if it was not measured."""
+    if not evaluation.invented_drift:
+        return None
+    own = evaluation.invented_drift[0]
+    values = {
+        "drift": _percent(own.drift.overall),
+        "low": _percent(own.drift.low),
+        "high": _percent(own.drift.high),
+        "largest": _percent(own.largest_drift),
+        "cost": _percent(own.drift.overall**2 / 2),
+        "margin": format_level(evaluation.margin),
+        "n": format_count(own.n_walks),
+        "horizon": format_count(evaluation.horizon),
+    }
+    cost = "cost" if own.outcome == "drift" else "good"
+    return DriftText(
+        words(f"drift.lead.{own.outcome}", **values),
+        _write_change(evaluation, words),
+        tuple(words(f"drift.{key}", **values) for key in ("what", "why", cost)),
+    )
+
+
+def name_model(measured: InventedDrift, evaluation: Evaluation, words: Words) -> str:
+    """Return what a forecaster is called beside its drift: before or after fine-tuning, if both were measured."""
+    own = measured is evaluation.invented_drift[0]
+    if len(evaluation.invented_drift) == 1:
+        return words("drift.model")
+    return words("drift.after" if own else "drift.before")
+
+
+def write_drift_line(evaluation: Evaluation, words: Words) -> str:
+    """Return the invented drift in one line, for the screen; empty if it was not measured."""
+    if not evaluation.invented_drift:
+        return ""
+    own, *before = evaluation.invented_drift
+    values = {"largest": _percent(own.largest_drift), "n": format_count(own.n_walks)}
+    standing = words(f"drift.standing.{own.outcome}", **values)
+    figures = {"after": write_drift_figure(own, words)}
+    if not before:
+        return words("drift.line", standing=standing, **figures)
+    return words("drift.line_of_both", standing=standing, before=write_drift_figure(before[0], words), **figures)
+
+
+def write_drift_figure(measured: InventedDrift, words: Words) -> str:
+    """Return a drift with its interval."""
+    drift = measured.drift
+    if not isfinite(drift.low + drift.high):
+        return _percent(drift.overall)
+    ends = {"low": _number(drift.low), "high": _number(drift.high)}
+    return words("drift.figure", drift=_percent(drift.overall), **ends)
+
+
+def _write_change(evaluation: Evaluation, words: Words) -> str:
+    if len(evaluation.invented_drift) == 1:
+        return ""
+    after, before = (each.drift for each in evaluation.invented_drift[:2])
+    if not isfinite(after.low + before.low):
+        return ""
+    key = "raised" if after.low > before.high else "lowered" if after.high < before.low else "kept"
+    return words(f"drift.change.{key}", before=_percent(before.overall), after=_percent(after.overall))
+
+
+def _percent(share: float) -> str:
+    return format_percent(share, 0)
+
+
+def _number(share: float) -> str:
+    return format_percent(share, 0).removesuffix("%")

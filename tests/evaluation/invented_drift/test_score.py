@@ -1,0 +1,88 @@
+"""The figures on random walks, for forecasts whose drift, width and cost are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data import load_candles
+from kronos.evaluation.invented_drift import build_walks, score_walks
+from kronos.evaluation.invented_drift.score import compute_normal_crps, find_largest_drift
+from kronos.evaluation.origins.walk_forward import Origins
+from kronos.evaluation.results import InventedDrift
+from kronos.evaluation.scores.metrics import compute_crps
+
+LOOKBACK, HORIZON, SIGMA = 60, 12, 0.01
+
+
+@pytest.fixture(scope="module")
+def origins(tmp_path_factory: pytest.TempPathFactory) -> Origins:
+    """Origins in hourly candles with Gaussian steps."""
+    steps = SIGMA * np.random.default_rng(0).standard_normal(4000)
+    times = pd.date_range("2024-01-01", periods=len(steps), freq="h")
+    frame = pd.DataFrame(
+        {"timestamps": times, **dict.fromkeys(("open", "high", "low", "close"), np.exp(steps.cumsum()))}
+    )
+    path = tmp_path_factory.mktemp("gaussian") / "candles.csv"
+    frame.to_csv(path, index=False)
+    data = DataConfig(data_path=path, lookback_window=LOOKBACK, predict_window=HORIZON)
+    candles, _ = load_candles(data, RepairsConfig())
+    return Origins(candles, np.arange(LOOKBACK, len(steps) - HORIZON, HORIZON), LOOKBACK, HORIZON)
+
+
+@pytest.fixture(scope="module")
+def walks(origins: Origins) -> Origins:
+    return build_walks(origins, n=400)
+
+
+def forecast(walks: Origins, drift: float = 0.0, width: float = 1.0, n_paths: int = 32) -> InventedDrift:
+    """Score a random walk as wide as the truth times a width, whose mean is wrong by a random share of the truth's spread."""
+    random = np.random.default_rng(1)
+    noise = random.standard_normal((len(walks), n_paths, HORIZON)).cumsum(axis=2)
+    shares = random.standard_normal((len(walks), 1, 1))
+    mean = drift * shares / shares.std() * np.sqrt(1 + np.arange(HORIZON))
+    return score_walks("made", walks.closes[:, -1:, np.newaxis] * np.exp(SIGMA * (mean + width * noise)), walks)
+
+
+def test_the_truth_has_no_drift_and_the_right_width(walks: Origins) -> None:
+    measured = forecast(walks)
+    assert measured.outcome == "none" and measured.drift.overall < 0.1 and measured.drift.high <= 0.2
+    assert measured.width.overall == pytest.approx(1, abs=0.03)
+    assert measured.coverage.overall == pytest.approx(0.9, abs=0.02)
+    assert abs(measured.cost.overall) < 0.02
+    assert len(measured.drift.by_horizon) == HORIZON and measured.drift.by_horizon[-1] == measured.drift.overall
+
+
+@pytest.mark.parametrize("drift", [0.4, 0.8])
+def test_a_planted_drift_is_found_and_costs_half_of_its_square(walks: Origins, drift: float) -> None:
+    measured, without = forecast(walks, drift), forecast(walks)
+    assert measured.outcome == "drift" and measured.drift.low < drift < measured.drift.high
+    assert measured.drift.overall == pytest.approx(drift, rel=0.1)
+    assert measured.cost.overall - without.cost.overall == pytest.approx(drift**2 / 2, rel=0.25)
+
+
+def test_the_noise_of_few_paths_is_no_drift(walks: Origins) -> None:
+    measured = forecast(walks, n_paths=4)  # the mean of 4 paths is off by half of the spread
+    assert measured.drift.low == 0 and measured.drift.overall < 0.2
+
+
+def test_too_narrow_paths_are_no_drift_but_cost_something(walks: Origins) -> None:
+    measured = forecast(walks, width=0.5)
+    assert measured.outcome == "none" and measured.width.overall == pytest.approx(0.5, abs=0.02)
+    assert measured.coverage.overall < 0.7 and measured.cost.overall > 0.05
+
+
+def test_few_walks_decide_nothing(origins: Origins) -> None:
+    assert forecast(build_walks(origins, n=8), drift=1.0).outcome == "too few walks"
+    assert forecast(build_walks(origins, n=2)).outcome == "too few walks"
+
+
+def test_the_largest_harmless_drift_follows_from_the_margin() -> None:
+    assert find_largest_drift(0.02) == pytest.approx(0.2)
+
+
+def test_the_crps_of_the_normal_distribution() -> None:
+    paths = np.random.default_rng(0).standard_normal((20_000, 1))
+    for actual in (0.0, 1.5, -3.0):
+        expected = compute_crps(paths, np.array([actual]))
+        np.testing.assert_allclose(compute_normal_crps(np.array([actual])), expected, atol=0.02)
