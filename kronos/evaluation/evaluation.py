@@ -84,9 +84,7 @@ def evaluate_run(
         return None
     with open_loss_table(losses_path, origins) as table:
         scored = _score_all(walk, [own, *baselines], origins, left_out, config.evaluation.confidence, table)
-    calibrated, notes = _calibrate(config.model_paths.run_folder.calibration, walk, own, calibration, origins)
-    if config.evaluation.calibrate and calibrated is None:
-        notes = [Note(code="not_calibrated")]
+    calibrated, notes = _calibrate(config, walk, own, calibration, origins)
     money, money_notes = _measure_money(config, walk, own, origins)
     losses = {each.figures.name: each.losses for each in scored[1:]}
     comparisons = compare_all(scored[0].losses, losses, describe_times(origins), config.evaluation)
@@ -108,7 +106,7 @@ def evaluate_run(
         money=money,
         calibration=calibrated,
         tokenizer=read_health(config.model_paths.run_folder.tokenizer.path),
-        invented_drift=tuple(invented_drift),
+        invented_drift=invented_drift,
         examples=_choose_examples(scored[0], config.evaluation.metric, origins),
     )
 
@@ -153,12 +151,12 @@ def _prepare_all(
 
 def _measure_drift(
     config: Config, own: KronosForecaster, baselines: Sequence[Forecaster], usable: Origins
-) -> list[InventedDrift]:
+) -> tuple[InventedDrift, ...]:
     """Measure the drift that the run's models invent, and that the model they started from invents."""
     if not config.evaluation.invented_drift:
-        return []
+        return ()
     start = [each for each in baselines if isinstance(each, KronosForecaster) and each.name == PRETRAINED]
-    return measure_all(config.model_paths.run_folder.random_walks, [own, *start], usable, config.evaluation)
+    return tuple(measure_all(config.model_paths.run_folder.random_walks, [own, *start], usable, config.evaluation))
 
 
 def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
@@ -169,15 +167,15 @@ def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
 
 
 def _calibrate(
-    path: Path, walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
+    config: Config, walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
 ) -> tuple[CalibrationResult | None, list[Note]]:
     """Calibrate on earlier origins and store the calibration. Return the measured bands and notes on them."""
     if not len(earlier):
-        return None, []
+        return None, [Note(code="not_calibrated")] if config.evaluation.calibrate else []
     past, actual = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.actual))
     fitted = fit_calibration(past, actual, measure_volatility(earlier.closes))
     conditions = describe_conditions(own.predictor, own.sampling, earlier.lookback, earlier.horizon)
-    write_calibration(path, fitted, conditions)
+    write_calibration(config.model_paths.run_folder.calibration, fitted, conditions)
     paths, actual = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.actual))
     return measure_calibration(fitted, paths, actual, measure_volatility(origins.closes)), fitted.notes()
 

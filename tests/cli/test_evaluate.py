@@ -410,3 +410,11 @@ def test_reading_results_does_not_wait_for_pytorch() -> None:
     code = f"import sys, kronos.evaluation.runs.compare, kronos.cli.main; print({heavy} & set(sys.modules))"
     done = launch(sys.executable, "-c", code)
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
+
+
+def test_the_drift_before_and_after_fine_tuning_is_measured(finished_run: FinishedRun) -> None:
+    found = Evaluation.read(finished_run.path / "report" / "metrics.json").invented_drift
+    assert [each.name for each in found] == ["finetuned", "pretrained"]
+    assert len({each.n_walks for each in found}) == 1
+    assert "Invented drift on random walks" in finished_run.output.stdout
+    assert "Does it see trends where there are none?" in (finished_run.path / "report" / "index.html").read_text()

@@ -22,6 +22,7 @@ def test_a_model_is_judged_and_nothing_is_forecast_twice(tmp_path: Path, monkeyp
     assert found.kind == "model" and found.run == "predictor" and found.n_origins == 13
     assert [each.name for each in found.forecasters] == ["model", "last_close", "drift"] and not found.left_out
     assert found.forecasters[0].label == "predictor" and found.notes[-1].code == "weights_may_have_seen"
+    assert [each.name for each in found.invented_drift] == ["model"] and "Invented drift on random walks" in done.output
     assert str(folder.relative_to(tmp_path) / "report" / "index.html") in done.output
     assert (folder / "report" / "index.html").stat().st_size > 1e6 and (folder / "data.json").is_file()
     stamps = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
