@@ -17,6 +17,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object, send_to_device
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
+from scipy import stats
 from torch import Tensor, nn
 
 from kronos.candles import Array
@@ -104,7 +105,8 @@ def compare_shares(losses: Array, stretches: Array) -> tuple[Array, Array]:
     """Return the mean of losses (A, N) for each share, and the standard errors of the differences to the lowest mean.
 
     The N windows overlap, so the error is that of the means of stretches (N,) of windows, each weighted by its windows.
-    It is infinite if there is only one stretch, and 0 for the lowest mean itself.
+    Few stretches underestimate it, so it is widened to the quantile of Student's t that leaves out as much as one standard
+    deviation of the normal distribution. It is infinite if there is only one stretch, and 0 for the lowest mean itself.
     """
     means = losses.mean(axis=1)
     differences = losses - losses[means.argmin()]
@@ -113,7 +115,8 @@ def compare_shares(losses: Array, stretches: Array) -> tuple[Array, Array]:
     if n < 2:
         return means, np.full(len(losses), math.inf)
     sums = np.stack([np.bincount(stretches, row - row.mean()) for row in differences])  # (A, n)
-    return means, np.sqrt((sums**2).sum(axis=1) * n / (n - 1)) / losses.shape[1]
+    errors: Array = np.sqrt((sums**2).sum(axis=1) * n / (n - 1)) / losses.shape[1]
+    return means, errors * stats.t.ppf(stats.norm.cdf(1), n - 1)
 
 
 def number_stretches(candles: CandleSet, starts: Array, n_candles: int) -> Array:
