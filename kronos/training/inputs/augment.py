@@ -38,7 +38,7 @@ class Augmentation:
             return batch
         candles, scale = batch["candles"], batch["scale"]
         normals, uniforms = (
-            torch.from_numpy(drawn).to(candles.device)
+            send_drawn(torch.from_numpy(drawn), candles.device)
             for drawn in draw_numbers(self._seed, step, batch["window"], candles.shape[1])
         )
         mirror_u, scale_u, rate_u, phase_u = uniforms.unbind(1)  # (B,) each
@@ -63,6 +63,12 @@ class CandleInputs:
 
     def __call__(self, batch: Batch, step: int | None) -> Batch:
         return {"candles": self._augment(batch, step)["candles"], "bit_mean": batch.get("whole")}
+
+
+def send_drawn(drawn: Tensor, device: torch.device) -> Tensor:
+    """Send numbers drawn on the CPU to a device, without waiting for the work that a GPU still has to do."""
+    on_gpu = device.type == "cuda"
+    return (drawn.pin_memory() if on_gpu else drawn).to(device, non_blocking=on_gpu)
 
 
 def draw_numbers(seed: int, step: int, windows: Array, n_candles: int) -> tuple[Array, Array]:

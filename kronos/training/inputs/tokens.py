@@ -23,7 +23,7 @@ from kronos.data.windows.dataset import Batch
 from kronos.data.windows.splits import count_epoch_windows
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
-from kronos.training.inputs.augment import Augmentation
+from kronos.training.inputs.augment import Augmentation, send_drawn
 from kronos.training.inputs.replay import ReplayDataset
 from kronos.training.inputs.token_cache import SUFFIX, TokenFile, prune_tokens
 
@@ -59,9 +59,7 @@ class TokenInputs:
         if step is None:
             return inputs | self._validation
         noise = draw_token_noise(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
-        on_gpu = s1_ids.device.type == "cuda"
-        noise = noise.pin_memory() if on_gpu else noise
-        return inputs | self._objective | {"s1_uniforms": noise.to(s1_ids.device, non_blocking=on_gpu)}
+        return inputs | self._objective | {"s1_uniforms": send_drawn(noise, s1_ids.device)}
 
 
 def encode_candles(tokenizer: KronosTokenizer, candles: Tensor) -> tuple[Tensor, Tensor]:
