@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from examples.synthetic_markets import SESSIONS, Market, oracle, simulate
+from examples.synthetic_markets import SESSIONS, Market, draw_markets, oracle, simulate
 from kronos.candles import CANDLE_COLUMNS, compute_calendar
 from kronos.data.windows.normalize import Statistics
 from kronos.forecast.generate import Decoding, generate_paths
@@ -61,6 +61,13 @@ class Target:
         frames = [each.candles for each in simulate(self.markets, self.n_train + self.n_val, seeds)]
         table = pd.concat([frame.assign(symbol=f"S{i}") for i, frame in enumerate(frames)])
         table.to_csv(path, index=False)
+
+
+def write_replayed(path: Path) -> None:
+    """Write candles of other markets, of the kind that the pretrained model learnt from, as CSV."""
+    markets = [market for market in draw_markets(40, seed=77) if market.session != "daily"]
+    frames = [each.candles for each in simulate(markets, 600, range(len(markets)))]
+    pd.concat([frame.assign(symbol=f"R{i}") for i, frame in enumerate(frames)]).to_csv(path, index=False)
 
 
 @dataclass(frozen=True, eq=False)

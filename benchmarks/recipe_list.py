@@ -27,10 +27,11 @@ ORIGINS = (LOOKBACK // 2, LOOKBACK * 5 // 8, LOOKBACK * 3 // 4, LOOKBACK * 7 // 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Values for a configuration; experiment: one of EXPERIMENTS."""
+    """Values for a configuration; experiment: one of EXPERIMENTS; replay: whether to mix in candles of other markets."""
 
     overrides: dict[str, Any] = field(default_factory=dict)
     experiment: str = ""
+    replay: bool = False
 
     def run_experiment(self) -> AbstractContextManager[None]:
         """Return the context to train in."""
@@ -155,4 +156,7 @@ RECIPES: dict[str, Recipe] = {
         )
         for kind in ("noise", "mirror", "scale", "warp")
     },
+    "full 3e-4, horizon, replay": Recipe(
+        {"training.predictor_learning_rate": 3e-4, "training.loss_on": "horizon"}, replay=True
+    ),
 }

@@ -45,6 +45,7 @@ from benchmarks.known_markets import (
     compute_skill,
     draw_origins,
     measure_model,
+    write_replayed,
 )
 from benchmarks.recipe_list import RECIPES, STEPS, VALIDATE_EVERY, Recipe
 from kronos.config.load import build_config
@@ -66,7 +67,7 @@ SCREENED = (
     "reversal of returns, US",
     "walk, 6 symbols",
 )
-VALIDATION_WINDOWS = 96  # that overlap less than all windows do
+VALIDATION_WINDOWS = 48  # that overlap less than all windows do
 WORSE = 0.005  # of the pretrained model's expected CRPS: more is counted as harm
 
 
@@ -205,6 +206,8 @@ def build_run_config(recipe: Recipe, target: Target, seed: int, folder: Path, se
         "experiment": {"train_tokenizer": False},
         "device": {"use_cuda": False},
     }
+    if recipe.replay:
+        values["data"]["replay"] = str(folder / "replay.csv")
     return build_config(values).override(recipe.overrides | settings.overrides)
 
 
@@ -217,6 +220,8 @@ def run_one(recipe_name: str, target_name: str, seed: int, settings: Settings) -
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         target.write_candles(folder / "candles.csv", seed)
+        if recipe.replay:
+            write_replayed(folder / "replay.csv")
         config = build_run_config(recipe, target, seed, folder, settings)
         started = time.perf_counter()
         with recipe.run_experiment():

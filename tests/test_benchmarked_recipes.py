@@ -82,7 +82,9 @@ def test_what_was_not_trained_gains_nothing(small: Settings) -> None:
     assert len(run["history"]) == 3 and {"step", "loss", "horizon_loss"} == run["history"][0].keys()
 
 
-@pytest.mark.parametrize("recipe", ["full 1e-3, origins", "lora 1e-3, horizon", "tokenizer only, decoder"])
+@pytest.mark.parametrize(
+    "recipe", ["full 1e-3, origins", "lora 1e-3, horizon", "tokenizer only, decoder", "full 3e-4, horizon, replay"]
+)
 def test_a_recipe_is_run_by_the_engine_and_measured(small: Settings, recipe: str) -> None:
     run = recipes.run_one(recipe, TARGET, 0, small)
     assert run["variants"]["kept"] != (0.0, 0.0)
