@@ -111,8 +111,8 @@ def compare_shares(losses: Array, stretches: Array) -> tuple[Array, Array]:
     means = losses.mean(axis=1)
     differences = losses - losses[means.argmin()]
     sizes = np.bincount(stretches)
-    n = len(sizes)
-    if n < 2:
+    n = len(stretches) ** 2 / (sizes**2).sum()  # effective number: a short last stretch is no second one (Kish 1965)
+    if len(sizes) < 2:
         return means, np.full(len(losses), math.inf)
     sums = np.stack([np.bincount(stretches, row - row.mean()) for row in differences])  # (A, n)
     errors: Array = np.sqrt((sums**2).sum(axis=1) * n / (n - 1)) / losses.shape[1]

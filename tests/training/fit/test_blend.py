@@ -80,6 +80,12 @@ def test_errors_are_those_of_means_of_stretches() -> None:
     assert np.isinf(compare_shares(losses, np.zeros(1000, np.int64))[1]).all()
 
 
+def test_a_stretch_of_one_window_is_no_second_stretch() -> None:
+    losses = np.random.default_rng(0).normal(size=(2, 17)) + [[0.3], [0.0]]
+    _, errors = compare_shares(losses, np.repeat([0, 1], [16, 1]))
+    assert errors.max() > 10 * losses.std()
+
+
 @pytest.mark.parametrize("n_windows", [96, 240, 960])
 def test_overlapping_windows_do_not_count_as_new_evidence(n_windows: int) -> None:
     """Without any difference, a mean of overlapping horizons is beyond one error about as often as it should be, in 32%."""
