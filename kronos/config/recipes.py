@@ -12,6 +12,7 @@ _MATCHES_FORECAST: dict[str, Any] = {
     "data.val_windows": 1024,
     "experiment.train_tokenizer": False,
     "training.loss_on": "horizon",
+    "training.teacher_forcing": True,
     "training.best_by": "horizon_loss",
     "training.early_stopping_patience": 5,
     "training.epochs": 30,

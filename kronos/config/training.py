@@ -96,6 +96,9 @@ class TrainingConfig(Section):
     loss_on: Annotated[Literal["all", "horizon", "weighted"], BASE_MODEL] = (
         "all"  # positions of a window that the base model learns from
     )
+    teacher_forcing: Annotated[bool, BASE_MODEL] = (
+        False  # true: s2 is learnt given the true s1, as it is decoded; false: given an s1 that the model samples
+    )
     lookback_weight: Annotated[Number, BASE_MODEL] = Field(
         0.1, gt=0, lt=1
     )  # of a position of the lookback, with loss_on: weighted

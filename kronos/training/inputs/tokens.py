@@ -33,11 +33,15 @@ MAX_BITS = 15  # of a subtoken that int16 holds
 
 
 class TokenInputs:
-    """Prepares the base model's inputs: subtokens, encoded here if the batch has none, and noise to sample s1 in training."""
+    """Prepares the base model's inputs: subtokens, encoded here if the batch has none, and noise to sample s1 in training.
+
+    With training.teacher_forcing there is no noise: s2 is then predicted from the true s1.
+    """
 
     def __init__(self, tokenizer: KronosTokenizer, training: TrainingConfig, data: DataConfig) -> None:
         self.tokenizer = tokenizer.eval()
         self._seed = training.seed
+        self._teacher_forcing = training.teacher_forcing
         self._augment = Augmentation(training, data)
         weight = {"all": None, "horizon": 0.0, "weighted": training.lookback_weight}[training.loss_on]
         horizon = {"n_horizon": data.predict_window}
@@ -58,6 +62,8 @@ class TokenInputs:
         inputs = {"s1_ids": s1_ids, "s2_ids": s2_ids, "stamp": batch["stamp"]}
         if step is None:
             return inputs | self._validation
+        if self._teacher_forcing:
+            return inputs | self._objective
         noise = draw_token_noise(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
         return inputs | self._objective | {"s1_uniforms": send_drawn(noise, s1_ids.device)}
 

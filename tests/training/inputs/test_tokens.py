@@ -295,6 +295,13 @@ def test_window_numbers_stay_on_the_cpu(tokenizer: KronosTokenizer) -> None:
     assert inputs["s1_uniforms"].shape == (3, 23) and inputs["s1_uniforms"].device.type == "meta"
 
 
+def test_teacher_forcing_uses_the_true_s1(tokenizer: KronosTokenizer) -> None:
+    ids = torch.zeros(3, 24, dtype=torch.long)
+    batch = {"s1_ids": ids, "s2_ids": ids, "stamp": torch.zeros(3, 24, 5), "window": np.array([1, 2, 3])}
+    training, data = TrainingConfig(teacher_forcing=True), DataConfig(data_path=Path("x.csv"))
+    assert "s1_uniforms" not in TokenInputs(tokenizer, training, data)(batch, 5)
+
+
 @pytest.mark.slow
 def test_two_ranks_share_the_work_and_agree(tiny_config: Path, tmp_path: Path) -> None:
     """One file, the same as one rank's; and where one rank cannot write, neither keeps anything or waits for the other."""
