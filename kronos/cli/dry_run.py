@@ -190,11 +190,24 @@ def _build_totals_table(plan: RunPlan, words: Words) -> Table:
     total = "plan.total_of_early" if plan.config.training.early_stopping_patience else "plan.total_of"
     takes = words(total, time=_format_time(plan.seconds)) if plan.seconds else words("plan.nothing_to_train")
     table.add_row(words("plan.total"), takes)
+    if "basemodel" in plan.stages:
+        table.add_row(words("plan.recipe"), _describe_recipe(plan, words))
     if plan.config.evaluation.enabled and "basemodel" in plan.stages:
         table.add_row(words("plan.verdict"), _describe_evaluation(plan, words))
     sizes = {"needed": format_bytes(plan.disk_bytes), "free": format_bytes(plan.free_bytes)}
     table.add_row(words("plan.disk"), words("plan.disk_of", **sizes))
     return table
+
+
+def _describe_recipe(plan: RunPlan, words: Words) -> str:
+    """Name the recipe of the run, the one that fits its candles, and why."""
+    from kronos.planning.recipe import suggest_recipe
+
+    hint, used = suggest_recipe(plan.config, plan.splits), plan.config.recipe
+    reason = words(f"plan.recipe_reasons.{hint.reason}", train=hint.train, val=hint.val)
+    return words(
+        "plan.recipe_fits" if used == hint.name else "plan.recipe_other", used=used, name=hint.name, why=reason
+    )
 
 
 def _describe_evaluation(plan: RunPlan, words: Words) -> str:

@@ -42,6 +42,10 @@ def test_the_plan_as_printed(tiny_config: Path, tmp_path: Path) -> None:
     for label in ("candles", "audit", "time per step", "time", "peak memory", "checkpoint size", "total", "disk"):
         assert row(output, label)
     assert "on the test split (independent origins: about 1)" in " ".join(output.split())
+    assert row(output, "recipe").split()[1] == "published."
+    assert "For these candles we suggest recipe=safe. With only 3 independent validation windows" in " ".join(
+        output.split()
+    )
     assert "Only 3 validation windows" in output and "(few_validations)" in output
     assert "Traceback" not in result.output and "validation loss" not in result.output
 
