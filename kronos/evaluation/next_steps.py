@@ -30,6 +30,7 @@ class TrainingFacts:
     improved: bool
     best_share: float
     partial: bool
+    loss_on: str = "horizon"
 
     @classmethod
     def of(cls, config: Config, record: StageRecord | None) -> TrainingFacts | None:
@@ -38,7 +39,7 @@ class TrainingFacts:
             return None
         partial = config.training.lora is not None or bool(config.training.freeze_basemodel)
         rate = config.training.predictor_learning_rate
-        return cls(rate, record.improved, record.best_step / record.steps, partial)
+        return cls(rate, record.improved, record.best_step / record.steps, partial, config.training.loss_on)
 
 
 def choose_next_steps(evaluation: Evaluation, training: TrainingFacts | None, command: str) -> tuple[Note, ...]:
@@ -54,6 +55,7 @@ def choose_next_steps(evaluation: Evaluation, training: TrainingFacts | None, co
     steps = [
         *_judge_elsewhere(evaluation, command),
         *_get_data(evaluation, pretrained, skill),
+        *_train_on_the_horizon(evaluation, training),
         *_train_otherwise(pretrained, training),
         *_use_or_stop(evaluation, pretrained, skill, command),
         *_calibrate(evaluation),
@@ -80,6 +82,14 @@ def _get_data(evaluation: Evaluation, pretrained: Comparison | None, skill: Skil
         return [Note(code="more_data")]
     values = {"n": evidence.n_origins, "n_candles": evidence.n_candles, "days": evidence.days, "gain": evidence.gain}
     return [Note(code="more_candles", values=values)]
+
+
+def _train_on_the_horizon(evaluation: Evaluation, training: TrainingFacts | None) -> list[Note]:
+    """The loss at the lookback's positions teaches trends that are not there."""
+    invents = bool(evaluation.invented_drift) and evaluation.invented_drift[0].outcome == "drift"
+    if training is None or training.loss_on == "horizon" or not invents:
+        return []
+    return [Note(code="loss_on_horizon", values={"share": evaluation.invented_drift[0].drift.overall})]
 
 
 def _train_otherwise(pretrained: Comparison | None, training: TrainingFacts | None) -> list[Note]:

@@ -97,7 +97,8 @@ def test_training_ends_with_the_verdict(finished_run: FinishedRun) -> None:
 def test_a_second_time_nothing_is_forecast_anew(finished_run: FinishedRun, copied_run: Path) -> None:
     before, found = stamps(copied_run), figures(copied_run / "report")
     moved = f"model_paths.base_path={copied_run.parent}"
-    again = train(finished_run.config, moved, "--skip-existing", "--language", "zh")
+    same = "evaluation.invented_drift=true"
+    again = train(finished_run.config, moved, same, "--skip-existing", "--language", "zh")
     assert again.exit_code == 0, again.output
     assert stamps(copied_run) == before and figures(copied_run / "report") == found
     assert "finished before, skipped" in again.stderr and "分词器" in again.stdout and "tokenizer  " not in again.stdout

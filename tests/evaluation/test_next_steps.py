@@ -1,5 +1,6 @@
 """What to do after a verdict, chosen from its figures."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from kronos.evaluation.results import Comparison, Evaluation, Evidence
 from kronos.stage_record import StageRecord
 from tests.conftest import write_tiny_config
 from tests.evaluation.made_evaluation import make_comparison, make_evaluation, make_forecaster, make_outcome
+from tests.report.made_evaluation import make_drift
 
 UNDECIDED = "too little data to tell"
 TRAINED = TrainingFacts(learning_rate=4e-5, improved=True, best_share=0.9, partial=False)
@@ -32,6 +34,17 @@ def choose(
 
 def codes(*arguments: Any, **changes: Any) -> list[str]:
     return [each.code for each in choose(*arguments, **changes)]
+
+
+def test_a_model_that_invents_trends_is_trained_on_the_horizon() -> None:
+    invented = make_drift("finetuned", 0.5)
+    everywhere = replace(TRAINED, loss_on="all")
+    (step, *_) = choose("hurt", NONE, everywhere, invented_drift=(invented,))
+    assert step == Note(code="loss_on_horizon", values={"share": invented.drift.overall})
+    for training, drift in ((TRAINED, 0.5), (everywhere, 0.05), (None, 0.5)):
+        steps = codes("hurt", NONE, training, invented_drift=(make_drift("finetuned", drift),))
+        assert "loss_on_horizon" not in steps
+    assert "loss_on_horizon" not in codes("hurt", NONE, everywhere)  # not measured
 
 
 @pytest.mark.parametrize(
@@ -139,7 +152,7 @@ def test_at_most_three() -> None:
 def test_facts_of_a_training(tmp_path: Any) -> None:
     config = load_config(write_tiny_config(tmp_path), ["training.predictor_learning_rate=2e-4"])
     record = StageRecord(stage="basemodel", steps=200, best_step=50, settings={})
-    assert TrainingFacts.of(config, record) == TrainingFacts(2e-4, True, 0.25, False)
+    assert TrainingFacts.of(config, record) == TrainingFacts(2e-4, True, 0.25, False, "all")
     lora = config.override({"training.freeze_basemodel": ["embedding"]})
     facts = TrainingFacts.of(lora, record.model_copy(update={"best_step": 0}))
     assert facts is not None and facts.partial and not facts.improved
