@@ -27,8 +27,13 @@ class StageFolder:
         return self.path / "rejected_model"
 
     @property
+    def trained_model(self) -> Path:
+        """The best fine-tuned base model if none was better than the model before training (training.blend)."""
+        return self.path / "trained_model"
+
+    @property
     def unblended_model(self) -> Path:
-        """A fine-tuned base model, if best_model is its blend with the pretrained one."""
+        """The best base model without the blend, if best_model is a blend."""
         return self.path / "unblended_model"
 
     @property

@@ -132,9 +132,10 @@ def _describe_change(record: StageRecord, folder: StageFolder, words: Words) -> 
     if health and health.before and health.kept == "before":
         return words("run.worse", before=health.before.error_bp, after=health.after.error_bp)
     name = words(f"run.validation_{record.best_by}") if record.best_by in LOSS_NAMES else record.best_by
-    if not record.improved:
+    if not record.improved and not record.blend:
         return words("run.not_improved", name=name, before=record.start_figure)
-    change = words("run.improved", name=name, before=record.start_figure, after=record.best_figure)
+    key = "run.improved" if record.improved else "run.not_improved_alone"
+    change = words(key, name=name, before=record.start_figure, after=record.best_figure)
     if record.blend is None:
         return change
     return words("run.blend", change=change, share=record.blend, rest=1 - record.blend)

@@ -22,8 +22,8 @@ UNSKILLED = ("small", "none", "worse")
 class TrainingFacts:
     """How the base model was trained.
 
-    improved: whether validation improved on the model before training. best_share: the share of the training after which
-    the model was best. partial: whether only a part of the weights was trained (LoRA or frozen parts).
+    improved: whether validation improved on the model before training, alone or blended with it. best_share: the share of
+    the training after which the model was best. partial: whether only a part of the weights was trained (LoRA or frozen parts).
     """
 
     learning_rate: float
@@ -39,7 +39,9 @@ class TrainingFacts:
             return None
         partial = config.training.lora is not None or bool(config.training.freeze_basemodel)
         rate = config.training.predictor_learning_rate
-        return cls(rate, record.improved, record.best_step / record.steps, partial, config.training.loss_on)
+        best_share = record.best_step / record.steps if record.improved else 1.0
+        improved = record.improved or bool(record.blend)
+        return cls(rate, improved, best_share, partial, config.training.loss_on)
 
 
 def choose_next_steps(evaluation: Evaluation, training: TrainingFacts | None, command: str) -> tuple[Note, ...]:

@@ -152,9 +152,20 @@ class BestModelCallback(TrainerCallback):
     """Keeps the best model by a criterion in best_model/. The untouched model is the first candidate."""
 
     def __init__(
-        self, folder: Path, record: StageRecord, criterion: Criterion = BY_LOSS, patience: int | None = None
+        self,
+        folder: Path,
+        record: StageRecord,
+        criterion: Criterion = BY_LOSS,
+        patience: int | None = None,
+        keep_trained: bool = False,
     ) -> None:
-        """Patience: the number of validations in a row without improvement that ends the stage."""
+        """Keep the best model of a stage.
+
+        Args:
+            patience: the number of validations in a row without improvement that ends the stage.
+            keep_trained: as long as no trained model beats the untouched one, keep the best of them in trained_model/.
+        """
+        self._keep_trained = keep_trained
         self._folder = folder
         self._criterion = criterion
         self._patience = patience
@@ -181,6 +192,9 @@ class BestModelCallback(TrainerCallback):
             control.should_training_stop = True
         is_better = self._criterion.is_better(figure, self.record.best_figure)
         if not is_better:
+            is_best_trained = step > 0 and not self.record.improved and self._count_since_best(state, first=1) == 0
+            if self._keep_trained and is_best_trained and state.is_world_process_zero:
+                save_model(kwargs["model"], StageFolder(self._folder).trained_model, self.record.tokenizer_hash)
             return
         figures = {"loss": kwargs["metrics"]["eval_loss"]}
         if self._criterion.name != LOSS_NAME:
@@ -196,12 +210,16 @@ class BestModelCallback(TrainerCallback):
     def _has_lost_patience(self, state: TrainerState) -> bool:
         return bool(self._patience and state.global_step and self._count_since_best(state) >= self._patience)
 
-    def _count_since_best(self, state: TrainerState) -> int:
-        """Count the validations since the best, from the checkpoint's history, so a resumed run counts the same."""
+    def _count_since_best(self, state: TrainerState, first: int = 0) -> int:
+        """Count the validations since the best, from the checkpoint's history, so a resumed run counts the same.
+
+        Args:
+            first: the first step whose validation counts.
+        """
         best, n_since = None, 0
         for entry in state.log_history:
             figure = entry.get(f"eval_{self._criterion.name}")
-            if figure is not None:
+            if figure is not None and entry["step"] >= first:
                 is_better = self._criterion.is_better(figure, best)
                 best, n_since = (figure, 0) if is_better else (best, n_since + 1)
         return n_since

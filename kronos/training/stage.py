@@ -132,6 +132,7 @@ def _train(
         StageRecord.read(stage.folder) or stage.record,
         stage.criterion,
         config.training.early_stopping_patience,
+        keep_trained=config.training.blend and stage.name == "basemodel",
     )
     progress = ProgressCallback(stage.name, stage.files.metrics, stage.criterion)
     trackers = TrackersCallback(config, stage.name, stage.files.tracking)

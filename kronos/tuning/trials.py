@@ -134,7 +134,7 @@ class Trials:
                 stage = StageFolder(self.directory(trial.number) / name)
                 shutil.rmtree(stage.checkpoints, ignore_errors=True)
                 if trial.number != best:
-                    for model in (stage.best_model, stage.unblended_model):
+                    for model in (stage.best_model, stage.unblended_model, stage.trained_model):
                         shutil.rmtree(model, ignore_errors=True)
 
 

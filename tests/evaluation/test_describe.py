@@ -33,3 +33,5 @@ def test_a_blend_is_noted(tiny_config: Path, share: float | None, note: str | No
     texts = [write_note(each, Words("en")) for each in describe_blend(config)]
     assert [note in text for text in texts] == [True] * (note is not None)
     assert printed in _describe_change(record, folder, Words("en"))
+    not_improved = _describe_change(record.model_copy(update={"best_step": 0}), folder, Words("en"))
+    assert ("training alone did not improve it; blended" in not_improved) is bool(share)

@@ -43,7 +43,7 @@ START_KEYS = ("model_paths.pretrained_predictor", "experiment.pre_trained_predic
 
 OBSTACLES: dict[Obstacle, str] = {
     "from_scratch": "the base model was trained from scratch",
-    "not_improved": "training did not improve the model, and the pretrained one is kept anyway",
+    "no_trained_model": "training did not improve the model, and without training.blend the trained one was not kept",
     "other_start": "the stage began with another model than model_paths.pretrained_predictor names now",
     "other_tokens": "the tokenizer writes other tokens than the pretrained base model reads. To blend, leave the tokenizer "
     "as it is (experiment.train_tokenizer=false), or train only its decoder "
@@ -52,10 +52,11 @@ OBSTACLES: dict[Obstacle, str] = {
 
 
 def apply_blend(config: Config, stage: Stage, record: StageRecord, tokenizer: KronosTokenizer) -> StageRecord:
-    """Put the chosen blend into best_model; the fine-tuned model then moves to unblended_model. All ranks must call this.
+    """Put the chosen blend into best_model; the stage's own best model moves to unblended_model. All ranks must call this.
 
+    If training did not improve the pretrained model, the best of the trained models (trained_model) is blended with it.
     With --skip-existing the figures in blend.json are reused if they are about the same two models. If training.blend is
-    false, a model that was blended before is replaced by the fine-tuned one.
+    false, the stage's own best model returns.
 
     Args:
         stage: the base model's stage.
@@ -70,19 +71,23 @@ def apply_blend(config: Config, stage: Stage, record: StageRecord, tokenizer: Kr
     """
     if not config.training.blend and record.blend is None and not stage.files.unblended_model.exists():
         return record
-    trained = _load_trained(stage)
-    pretrained: Kronos | None = None
+    own, blended = _load_own(stage), None
     blend: BlendRecord | None = None
     if config.training.blend:
         pretrained, obstacle = _find_pretrained(config, stage, record, tokenizer)
-        figures = _read_or_measure(stage, pretrained, trained) if pretrained else None
-        blend = BlendRecord(share=choose_share(figures) if figures else 1.0, obstacle=obstacle, figures=figures)
+        blend = BlendRecord(share=1.0, obstacle=obstacle)
+        if pretrained:
+            trained = own if record.improved else Kronos.from_pretrained(stage.files.trained_model)
+            figures = _read_or_measure(stage, pretrained, trained)
+            blend = BlendRecord(share=choose_share(figures), figures=figures)
+            blended = copy.deepcopy(trained)
+            blended.load_state_dict(blend_weights(pretrained, trained, blend.share))
     record = record.model_copy(update={"blend": blend.share if blend and blend.figures else None})
     with rank_0_first() as is_rank_0:
         if is_rank_0:
-            _save(stage, record, pretrained, trained, blend)
+            _save(stage, record, own, blended, blend)
     if blend:
-        _report(stage, blend)
+        _report(stage, blend, record.improved)
     return record
 
 
@@ -147,10 +152,14 @@ def measure_windows(stage: Stage, model: nn.Module, chosen: Sequence[int]) -> Ar
     return np.concatenate([parts[start] for start in batches])
 
 
-def _load_trained(stage: Stage) -> Kronos:
+def _load_own(stage: Stage) -> Kronos:
+    """Load the best model of the stage, as it was before any blend."""
     moved = stage.files.unblended_model
-    is_whole = (moved / SAFETENSORS_SINGLE_FILE).is_file()  # written last
-    return Kronos.from_pretrained(moved if is_whole else stage.best_model)
+    return Kronos.from_pretrained(moved if _is_whole(moved) else stage.best_model)
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / SAFETENSORS_SINGLE_FILE).is_file()  # written last
 
 
 def _find_pretrained(
@@ -159,8 +168,8 @@ def _find_pretrained(
     """Return the pretrained base model, or why it cannot be blended with the fine-tuned one."""
     if not config.experiment.pre_trained_predictor:
         return None, "from_scratch"
-    if not record.improved:
-        return None, "not_improved"
+    if not (record.improved or _is_whole(stage.files.trained_model)):
+        return None, "no_trained_model"
     pretrained = Kronos.from_pretrained(config.model_paths.pretrained_predictor)
     same_start = all(record.settings.get(key) == stage.record.settings.get(key) for key in START_KEYS)
     if not same_start or record.start_hash not in (None, hash_weights(pretrained)):
@@ -217,20 +226,18 @@ def _read_or_measure(stage: Stage, pretrained: Kronos, trained: Kronos) -> Blend
     )
 
 
-def _save(
-    stage: Stage, record: StageRecord, pretrained: Kronos | None, trained: Kronos, blend: BlendRecord | None
-) -> None:
-    """Save the models, blend.json and stage.json. The fine-tuned model is always in one of the two folders."""
+def _save(stage: Stage, record: StageRecord, own: Kronos, blended: Kronos | None, blend: BlendRecord | None) -> None:
+    """Save the models, blend.json and stage.json. The stage's own best model is always in one of the two folders."""
     unblended_model = stage.files.unblended_model
-    if blend and pretrained and blend.share < 1:
-        blended = copy.deepcopy(trained)
-        blended.load_state_dict(blend_weights(pretrained, trained, blend.share))
-        _save_model(trained, unblended_model, record)
+    if blended and hash_weights(blended) != hash_weights(own):
+        _save_model(own, unblended_model, record)
         _save_model(blended, stage.best_model, record)
     else:
-        _save_model(trained, stage.best_model, record)
+        _save_model(own, stage.best_model, record)
         (unblended_model / SAFETENSORS_SINGLE_FILE).unlink(missing_ok=True)
         shutil.rmtree(unblended_model, ignore_errors=True)
+    if record.improved:
+        shutil.rmtree(stage.files.trained_model, ignore_errors=True)  # of the time before the first improvement
     if blend:
         write_json(stage.files.blend, json.loads(blend.model_dump_json()))
     else:
@@ -239,12 +246,11 @@ def _save(
 
 
 def _save_model(model: Kronos, folder: Path, record: StageRecord) -> None:
-    there = (folder / SAFETENSORS_SINGLE_FILE).is_file()
-    if not there or hash_weights(Kronos.from_pretrained(folder)) != hash_weights(model):
+    if not _is_whole(folder) or hash_weights(Kronos.from_pretrained(folder)) != hash_weights(model):
         save_model(model, folder, record.tokenizer_hash)
 
 
-def _report(stage: Stage, blend: BlendRecord) -> None:
+def _report(stage: Stage, blend: BlendRecord, improved: bool) -> None:
     if blend.obstacle:
         logger.info("basemodel  not blended with the pretrained model: %s.", OBSTACLES[blend.obstacle])
         return
@@ -252,6 +258,8 @@ def _report(stage: Stage, blend: BlendRecord) -> None:
     if blend.share == 1:
         logger.info("basemodel  blend: the fine-tuned model is kept as it is.")
         return
+    files = stage.files
+    trained_model = files.unblended_model if improved else files.trained_model
     kept = (
         f"{blend.share:.0%} fine-tuned and {1 - blend.share:.0%} pretrained weights are"
         if blend.share
@@ -259,9 +267,9 @@ def _report(stage: Stage, blend: BlendRecord) -> None:
     )
     logger.log(
         logging.INFO if blend.share else logging.WARNING,
-        "basemodel  blend: %s in %s. The fine-tuned model is in %s. To use it instead, rerun with --skip-existing "
+        "basemodel  blend: %s in %s. The fine-tuned model is in %s. To do without the blend, rerun with --skip-existing "
         "training.blend=false.",
-        *(kept, stage.best_model, stage.files.unblended_model),
+        *(kept, stage.best_model, trained_model),
     )
 
 

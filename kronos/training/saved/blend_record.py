@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from kronos.run_folder import StageFolder
 
-Obstacle = Literal["from_scratch", "not_improved", "other_start", "other_tokens"]
+Obstacle = Literal["from_scratch", "no_trained_model", "other_start", "other_tokens"]
 
 
 class BlendFigures(BaseModel):

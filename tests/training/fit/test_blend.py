@@ -295,9 +295,35 @@ def test_what_is_not_blended(
     assert record.blend is None and read_blend(base_run / "basemodel").obstacle == obstacle
 
 
-def test_a_model_that_did_not_improve_is_not_blended(tiny_config: Path, run_dir: Path) -> None:
-    run(tiny_config, BLEND, "training.predictor_learning_rate=9.0", stages=BASE)
-    assert read_blend(run_dir / "basemodel").obstacle == "not_improved"
+TOO_FAST = "training.predictor_learning_rate=9.0"
+
+
+@pytest.mark.parametrize("scheduler", ["cosine", "constant"])  # the last step is the best, or one before
+def test_the_best_trained_model_is_blended_even_if_it_is_worse(
+    tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setattr(blend_module, "choose_share", lambda figures: 0.25)
+    given = [TOO_FAST, f"training.lr_scheduler={scheduler}", "training.eval_steps=1"]
+    record = run(tiny_config, BLEND, *given, stages=BASE).records["basemodel"]
+    assert not record.improved and record.blend == 0.25
+    folder = run_dir / "basemodel"
+    trained = load_file(folder / "trained_model" / "model.safetensors")
+    assert equal(weights(folder), mix(trained, 0.25)) and equal(unblended(run_dir), pretrained())
+    lines = [line for line in read_metrics(folder) if "val_loss" in line and line["step"] > 0]
+    best = min(lines, key=lambda line: line["val_loss"])
+    assert (lines.index(best) == len(lines) - 1) is (scheduler == "cosine")
+    assert read_blend(folder).figures.losses[-1] == pytest.approx(best["val_horizon_loss"], rel=1e-4)
+    for given, share in ((["training.blend=false"], None), ([BLEND], 0.25)):
+        again = run(tiny_config, TOO_FAST, *given, stages=BASE, skip_existing=True).records["basemodel"]
+        assert again.blend == share and equal(weights(folder), mix(trained, share or 0.0))
+        assert (folder / "unblended_model").exists() is (share is not None)
+
+
+def test_a_worse_model_that_was_not_kept_cannot_be_blended(tiny_config: Path, run_dir: Path) -> None:
+    run(tiny_config, TOO_FAST, stages=BASE)
+    assert not (run_dir / "basemodel" / "trained_model").exists()
+    run(tiny_config, TOO_FAST, BLEND, stages=BASE, skip_existing=True)
+    assert read_blend(run_dir / "basemodel").obstacle == "no_trained_model"
     assert equal(weights(run_dir / "basemodel"), pretrained())
 
 
