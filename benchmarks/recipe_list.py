@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.known_markets import HORIZON, LOOKBACK
+from kronos.config.recipes import RECIPES as PRODUCT_RECIPES
 from kronos.data.windows.dataset import Batch, WindowDataset
 from kronos.data.windows.normalize import Statistics
 from kronos.model import base_model
@@ -112,7 +113,9 @@ _PUBLISHED = {
     "data.windows_per_epoch": None,
     "data.val_windows": None,
     "training.best_by": "loss",
+    "training.teacher_forcing": False,
 }
+_PRODUCT = {"training.max_steps": None, "training.eval_steps": None}
 _FITS: dict[str, dict[str, Any]] = {
     "full 4e-5": {"training.predictor_learning_rate": 4e-5},
     "full 1e-4": {"training.predictor_learning_rate": 1e-4},
@@ -148,6 +151,15 @@ RECIPES: dict[str, Recipe] = {
         for fit, values in _FITS.items()
         for name, objective in _OBJECTIVES.items()
     },
+    "safe": Recipe(PRODUCT_RECIPES["safe"] | _PRODUCT),
+    "full": Recipe(PRODUCT_RECIPES["full"] | _PRODUCT),
+    "full 3e-4, horizon, sampled s1": Recipe(
+        {
+            "training.predictor_learning_rate": 3e-4,
+            "training.loss_on": "horizon",
+            "training.teacher_forcing": False,
+        }
+    ),
     "tokenizer only, decoder": Recipe(_TOKENIZER | _DECODER_ONLY | _NO_BASE),
     "tokenizer only, whole": Recipe(_TOKENIZER | _NO_BASE),
     **{

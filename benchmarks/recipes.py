@@ -88,24 +88,33 @@ class Settings:
 
 
 class Watch(TrainerCallback):
-    """Keeps the base model with the lowest loss at all positions, the last one, and the validation figures."""
+    """Keeps base models that other rules would keep, and the validation figures.
+
+    by_loss: the lowest loss at all positions. trained: the lowest loss over the horizon after the first step. last: the last.
+    """
 
     def __init__(self) -> None:
         self.history: list[dict[str, float]] = []
         self.by_loss: Kronos | None = None
+        self.trained: Kronos | None = None
         self.last: Kronos | None = None
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not isinstance(kwargs["model"], Kronos):
             return
         figures = {k.removeprefix("eval_"): v for k, v in kwargs["metrics"].items() if k.endswith("loss")}
-        if not self.history or figures["loss"] < min(each["loss"] for each in self.history):
-            self.by_loss = copy_model(kwargs["model"])
         self.history.append({"step": state.global_step, **figures})
+        if self._is_best("loss", self.history):
+            self.by_loss = copy_model(kwargs["model"])
+        if state.global_step and self._is_best("horizon_loss", self.history[1:]):
+            self.trained = copy_model(kwargs["model"])
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if isinstance(kwargs["model"], Kronos):
             self.last = copy_model(kwargs["model"])
+
+    def _is_best(self, name: str, history: list[dict[str, float]]) -> bool:
+        return all(history[-1][name] < each[name] for each in history[:-1])
 
 
 def copy_model(model: Kronos) -> Kronos:
@@ -195,6 +204,7 @@ def build_run_config(recipe: Recipe, target: Target, seed: int, folder: Path, se
             "save_steps": 100_000,
             "log_interval": 100_000,
             "best_by": "horizon_loss",
+            "teacher_forcing": True,
             "seed": seed,
         },
         "model_paths": {
@@ -261,16 +271,17 @@ def list_variants(
     val: WindowDataset,
 ) -> tuple[dict[str, Kronos], dict[str, Any]]:
     """Return the models to measure: what the run keeps, and what other rules would have kept of the same run; and notes."""
-    if watch.last is None or watch.by_loss is None:
+    if watch.last is None or watch.by_loss is None or watch.trained is None:
         return {"kept": kept}, {}
     variants = {"kept": kept, "kept by loss": watch.by_loss, "last": watch.last}
     if hash_weights(tokenizer) != hash_weights(pretrained[0]):
         return variants, {}
     validation, notes = Validation(tokenizer, val), {}
-    for name in ("kept", "last"):
-        blends = {share: blend(pretrained[1], variants[name], share) for share in SHARES}
+    for name, model in (("kept", watch.trained), ("last", watch.last)):
+        blends = {share: blend(pretrained[1], model, share) for share in SHARES}
         notes[name] = validation.choose_shares(blends)
         variants[f"{name}, blended"] = blends[notes[name]["cautious"]]
+        variants[f"{name}, blended by the lowest"] = blends[notes[name]["lowest"]]
     return variants, notes
 
 
