@@ -66,7 +66,7 @@ def build_drift(evaluation: Evaluation, words: Words) -> DriftView | None:
 
 
 def _build_table(evaluation: Evaluation, words: Words) -> Table:
-    measured = evaluation.invented_drift
+    measured = evaluation.invented_drift[::-1]
     heads = tuple(name_model(each, evaluation, words) for each in measured)
     rows = [
         Row(words(f"drift.rows.{name}"), tuple(_format(getattr(each, name), name == "cost") for each in measured))

@@ -14,7 +14,7 @@ class DriftText:
 
     lead: str
     change: str
-    explanations: tuple[str, ...]
+    explanations: tuple[tuple[str, str], ...]  # head and text
 
 
 def write_drift(evaluation: Evaluation, words: Words) -> DriftText | None:
@@ -32,11 +32,11 @@ def write_drift(evaluation: Evaluation, words: Words) -> DriftText | None:
         "n": format_count(own.n_walks),
         "horizon": format_count(evaluation.horizon),
     }
-    cost = "cost" if own.outcome == "drift" else "good"
+    texts = {"what": "what", "why": "why", "good": "cost" if own.outcome == "drift" else "good"}
     return DriftText(
         words(f"drift.lead.{own.outcome}", **values),
         _write_change(evaluation, words),
-        tuple(words(f"drift.{key}", **values) for key in ("what", "why", cost)),
+        tuple((words(f"drift.heads.{head}"), words(f"drift.{key}", **values)) for head, key in texts.items()),
     )
 
 

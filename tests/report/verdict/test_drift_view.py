@@ -22,11 +22,11 @@ def test_both_models_stand_on_one_scale_that_begins_at_0() -> None:
 
 def test_the_table_has_all_figures() -> None:
     drift = build_drift(make_evaluation(), WORDS)
-    assert drift and drift.table.heads == ("After fine-tuning", "Before fine-tuning")
+    assert drift and drift.table.heads == ("Before fine-tuning", "After fine-tuning")
     cells = {row.head: [cell.text for cell in row.cells] for row in drift.table.rows}
-    assert cells["Invented drift (right is 0%)"] == ["42.0%", "12.0%"]
+    assert cells["Invented drift (right is 0%)"] == ["12.0%", "42.0%"]
     assert cells["Coverage of the 90% band"] == ["87.1%", "87.1%"] and cells["Random walks"] == ["128", "128"]
-    assert cells["CRPS above that of a random walk with the lookback's volatility"][0] == "+8.8%"
+    assert cells["CRPS above that of a random walk with the lookback's volatility"][1] == "+8.8%"
 
 
 def test_nothing_measured_is_nothing_shown() -> None:

@@ -19,7 +19,7 @@ def test_the_lead_answers_the_question(drift: float, lead: str) -> None:
     evaluation = make_evaluation(invented_drift=(make_drift("finetuned", drift),))
     text = write_drift(evaluation, EN)
     assert text and text.lead.startswith(lead) and text.change == ""
-    assert len(text.explanations) == 3 and "128 random walks" in text.explanations[0]
+    assert len(text.explanations) == 3 and "128 random walks" in text.explanations[0][1]
 
 
 @pytest.mark.parametrize(
@@ -51,5 +51,5 @@ def test_too_few_walks_are_named_and_no_interval_is_written() -> None:
 def test_the_explanation_has_the_cost_of_a_drift_that_matters() -> None:
     evaluation = make_evaluation(invented_drift=(make_drift("finetuned", 0.5),))
     text = write_drift(evaluation, EN)
-    assert text and "about 12% larger" in text.explanations[2]  # 0.5² / 2
+    assert text and "about 12% larger" in text.explanations[2][1]  # 0.5² / 2
     assert write_drift(make_evaluation(invented_drift=()), EN) is None
