@@ -39,6 +39,7 @@ N_WINDOWS = 2048  # validation windows at most, spread evenly; more would overla
 BATCH_SIZE = 16  # small enough to fit on any device that training fits on
 HORIZONS_A_STRETCH = 2  # neighbouring stretches share few targets, and a short validation split still has several
 ENCODER_PARTS = ("embed", "encoder", "quant_embed")  # of the tokenizer: they alone decide the tokens
+NOT_FINITE = 1e6  # nats that a loss counts which is none, of a model that has diverged
 START_KEYS = ("model_paths.pretrained_predictor", "experiment.pre_trained_predictor")
 
 OBSTACLES: dict[Obstacle, str] = {
@@ -113,6 +114,7 @@ def compare_shares(losses: Array, stretches: Array) -> tuple[Array, Array]:
     Few stretches underestimate it, so it is widened to the quantile of Student's t that leaves out as much as one standard
     deviation of the normal distribution. It is infinite if there is only one stretch, and 0 for the lowest mean itself.
     """
+    losses = np.nan_to_num(losses, nan=NOT_FINITE, posinf=NOT_FINITE)
     means = losses.mean(axis=1)
     differences = losses - losses[means.argmin()]
     sizes = np.bincount(stretches)

@@ -80,6 +80,13 @@ def test_errors_are_those_of_means_of_stretches() -> None:
     assert np.isinf(compare_shares(losses, np.zeros(1000, np.int64))[1]).all()
 
 
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_never_chosen(broken: float) -> None:
+    losses = np.random.default_rng(0).normal(size=40) + np.array([[2.0], [1.0], [broken], [1.5], [broken]])
+    means, errors = compare_shares(losses, np.arange(40) // 4)
+    assert choose_share(make_figures(means.tolist(), errors.tolist())) == SHARES[1]
+
+
 def test_a_stretch_of_one_window_is_no_second_stretch() -> None:
     losses = np.random.default_rng(0).normal(size=(2, 17))
     _, errors = compare_shares(losses, np.repeat([0, 1], [16, 1]))
