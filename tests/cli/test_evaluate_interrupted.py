@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kronos.evaluation.invented_drift.walks import N_WALKS
 from kronos.evaluation.results import Evaluation
 from tests.cli.test_evaluate import evaluate, figures, read, stamps, write_candles
 from tests.conftest import FAST, ROOT, FinishedRun
@@ -110,16 +111,22 @@ def test_two_processes_find_what_one_finds(tiny_config: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_two_processes_evaluate(command: tuple[Path, list[object]]) -> None:
     run = command[0]
+    words = ["--all-origins", "evaluation.invented_drift=true"]
     two = launch(
-        *TORCHRUN, "-m", "--", "kronos", "evaluate", "--run", run
+        *TORCHRUN, "-m", "--", "kronos", "evaluate", "--run", run, *words
     )  # without --, torchrun takes --run for its own
     assert two.returncode == 0, two.stderr
     found = read(run / "report")
     assert two.stdout.count(found.headline) == two.stderr.count(found.headline) == 1
     assert found.environment["processes"] == "2"
     shutil.rmtree(run / "evaluation")
-    assert evaluate(run).exit_code == 0
-    assert_same(found, read(run / "report"))
+    assert evaluate(run, *words).exit_code == 0
+    again = read(run / "report")
+    assert_same(found, again)
+    for mine, theirs in zip(found.invented_drift, again.invented_drift, strict=True):
+        assert mine.n_walks == theirs.n_walks == N_WALKS
+        assert mine.drift.overall == pytest.approx(theirs.drift.overall, rel=1e-3)
+    assert len(found.invented_drift) == 2
 
 
 def assert_same(one: Evaluation, other: Evaluation) -> None:
