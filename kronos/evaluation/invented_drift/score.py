@@ -42,7 +42,7 @@ def score_walks(
     last = walks.closes[:, -1:]
     paths = np.log(closes / last[..., np.newaxis]) / unit[..., np.newaxis]
     moves = np.diff(np.log(np.concatenate([last, walks.actual], axis=1)), axis=1) / unit
-    drift, width = _measure_moments(paths, moves, confidence)
+    drift, width = measure_moments(paths, moves, confidence)
     coverage, cost = _score_futures(paths, moves, confidence, seed)
     return InventedDrift(
         name=name,
@@ -71,7 +71,7 @@ def decide_outcome(drift: HorizonFigures, n_walks: int, largest: float) -> Drift
     return "drift" if drift.low > largest else "unclear"
 
 
-def _measure_moments(paths: Array, moves: Array, confidence: float) -> tuple[HorizonFigures, HorizonFigures]:
+def measure_moments(paths: Array, moves: Array, confidence: float) -> tuple[HorizonFigures, HorizonFigures]:
     """Return the drift and the width of paths (N, P, H) as shares of the truth's spread."""
     within = paths.var(axis=1, ddof=1)  # (N, H)
     drift = np.square(paths.mean(axis=1)) - within / paths.shape[1]

@@ -7,7 +7,12 @@ import pytest
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data import load_candles
 from kronos.evaluation.invented_drift import build_walks, score_walks
-from kronos.evaluation.invented_drift.score import compute_normal_crps, find_largest_drift
+from kronos.evaluation.invented_drift.score import (
+    compute_normal_crps,
+    decide_outcome,
+    find_largest_drift,
+    measure_moments,
+)
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.results import InventedDrift
 from kronos.evaluation.scores.metrics import compute_crps
@@ -75,6 +80,18 @@ def test_too_narrow_paths_are_no_drift_but_cost_something(walks: Origins) -> Non
 def test_few_walks_decide_nothing(origins: Origins) -> None:
     assert forecast(build_walks(origins, n=8), drift=1.0).outcome == "too few walks"
     assert forecast(build_walks(origins, n=2)).outcome == "too few walks"
+
+
+@pytest.mark.parametrize(("drift", "right", "least"), [(0.0, "none", 98), (0.35, "drift", 90)])
+def test_128_walks_decide_as_often_as_documented(drift: float, right: str, least: int) -> None:
+    random, outcomes = np.random.default_rng(0), []
+    for _ in range(100):
+        moves = random.standard_normal((128, HORIZON))
+        mean = drift * np.sqrt(HORIZON) * random.standard_normal((128, 1, 1))
+        paths = mean + random.standard_normal((128, 32, HORIZON)).cumsum(axis=2)
+        figures, _ = measure_moments(paths, moves, confidence=0.95)
+        outcomes.append(decide_outcome(figures, 128, 0.2))
+    assert outcomes.count(right) >= least and {right, "unclear"} >= set(outcomes)
 
 
 def test_the_largest_harmless_drift_follows_from_the_margin() -> None:
