@@ -96,7 +96,7 @@ class Market:
     def compute_season(self) -> Array:
         """Return the predictable part of each slot of the day (n_slots,)."""
         n_slots = SESSIONS[self.session].n_slots
-        if self.kind != "season":
+        if self.kind != "season" or n_slots < 3:
             return np.zeros(n_slots)
         x = 2 * np.pi * np.arange(n_slots) / n_slots
         curve = self.weights[0] * np.sin(x + self.phases[0]) + self.weights[1] * np.sin(2 * x + self.phases[1])

@@ -36,7 +36,7 @@ RunOption = Annotated[
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="Instead of a run: any model, a folder or a hub name.", show_default=False),
+    typer.Option("--model", help="Instead of a run: any model: a folder, a hub name or nano.", show_default=False),
 ]
 TokenizerOption = Annotated[
     str | None,
@@ -103,7 +103,7 @@ def evaluate_command(
             settings, finished = _evaluate_model(model, tokenizer, config, given, data, since, language, process)
         else:
             raise ConfigError(
-                "give either --run (the folder of a run) or --model (a model folder or a hub name); see --help."
+                "give either --run (the folder of a run) or --model (a model folder, a hub name or nano); see --help."
             )
         if process.rank == 0:
             print_verdict(settings, finished)

@@ -17,7 +17,7 @@ _output = partial(typer.Option, rich_help_panel="Output")
 
 Run = Annotated[Path | None, _models("--run", help="A run's folder, {base_path}/{exp_name}.")]
 Tokenizer = Annotated[
-    str | None, _models("--tokenizer", help="Instead of --run: the folder or hub name of a tokenizer …")
+    str | None, _models("--tokenizer", help="Instead of --run: the folder or hub name of a tokenizer, or nano …")
 ]
 Model = Annotated[str | None, _models("--model", help="… and of a base model.")]
 

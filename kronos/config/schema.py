@@ -29,7 +29,7 @@ from kronos.run_folder import RunFolder
 class ModelPathsConfig(Section):
     """`model_paths`: the pretrained models, and the folder of the run's results."""
 
-    pretrained_tokenizer: Annotated[str, TOKENIZER] = ""  # a folder or hub name; a preset to train from scratch
+    pretrained_tokenizer: Annotated[str, TOKENIZER] = ""  # a folder, hub name or nano; a preset to train from scratch
     pretrained_predictor: Annotated[str, BASE_MODEL] = ""
     exp_name: Annotated[str, NAMING] = Field("default_experiment", min_length=1)
     base_path: Annotated[UserPath, NAMING] = Path("finetuned")
@@ -180,8 +180,8 @@ class Config(Section):
         if missing:
             raise cross_field_error(
                 f"model_paths.{missing[0]}",
-                "{keys} missing from model_paths. Give a folder, a hub name such as NeoQuasar/Kronos-small or, with "
-                "experiment.pre_trained: false, a preset (demo, mini, small, base)",
+                "{keys} missing from model_paths. Give a folder, a hub name such as NeoQuasar/Kronos-small, nano or, with "
+                "experiment.pre_trained: false, a preset (demo, nano, mini, small, base)",
                 keys=" and ".join(missing),
             )
         if not experiment.train_tokenizer:

@@ -45,6 +45,7 @@ PUBLISHED = {
     "Kronos-mini": Published("NeoQuasar/Kronos-Tokenizer-2k", 2048),
     "Kronos-small": Published("NeoQuasar/Kronos-Tokenizer-base", 512),
     "Kronos-base": Published("NeoQuasar/Kronos-Tokenizer-base", 512),
+    "nano": Published("nano", 144),
 }
 
 
@@ -213,7 +214,7 @@ def _is_of_run(model: Path) -> bool:
 
 def _locate(model: str) -> None:
     try:
-        locate_file(model, "config.json")
+        locate_file(model, "config.json", Kronos.nano_part)
     except CheckpointError as error:
         raise _explain("--model", error) from None
 

@@ -87,6 +87,8 @@ class SubtokenHead(nn.Module):
 class Kronos(PretrainedModel):
     """Decoder-only transformer that predicts the next candle's coarse, then fine, subtoken."""
 
+    nano_part = "basemodel"
+
     def __init__(
         self,
         s1_bits: int,

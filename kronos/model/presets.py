@@ -33,6 +33,7 @@ _PUBLISHED_TOKENIZER = _tokenizer(d_model=256, ff_dim=512, n_layers=4, bits=10)
 # Sizes from Kronos, arXiv 2508.02739, table 1. The dropout is our choice for training from scratch.
 PRESETS = {
     "demo": Preset(_tokenizer(64, 128, n_layers=3, bits=6), _base_model(3, 64, 4, 192, bits=6, dropout_p=0.1)),
+    "nano": Preset(_tokenizer(64, 128, n_layers=2, bits=8), _base_model(3, 64, 4, 192, bits=8, dropout_p=0.0)),
     "mini": Preset(_PUBLISHED_TOKENIZER, _base_model(4, 256, 4, 512, bits=10, dropout_p=0.2)),
     "small": Preset(_PUBLISHED_TOKENIZER, _base_model(8, 512, 8, 1024, bits=10, dropout_p=0.2)),
     "base": Preset(_PUBLISHED_TOKENIZER, _base_model(12, 832, 16, 2048, bits=10, dropout_p=0.2)),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -27,6 +27,8 @@ from kronos import Kronos, KronosPredictor, KronosTokenizer
 
 A forecast is not advice, and nothing here promises profit.
 """
+NANO = "nano"  # the name of the small model that the package contains
+NANO_FOLDER = Path(__file__).parent / NANO
 TOKENIZER_KEY = "tokenizer_sha256"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -44,6 +46,7 @@ class PretrainedModel(
     """
 
     tokenizer_hash: str | None = None
+    nano_part: ClassVar[str] = ""  # its folder in NANO_FOLDER
 
     gradient_checkpointing = False
 
@@ -58,10 +61,11 @@ class PretrainedModel(
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
-        """Load a model from a local folder or a hub name.
+        """Load a model from a local folder, a hub name or the package.
 
         Args:
-            pretrained_model_name_or_path: a folder with config.json and model.safetensors, or "owner/name".
+            pretrained_model_name_or_path: a folder with config.json and model.safetensors, "owner/name", or "nano" for the
+                model in the package.
             kwargs: revision, cache_dir, token, force_download, local_files_only, for the hub.
 
         Returns:
@@ -71,7 +75,7 @@ class PretrainedModel(
             CheckpointError: the folder or a file is missing, unreadable, or its tensors do not fit.
         """
         config_file, weights_file = (
-            locate_file(pretrained_model_name_or_path, name, **kwargs)
+            locate_file(pretrained_model_name_or_path, name, cls.nano_part, **kwargs)
             for name in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE)
         )
         model = cls.from_config(read_model_config(config_file), config_file)
@@ -112,13 +116,16 @@ class PretrainedModel(
         self.load_state_dict(stored)
 
 
-def locate_file(name_or_path: str | Path, filename: str, **hub_options: Any) -> Path:
+def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **hub_options: Any) -> Path:
     """Return the path of a file of a model folder. If a hub name is given, download the file.
+
+    Args:
+        nano_part: the folder in NANO_FOLDER if name_or_path is "nano"; a local folder of this name is preferred.
 
     Raises:
         CheckpointError: there is no such folder or file, or the download failed.
     """
-    folder = Path(name_or_path).expanduser()
+    folder = NANO_FOLDER / nano_part if names_nano(name_or_path) and nano_part else Path(name_or_path).expanduser()
     if folder.is_dir():
         if not (folder / filename).is_file():
             raise CheckpointError(f"{folder}: this model folder has no {filename}.")
@@ -126,7 +133,7 @@ def locate_file(name_or_path: str | Path, filename: str, **hub_options: Any) -> 
     if folder.exists() or not HUB_NAME.fullmatch(str(name_or_path)):
         raise CheckpointError(
             f"{name_or_path}: no such model folder. Give a folder with {CONFIG_NAME} and {SAFETENSORS_SINGLE_FILE}, "
-            "or a hub name such as NeoQuasar/Kronos-small."
+            f"a hub name such as NeoQuasar/Kronos-small, or {NANO}, the small model in this package."
         )
     try:
         return Path(hf_hub_download(str(name_or_path), filename, **hub_options))
@@ -136,6 +143,11 @@ def locate_file(name_or_path: str | Path, filename: str, **hub_options: Any) -> 
             f"{name_or_path}: no folder of this name here ({Path.cwd()}), and {filename} could not be fetched from the "
             f"Hugging Face Hub: {reason}"
         ) from error
+
+
+def names_nano(name_or_path: str | Path) -> bool:
+    """Whether this is the model in the package, not a local model folder of the same name."""
+    return str(name_or_path) == NANO and not Path(name_or_path, CONFIG_NAME).is_file()
 
 
 def read_model_config(path: Path) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class TokenizerOutput(ModelOutput):
 class KronosTokenizer(PretrainedModel):
     """Autoencoder of normalised candles with a binary spherical code of Q = s1_bits + s2_bits bits."""
 
+    nano_part = "tokenizer"
+
     def __init__(
         self,
         d_in: int,

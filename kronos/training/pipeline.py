@@ -24,7 +24,14 @@ from kronos.data.windows.splits import SplitName, find_moments
 from kronos.errors import ConfigError
 from kronos.files import write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
-from kronos.model.pretrained import PretrainedModel, check_pair, hash_weights, locate_file, read_model_config
+from kronos.model.pretrained import (
+    PretrainedModel,
+    check_pair,
+    hash_weights,
+    locate_file,
+    names_nano,
+    read_model_config,
+)
 from kronos.run_folder import RunFolder
 from kronos.saved_run import find_tokenizer
 from kronos.stage_record import StageRecord
@@ -277,10 +284,10 @@ def _build(
 ) -> Model:
     """Load a pretrained model, or build the untrained architecture of a folder, hub name or preset."""
     is_preset = preset is not None and not Path(source, "config.json").is_file()
-    if pre_trained and is_preset:
+    if pre_trained and is_preset and not names_nano(source):
         raise ConfigError(
             "{source!r} is a preset, an architecture without weights. Set experiment.pre_trained=false to train it from "
-            "scratch, or name a model folder or a model on the hub.",
+            "scratch, or name a model folder, a model on the hub or nano.",
             source=source,
         )
     if pre_trained:
