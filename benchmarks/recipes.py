@@ -238,7 +238,9 @@ def run_one(recipe_name: str, target_name: str, seed: int, settings: Settings) -
             run_pipeline(config, False, [watch], on_inputs=lambda _, inputs: kept_inputs.append(inputs))
         seconds = time.perf_counter() - started
         tokenizer, kept = load_result(config, models)
-    variants, blends = list_variants(load_pretrained(models), tokenizer, kept, watch, kept_inputs[0].windows["val"])
+    variants, blend_notes = list_variants(
+        load_pretrained(models), tokenizer, kept, watch, kept_inputs[0].windows["val"]
+    )
     return {
         "recipe": recipe_name,
         "target": target_name,
@@ -247,7 +249,7 @@ def run_one(recipe_name: str, target_name: str, seed: int, settings: Settings) -
         "seconds": round(seconds, 1),
         "oracle": compute_skill(measured.origins.measure_oracle(), measured.pretrained),
         "variants": measure_variants(variants, tokenizer, measured, settings, load_pretrained(models)),
-        "blends": blends,
+        "blend": blend_notes,
         "history": watch.history,
     }
 
@@ -276,12 +278,9 @@ def list_variants(
     variants = {"kept": kept, "kept by loss": watch.by_loss, "last": watch.last}
     if hash_weights(tokenizer) != hash_weights(pretrained[0]):
         return variants, {}
-    validation, notes = Validation(tokenizer, val), {}
-    for name, model in (("kept", watch.trained), ("last", watch.last)):
-        blends = {share: blend(pretrained[1], model, share) for share in SHARES}
-        notes[name] = validation.choose_shares(blends)
-        variants[f"{name}, blended"] = blends[notes[name]["cautious"]]
-        variants[f"{name}, blended by the lowest"] = blends[notes[name]["lowest"]]
+    blends = {share: blend(pretrained[1], watch.trained, share) for share in SHARES}
+    notes = Validation(tokenizer, val).choose_shares(blends)
+    variants |= {"blended": blends[notes["cautious"]], "blended, lowest": blends[notes["lowest"]]}
     return variants, notes
 
 
