@@ -93,7 +93,7 @@ class TrainingConfig(Section):
     best_by: Annotated[Literal["loss", "horizon_loss", "crps", "mae", "direction", "ic"], BASE_MODEL_VALIDATION] = (
         "loss"  # what chooses the base model that is kept
     )
-    loss_on: Annotated[Literal["all", "horizon", "weighted"], BASE_MODEL] = (
+    loss_on: Annotated[Literal["all", "horizon", "weighted", "origins"], BASE_MODEL] = (
         "all"  # positions of a window that the base model learns from
     )
     teacher_forcing: Annotated[bool, BASE_MODEL] = (
@@ -122,6 +122,18 @@ class TrainingConfig(Section):
     )
     freeze_tokenizer: Annotated[Names, TOKENIZER] = ()  # parts that are not trained, by the beginning of their names
     freeze_basemodel: Annotated[Names, BASE_MODEL] = ()
+
+    @field_validator("augment")
+    @classmethod
+    def _normalised_by_the_lookback(cls, augment: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("loss_on") == "origins" and (kinds := sorted({"noise", "warp"} & set(augment))):
+            raise cross_field_error(
+                "training.augment",
+                "{kinds} cannot be combined with loss_on: origins: after them a window is normalised by its whole lookback. "
+                "Leave them out, or set loss_on: horizon",
+                kinds=" and ".join(kinds),
+            )
+        return augment
 
     def epochs_of(self, stage: ModelName) -> int:
         """Epochs of a stage."""

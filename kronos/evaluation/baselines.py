@@ -34,7 +34,8 @@ from kronos.model.pretrained import hash_weights
 from kronos.run_folder import RunFolder
 from kronos.saved_run import SavedRun, load_saved_run
 from kronos.stage_record import StageRecord
-from kronos.training.pipeline import build_windows, read_last_seen
+from kronos.training.pipeline import build_windows
+from kronos.training.saved.last_seen import read_last_seen
 
 logger = logging.getLogger(__name__)
 

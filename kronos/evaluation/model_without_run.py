@@ -22,7 +22,7 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with, locate_file
 from kronos.run_folder import RunFolder
 from kronos.saved_run import SavedRun, find_tokenizer, load_run_config
-from kronos.training.pipeline import read_last_seen_of
+from kronos.training.saved.last_seen import read_last_seen_of
 
 FOLDER = "evaluations"  # {FOLDER}/{model}-{data}
 KEPT_SHARE = (

@@ -126,6 +126,7 @@ class Kronos(PretrainedModel):
         n_horizon: int | None = None,
         lookback_weight: float = 1.0,
         max_context: int | None = None,
+        n_known: Tensor | None = None,
     ) -> BaseModelOutput:
         """Predict the next token over whole windows: positions 0..T-2 predict 1..T-1.
 
@@ -138,11 +139,14 @@ class Kronos(PretrainedModel):
             n_horizon: the number of last positions, which predict the horizon; None: all count as the lookback.
             lookback_weight: what a position before them counts in the loss; with 0 only the horizon is computed.
             max_context: the number of latest tokens that a forecast attends to, for horizon_loss; None for all.
+            n_known: (B,), the tokens before the origin of each window; only what follows them counts in the loss.
         """
         first = 0 if n_horizon is None or lookback_weight else s1_ids.shape[1] - 1 - n_horizon
         s1_logits, s2_logits = self._predict(s1_ids, s2_ids, stamp, s1_uniforms, first)
         losses = _measure_losses(s1_logits, s2_logits, s1_ids, s2_ids)
-        window_loss = _average(losses, n_horizon, lookback_weight)
+        window_loss = (
+            _average(losses, n_horizon, lookback_weight) if n_known is None else _average_after(losses, n_known)
+        )
         if n_horizon is None:
             return BaseModelOutput(window_loss.mean(), window_loss.detach(), None, s1_logits, s2_logits)
         if max_context is not None and max_context < s1_ids.shape[1] - 1:
@@ -261,6 +265,12 @@ def _average(losses: Tensor, n_horizon: int | None, lookback_weight: float) -> T
         return losses.mean(-1)
     total = lookback_weight * losses[:, :n_before].sum(-1) + losses[:, n_before:].sum(-1)
     return total / (lookback_weight * n_before + n_horizon)
+
+
+def _average_after(losses: Tensor, n_known: Tensor) -> Tensor:
+    """Return the mean (B,) of losses (B, N) at the positions that predict what follows the first n_known (B,) tokens."""
+    counted = torch.arange(losses.shape[1], device=losses.device) >= n_known[:, None] - 1
+    return (losses * counted).sum(-1) / counted.sum(-1)
 
 
 def _initialise(module: nn.Module) -> None:

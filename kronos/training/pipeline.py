@@ -1,14 +1,12 @@
 """Run both stages in order. Everything is checked before the first step of the first stage."""
 
 import copy
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from transformers import TrainerCallback
@@ -32,7 +30,6 @@ from kronos.model.pretrained import (
     names_nano,
     read_model_config,
 )
-from kronos.run_folder import RunFolder
 from kronos.saved_run import find_tokenizer
 from kronos.stage_record import StageRecord
 from kronos.training.arguments import check_schedule
@@ -42,14 +39,13 @@ from kronos.training.fit.lora_and_freezing import adapt_model
 from kronos.training.inputs.augment import CandleInputs
 from kronos.training.inputs.replay import ReplayDataset, add_replay, load_replay
 from kronos.training.inputs.tokens import TokenInputs
+from kronos.training.saved.last_seen import SEEN_UNTIL, find_seen_in_all
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
 from kronos.training.saved.stage_settings import collect_settings
 from kronos.training.stage import Stage, count_steps, rank_0_first, run_stage
 from kronos.training.tokenizer_gate import apply_gate
 
 logger = logging.getLogger(__name__)
-
-SEEN_UNTIL = "seen_until"  # key in data.json: the last instant trained or validated on, microseconds since 1970
 
 Model = TypeVar("Model", bound=PretrainedModel)
 
@@ -105,9 +101,7 @@ def run_pipeline(
     if on_inputs:
         on_inputs(config, inputs)
     if PartialState().is_main_process:
-        seen = max([find_last_seen(config, candles, splits), *_find_seen_before(config)])
-        if skip_existing or not (config.experiment.train_tokenizer and config.experiment.train_basemodel):
-            seen = max(seen, read_last_seen(config) or seen)  # a kept model may have seen other candles
+        seen = find_seen_in_all(config, candles, splits, skip_existing)
         audit = audit_to_json(inputs.audited) | {SEEN_UNTIL: seen}
         write_json(config.model_paths.run_folder.audit, audit)
     records: dict[StageName, StageRecord] = {}
@@ -157,43 +151,6 @@ def prepare_inputs(config: Config) -> RunInputs:
     return RunInputs(audited, splits, windows, tokenizer, base_model)
 
 
-def find_last_seen(config: Config, candles: CandleSet, splits: Mapping[SplitName, Split]) -> int:
-    """Return the instant of the last candle that a run trains or validates on, microseconds since 1970."""
-    seen = [splits[name].starts for name in ("train", "val")]
-    last = [
-        (each.first + (each.count - 1) * each.stride)[each.count > 0] for each in seen
-    ]  # the latest of each stretch
-    return int(candles.instants[np.concatenate(last) + config.data.window - 1].max())
-
-
-def read_last_seen(config: Config) -> int | None:
-    """Return the instant of the last candle that a run was trained or validated on, or None if it is not recorded."""
-    return read_last_seen_of(config.model_paths.run_folder)
-
-
-def read_last_seen_of(run: RunFolder) -> int | None:
-    """Return what `read_last_seen` does, for the folder of a run."""
-    try:
-        return int(json.loads(run.audit.read_text(encoding="utf-8"))[SEEN_UNTIL])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _find_seen_before(config: Config) -> list[int]:
-    """Return the last instants that pretrained models of other runs ({run}/{stage}/best_model) were trained on."""
-    on, paths = config.experiment, config.model_paths
-    sources = [
-        Path(source)
-        for source, used in (
-            (paths.pretrained_tokenizer, on.pre_trained_tokenizer),
-            (paths.pretrained_predictor, on.pre_trained_predictor),
-        )
-        if source and used
-    ]
-    recorded = [read_last_seen_of(RunFolder.of_model(source)) for source in sources if source.is_dir()]
-    return [seen for seen in recorded if seen is not None]
-
-
 def _check_schedules(config: Config, train: WindowDataset) -> None:
     on = {"tokenizer": config.experiment.train_tokenizer, "basemodel": config.experiment.train_basemodel}
     for name in STAGES:
@@ -226,6 +183,8 @@ def build_stage(
 ) -> Stage:
     """Build a stage; that of a base model needs its frozen tokenizer."""
     train = inputs.windows["train"]
+    if name == "basemodel" and config.training.loss_on == "origins":
+        train = train.with_many_origins()
     replayed = {"data.replay": train.other.content_hash()[:12]} if isinstance(train, ReplayDataset) else {}
     record = StageRecord(
         stage=name,

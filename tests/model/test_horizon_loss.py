@@ -51,6 +51,14 @@ def test_a_weight_counts_the_positions_of_the_lookback(model: Kronos, window: di
     assert_close(model(**window, n_horizon=HORIZON, lookback_weight=0.3).window_loss, expected, tolerance=1e-5)
 
 
+def test_what_follows_each_window_s_origin_counts(model: Kronos, window: dict[str, Tensor]) -> None:
+    output = model(**window, n_known=torch.tensor([10, 15, 12]))
+    for i, n in enumerate((10, 15, 12)):
+        one = {key: value[i : i + 1] for key, value in window.items()}
+        expected = model(**one, n_horizon=WINDOW - n).horizon_loss[0]
+        assert_close(output.window_loss[i], expected, tolerance=1e-5)
+
+
 def test_gradients_of_the_horizon_are_those_of_its_positions(model: Kronos, window: dict[str, Tensor]) -> None:
     """Computing the horizon alone changes nothing of the gradients, with the noise of training too."""
     uniforms = torch.rand(N_WINDOWS, WINDOW - 1)

@@ -155,6 +155,7 @@ def test_the_loss_of_the_horizon_chooses(tiny_config: Path, folder: Path, caplog
     "keys",
     [
         ["training.loss_on=horizon"],
+        pytest.param(["training.loss_on=origins", "training.token_cache=true"], marks=pytest.mark.slow),
         pytest.param(["training.loss_on=weighted", "training.lookback_weight=0.5"], marks=pytest.mark.slow),
     ],
 )

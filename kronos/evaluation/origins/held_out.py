@@ -20,7 +20,7 @@ from kronos.evaluation.origins.clock import choose_stride
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note
 from kronos.stage_record import StageRecord
-from kronos.training.pipeline import find_last_seen, read_last_seen
+from kronos.training.saved.last_seen import find_last_seen, read_last_seen
 from kronos.training.saved.stage_settings import hash_candles
 
 logger = logging.getLogger(__name__)

@@ -42,6 +42,9 @@ class ReplayDataset(WindowDataset):
         batch: Batch = {key: torch.cat([own[key], other[key]])[order] for key in own if key != "window"}
         return batch | {"window": np.concatenate([own["window"], other["window"]])[order]}
 
+    def with_many_origins(self) -> "ReplayDataset":
+        return ReplayDataset(self.own.with_many_origins(), self.other.with_many_origins())
+
     def content_hash(self) -> str:
         return f"{self.own.content_hash()} {self.other.content_hash()}"
 

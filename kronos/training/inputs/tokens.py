@@ -43,7 +43,7 @@ class TokenInputs:
         self._seed = training.seed
         self._teacher_forcing = training.teacher_forcing
         self._augment = Augmentation(training, data)
-        weight = {"all": None, "horizon": 0.0, "weighted": training.lookback_weight}[training.loss_on]
+        weight = {"horizon": 0.0, "weighted": training.lookback_weight}.get(training.loss_on)
         horizon = {"n_horizon": data.predict_window}
         self._objective = {} if weight is None else horizon | {"lookback_weight": weight}
         self._validation = horizon | {"max_context": data.max_context}
@@ -62,10 +62,11 @@ class TokenInputs:
         inputs = {"s1_ids": s1_ids, "s2_ids": s2_ids, "stamp": batch["stamp"]}
         if step is None:
             return inputs | self._validation
+        inputs |= self._objective | {key: batch[key] for key in ("n_known",) if key in batch}
         if self._teacher_forcing:
-            return inputs | self._objective
+            return inputs
         noise = draw_token_noise(self._seed, step, batch["window"], s1_ids.shape[1] - 1)
-        return inputs | self._objective | {"s1_uniforms": send_drawn(noise, s1_ids.device)}
+        return inputs | {"s1_uniforms": send_drawn(noise, s1_ids.device)}
 
 
 def encode_candles(tokenizer: KronosTokenizer, candles: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,7 @@ class TokenDataset(WindowDataset):
     """
 
     def __init__(self, windows: WindowDataset, file: TokenFile) -> None:
-        super().__init__(windows.candles, windows.starts, windows.config, windows.symbol_bounds)
+        super().__init__(windows.candles, windows.starts, windows.config, windows.symbol_bounds, windows.many_origins)
         self.file = file
         self._tokens = file.map()
 

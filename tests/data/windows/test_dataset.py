@@ -1,3 +1,4 @@
+import pickle
 import re
 from dataclasses import replace
 
@@ -51,6 +52,25 @@ def test_a_batch_is_what_a_row_loop_would_give() -> None:
         np.testing.assert_array_equal(batch["stamp"][i], candles.calendar[start : start + 14])
         assert batch["window"][i] == start
     assert batch["candles"].dtype == batch["stamp"].dtype == torch.float32
+
+
+def test_many_origins_know_nothing_of_what_follows_them() -> None:
+    """Each window is normalised by the candles before its own origin; a changed later candle changes no other one."""
+    candles, config = make_candles(), make_config(lookback=16)
+    dataset = WindowDataset(candles, starts(range(40)), config).with_many_origins()
+    batch = dataset.__getitems__(range(40))
+    n_known = batch["n_known"].tolist()
+    assert set(n_known) == {8, 10, 12, 14, 16}
+    for i, n in enumerate(n_known):
+        window = candles.values[i : i + 20].astype(np.float64)
+        mean, std = window[:n].mean(0), window[:n].std(0)
+        np.testing.assert_allclose(batch["candles"][i], np.clip((window - mean) / (std + 1e-5), -5, 5), atol=1e-4)
+    shuffled = dataset.__getitems__([7, 3])
+    torch.testing.assert_close(shuffled["candles"], batch["candles"][[7, 3]])
+    copy = pickle.loads(pickle.dumps(dataset))
+    torch.testing.assert_close(copy[5]["candles"], batch["candles"][5])
+    plain = WindowDataset(candles, starts(range(40)), config)
+    assert copy.content_hash() == dataset.content_hash() != plain.content_hash() and "n_known" not in plain[0]
 
 
 def test_one_item_and_workers_give_the_same() -> None:

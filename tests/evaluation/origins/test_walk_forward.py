@@ -18,7 +18,7 @@ from kronos.evaluation.origins.walk_forward import GROUP, Origins, WalkForward
 from kronos.evaluation.records import Note
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
-from kronos.training.pipeline import SEEN_UNTIL, find_last_seen
+from kronos.training.saved.last_seen import SEEN_UNTIL, find_last_seen
 from kronos.training.saved.stage_settings import collect_settings
 from tests.conftest import ROOT
 from tests.evaluation.synthetic import load_frames
