@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,16 +29,34 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("candles", ["synthetic", "real"])
-def test_the_demo(candles: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """configs/demo.yaml as shipped, but for fewer epochs and paths."""
-    overrides = ["training.epochs=4", f"model_paths.base_path={tmp_path}", "evaluation.n_paths=10", "report.n_paths=1"]
-    if candles == "real":
-        overrides.append(f"data.data_path={request.getfixturevalue('real_candles')}")
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_demo_helps(seed: int, tmp_path: Path) -> None:
+    """As shipped, and with other candles and another order of training."""
+    candles, script = tmp_path / "season.csv", ROOT / "examples" / "demo_market.py"
+    own = [sys.executable, str(script), "--seed", str(seed)]
+    subprocess.run([*own, "--out", str(candles)], check=True)
+    overrides = [f"data.data_path={candles}", f"training.seed={seed}", f"model_paths.base_path={tmp_path}"]
     done = run("--config", "configs/demo.yaml", *overrides)
-    record = json.loads((tmp_path / "demo" / "basemodel" / "stage.json").read_text())
-    assert record["finished"] and not (tmp_path / "demo" / "tokenizer").exists()
+    assert "Fine-tuning helped" in done.stdout and not (tmp_path / "demo" / "tokenizer").exists()
     assert len(list((tmp_path / "demo" / "report").glob("forecast_*.png"))) == 4
+    assert str(tmp_path / "demo" / "report") in done.stdout
+    compared = subprocess.run(
+        [*own, "--run", str(tmp_path / "demo")], capture_output=True, text=True, check=True
+    ).stdout
+    tuned, known = map(int, re.findall(r"([+-]\d+)%", compared))
+    assert known < tuned < 0
+
+
+@pytest.mark.slow
+def test_the_demo_on_a_random_walk_shows_no_skill(tmp_path: Path) -> None:
+    done = run("--config", "configs/demo_random_walk.yaml", f"model_paths.base_path={tmp_path}")
+    assert "No skill shown" in done.stdout and "The model has skill" not in done.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_on_real_candles(real_candles: Path, tmp_path: Path) -> None:
+    overrides = [f"data.data_path={real_candles}", f"model_paths.base_path={tmp_path}", "training.epochs=2"]
+    done = run("--config", "configs/demo.yaml", *overrides, "evaluation.n_paths=10", "report.n_paths=1")
     assert str(tmp_path / "demo" / "report") in done.stdout
 
 
