@@ -1,8 +1,7 @@
-"""The recipes that benchmarks/recipes.py compares: overrides of a configuration, and two experiments with the objective.
+"""The recipes that benchmarks/recipes.py compares: overrides of a configuration, and an experiment with the objective.
 
-The experiments are not in the product. "origins" normalises each train window by its first s candles only, and learns from the
-positions after them: a forecast from an earlier origin, whose normalisation knows nothing of the future. "early" leaves
-out the last part of the lookback, where normalisation tells most about the next candle.
+The experiment is not in the product: "early" leaves out the last part of the lookback, where normalisation tells most about
+the next candle.
 """
 
 from collections.abc import Iterator
@@ -17,13 +16,7 @@ from torch import Tensor
 
 from benchmarks.known_markets import HORIZON, LOOKBACK
 from kronos.config.recipes import RECIPES as PRODUCT_RECIPES
-from kronos.data.windows.dataset import Batch, WindowDataset
-from kronos.data.windows.normalize import Statistics
 from kronos.model import base_model
-from kronos.training.inputs.tokens import TokenInputs
-
-Array = np.ndarray
-ORIGINS = (LOOKBACK // 2, LOOKBACK * 5 // 8, LOOKBACK * 3 // 4, LOOKBACK * 7 // 8, LOOKBACK)
 
 
 @dataclass(frozen=True)
@@ -39,66 +32,23 @@ class Recipe:
         return EXPERIMENTS[self.experiment]() if self.experiment else nullcontext()
 
 
-def choose_origins(rows: Array) -> Array:
-    """Return an origin s out of ORIGINS for the windows (B,) that begin at rows: always the same for a window."""
-    mixed = (rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
-    return np.array(ORIGINS)[mixed % np.uint64(len(ORIGINS))]
-
-
-def _gather_from_origins(self: WindowDataset, indices: Any) -> Batch:
-    starts = self.starts.take(np.asarray(indices))
-    candles = np.ascontiguousarray(self._values[starts]).transpose(0, 2, 1)
-    chosen, normalised = choose_origins(starts), np.empty(candles.shape, np.float32)
-    for origin in ORIGINS:
-        rows = chosen == origin
-        statistics = Statistics.compute(candles[rows, :origin])
-        normalised[rows] = statistics.normalise(candles[rows], self.config.clip)
-    return {"candles": torch.from_numpy(normalised), **self._gather_places(starts)}
-
-
 @contextmanager
-def _weigh_positions(weigh: Any, gather: Any = None) -> Iterator[None]:
-    """Train with a weight for each position: weigh maps the windows' rows (B,) to weights (B, T − 1)."""
-    weights: list[Tensor | None] = [None]
-    prepare, average = TokenInputs.__call__, base_model._average
-    usual = WindowDataset.__getitems__
+def _early(share: float) -> Iterator[None]:
+    """Leave out the last share of the lookback in training."""
+    positions = np.arange(LOOKBACK + HORIZON - 1)
+    kept = torch.from_numpy((positions < LOOKBACK * (1 - share)) | (positions >= LOOKBACK - 1)).float()
+    average = base_model._average
 
-    def prepare_weighted(self: TokenInputs, batch: Batch, step: int | None) -> Batch:
-        weights[0] = None if step is None else torch.from_numpy(weigh(batch["window"])).float()
-        return prepare(self, batch, step)
-
-    def average_weighted(losses: Tensor, n_horizon: int | None, lookback_weight: float) -> Tensor:
-        if weights[0] is None or not torch.is_grad_enabled():
+    def average_kept(losses: Tensor, n_horizon: int | None, lookback_weight: float) -> Tensor:
+        if not torch.is_grad_enabled():  # a validation
             return average(losses, n_horizon, lookback_weight)
-        return (losses * weights[0]).sum(-1) / weights[0].sum(-1).mean()
+        return (losses * kept).sum(-1) / kept.sum()
 
-    def gather_of_split(self: WindowDataset, indices: Any) -> Batch:
-        is_train = len(self.starts) and self.starts[0] == first_train_row[0]
-        return gather(self, indices) if is_train else usual(self, indices)
-
-    first_train_row = [0]  # train windows begin with the first candle of the first symbol, validation windows do not
-    with (
-        patch.object(TokenInputs, "__call__", prepare_weighted),
-        patch.object(base_model, "_average", average_weighted),
-        patch.object(WindowDataset, "__getitems__", gather_of_split if gather else usual),
-    ):
+    with patch.object(base_model, "_average", average_kept):
         yield
 
 
-def _origins() -> AbstractContextManager[None]:
-    positions = np.arange(LOOKBACK + HORIZON - 1)
-    return _weigh_positions(lambda rows: positions >= choose_origins(rows)[:, None] - 1, _gather_from_origins)
-
-
-def _early(share: float) -> AbstractContextManager[None]:
-    """Leave out the last share of the lookback."""
-    positions = np.arange(LOOKBACK + HORIZON - 1)
-    kept = (positions < LOOKBACK * (1 - share)) | (positions >= LOOKBACK - 1)
-    return _weigh_positions(lambda rows: np.broadcast_to(kept, (len(rows), len(kept))))
-
-
 EXPERIMENTS = {
-    "origins": _origins,
     "early, without the last quarter": lambda: _early(0.25),
     "early, without the last half": lambda: _early(0.5),
 }
@@ -129,15 +79,15 @@ _FITS: dict[str, dict[str, Any]] = {
     },
     "gentle": {"training.predictor_learning_rate": 1e-4, "training.max_steps": 30, "training.eval_steps": 5},
 }
-_NO_CACHE = {"training.token_cache": False}  # the cache does not know the experiment
 _OBJECTIVES: dict[str, Recipe] = {
     "all": Recipe(),
     "horizon": Recipe({"training.loss_on": "horizon"}),
+    "origins": Recipe({"training.loss_on": "origins"}),
     **{
         f"weighted {weight}": Recipe({"training.loss_on": "weighted", "training.lookback_weight": weight})
         for weight in (0.03, 0.1, 0.3)
     },
-    **{name: Recipe(_NO_CACHE, name) for name in EXPERIMENTS},
+    **{name: Recipe(experiment=name) for name in EXPERIMENTS},
 }
 _TOKENIZER = {"experiment.train_tokenizer": True, "training.keep_worse_tokenizer": True}
 _DECODER_ONLY = {"training.freeze_tokenizer": ["embed", "encoder", "quant_embed"]}

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from benchmarks import recipes
 from benchmarks.known_markets import HORIZON, LOOKBACK, TARGETS, Origins, compute_skill, draw_origins
-from benchmarks.recipe_list import ORIGINS, RECIPES, choose_origins
+from benchmarks.recipe_list import RECIPES
 from benchmarks.recipes import Settings, main, read_results, summarise
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 
@@ -55,14 +55,6 @@ def test_the_targets_are_what_the_table_says() -> None:
         assert {len(target.markets) > 1 for target in own} == {True, False}
         assert {target.n_train for target in own} == {800, 2688}
     assert set(recipes.SCREENED) <= {name for name, target in TARGETS.items() if target.half == "chosen on"}
-
-
-def test_origins_are_drawn_evenly_and_always_alike() -> None:
-    rows = np.arange(5000)
-    chosen = choose_origins(rows)
-    assert (chosen == choose_origins(rows[::-1])[::-1]).all()
-    counts = [int((chosen == origin).sum()) for origin in ORIGINS]
-    assert sum(counts) == 5000 and min(counts) > 850 and max(counts) < 1150
 
 
 @pytest.fixture(scope="module")

@@ -7,29 +7,33 @@ from typing import Any, Literal
 
 RecipeName = Literal["published", "safe", "full"]
 
-_MATCHES_FORECAST: dict[str, Any] = {
+_LIKE_A_FORECAST: dict[str, Any] = {  # what training learns from and is chosen by
     "data.windows_per_epoch": "independent",
     "data.val_windows": 1024,
     "experiment.train_tokenizer": False,
-    "training.loss_on": "horizon",
+    "training.loss_on": "origins",
     "training.teacher_forcing": True,
     "training.best_by": "horizon_loss",
+    "training.epochs": 20,
     "training.early_stopping_patience": 5,
-    "training.epochs": 30,
-    "training.predictor_learning_rate": 1e-4,
 }
 
 RECIPES: dict[RecipeName, dict[str, Any]] = {
     "published": {},  # the defaults of the fields, which are upstream's
-    "safe": _MATCHES_FORECAST | {"training.blend": True},
-    "full": _MATCHES_FORECAST,
+    "safe": _LIKE_A_FORECAST
+    | {"training.lora": {"r": 8}, "training.predictor_learning_rate": 1e-3, "training.blend": True},
+    "full": _LIKE_A_FORECAST | {"training.predictor_learning_rate": 1e-4},
+}
+FOR_PRETRAINED = {  # keys that make no sense for a model from scratch
+    "pre_trained_tokenizer": ("experiment.train_tokenizer",),
+    "pre_trained_predictor": ("training.lora", "training.blend"),
 }
 
 
 def fill_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sections of a configuration with the recipe's values where they give none.
 
-    A model that is trained from scratch needs its tokenizer trained, whatever the recipe.
+    A model from scratch needs its tokenizer and all its weights trained, whatever the recipe.
     """
     filled = {name: dict(section) if isinstance(section, Mapping) else section for name, section in values.items()}
     for key, value in list_defaults(values).items():
@@ -50,6 +54,8 @@ def describe_recipe(name: RecipeName, values: Mapping[str, Any]) -> str:
     for key, default in RECIPES[name].items():
         section, _, field = key.partition(".")
         value = values[section][field]
+        if isinstance(default, dict) and isinstance(value, dict):
+            value = {name: value[name] for name in default}
         changed = "" if value == default else f" (overrides {json.dumps(default)})"
         parts.append(f"{key}={json.dumps(value)}{changed}")
     return f"recipe {name}: {', '.join(parts) or 'the defaults of the original scripts'}"
@@ -57,11 +63,13 @@ def describe_recipe(name: RecipeName, values: Mapping[str, Any]) -> str:
 
 def list_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recipe's values, by dotted key, for the sections of a configuration."""
-    name = values.get("recipe", "published")
-    defaults = dict(RECIPES[name]) if isinstance(name, str) and name in RECIPES else {}  # else pydantic reports it
+    recipe = values.get("recipe", "published")
+    defaults = (
+        dict(RECIPES[recipe]) if isinstance(recipe, str) and recipe in RECIPES else {}
+    )  # else pydantic reports it
     experiment = values.get("experiment")
     if isinstance(experiment, Mapping):
-        from_scratch = not experiment.get("pre_trained_tokenizer", experiment.get("pre_trained", True))
-        if from_scratch:
-            defaults.pop("experiment.train_tokenizer", None)
+        for name, keys in FOR_PRETRAINED.items():
+            if not experiment.get(name, experiment.get("pre_trained", True)):
+                defaults = {key: value for key, value in defaults.items() if key not in keys}
     return defaults

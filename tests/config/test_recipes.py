@@ -18,6 +18,10 @@ def build(*overrides: str) -> Config:
     return build_config({"data": {"data_path": "c.csv"}, "model_paths": dict(PATHS)}, overrides)
 
 
+def describe(*overrides: str) -> str:
+    return describe_recipe("safe", build("recipe=safe", *overrides).model_dump(mode="json"))
+
+
 def read(config: Config, key: str) -> Any:
     section, name = key.split(".")
     return getattr(getattr(config, section), name)
@@ -26,7 +30,9 @@ def read(config: Config, key: str) -> Any:
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "published"])
 def test_a_recipe_fills_in_its_keys(name: str) -> None:
     config = build(f"recipe={name}")
-    assert RECIPES[name] and all(read(config, key) == value for key, value in RECIPES[name].items())
+    for key, value in RECIPES[name].items():
+        found = read(config, key)
+        assert (found.list_given() if key == "training.lora" else found) == value
     assert config.training.basemodel_epochs == config.training.epochs
 
 
@@ -39,6 +45,9 @@ def test_every_key_can_be_overridden() -> None:
     config = build("recipe=safe", "training.predictor_learning_rate=3e-3", "training.basemodel_epochs=2")
     assert (config.training.predictor_learning_rate, config.training.basemodel_epochs) == (3e-3, 2)
     assert build("recipe=safe", "training.epochs=3").training.basemodel_epochs == 3
+    assert build("recipe=safe", "training.lora=null").training.lora is None
+    assert 'training.lora={"r": 4} (overrides {"r": 8})' in describe("training.lora.r=4")
+    assert 'training.lora={"r": 8},' in describe("training.lora.alpha=32")
     text = describe_recipe("safe", config.model_dump(mode="json"))
     rate = RECIPES["safe"]["training.predictor_learning_rate"]
     assert text.startswith("recipe safe: ") and f"training.predictor_learning_rate=0.003 (overrides {rate:g})" in text
@@ -51,9 +60,11 @@ def test_another_recipe_replaces_the_values_of_the_first_but_not_given_ones() ->
 
 
 def test_a_model_from_scratch_trains_its_tokenizer() -> None:
-    assert build("recipe=safe", "experiment.pre_trained=false").experiment.train_tokenizer
+    scratch = build("recipe=safe", "experiment.pre_trained=false")
+    assert scratch.experiment.train_tokenizer and scratch.training.lora is None and not scratch.training.blend
     assert build("recipe=safe", "experiment.pre_trained_tokenizer=false").experiment.train_tokenizer
-    assert not build("recipe=safe", "experiment.pre_trained_predictor=false").experiment.train_tokenizer
+    scratch = build("recipe=safe", "experiment.pre_trained_predictor=false")
+    assert not scratch.experiment.train_tokenizer and scratch.training.lora is None
 
 
 def test_a_resolved_file_is_read_back(tmp_path: Path) -> None:

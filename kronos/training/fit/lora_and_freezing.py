@@ -72,7 +72,7 @@ def add_lora(model: nn.Module, lora: LoraConfig, seed: int) -> nn.Module:
     """
     if importlib.util.find_spec("peft") is None:
         raise ConfigError(
-            "training.lora needs the package peft, which is not installed. Run pip install peft, or remove training.lora."
+            "training.lora needs the package peft, which is not installed. Run pip install peft, or set training.lora=null."
         )
     import peft  # an extra, and slow to import
 
