@@ -53,7 +53,14 @@ from kronos.config.schema import Config
 from kronos.data import WindowDataset
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
-from kronos.training.fit.blend import HORIZONS_A_STRETCH, SHARES, blend_weights, compare_shares, number_stretches
+from kronos.training.fit.blend import (
+    HORIZONS_A_STRETCH,
+    SHARES,
+    blend_weights,
+    choose_share,
+    compare_shares,
+    number_stretches,
+)
 from kronos.training.fit.lora_and_freezing import merge
 from kronos.training.inputs.tokens import encode_candles
 from kronos.training.pipeline import RunInputs, run_pipeline
@@ -148,12 +155,16 @@ class Validation:
         return losses
 
     def choose_shares(self, blends: dict[float, Kronos]) -> dict[str, Any]:
-        """Return the share with the lowest loss, the smallest share within one standard error of it, and the figures."""
+        """Return the share that the product chooses, two others for comparison, and the figures.
+
+        lowest: the share with the lowest loss. cautious: the smallest share at most one standard error above it.
+        """
         losses = np.stack([self.measure(model) for model in blends.values()])
         means, errors = compare_shares(losses, self._stretches)
         near = means - means.min() <= errors
         shares = list(blends)
         return {
+            "chosen": choose_share(means.tolist(), errors.tolist()),
             "lowest": shares[int(means.argmin())],
             "cautious": shares[int(near.argmax())],
             "losses": means.round(5).tolist(),
@@ -280,7 +291,8 @@ def list_variants(
         return variants, {}
     blends = {share: blend(pretrained[1], watch.trained, share) for share in SHARES}
     notes = Validation(tokenizer, val).choose_shares(blends)
-    variants |= {"blended": blends[notes["cautious"]], "blended, lowest": blends[notes["lowest"]]}
+    rules = {"blended": "chosen", "blended, lowest": "lowest", "blended, cautious": "cautious"}
+    variants |= {variant: blends[notes[rule]] for variant, rule in rules.items()}
     return variants, notes
 
 

@@ -1,7 +1,7 @@
 """Blend the fine-tuned base model with the pretrained one: (1 - a) pretrained + a fine-tuned weights.
 
-Wortsman et al., Robust fine-tuning of zero-shot models, arXiv 2109.01903, equation 1. The share a is chosen by the
-one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3).
+Wortsman et al., Robust fine-tuning of zero-shot models, arXiv 2109.01903, equation 1. The share a has the lowest loss on
+the validation split. It is 0 unless this loss is below the pretrained model's by more than one standard error.
 """
 
 import copy
@@ -80,7 +80,7 @@ def apply_blend(config: Config, stage: Stage, record: StageRecord, tokenizer: Kr
         if pretrained:
             trained = own if record.improved else Kronos.from_pretrained(stage.files.trained_model)
             figures = _read_or_measure(stage, pretrained, trained)
-            blend = BlendRecord(share=choose_share(figures), figures=figures)
+            blend = BlendRecord(share=choose_share(figures.losses, figures.errors), figures=figures)
             blended = copy.deepcopy(trained)
             blended.load_state_dict(blend_weights(pretrained, trained, blend.share))
     record = record.model_copy(update={"blend": blend.share if blend and blend.figures else None})
@@ -100,11 +100,17 @@ def blend_weights(pretrained: nn.Module, trained: nn.Module, share: float) -> di
     return {name: torch.lerp(start[name], end[name], share) for name in end}
 
 
-def choose_share(figures: BlendFigures) -> float:
-    """Return the smallest share whose loss is at most one standard error of the difference above the lowest."""
-    lowest = min(figures.losses)
-    rows = zip(figures.shares, figures.losses, figures.errors)
-    return next(share for share, loss, error in rows if error is None or loss - lowest <= error)
+def choose_share(losses: Sequence[float], errors: Sequence[float | None]) -> float:
+    """Return the share with the lowest loss, or 0 if it is not clearly better than the pretrained model.
+
+    Args:
+        losses: the mean loss of each of SHARES.
+        errors: the standard errors of the differences to the lowest; None for one that is unknown.
+    """
+    lowest, error = min(losses), errors[0]
+    if error is None or losses[0] - lowest <= error:
+        return 0.0
+    return SHARES[losses.index(lowest)]
 
 
 def compare_shares(losses: Array, stretches: Array) -> tuple[Array, Array]:

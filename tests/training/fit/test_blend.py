@@ -27,7 +27,7 @@ from kronos.training.fit.blend import (
     number_stretches,
 )
 from kronos.training.pipeline import prepare_inputs
-from kronos.training.saved.blend_record import BlendFigures, read_blend
+from kronos.training.saved.blend_record import read_blend
 from tests.conftest import GOLDEN, write_tiny_config
 from tests.training.runs import Killed, equal, read_metrics, run, weights
 from tests.training.test_distributed import TORCHRUN, launch
@@ -37,32 +37,20 @@ BLEND = "training.blend=true"
 LORA = "training.lora={r: 2}"
 
 
-def make_figures(losses: list[float], errors: list[float | None]) -> BlendFigures:
-    return BlendFigures(
-        figure="loss",
-        shares=SHARES,
-        losses=losses,
-        errors=errors,
-        n_windows=9,
-        n_stretches=3,
-        pretrained_hash="",
-        trained_hash="",
-    )
-
-
 @pytest.mark.parametrize(
     ("losses", "errors", "share"),
     [
         ([2.0, 1.9, 1.8, 1.7, 1.6], [0.01] * 4 + [0.0], 1.0),
         ([2.0, 1.9, 1.8, 1.7, 1.6], [0.5] * 4 + [0.0], 0.0),
-        ([2.0, 1.9, 1.8, 1.75, 1.8], [0.1, 0.1, 0.06, 0.0, 0.1], 0.5),
+        ([2.0, 1.9, 1.8, 1.75, 1.8], [0.1, 0.1, 0.06, 0.0, 0.1], 0.75),
+        ([2.0, 1.9, 1.8, 1.75, 1.8], [0.25, 0.1, 0.06, 0.0, 0.1], 0.0),  # no better than one standard error
         ([2.0, 2.0, 2.0, 2.0, 2.0], [0.0] * 5, 0.0),  # a tie goes to the pretrained side
         ([2.0, 2.1, 2.2, 2.3, 2.4], [0.0] + [0.01] * 4, 0.0),
         ([2.0, 1.0, 1.0, 1.0, 1.0], [None] * 5, 0.0),  # one stretch cannot tell
     ],
 )
 def test_the_rule(losses: list[float], errors: list[float | None], share: float) -> None:
-    assert choose_share(make_figures(losses, errors)) == share
+    assert choose_share(losses, errors) == share
 
 
 def test_errors_are_those_of_means_of_stretches() -> None:
@@ -84,7 +72,7 @@ def test_errors_are_those_of_means_of_stretches() -> None:
 def test_a_loss_that_is_not_finite_is_never_chosen(broken: float) -> None:
     losses = np.random.default_rng(0).normal(size=40) + np.array([[2.0], [1.0], [broken], [1.5], [broken]])
     means, errors = compare_shares(losses, np.arange(40) // 4)
-    assert choose_share(make_figures(means.tolist(), errors.tolist())) == SHARES[1]
+    assert choose_share(means.tolist(), errors.tolist()) == SHARES[1]
 
 
 def test_a_stretch_of_one_window_is_no_second_stretch() -> None:
@@ -151,7 +139,7 @@ def choose(monkeypatch: pytest.MonkeyPatch):
     def force(share: float) -> list[int]:
         measured: list[int] = []
         measure = blend_module.measure_windows
-        monkeypatch.setattr(blend_module, "choose_share", lambda figures: share)
+        monkeypatch.setattr(blend_module, "choose_share", lambda *figures: share)
         monkeypatch.setattr(
             blend_module, "measure_windows", lambda *given: measured.append(len(given[2])) or measure(*given)
         )
@@ -309,7 +297,7 @@ TOO_FAST = "training.predictor_learning_rate=9.0"
 def test_the_best_trained_model_is_blended_even_if_it_is_worse(
     tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
-    monkeypatch.setattr(blend_module, "choose_share", lambda figures: 0.25)
+    monkeypatch.setattr(blend_module, "choose_share", lambda *figures: 0.25)
     given = [TOO_FAST, f"training.lr_scheduler={scheduler}", "training.eval_steps=1"]
     record = run(tiny_config, BLEND, *given, stages=BASE).records["basemodel"]
     assert not record.improved and record.blend == 0.25
