@@ -53,7 +53,7 @@ def attend_causally(query: Tensor, key: Tensor, value: Tensor, dropout_p: float,
         seen = _mask_future(n_query, n_context, width or n_context, query.device)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=dropout_p)
     if n_query < n_context:
-        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout_p)
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout_p, is_causal=False)
     by_products = query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout_p
     if by_products and not torch.compiler.is_compiling():
         return _attend_by_products(query, key, value)
