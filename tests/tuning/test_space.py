@@ -112,7 +112,7 @@ def test_which_parameters_are_numbers() -> None:
 
 
 def test_the_configured_value(tmp_path: Path) -> None:
-    config = load_config(ROOT / "configs" / "demo.yaml")
+    config = load_config(ROOT / "configs" / "demo.yaml", ["training.lora=null"])
     assert config.training.batch_size == 32
     assert Parameter("training.batch_size", 8, 64, whole=True).find_configured(config) == 32
     assert Parameter("training.batch_size", 8, 16, whole=True).find_configured(config) is None
