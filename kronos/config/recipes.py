@@ -15,7 +15,7 @@ _LIKE_A_FORECAST: dict[str, Any] = {  # what training learns from and is chosen 
     "training.teacher_forcing": True,
     "training.best_by": "horizon_loss",
     "training.epochs": 20,
-    "training.early_stopping_patience": 5,
+    "training.early_stopping_patience": 10,
 }
 
 RECIPES: dict[RecipeName, dict[str, Any]] = {

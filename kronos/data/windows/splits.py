@@ -18,6 +18,7 @@ SplitName = Literal["train", "val", "test"]
 NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 EPOCH = np.datetime64(0, "us")
 LAST_MOMENT = 1 << 62
+FEWEST_STEPS = 4  # of an epoch of independent windows: validations after fewer would differ by chance alone
 
 
 @dataclass(frozen=True)
@@ -270,15 +271,15 @@ def _enough_rows(n_rows: int, config: DataConfig) -> int:
     raise AssertionError
 
 
-def count_epoch_windows(n_windows: int, config: DataConfig, at_least: int = 1) -> int:
+def count_epoch_windows(n_windows: int, config: DataConfig, a_step: int = 1) -> int:
     """Return how many of n_windows train windows an epoch draws, by data.windows_per_epoch.
 
     Args:
-        at_least: windows of one step; an epoch of independent windows has at least these, if there are so many.
+        a_step: windows of one step; an epoch of independent windows has at least FEWEST_STEPS, if there are so many windows.
     """
     limit = config.windows_per_epoch
     if limit == "independent":
-        limit = max(-(-n_windows * config.train_stride // config.predict_window), at_least)
+        limit = max(-(-n_windows * config.train_stride // config.predict_window), FEWEST_STEPS * a_step)
     return min(n_windows, limit or n_windows)
 
 

@@ -47,7 +47,8 @@ def test_independent_windows_are_spread_over_all_candles() -> None:
     assert all(len(each) == len(dataset) // unit // 2 * 2 and np.diff(each).min() >= 1 for each in drawn)
     assert max(np.diff(each).max() for each in drawn) < 3 * unit  # none is left out for long
     assert len({window for each in drawn for window in each}) > 0.9 * len(dataset)
-    assert len(draw(dataset, config, batch=len(dataset) // 2)) == len(dataset) // 2
+    assert len(draw(dataset, config, batch=20)) == 4 * 20 > -(-len(dataset) // unit)  # never fewer steps than four
+    assert len(draw(dataset, config, batch=len(dataset) - 1)) == len(dataset) - 1
 
 
 @pytest.mark.parametrize("cap", [None, 64])
