@@ -1,5 +1,7 @@
 """Recipes fill in what a file leaves open, and nothing else."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from kronos.config import Config
 from kronos.config.load import build_config, dump_config
 from kronos.config.recipes import RECIPES, describe_recipe
 from kronos.errors import ConfigError
+from tests.conftest import ROOT
 
 PATHS = {"pretrained_tokenizer": "t", "pretrained_predictor": "p"}
 
@@ -79,3 +82,20 @@ def test_a_resolved_file_is_read_back(tmp_path: Path) -> None:
 def test_an_unknown_recipe_is_an_error(value: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         build(f"recipe={value}")
+
+
+def rate_of(recipe: str) -> float:
+    return RECIPES[recipe]["training.predictor_learning_rate"]
+
+
+def test_the_document_lists_the_values_of_the_recipes() -> None:
+    """docs/tuning.md has a row for each key of `safe` and `full`, with its value."""
+    rows = [line for line in (ROOT / "docs" / "tuning.md").read_text().splitlines() if line.startswith("| `")]
+    for name in ("safe", "full"):
+        for key, value in RECIPES[name].items():
+            row = next(row for row in rows if f"`{key}`" in row.split("|")[1])
+            shown = {
+                "training.lora": "r 8",
+                "training.predictor_learning_rate": f"1e{round(math.log10(rate_of(name))):d}",
+            }
+            assert shown.get(key, json.dumps(value).strip('"')) in row, key
