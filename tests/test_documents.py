@@ -22,7 +22,7 @@ from tests.conftest import ROOT, FinishedRun
 DOCUMENTS = [ROOT / "README.md", ROOT / "README_CN.md"]
 WITH_COMMANDS = [
     *DOCUMENTS,
-    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "forecasting", "data", "tuning")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "forecasting", "data", "tuning", "search")),
 ]
 COMMAND = re.compile(r"^(?:DIST_BACKEND=\w+ )?(?:python|torchrun) .*\.py .*$", re.MULTILINE)
 SUBCOMMAND = re.compile(r"^python -m kronos ([\w-]+) (.*)$", re.MULTILINE)
