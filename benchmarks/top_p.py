@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--model", help="instead of a run: a model")
     parser.add_argument("--tokenizer", help="of the model")
     parser.add_argument("--data", type=Path, help="candles for the model")
-    parser.add_argument("--walks", type=int, default=256)
+    parser.add_argument("--walks", type=int, default=256, help="an even number")
     parser.add_argument("--paths", type=int, default=64, help="paths of each walk")
     parser.add_argument("overrides", nargs="*", help="settings of the model's evaluation, section.key=value")
     options = parser.parse_args()
@@ -69,15 +69,18 @@ def main() -> None:
     own, origins = load(options)
     walks = build_walks(origins, options.walks)
     print(f"{own.name}: {len(walks)} walks, {options.paths} paths, lookback {walks.lookback}, horizon {walks.horizon}")
-    print("| top_p | invented drift | width | coverage of the 90% band | cost | CRPS against top_p 1 |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| top_p | invented drift | same for mirror images | width | coverage of the 90% band | cost | CRPS against top_p 1 |"
+    )
+    print("|---|---|---|---|---|---|---|")
     rows = {}
     for top_p in TOP_P:
         sampled = replace(own, sampling=replace(own.sampling, top_p=top_p)).sample(walks.known(), options.paths, seed=0)
         rows[top_p] = score_walks(own.name, sampled, walks)
     for top_p, row in rows.items():
         change = (1 + row.cost.overall) / (1 + rows[1.0].cost.overall) - 1
-        figures = (write(row.drift), write(row.width), write(row.coverage), write(row.cost, "+"))
+        shared = write(row.shared_drift) if row.shared_drift else ""
+        figures = (write(row.drift), shared, write(row.width), write(row.coverage), write(row.cost, "+"))
         print(f"| {top_p:g} | {' | '.join(figures)} | {100 * change:+.1f}% |")
 
 

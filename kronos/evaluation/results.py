@@ -158,17 +158,20 @@ class Money(Record):
 class InventedDrift(Record):
     """What a forecaster forecasts on random walks made of the user's own candles, where the direction is pure chance.
 
-    drift: root mean square of the mean path, and width: of the paths' deviations from it, both as shares of the standard
-    deviation of the true moves; 0 and 1 are right. Their overall figure is that at the end of the horizon. largest_drift:
-    what costs as much as the margin. coverage: of the 90% band. cost: CRPS relative to that of a random walk as wide as the
-    lookback, minus 1. outcome: "none" if the drift is certainly not above the largest one, "drift" if it certainly is.
-    The walks are "too few" if the time did not suffice for more.
+    drift, shared_drift: root mean squares of the two parts of the mean path, the one that is opposite for a walk and its
+    mirror image, and the one that is the same for both. Without shared_drift, drift is the whole mean path (written by an
+    earlier version). width: of the paths' deviations from the mean path. All three are shares of the standard deviation of
+    the true moves, and their overall figure is that at the end of the horizon; 0, 0 and 1 are right. largest_drift: what
+    costs as much as the margin. coverage: of the 90% band. cost: CRPS relative to that of a random walk as wide as the
+    lookback, minus 1. outcome: "none" if the drift is certainly not above the largest one, "drift" if it certainly is. The
+    walks are "too few" if the time did not suffice for more.
     """
 
     name: str
     n_walks: int
     n_paths: int
     drift: HorizonFigures
+    shared_drift: HorizonFigures | None = None
     largest_drift: float
     outcome: DriftOutcome
     width: HorizonFigures

@@ -119,7 +119,9 @@ def make_money() -> Money:
     )
 
 
-def make_drift(name: str, drift: float, horizon: int = 24, spread: float = 0.04, n_walks: int = 128) -> InventedDrift:
+def make_drift(
+    name: str, drift: float, horizon: int = 24, spread: float = 0.04, n_walks: int = 128, shared: float = 0.26
+) -> InventedDrift:
     largest = find_largest_drift(0.02)
     figures = _figures(np.full(horizon, drift), spread)
     return InventedDrift(
@@ -127,6 +129,7 @@ def make_drift(name: str, drift: float, horizon: int = 24, spread: float = 0.04,
         n_walks=n_walks,
         n_paths=32,
         drift=figures,
+        shared_drift=_figures(np.full(horizon, shared), spread),
         largest_drift=largest,
         outcome=decide_outcome(figures, n_walks, largest),
         width=_figures(np.full(horizon, 0.93), 0.03),

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 N_PATHS = 32
 SECONDS = 45.0  # for all models together
-FIRST = (1, 3, 12)  # walks that are forecast to measure the time of one, which is less in larger groups
+FIRST = (2, 2, 12)  # walks that are forecast to measure the time of one, which is less in larger groups
 SEED = 0
 
 
@@ -62,7 +62,7 @@ def measure_all(
 
 
 def _count_affordable(walk: WalkForward, forecaster: KronosForecaster, walks: Origins, seconds: float | None) -> int:
-    """Return how many walks a forecaster can forecast in a time, from the time of the first ones; at least one."""
+    """Return how many walks a forecaster can forecast in a time, from the time of the first ones; at least one pair."""
     if seconds is None:
         return len(walks)
     n, used, a_walk = 0, 0.0, 0.0
@@ -74,4 +74,4 @@ def _count_affordable(walk: WalkForward, forecaster: KronosForecaster, walks: Or
         used = walk.measure_seconds(forecaster, walks.take(np.arange(n))) / PartialState().num_processes
         a_walk = (used - before) / size
     more = int((seconds - used) / a_walk) if a_walk > 0 else len(walks)
-    return min(n + max(more, 0), len(walks))
+    return min(n + max(more, 0) // 2 * 2, len(walks))

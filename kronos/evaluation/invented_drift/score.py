@@ -1,11 +1,15 @@
 """Compare a model's paths on random walks with the truth, which is known.
 
-Shapes: N walks, P paths, H steps of the horizon, K futures of a walk. Returns are log returns since the last known close,
-divided by the volatility of the lookback, which gives all walks the same weight.
+Shapes: N walks in pairs, P paths, H steps of the horizon. Returns are log returns since the last known close, divided by the
+volatility of the lookback, which gives all walks the same weight.
 
 The truth at step h: no drift, and the variance is the sum of the squared moves up to h, because the signs of the moves are
-independent. The mean of P paths scatters around the model's own mean: with the variance of the paths divided by P. This part
-is subtracted from the squared mean.
+independent.
+
+The mean paths m of a walk and m' of its mirror image have two parts. (m − m') / 2 depends on the path of the prices: this is
+invented drift. (m + m') / 2 is the same for both. It depends on what they share, such as the times of day and the volume, or
+on nothing: it may be a season that the market has. The mean of P paths scatters around the model's own mean: with the variance
+v of the paths divided by P. In both parts this has the variance (v + v') / (4 P), which is subtracted from their squares.
 
 What a drift costs: the CRPS of the forecast N(m, 1) rises by m² / (2 √π) to second order if the truth is N(0, 1). It is
 1 / √π for m = 0, and E|N(m, 2)| − E|N(0, 2)| / 2 in general (Gneiting & Raftery 2007, doi 10.1198/016214506000001437, eq. 21).
@@ -42,13 +46,14 @@ def score_walks(
     last = walks.closes[:, -1:]
     paths = np.log(closes / last[..., np.newaxis]) / unit[..., np.newaxis]
     moves = np.diff(np.log(np.concatenate([last, walks.actual], axis=1)), axis=1) / unit
-    drift, width = measure_moments(paths, moves, confidence)
+    drift, shared, width = measure_moments(paths, moves, confidence)
     coverage, cost = _score_futures(paths, moves, confidence, seed)
     return InventedDrift(
         name=name,
         n_walks=len(paths),
         n_paths=paths.shape[1],
         drift=drift,
+        shared_drift=shared,
         largest_drift=find_largest_drift(margin),
         outcome=decide_outcome(drift, len(paths), find_largest_drift(margin)),
         width=width,
@@ -71,12 +76,25 @@ def decide_outcome(drift: HorizonFigures, n_walks: int, largest: float) -> Drift
     return "drift" if drift.low > largest else "unclear"
 
 
-def measure_moments(paths: Array, moves: Array, confidence: float) -> tuple[HorizonFigures, HorizonFigures]:
-    """Return the drift and the width of paths (N, P, H) as shares of the truth's spread."""
-    within = paths.var(axis=1, ddof=1)  # (N, H)
-    drift = np.square(paths.mean(axis=1)) - within / paths.shape[1]
+def measure_moments(
+    paths: Array, moves: Array, confidence: float
+) -> tuple[HorizonFigures, HorizonFigures, HorizonFigures]:
+    """Return the invented drift, the drift that mirror images share and the width of paths (N, P, H).
+
+    All are shares of the truth's spread. Walks 2i and 2i + 1 are mirror images.
+    """
+    means, within = paths.mean(axis=1), paths.var(axis=1, ddof=1)  # (N, H)
+    noise = (within + _swap(within)) / (4 * paths.shape[1])
+    invented = np.square((means - _swap(means)) / 2) - noise  # the same for both walks of a pair
+    shared = np.square((means + _swap(means)) / 2) - noise
     truth = np.square(moves).cumsum(axis=1)
-    return _take_root(drift, truth, confidence), _take_root(within, truth, confidence)
+    drift, both, width = (_take_root(each, truth, confidence) for each in (invented, shared, within))
+    return drift, both, width
+
+
+def _swap(figures: Array) -> Array:
+    """Return the figures (N, H) of the mirror images of the walks."""
+    return figures.reshape(-1, 2, figures.shape[1])[:, ::-1].reshape(figures.shape)
 
 
 def _take_root(squared: Array, truth: Array, confidence: float) -> HorizonFigures:
@@ -93,8 +111,8 @@ def _root(share: Array | float) -> Array:
 
 
 def _find_interval(numerator: Array, denominator: Array, confidence: float) -> tuple[float, float]:
-    """Return the interval of Σ numerator / Σ denominator. Each walk is a term: its coin was tossed for it alone."""
-    starts = np.arange(len(numerator))
+    """Return the interval of Σ numerator / Σ denominator. Each pair is a term: its coins were tossed for it alone."""
+    starts = np.arange(len(numerator)) // 2
     return bootstrap_ratio(numerator, denominator, starts, starts + 1, confidence)
 
 

@@ -4,6 +4,8 @@ Each walk is a window of real candles in which a coin decides for every candle w
 previous close change their sign. A rise becomes a fall, and high and low change places. The size of all moves, calm and
 stormy times, the times of day and the volume stay. The direction of the next candle is pure chance, whatever came before:
 the expected log return is exactly 0.
+
+The walks are pairs: each walk is followed by its mirror image, of the same window, in which every coin fell the other way.
 """
 
 from dataclasses import replace
@@ -22,23 +24,25 @@ AMOUNT = -1
 
 
 def build_walks(origins: Origins, n: int = N_WALKS, seed: int = 0) -> Origins:
-    """Return the origins of n random walks; none if no price moves in the windows.
+    """Return the origins of n random walks, in pairs; none if no price moves in the windows.
 
-    A walk has the candles of one origin's lookback and horizon. If there are fewer origins than walks, windows are used
+    A walk has the candles of one origin's lookback and horizon. If there are fewer origins than pairs, windows are used
     several times, each time with other tosses of the coin. The first walks of a larger n are those of a smaller one.
 
     Args:
         origins: their prices must be above 0.
+        n: an even number.
     """
     moving = np.flatnonzero(measure_volatility(origins.closes) > SMALLEST_VOLATILITY)
     order = np.random.default_rng(seed).permutation(moving)
-    chosen = origins.take(np.resize(order, n if len(order) else 0))
+    chosen = origins.take(np.repeat(np.resize(order, n // 2 if len(order) else 0), 2))
     length = origins.lookback + origins.horizon
     rows = chosen.rows[:, np.newaxis] + np.arange(1 - origins.lookback, origins.horizon + 1)  # (n, length)
-    heads = np.random.default_rng([seed, 1]).random(rows.shape) < 0.5
+    heads = np.random.default_rng([seed, 1]).random((len(chosen) // 2, rows.shape[1])) < 0.5
+    mirrored = np.stack([heads, ~heads], axis=1).reshape(rows.shape)
     real, places = origins.candles, np.arange(len(chosen)) * length
     candles = CandleSet(
-        mirror_candles(real.values[rows].astype(np.float64), heads)
+        mirror_candles(real.values[rows].astype(np.float64), mirrored)
         .astype(np.float32)
         .reshape(-1, real.values.shape[1]),
         real.instants[rows.ravel()],

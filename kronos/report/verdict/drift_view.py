@@ -13,7 +13,7 @@ from kronos.report.words.numbers import format_count, format_level, format_perce
 
 LEAST_SPAN = 0.5  # right end of the scale
 STYLES = {"none": "good", "drift": "bad"}
-FIGURES = ("drift", "width", "coverage", "cost")
+FIGURES = ("drift", "shared_drift", "width", "coverage", "cost")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def build_drift(evaluation: Evaluation, words: Words) -> DriftView | None:
     for each in measured:
         middle = each.drift.overall
         low, high = place(each.drift.low, middle), place(each.drift.high, middle)
-        label, figure = name_model(each, evaluation, words), write_drift_figure(each, words)
+        label, figure = name_model(each, evaluation, words), write_drift_figure(each.drift, words)
         rows.append(DriftRow(label, figure, low, high, place(middle, 0.0), STYLES.get(each.outcome, "unknown")))
     largest = evaluation.invented_drift[0].largest_drift
     level = format_level(evaluation.confidence)
@@ -71,6 +71,7 @@ def _build_table(evaluation: Evaluation, words: Words) -> Table:
     rows = [
         Row(words(f"drift.rows.{name}"), tuple(_format(getattr(each, name), name == "cost") for each in measured))
         for name in FIGURES
+        if all(getattr(each, name) for each in measured)
     ]
     n_walks = tuple(Cell(format_count(each.n_walks)) for each in measured)
     return Table(words("drift.table_how"), heads, (*rows, Row(words("drift.rows.n_walks"), n_walks)))

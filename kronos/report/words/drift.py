@@ -1,8 +1,10 @@
 """Invented drift in words: how far a model's mean forecast strays on random walks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from kronos.evaluation.records import HorizonFigures
 from kronos.evaluation.results import Evaluation, InventedDrift
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_count, format_level, format_percent
@@ -10,10 +12,14 @@ from kronos.report.words.numbers import format_count, format_level, format_perce
 
 @dataclass(frozen=True)
 class DriftText:
-    """lead: whether the model invents a drift. change: what fine-tuning did to it. explanations: what it is and costs."""
+    """lead: whether the model invents a drift. change: what fine-tuning did to it. explanations: what it is and costs.
+
+    shared: the drift that mirror images share; empty if it is harmless.
+    """
 
     lead: str
     change: str
+    shared: str
     explanations: tuple[tuple[str, str], ...]  # head and text
 
 
@@ -36,6 +42,7 @@ def write_drift(evaluation: Evaluation, words: Words) -> DriftText | None:
     return DriftText(
         words(f"drift.lead.{own.outcome}", **values),
         _write_change(evaluation, words),
+        _write_shared(evaluation, words),
         tuple((words(f"drift.heads.{head}"), words(f"drift.{key}", **values)) for head, key in texts.items()),
     )
 
@@ -52,18 +59,23 @@ def write_drift_line(evaluation: Evaluation, words: Words) -> str:
     """Return the invented drift in one line, for the screen; empty if it was not measured."""
     if not evaluation.invented_drift:
         return ""
-    own, *before = evaluation.invented_drift
-    values = {"largest": _percent(own.largest_drift), "n": format_count(own.n_walks)}
-    standing = words(f"drift.standing.{own.outcome}", **values)
-    figures = {"after": write_drift_figure(own, words)}
-    if not before:
-        return words("drift.line", standing=standing, **figures)
-    return words("drift.line_of_both", standing=standing, before=write_drift_figure(before[0], words), **figures)
+    own = evaluation.invented_drift[0]
+    standing = words(f"drift.standing.{own.outcome}", largest=_percent(own.largest_drift), n=format_count(own.n_walks))
+    line = _write_line("line", [each.drift for each in evaluation.invented_drift], words, standing=standing)
+    shared = [each.shared_drift for each in evaluation.invented_drift if each.shared_drift]
+    if len(shared) < len(evaluation.invented_drift):
+        return line
+    return line + words("verdict.space") + _write_line("shared_line", shared, words)
 
 
-def write_drift_figure(measured: InventedDrift, words: Words) -> str:
+def _write_line(key: str, drifts: Sequence[HorizonFigures], words: Words, **values: str) -> str:
+    """Return the figures of one model, or of the models after and before fine-tuning."""
+    figures = dict(zip(("after", "before"), (write_drift_figure(each, words) for each in drifts)))
+    return words(f"drift.{key}_of_both" if "before" in figures else f"drift.{key}", **figures, **values)
+
+
+def write_drift_figure(drift: HorizonFigures, words: Words) -> str:
     """Return a drift with its interval."""
-    drift = measured.drift
     if not isfinite(drift.low + drift.high):
         return _percent(drift.overall)
     ends = {"low": _number(drift.low), "high": _number(drift.high)}
@@ -78,6 +90,15 @@ def _write_change(evaluation: Evaluation, words: Words) -> str:
         return ""
     key = "raised" if after.low > before.high else "lowered" if after.high < before.low else "kept"
     return words(f"drift.change.{key}", before=_percent(before.overall), after=_percent(after.overall))
+
+
+def _write_shared(evaluation: Evaluation, words: Words) -> str:
+    own, *before = evaluation.invented_drift
+    if own.shared_drift is None or not own.shared_drift.high > own.largest_drift or not own.shared_drift.low > 0:
+        return ""
+    text = words("drift.shared", shared=_percent(own.shared_drift.overall))
+    was = [each.shared_drift.overall for each in before if each.shared_drift]
+    return text + "".join(words("verdict.space") + words("drift.shared_before", shared=_percent(each)) for each in was)
 
 
 def _percent(share: float) -> str:

@@ -47,7 +47,7 @@ def test_a_slow_model_forecasts_fewer_and_again_the_same(
 ) -> None:
     monkeypatch.setattr(measure, "SECONDS", 1e-9)
     first = measure_all(tmp_path, [golden], origins, EvaluationConfig())
-    assert first[0].n_walks == 1 and first[0].outcome == "too few walks"
+    assert first[0].n_walks == 2 and first[0].outcome == "too few walks"
     monkeypatch.setattr(KronosForecaster, "sample", None)  # everything is stored
     assert repr(measure_all(tmp_path, [golden], origins, EvaluationConfig())) == repr(first)  # NaN is not equal to NaN
 

@@ -40,13 +40,24 @@ def walks(origins: Origins) -> Origins:
     return build_walks(origins, n=400)
 
 
-def forecast(walks: Origins, drift: float = 0.0, width: float = 1.0, n_paths: int = 32) -> InventedDrift:
-    """Score a random walk as wide as the truth times a width, whose mean is wrong by a random share of the truth's spread."""
+def forecast(
+    walks: Origins, drift: float = 0.0, width: float = 1.0, n_paths: int = 32, shared: float = 0.0
+) -> InventedDrift:
+    """Score a random walk as wide as the truth times a width, whose mean is wrong by random shares of the truth's spread.
+
+    The drift is opposite for mirror images, shared is the same for both.
+    """
     random = np.random.default_rng(1)
     noise = random.standard_normal((len(walks), n_paths, HORIZON)).cumsum(axis=2)
-    shares = random.standard_normal((len(walks), 1, 1))
-    mean = drift * shares / shares.std() * np.sqrt(1 + np.arange(HORIZON))
+    shares = drift * draw_parts(random, len(walks), -1.0) + shared * draw_parts(random, len(walks), 1.0)
+    mean = shares * np.sqrt(1 + np.arange(HORIZON))
     return score_walks("made", walks.closes[:, -1:, np.newaxis] * np.exp(SIGMA * (mean + width * noise)), walks)
+
+
+def draw_parts(random: np.random.Generator, n: int, sign: float) -> np.ndarray:
+    """Shares (n, 1, 1) with a root mean square of 1; that of a mirror image is multiplied by the sign."""
+    drawn = random.standard_normal((n // 2, 1, 1))
+    return np.stack([drawn, sign * drawn], axis=1).reshape(n, 1, 1) / np.sqrt(np.square(drawn).mean())
 
 
 def test_the_truth_has_no_drift_and_the_right_width(walks: Origins) -> None:
@@ -63,7 +74,27 @@ def test_a_planted_drift_is_found_and_costs_half_of_its_square(walks: Origins, d
     measured, without = forecast(walks, drift), forecast(walks)
     assert measured.outcome == "drift" and measured.drift.low < drift < measured.drift.high
     assert measured.drift.overall == pytest.approx(drift, rel=0.1)
+    assert measured.shared_drift and measured.shared_drift.low == 0 and measured.shared_drift.high < 0.2
     assert measured.cost.overall - without.cost.overall == pytest.approx(drift**2 / 2, rel=0.25)
+
+
+@pytest.mark.parametrize(("drift", "outcome"), [(0.0, "none"), (0.4, "drift")])
+def test_a_season_is_no_invented_drift(walks: Origins, drift: float, outcome: str) -> None:
+    measured = forecast(walks, drift, shared=0.4)
+    assert measured.outcome == outcome and measured.drift.overall == pytest.approx(drift, abs=0.08)
+    assert measured.shared_drift and measured.shared_drift.overall == pytest.approx(0.4, abs=0.06)
+    assert measured.shared_drift.low < 0.4 < measured.shared_drift.high
+    assert measured.cost.overall == pytest.approx((drift**2 + 0.4**2) / 2, abs=0.05)  # the CRPS is that of all walks
+
+
+def test_both_parts_are_measured_without_bias() -> None:
+    random, squares = np.random.default_rng(0), []
+    moves = np.ones((2000, 1))
+    for _ in range(20):
+        shares = 0.3 * draw_parts(random, len(moves), -1.0) + 0.2 * draw_parts(random, len(moves), 1.0)
+        paths = shares + random.standard_normal((len(moves), 8, 1))
+        squares.append([np.square(each.overall) for each in measure_moments(paths, moves, confidence=0.95)])
+    np.testing.assert_allclose(np.mean(squares, axis=0), [0.3**2, 0.2**2, 1], atol=0.005)
 
 
 def test_the_noise_of_few_paths_is_no_drift(walks: Origins) -> None:
@@ -83,13 +114,15 @@ def test_few_walks_decide_nothing(origins: Origins) -> None:
 
 
 @pytest.mark.parametrize(("drift", "right", "least"), [(0.0, "none", 98), (0.35, "drift", 90)])
-def test_128_walks_decide_as_often_as_documented(drift: float, right: str, least: int) -> None:
+@pytest.mark.parametrize("shared", [0.0, 0.3])
+def test_128_walks_decide_as_often_as_documented(drift: float, right: str, least: int, shared: float) -> None:
     random, outcomes = np.random.default_rng(0), []
     for _ in range(100):
-        moves = random.standard_normal((128, HORIZON))
-        mean = drift * np.sqrt(HORIZON) * random.standard_normal((128, 1, 1))
+        moves = np.repeat(random.standard_normal((64, HORIZON)), 2, axis=0)
+        shares = drift * np.array([1, -1]) * random.standard_normal((64, 1)) + shared * random.standard_normal((64, 1))
+        mean = np.sqrt(HORIZON) * shares.reshape(128, 1, 1)
         paths = mean + random.standard_normal((128, 32, HORIZON)).cumsum(axis=2)
-        figures, _ = measure_moments(paths, moves, confidence=0.95)
+        figures, _, _ = measure_moments(paths, moves, confidence=0.95)
         outcomes.append(decide_outcome(figures, 128, 0.2))
     assert outcomes.count(right) >= least and {right, "unclear"} >= set(outcomes)
 

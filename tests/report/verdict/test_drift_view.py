@@ -25,8 +25,15 @@ def test_the_table_has_all_figures() -> None:
     assert drift and drift.table.heads == ("Before fine-tuning", "After fine-tuning")
     cells = {row.head: [cell.text for cell in row.cells] for row in drift.table.rows}
     assert cells["Invented drift (right is 0%)"] == ["12.0%", "42.0%"]
+    assert cells["The same for a walk and its mirror image (a season, or a constant)"] == ["26.0%", "26.0%"]
     assert cells["Coverage of the 90% band"] == ["87.1%", "87.1%"] and cells["Random walks"] == ["128", "128"]
     assert cells["CRPS above that of a random walk with the lookback's volatility"][1] == "+8.8%"
+
+
+def test_results_of_an_earlier_version_have_no_part_that_mirror_images_share() -> None:
+    earlier = make_drift("finetuned", 0.42).model_copy(update={"shared_drift": None})
+    drift = build_drift(make_evaluation(invented_drift=(earlier,)), WORDS)
+    assert drift and len(drift.table.rows) == 5 and drift.text.shared == ""
 
 
 def test_nothing_measured_is_nothing_shown() -> None:

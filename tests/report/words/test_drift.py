@@ -4,6 +4,7 @@ from math import nan
 
 import pytest
 
+from kronos.evaluation.results import InventedDrift
 from kronos.report.words.catalogue import Words
 from kronos.report.words.drift import write_drift, write_drift_line
 from tests.report.made_evaluation import make_drift, make_evaluation
@@ -31,9 +32,27 @@ def test_before_and_after_are_compared_by_their_intervals(after: float, before: 
     assert text and key in text.change and f"{100 * before:.0f}%" in text.change
 
 
+@pytest.mark.parametrize(("shared", "spread", "written"), [(0.26, 0.04, True), (0.05, 0.04, False), (0.2, 0.3, False)])
+def test_what_mirror_images_share_may_be_a_season(shared: float, spread: float, written: bool) -> None:
+    drifts = make_drift("finetuned", 0.1, spread=spread, shared=shared), make_drift("pretrained", 0.1, shared=0.03)
+    text = write_drift(make_evaluation(invented_drift=drifts), EN)
+    assert text and bool(text.shared) == written
+    if written:
+        assert "26%" in text.shared and "may be a season" in text.shared
+        assert text.shared.endswith("Before fine-tuning it was 3%.")
+
+
+def test_results_of_an_earlier_version_have_one_figure() -> None:
+    earlier = make_drift("finetuned", 0.42).model_dump(mode="json", exclude={"shared_drift"})
+    evaluation = make_evaluation(invented_drift=(InventedDrift(**earlier),))
+    text = write_drift(evaluation, EN)
+    assert text and text.shared == "" and "mirror" not in write_drift_line(evaluation, EN)
+
+
 def test_one_line_for_the_screen() -> None:
     line = write_drift_line(make_evaluation(), EN)
     assert "42% [38, 46] after fine-tuning, 12% [8, 16] before" in line and "harmless: up to 20%" in line
+    assert "mirror image: 26% [22, 30] after fine-tuning, 26% [22, 30] before" in line
     assert "微调后 42% [38, 46]，微调前 12% [8, 16]" in write_drift_line(make_evaluation(), ZH)
     assert write_drift_line(make_evaluation(invented_drift=()), EN) == ""
     alone = write_drift_line(make_evaluation(invented_drift=(make_drift("model", 0.05),)), EN)
