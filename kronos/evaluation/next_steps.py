@@ -89,7 +89,7 @@ def _get_data(evaluation: Evaluation, pretrained: Comparison | None, skill: Skil
 def _train_on_the_horizon(evaluation: Evaluation, training: TrainingFacts | None) -> list[Note]:
     """The loss at the lookback's positions teaches trends that are not there."""
     invents = bool(evaluation.invented_drift) and evaluation.invented_drift[0].outcome == "drift"
-    if training is None or training.loss_on == "horizon" or not invents:
+    if training is None or training.loss_on in ("horizon", "origins") or not invents:
         return []
     return [Note(code="loss_on_horizon", values={"share": evaluation.invented_drift[0].drift.overall})]
 

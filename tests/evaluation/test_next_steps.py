@@ -41,7 +41,8 @@ def test_a_model_that_invents_trends_is_trained_on_the_horizon() -> None:
     everywhere = replace(TRAINED, loss_on="all")
     (step, *_) = choose("hurt", NONE, everywhere, invented_drift=(invented,))
     assert step == Note(code="loss_on_horizon", values={"share": invented.drift.overall})
-    for training, drift in ((TRAINED, 0.5), (everywhere, 0.05), (None, 0.5)):
+    origins = replace(TRAINED, loss_on="origins")
+    for training, drift in ((TRAINED, 0.5), (origins, 0.5), (everywhere, 0.05), (None, 0.5)):
         steps = codes("hurt", NONE, training, invented_drift=(make_drift("finetuned", drift),))
         assert "loss_on_horizon" not in steps
     assert "loss_on_horizon" not in codes("hurt", NONE, everywhere)  # not measured

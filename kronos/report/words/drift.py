@@ -6,6 +6,7 @@ from math import isfinite
 
 from kronos.evaluation.records import HorizonFigures
 from kronos.evaluation.results import Evaluation, InventedDrift
+from kronos.evaluation.skill import PRETRAINED
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_count, format_level, format_percent
 
@@ -89,7 +90,15 @@ def _write_change(evaluation: Evaluation, words: Words) -> str:
     if not isfinite(after.low + before.low):
         return ""
     key = "raised" if after.low > before.high else "lowered" if after.high < before.low else "kept"
-    return words(f"drift.change.{key}", before=_percent(before.overall), after=_percent(after.overall))
+    change = words(f"drift.change.{key}", before=_percent(before.overall), after=_percent(after.overall))
+    if evaluation.invented_drift[0].outcome != "drift" or not _has_helped(evaluation):
+        return change
+    return change + words("verdict.space") + words("drift.but_helped")
+
+
+def _has_helped(evaluation: Evaluation) -> bool:
+    found = [each for each in evaluation.comparisons if each.baseline == PRETRAINED]
+    return any(each.outcome == "helped" for each in found if each.metric == evaluation.metric)
 
 
 def _write_shared(evaluation: Evaluation, words: Words) -> str:

@@ -7,6 +7,7 @@ import pytest
 from kronos.evaluation.results import InventedDrift
 from kronos.report.words.catalogue import Words
 from kronos.report.words.drift import write_drift, write_drift_line
+from tests.evaluation.made_evaluation import make_outcome
 from tests.report.made_evaluation import make_drift, make_evaluation
 
 EN, ZH = Words("en"), Words("zh")
@@ -30,6 +31,16 @@ def test_before_and_after_are_compared_by_their_intervals(after: float, before: 
     drifts = make_drift("finetuned", after), make_drift("pretrained", before)
     text = write_drift(make_evaluation(invented_drift=drifts), EN)
     assert text and key in text.change and f"{100 * before:.0f}%" in text.change
+
+
+@pytest.mark.parametrize(
+    ("drift", "outcome", "written"), [(0.42, "helped", True), (0.42, "hurt", False), (0.05, "helped", False)]
+)
+def test_a_drift_that_helped_may_be_a_pattern_of_the_market(drift: float, outcome: str, written: bool) -> None:
+    drifts = make_drift("finetuned", drift), make_drift("pretrained", 0.12)
+    comparisons = [make_outcome("pretrained", outcome, 0.1 if outcome == "helped" else -0.1)]
+    text = write_drift(make_evaluation(invented_drift=drifts, comparisons=comparisons), EN)
+    assert text and ("helped on your candles all the same" in text.change) == written
 
 
 @pytest.mark.parametrize(("shared", "spread", "written"), [(0.26, 0.04, True), (0.05, 0.04, False), (0.2, 0.3, False)])
