@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from synthetic_markets import Market, Simulation, oracle, simulate
 
+from kronos.evaluation.scores.calibration import measure_volatility
 from kronos.evaluation.scores.metrics import compute_crps
 from kronos.run_folder import RunFolder
 
@@ -21,6 +22,7 @@ MARKET = Market("season", 0.45, phases=(0.6, 2.0), weights=(1.0, 0.5))
 N_CANDLES = 48 * 120  # 48 a day
 SEED = 1
 N_PATHS = 200
+LOOKBACK = 96  # candles, as in configs/demo.yaml
 FILE = Path(__file__).parents[1] / "data" / "season_5min.csv"
 
 
@@ -29,20 +31,24 @@ def simulate_demo(seed: int) -> Simulation:
 
 
 def compare(run: Path, seed: int) -> str:
-    """Describe the CRPS of the fine-tuned model and of the oracle on the origins of a run's verdict, against the pretrained model."""
+    """Describe the CRPS of the fine-tuned model, the LSTM and the oracle on the origins of a run's verdict, against the pretrained model."""
     losses = pd.read_csv(RunFolder(run).report.losses, parse_dates=["origin"])
     crps = losses.pivot(index=["origin", "step"], columns="forecaster", values="crps").unstack("step")
     actual = losses[losses["forecaster"] == "finetuned"].pivot(index="origin", columns="step", values="actual")
     simulation = simulate_demo(seed)
     rows = pd.DatetimeIndex(simulation.candles["timestamps"]).get_indexer(actual.index)
     futures = oracle(MARKET, simulation.state[rows], simulation.slot[rows], actual.shape[1], N_PATHS, seed)
-    steps = np.sqrt(
-        np.arange(1, actual.shape[1] + 1)
-    )  # far steps have larger errors; all count alike, as in the verdict
-    means = {name: (crps[name].to_numpy() / steps).mean() for name in ("finetuned", "pretrained")}
-    known = (compute_crps(futures, actual.to_numpy()) / steps).mean()
-    gain = {"fine-tuned": means["finetuned"], "a forecaster that knows the market's law": known}
-    parts = [f"{name} {figure / means['pretrained'] - 1:+.0%}" for name, figure in gain.items()]
+    closes = simulation.candles["close"].to_numpy()[rows[:, np.newaxis] + np.arange(1 - LOOKBACK, 1)]
+    # All times and steps count alike, as in the verdict: losses are divided by the standard deviation of a random walk.
+    unit = measure_volatility(closes)[:, np.newaxis] * np.sqrt(np.arange(1, actual.shape[1] + 1))
+    means = {
+        title: (crps[name].to_numpy() / unit).mean()
+        for name, title in (("pretrained", "pretrained"), ("finetuned", "fine-tuned"), ("lstm", "the LSTM"))
+        if name in crps
+    }
+    means["a forecaster that knows the market's law"] = (compute_crps(futures, actual.to_numpy()) / unit).mean()
+    pretrained = means.pop("pretrained")
+    parts = [f"{title} {figure / pretrained - 1:+.0%}" for title, figure in means.items()]
     return f"CRPS against the pretrained model, {len(rows)} origins: " + ", ".join(parts) + "."
 
 

@@ -85,7 +85,7 @@ def test_the_answer_on_fine_tuning(comparison: Comparison, en: str, zh: str) -> 
         (
             by_crps_and_mae("helped"),
             "The model has skill: it knows better than the simple forecasts where prices go and how far. It is better than "
-            "a random walk with EWMA volatility (its forecast error is 6.0% smaller) and all the others.",
+            "a random walk with EWMA volatility (its forecast error is 6.0% smaller) and all the other simple forecasts.",
             "模型有预测能力：",
         ),
         (
