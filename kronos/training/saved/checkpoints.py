@@ -17,6 +17,8 @@ from kronos.files import sync, write_json
 
 logger = logging.getLogger(__name__)
 
+# In the messages of PyTorch's RuntimeErrors if a file cannot be written; the last one if the disk fills with the last bytes.
+WRITER_NAMES = "PytorchStreamWriter", "inline_container", "iostream error"
 MANIFEST_NAME = "complete.json"  # written last: the size and SHA-256 of every other file
 SHARD_NAME = re.compile(r"pytorch_model_fsdp.*|optimizer_\d+|\.metadata|.*\.distcp")
 
@@ -31,11 +33,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        if (
-            isinstance(error, RuntimeError)
-            and "PytorchStreamWriter" not in str(error)
-            and "inline_container" not in str(error)
-        ):
+        if isinstance(error, RuntimeError) and not any(name in str(error) for name in WRITER_NAMES):
             raise
         raise KronosError(
             "{path}: cannot be written ({reason}; {free_mb:,.0f} MB free). Free some space, then rerun with --skip-existing to "

@@ -109,3 +109,18 @@ def test_what_pytorch_raises_on_a_full_disk(small_disk: Path) -> None:
     (small_disk / "optimizer.pt").unlink(missing_ok=True)
     with pytest.raises(KronosError, match="cannot be written"), writing(small_disk):
         save_file(tensors, small_disk / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0",
+        "PytorchStreamWriter failed writing file data/0: file write failed",
+        "basic_ios::clear: iostream error",
+    ],
+)
+def test_pytorch_s_words_for_a_full_disk_are_translated(tmp_path: Path, message: str) -> None:
+    with pytest.raises(KronosError, match="cannot be written"), writing(tmp_path / "checkpoint-1"):
+        raise RuntimeError(message)
+    with pytest.raises(RuntimeError, match="other"), writing(tmp_path / "checkpoint-1"):
+        raise RuntimeError("an other error")
