@@ -92,7 +92,13 @@ def count_false(found: Sequence[Comparison]) -> int:
     return outcomes["helped"] + outcomes["hurt"]
 
 
-@pytest.mark.parametrize("process", PREDICTABLE.values(), ids=PREDICTABLE)
+@pytest.mark.parametrize(
+    "process",
+    [
+        pytest.param(process, id=name, marks=() if name == "season" else pytest.mark.slow)
+        for name, process in PREDICTABLE.items()
+    ],
+)
 def test_an_oracle_helps_by_exactly_what_can_be_known(judge: Judge, process: Process) -> None:
     optima = compute_optima(process)
     for baseline, found in judge(process, range(4)).items():
@@ -101,6 +107,7 @@ def test_an_oracle_helps_by_exactly_what_can_be_known(judge: Judge, process: Pro
         assert all(each.high - each.low < optima[baseline] for each in found)  # or any skill would do
 
 
+@pytest.mark.slow
 def test_against_the_last_close_an_oracle_helps_as_much_as_against_volatility(judge: Judge) -> None:
     """Of a trending series: its steps, drawn again, are normal too."""
     process = PREDICTABLE["trending"]

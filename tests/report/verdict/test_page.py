@@ -104,6 +104,7 @@ def test_nothing_in_a_name_is_taken_for_markup(tmp_path: Path) -> None:
     assert f"{NASTY}?" in page.texts["td"]
 
 
+@pytest.mark.slow
 def test_only_pretrained_weights_may_have_seen_the_candles(tmp_path: Path) -> None:
     warning = "pretrained weights may have been trained on candles of the same time"
     assert warning in write(tmp_path / "a").read_text(encoding="utf-8")
@@ -269,7 +270,7 @@ class Reader:
         assert all(drawn) and len(drawn) == len(self.find(".plot"))
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None:
     evaluation = make_evaluation()
     reader = Reader(browser, write(tmp_path, evaluation), width)
@@ -306,8 +307,8 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None
     assert re.findall("[\u4e00-\u9fff]", shown) == []
 
 
-@pytest.mark.parametrize("width, height", [(1280, 900), (390, 844)])
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("width, height", [(1280, 900), pytest.param(390, 844, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("language", ["en", pytest.param("zh", marks=pytest.mark.slow)])
 def test_the_first_screen_answers_three_questions(
     tmp_path: Path, browser: Any, width: int, height: int, language: str
 ) -> None:
