@@ -66,7 +66,6 @@ _PUBLISHED = {
     "training.teacher_forcing": False,
 }
 _PRODUCT = {"training.max_steps": None, "training.eval_steps": None}
-_SAFE = PRODUCT_RECIPES["safe"] | _PRODUCT
 _FITS: dict[str, dict[str, Any]] = {
     "full 4e-5": {"training.predictor_learning_rate": 4e-5},
     "full 1e-4": {"training.predictor_learning_rate": 1e-4},
@@ -102,7 +101,7 @@ RECIPES: dict[str, Recipe] = {
         for fit, values in _FITS.items()
         for name, objective in _OBJECTIVES.items()
     },
-    "safe": Recipe(_SAFE),
+    "safe": Recipe(PRODUCT_RECIPES["safe"] | _PRODUCT),
     "full": Recipe(PRODUCT_RECIPES["full"] | _PRODUCT),
     "full 3e-4, horizon, sampled s1": Recipe(
         {
@@ -113,6 +112,13 @@ RECIPES: dict[str, Recipe] = {
     ),
     "tokenizer only, decoder": Recipe(_TOKENIZER | _DECODER_ONLY | _NO_BASE),
     "tokenizer only, whole": Recipe(_TOKENIZER | _NO_BASE),
-    **{f"safe, {kind}": Recipe(_SAFE | {"training.augment": [kind]}) for kind in ("noise", "mirror", "scale", "warp")},
-    "safe, replay": Recipe(_SAFE, replay=True),
+    **{
+        f"full 3e-4, horizon, {kind}": Recipe(
+            {"training.predictor_learning_rate": 3e-4, "training.loss_on": "horizon", "training.augment": [kind]}
+        )
+        for kind in ("noise", "mirror", "scale", "warp")
+    },
+    "full 3e-4, horizon, replay": Recipe(
+        {"training.predictor_learning_rate": 3e-4, "training.loss_on": "horizon"}, replay=True
+    ),
 }

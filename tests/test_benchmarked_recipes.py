@@ -75,7 +75,7 @@ def test_what_was_not_trained_gains_nothing(small: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe", ["full 1e-3, origins", "lora 1e-3, horizon", "tokenizer only, decoder", "safe, replay"]
+    "recipe", ["full 1e-3, origins", "lora 1e-3, horizon", "tokenizer only, decoder", "full 3e-4, horizon, replay"]
 )
 def test_a_recipe_is_run_by_the_engine_and_measured(small: Settings, recipe: str) -> None:
     run = recipes.run_one(recipe, TARGET, 0, small)

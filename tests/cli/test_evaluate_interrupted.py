@@ -23,7 +23,12 @@ from tests.training.test_survival import start
 
 EVALUATE = [sys.executable, "-m", "kronos", "evaluate", "--run"]
 pytestmark = pytest.mark.process
-MANY = ["evaluation.stride=1", "evaluation.n_paths=30", "evaluation.rivals=[pretrained, drift]"]
+MANY = [
+    "evaluation.invented_drift=false",
+    "evaluation.stride=1",
+    "evaluation.n_paths=30",
+    "evaluation.rivals=[pretrained, drift]",
+]
 
 
 @pytest.fixture
