@@ -207,7 +207,7 @@ def _build_tasks(
     from kronos.forecast.origin import build_forecast_tasks
 
     files, known = _find_files(source.data, out), source.n_known
-    read_as = (source.columns, source.repairs, source.max_gap)
+    read_as = (source.reading, source.repairs, source.max_gap)
     tasks, errors = build_forecast_tasks(files, origin, known, source.horizon, exchange, *read_as)
     if not tasks:
         _report_errors(errors, n_done=0)

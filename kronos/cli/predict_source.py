@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kronos.config import Config
     from kronos.config.data import RepairsConfig
     from kronos.config.schema import Language
+    from kronos.data.files.options import ReadingOptions
     from kronos.forecast import KronosPredictor
     from kronos.forecast.generate import ContextPolicy
     from kronos.model import Kronos, KronosTokenizer
@@ -32,7 +33,7 @@ class Source(NamedTuple):
     model: Kronos
     run: Config | None = None
     data: Sequence[Path] = ()
-    columns: Mapping[str, str] | None = None
+    reading: ReadingOptions | None = None
     repairs: RepairsConfig | None = None
     max_gap: int | None = None
     lookback: int | None = None
@@ -100,12 +101,14 @@ def load_source(run: Path | None, tokenizer: str | None, model: str | None, **gi
 
 
 def _read_settings(config: Config) -> dict[str, Any]:
+    from kronos.data.files.options import ReadingOptions
+
     return {
         "run": config,
         "lookback": config.data.lookback_window,
         "horizon": config.data.predict_window,
         "max_context": config.data.max_context,
-        "columns": config.data.columns,
+        "reading": ReadingOptions.of(config.data),
         "repairs": config.repairs,
         "max_gap": config.data.max_gap,
         "temperature": config.report.temperature,

@@ -1,8 +1,10 @@
 """The sections `data` and `repairs`: which candles, how defects are repaired, how the candles are split."""
 
+import difflib
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
@@ -19,6 +21,8 @@ class DataConfig(Section):
     columns: Annotated[dict[str, str], WINDOWS] = Field(
         default_factory=dict
     )  # the known name of a column: the file's name
+    timezone: Annotated[str | None, WINDOWS] = None  # the market's; UTC:Asia/Shanghai if times are written in UTC
+    time_format: Annotated[str | None, WINDOWS] = None  # how times are written, as in strptime: %d/%m/%Y %H:%M
     lookback_window: Annotated[Integer, WINDOWS] = Field(512, ge=2)
     predict_window: Annotated[Integer, WINDOWS] = Field(48, ge=1)
     max_context: Annotated[Integer, BASE_MODEL_VALIDATION] = Field(512, ge=2)  # tokens that a forecast attends to
@@ -71,6 +75,26 @@ class DataConfig(Section):
                 known=", ".join(known),
             )
         return columns
+
+    @field_validator("timezone")
+    @classmethod
+    def _zones_are_known(cls, timezone: str | None) -> str | None:
+        for name in (timezone or "UTC").split(":", 1):
+            if not _is_zone(name):
+                close = difflib.get_close_matches(name, available_timezones(), n=1)
+                hint = "Did you mean {close}?" if close else "Write a name like Asia/Shanghai or UTC"
+                raise cross_field_error(
+                    "data.timezone", f"timezone {{name!r}} is unknown. {hint}", name=name, close=(*close, "")[0]
+                )
+        return timezone
+
+    @field_validator("time_format")
+    @classmethod
+    def _format_has_a_date(cls, time_format: str | None) -> str | None:
+        if time_format is not None and "%" not in time_format:
+            template = "time_format {form!r} has no date. Write it with %Y, %m and %d, for example %d/%m/%Y %H:%M"
+            raise cross_field_error("data.time_format", template, form=time_format)
+        return time_format
 
     @field_validator("data_path", "replay")
     @classmethod
@@ -132,6 +156,14 @@ class DataConfig(Section):
     def window(self) -> int:
         """Candles in a training window: lookback and horizon."""
         return self.lookback_window + self.predict_window
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def end_of(moment: date | datetime) -> datetime:

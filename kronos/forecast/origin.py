@@ -9,6 +9,7 @@ import pandas as pd
 
 from kronos.config.data import RepairsConfig
 from kronos.data import read_frames
+from kronos.data.files.options import ReadingOptions
 from kronos.data.quality.findings import Finding, raise_errors
 from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
@@ -59,7 +60,7 @@ def build_forecast_tasks(
     lookback: int,
     horizon: int,
     exchange: str | None,
-    columns: Mapping[str, str] | None = None,
+    reading: ReadingOptions | Mapping[str, str] | None = None,
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
 ) -> tuple[dict[str, ForecastTask], list[str]]:
@@ -70,7 +71,7 @@ def build_forecast_tasks(
         be forecast.
     """
     tasks: dict[str, ForecastTask] = {}
-    frames, unreadable = read_frames(paths, columns, repairs, max_gap)
+    frames, unreadable = read_frames(paths, reading, repairs, max_gap)
     errors = [str(finding) for finding in unreadable]
     for symbol, source, frame, findings, breaks in frames:
         name = source if symbol in source else f"{source}, {symbol}"

@@ -13,6 +13,7 @@ import pandas as pd
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, stack_columns
 from kronos.data.files.columns import SYMBOL, TIME, match_columns
 from kronos.data.files.notes import ReadingNote
+from kronos.data.files.options import ReadingOptions
 from kronos.data.files.sources import symbol_of
 from kronos.data.files.tables import ROWS_AT_A_TIME, Table, open_table
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_time
@@ -77,12 +78,12 @@ class _Rows:
         return self._arrays
 
 
-def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawSeries]:
+def read_file(path: Path, options: ReadingOptions | Mapping[str, str] | None = None) -> list[RawSeries]:
     """Read one file: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
 
     Args:
         path: a file with columns of times, open, high, low, close and, optionally, volume, amount and symbol.
-        columns: our name of a column to the file's, for columns that are not recognised.
+        options: how to read what the file does not show itself; or only our names of columns to the file's.
 
     Returns:
         A series for each symbol, in order of appearance.
@@ -90,8 +91,9 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawS
     Raises:
         DataError: with the file and, if one row is wrong, the line.
     """
+    options = ReadingOptions.of(options)
     table = open_table(path)
-    matched = match_columns(table.names, columns or {}, path)
+    matched = match_columns(table.names, options.columns, path)
     names = matched.names
     texts = [names[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in names]
     rows, clock, symbols = _Rows(), None, _Symbols()
@@ -103,7 +105,7 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> list[RawS
             continue
         lines = frame.index.to_numpy(np.int64) + table.first
         times = _times_of(frame)
-        clock = clock or _recognise(times, table, int(lines[0]))
+        clock = clock or _recognise(times, options, table, int(lines[0]))
         local, instants = clock.parse(times)
         if (wrong := (local == NOT_A_TIME) | (instants == NOT_A_TIME)).any():
             row = int(wrong.argmax())
@@ -125,9 +127,9 @@ def _times_of(frame: pd.DataFrame) -> Any:
     return join_date_and_time(frame[TIMESTAMP_COLUMN], frame[TIME]) if TIME in frame else frame[TIMESTAMP_COLUMN]
 
 
-def _recognise(times: Any, table: Table, line: int) -> TimestampFormat:
+def _recognise(times: Any, options: ReadingOptions, table: Table, line: int) -> TimestampFormat:
     try:
-        return TimestampFormat.recognise(times)
+        return TimestampFormat.recognise(times, options)
     except DataError as error:
         raise _locate(error, table, line) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from pandas.tseries.api import guess_datetime_format
 
 from kronos.candles import Array
 from kronos.data.files.notes import ReadingNote
+from kronos.data.files.options import ReadingOptions
 from kronos.errors import DataError
 
 Text = pd.Series  # of str
@@ -44,18 +45,31 @@ NOT_A_TIME = np.iinfo(np.int64).min
 class TimestampFormat:
     """How a file writes its times, detected from its first row. All rows must be written that way."""
 
-    kind: Literal["digits", "date", "zoned", "local", "native"]
+    kind: Literal["digits", "date", "zoned", "local", "native", "given"]
     zoned: bool  # whether the file has true times
     unit: Literal["s", "ms", "us", "ns"] | None = None
     format: str | None = None
+    written_zone: str | None = None  # of times without a zone, if it is given
+    market_zone: str | None = None  # on whose clock the local times are, if it is given
 
     @classmethod
-    def recognise(cls, times: Text) -> TimestampFormat:
-        """Recognise how times are written.
+    def recognise(cls, times: Text, options: ReadingOptions) -> TimestampFormat:
+        """Recognise how times are written, unless options.time_format gives it.
 
         Raises:
             DataError: without a place; the first row's time is of no known kind.
         """
+        written, market = options.zones
+        found = cls._of_format(options.time_format) if options.time_format else cls._guess(times)
+        zoned = found.zoned or bool(written)
+        return replace(found, zoned=zoned, written_zone=None if found.zoned else written, market_zone=market)
+
+    @classmethod
+    def _of_format(cls, form: str) -> TimestampFormat:
+        return cls("given", "%z" in form, format=form)
+
+    @classmethod
+    def _guess(cls, times: Text) -> TimestampFormat:
         if isinstance(times.dtype, pd.DatetimeTZDtype) or times.dtype.kind == "M":
             return cls("native", isinstance(times.dtype, pd.DatetimeTZDtype))
         first = _to_text(times.iloc[:1]).iloc[0]
@@ -82,9 +96,22 @@ class TimestampFormat:
 
         Without zones both are the same array.
         """
+        local, instants = self._parse_as_written(times)
+        if self.written_zone:
+            known = pd.to_datetime(local, unit="us").tz_localize(self.written_zone, ambiguous=True, nonexistent="NaT")
+            instants = _to_micros(known)
+        if self.zoned and self.market_zone:
+            local = _to_micros(
+                pd.to_datetime(instants, unit="us", utc=True).tz_convert(self.market_zone).tz_localize(None)
+            )
+        return local, instants
+
+    def _parse_as_written(self, times: Text) -> tuple[Array, Array]:
         if self.kind == "native":
             local = _to_micros(times.dt.tz_localize(None))
-            return local, _to_micros(times) if self.zoned else local
+            return local, _to_micros(times) if times.dt.tz is not None else local
+        if self.kind == "given":
+            return self._parse_given(_to_text(times))
         text = _to_text(times)
         if self.kind == "zoned":
             text = text.where(text.str.match(ZONED))
@@ -98,6 +125,14 @@ class TimestampFormat:
         else:
             local = self._parse_local(text)
         return local, local
+
+    def _parse_given(self, text: Text) -> tuple[Array, Array]:
+        parsed = pd.to_datetime(text, format=self.format, errors="coerce")
+        if "%z" not in (self.format or ""):
+            local = _to_micros(parsed)
+            return local, local
+        instants = pd.to_datetime(text, format=self.format, errors="coerce", utc=True)
+        return _to_micros(instants), _to_micros(instants)
 
     def _parse_local(self, text: Text) -> Array:
         if self.format is None:

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.files.options import ReadingOptions
 from kronos.data.files.sources import name_files
 from kronos.data.quality.findings import Finding
 from kronos.data.quality.series import InspectedSeries
@@ -37,7 +38,7 @@ class CandleCache:
     @classmethod
     def find(cls, data: DataConfig, repairs: RepairsConfig, files: Sequence[Path]) -> CandleCache:
         """Return the entry of these files, read with these settings."""
-        digest = hashlib.sha256(repr((data.columns, repairs.model_dump())).encode())
+        digest = hashlib.sha256(repr((ReadingOptions.of(data), repairs.model_dump())).encode())
         for source in sorted(Path(__file__).parents[1].rglob("*.py")):  # another version may read files differently
             digest.update(source.read_bytes())
         for file, name in zip(files, name_files(files)):

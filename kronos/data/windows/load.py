@@ -13,6 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.files.options import ReadingOptions
 from kronos.data.files.read import LINES_A_PART, RawSeries, read_file
 from kronos.data.files.sources import find_files, name_files
 from kronos.data.quality.findings import FINDINGS, Finding, raise_errors
@@ -57,7 +58,7 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
     return Audited(candles, tuple(findings))
 
 
-def read_all(files: Sequence[Path], columns: Mapping[str, str], findings: list[Finding]) -> Iterator[RawSeries]:
+def read_all(files: Sequence[Path], options: ReadingOptions, findings: list[Finding]) -> Iterator[RawSeries]:
     """Read files one after the other; a file that cannot be read becomes a finding.
 
     Rows of one symbol in several files are joined if the files have a symbol column. Folders distinguish files of one
@@ -68,7 +69,7 @@ def read_all(files: Sequence[Path], columns: Mapping[str, str], findings: list[F
         zip(files, name_files(files)), total=len(files), desc="reading", unit="file", leave=False, delay=2, disable=None
     ):
         try:
-            series = read_file(file, columns)
+            series = read_file(file, options)
         except DataError as error:
             template = error.template.removeprefix("{path}").lstrip(":, ")
             findings.append(Finding("unreadable", "error", str(file), "", 1, (), template, error.values))
@@ -109,7 +110,7 @@ def _join_parts(parts: Sequence[RawSeries]) -> RawSeries:
 def _inspect_all(
     files: Sequence[Path], data: DataConfig, repairs: RepairsConfig, findings: list[Finding]
 ) -> Iterator[InspectedSeries]:
-    for raw in read_all(files, data.columns, findings):
+    for raw in read_all(files, ReadingOptions.of(data), findings):
         inspected = inspect_series(raw, repairs)
         findings += inspected.findings
         if len(inspected.raw):
@@ -174,17 +175,22 @@ class SymbolFrame(NamedTuple):
 
 def read_frames(
     files: Sequence[Path],
-    columns: Mapping[str, str] | None = None,
+    columns: ReadingOptions | Mapping[str, str] | None = None,
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
 ) -> tuple[list[SymbolFrame], list[Finding]]:
     """Read files into a frame for each symbol. Repairs are logged; rows with errors are left out and listed.
 
+    Args:
+        columns: our name of a column to the file's, or all options of reading.
+        repairs: what to do about defects; by default the configuration's defaults.
+        max_gap: as data.max_gap.
+
     Returns:
         The frames, and findings about files that cannot be read.
     """
     frames, unreadable = [], list[Finding]()
-    for raw in read_all(files, columns or {}, unreadable):
+    for raw in read_all(files, ReadingOptions.of(columns), unreadable):
         inspected = inspect_series(raw, repairs or RepairsConfig())
         for finding in inspected.findings:
             if finding.severity == "repair" or finding.kind == "reading":
@@ -200,13 +206,13 @@ def read_frames(
 
 
 def read_candles(
-    path: Path, columns: Mapping[str, str] | None = None, repairs: RepairsConfig | None = None
+    path: Path, columns: ReadingOptions | Mapping[str, str] | None = None, repairs: RepairsConfig | None = None
 ) -> pd.DataFrame:
     """Read the candles of one symbol from a file: open, high, low, close, volume, amount, indexed by local time.
 
     Args:
         path: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
-        columns: our name of a column to the file's, for columns that are not recognised.
+        columns: our name of a column to the file's, for columns that are not recognised; or all options of reading.
         repairs: what to do about defects; by default the configuration's defaults.
 
     Raises:

@@ -36,7 +36,7 @@ PATIENCE = 5  # validations without improvement, if training.early_stopping_pati
 N_CHECKPOINTS = 4
 MAX_VAL_WINDOWS = 512  # spread evenly over the validation split
 # Keys that earlier versions did not have. With these values, their LSTMs are the same.
-ADDED = {"evaluation.lstm.cell": "lstm", "evaluation.lstm.indicators": []}
+ADDED: dict[str, Any] = {"evaluation.lstm.cell": "lstm", "evaluation.lstm.indicators": [], "data.timezone": None}
 ROWS_AT_A_TIME = 8192  # paths that are sampled together
 
 
@@ -198,7 +198,7 @@ def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
     settings = {
         key: value
         for key, value in collect_weight_settings(config, "lstm").items()
-        if key not in ("data.data_path", "data.columns")
+        if key not in ("data.data_path", "data.columns", "data.time_format")
         and not key.startswith("repairs.")  # replaced by the candles' hash
     }
     settings = {key: value for key, value in settings.items() if key not in ADDED or value != ADDED[key]}
