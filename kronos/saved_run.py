@@ -49,7 +49,7 @@ def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
     return load_config(RunFolder(folder).config, [moved_to, UNSHARDED, *overrides])
 
 
-def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None:
+def find_run_of(model_folder: Path, tokenizer: KronosTokenizer, overrides: Sequence[str] = ()) -> Config | None:
     """Return the configuration of the run that trained a base model, {run}/basemodel/best_model; None for other folders.
 
     Raises:
@@ -59,7 +59,7 @@ def find_run_of(model_folder: Path, tokenizer: KronosTokenizer) -> Config | None
     if StageRecord.read(stage_dir) is None or not run.config.is_file():
         return None
     _check_trained_with(stage_dir, tokenizer, "the one given")
-    return load_run_config(run.path)
+    return load_run_config(run.path, overrides)
 
 
 def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
-from kronos.config.load import build_config
+from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError, DataError
 from kronos.report.words.catalogue import Words
 
@@ -90,8 +90,7 @@ def _configure(arguments: Sequence[str], config: Path | None) -> Config:
     if not paths and config is None:
         raise ConfigError("there are no candles to check. Give --config, or files of candles; see --help.")
     if config is None:
-        nothing = {"experiment": {"train_tokenizer": False, "train_basemodel": False}}
-        return build_config({"data": {"data_path": paths}, **nothing}, overrides)
+        return build_reading_config(paths, overrides)
     return load_config(config, [*([f"data.data_path={json.dumps(paths)}"] if paths else []), *overrides])
 
 

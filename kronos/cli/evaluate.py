@@ -11,8 +11,10 @@ import typer
 from rich.cells import cell_len
 
 from kronos.cli.session import (
+    READING_OVERRIDES,
     LanguageOption,
     Process,
+    check_overrides,
     format_command_line,
     load_session_config,
     lock_run_folder,
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 LABEL_WIDTH = 11
 TIME_FORMATS = ["%Y-%m-%d", *(f"%Y-%m-%d{gap}%H:%M{end}" for gap in " T" for end in ("", ":%S"))]
 ALLOWED = ("evaluation.", "report.", "device.", "distributed.")
-ALLOWED_FOR_MODELS = (*ALLOWED, "data.", "repairs.", "model_paths.base_path=", "model_paths.exp_name=")
+ALLOWED_FOR_MODELS = (*ALLOWED, "data.", "repairs.", "model_paths.base_path", "model_paths.exp_name")
+HINT = ", and the candles with --data"
+READING_HINT = f"{HINT}; then also {', '.join(key + '*' * key.endswith('.') for key in READING_OVERRIDES)}"
 
 RunOption = Annotated[
     Path | None, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)
@@ -119,7 +123,9 @@ def _evaluate_run(
 ) -> tuple[Config, FinishedRun]:
     from kronos.saved_run import load_run_config
 
-    _check_overrides(given, ALLOWED, "this setting cannot change after training")
+    allowed = (*ALLOWED, *READING_OVERRIDES) if data is not None else ALLOWED
+    why = "this setting cannot change after training"
+    check_overrides(given, allowed, why, HINT if data is not None else READING_HINT)
     config = load_session_config(lambda given: load_run_config(run, given), given, process, language)
     with lock_run_folder(config.model_paths.run_folder, process.rank):
         from kronos.run import run_evaluation
@@ -140,7 +146,8 @@ def _evaluate_model(
     from kronos.evaluation.model_without_run import build_model_config, load_judged_models
     from kronos.run import run_model_evaluation
 
-    _check_overrides(given, ALLOWED_FOR_MODELS, "this setting has no effect on a model that is not trained here")
+    why = "this setting has no effect on a model that is not trained here"
+    check_overrides(given, ALLOWED_FOR_MODELS, why, HINT)
     config = load_session_config(
         lambda given: build_model_config(model, tokenizer, data, file, given), given, process, language
     )
@@ -156,17 +163,6 @@ def _check_run_options(tokenizer: str | None, config: Path | None, data: Path | 
             raise ConfigError("{name} needs --model. A run has its own tokenizer and settings.", name=name)
     if since is not None and data is None:
         raise ConfigError("--since needs --data. A run is evaluated on the test split of its own candles.")
-
-
-def _check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: str) -> None:
-    """Check that each override may be given."""
-    if wrong := [each for each in overrides if not each.startswith(tuple(allowed))]:
-        raise ConfigError(
-            "{override}: {why}. Only {allowed} can be changed, and the candles with --data.",
-            override=wrong[0],
-            why=why,
-            allowed=", ".join(f"{section}*" if section.endswith(".") else section.rstrip("=") for section in allowed),
-        )
 
 
 def print_verdict(config: Config, finished: FinishedRun) -> None:

@@ -26,6 +26,7 @@ from kronos.cli.predict_options import (
     Model,
     Origin,
     Out,
+    Overrides,
     Paths,
     Pictures,
     Policy,
@@ -56,6 +57,7 @@ GROUP = 16  # series that are forecast, then written, together
 
 
 def predict_command(
+    overrides: Overrides = None,
     run: Run = None,
     tokenizer: Tokenizer = None,
     model: Model = None,
@@ -92,7 +94,7 @@ def predict_command(
         given: dict[str, Any] = {"data": [data] if data else None, "horizon": horizon, "lookback": lookback}
         given |= {"max_context": max_context, "temperature": temperature, "top_p": top_p}
         given |= {"rising": rising, "language": language}
-        source = load_source(run, tokenizer, model, **given)
+        source = load_source(run, tokenizer, model, overrides or (), **given)
         sampling = Sampling(source.temperature, top_k, source.top_p)
         n_paths = 1 if sampling.greedy else paths  # greedy paths are all the same
         predictor = source.build_predictor(device, context_policy, dtype, compile)
@@ -203,11 +205,12 @@ def _build_tasks(
     source: Source, out: Path, origin: str, exchange: str | None
 ) -> tuple[dict[str, ForecastTask], list[str]]:
     """Read every file and cut it at the origin; log what is assumed."""
+    from kronos.data.files.options import ReadingOptions
     from kronos.forecast.inputs import log_notes
     from kronos.forecast.origin import build_forecast_tasks
 
     files, known = _find_files(source.data, out), source.n_known
-    read_as = (source.reading, source.repairs, source.max_gap)
+    read_as = (ReadingOptions.of(source.reading), source.repairs, source.reading.max_gap)
     tasks, errors = build_forecast_tasks(files, origin, known, source.horizon, exchange, *read_as)
     if not tasks:
         _report_errors(errors, n_done=0)

@@ -15,6 +15,13 @@ _sampling = partial(typer.Option, rich_help_panel="Sampling")
 _computing = partial(typer.Option, rich_help_panel="Computing")
 _output = partial(typer.Option, rich_help_panel="Output")
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SECTION.KEY=VALUE]...",
+        help="How --data is read, e.g. 'data.columns={symbol: Name}' or repairs.conflicting=last",
+    ),
+]
 Run = Annotated[Path | None, _models("--run", help="A run's folder, {base_path}/{exp_name}.")]
 Tokenizer = Annotated[
     str | None, _models("--tokenizer", help="Instead of --run: the folder or hub name of a tokenizer, or nano …")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kronos.cli.predict_options import DEFAULT_CONTEXT, DEFAULT_HORIZON
+from kronos.cli.session import READING_OVERRIDES, check_overrides
+from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError
 
 if TYPE_CHECKING:
     from kronos.config import Config
-    from kronos.config.data import RepairsConfig
+    from kronos.config.data import DataConfig, RepairsConfig
     from kronos.config.schema import Language
-    from kronos.data.files.options import ReadingOptions
     from kronos.forecast import KronosPredictor
     from kronos.forecast.generate import ContextPolicy
     from kronos.model import Kronos, KronosTokenizer
@@ -26,16 +27,15 @@ logger = logging.getLogger(__name__)
 class Source(NamedTuple):
     """The models, and settings: those on the command line, else those of the run that trained the models.
 
-    run: its configuration; None if the models come from elsewhere.
+    run: its configuration; None if the models come from elsewhere. reading, repairs: how the candles are read.
     """
 
     tokenizer: KronosTokenizer
     model: Kronos
+    reading: DataConfig
+    repairs: RepairsConfig
     run: Config | None = None
     data: Sequence[Path] = ()
-    reading: ReadingOptions | None = None
-    repairs: RepairsConfig | None = None
-    max_gap: int | None = None
     lookback: int | None = None
     horizon: int = DEFAULT_HORIZON
     max_context: int = DEFAULT_CONTEXT
@@ -75,24 +75,33 @@ class Source(NamedTuple):
         return predictor
 
 
-def load_source(run: Path | None, tokenizer: str | None, model: str | None, **given: Any) -> Source:
+def load_source(
+    run: Path | None, tokenizer: str | None, model: str | None, overrides: Sequence[str], **given: Any
+) -> Source:
     """Load the models, and the settings of the run that trained them. Options that are given win over these.
 
+    Args:
+        overrides: how the candles are read, section.key=value each.
+
     Raises:
-        ConfigError: there must be either a run, or a tokenizer and a model. CheckpointError: a model cannot be loaded.
+        ConfigError: there must be either a run, or a tokenizer and a model; or an override is wrong. CheckpointError: a model
+            cannot be loaded.
     """
     if (run is None) == (tokenizer is None or model is None) or (run is not None and (tokenizer or model)):
         raise ConfigError("give either --run, or both --tokenizer and --model; see --help.")
     from kronos.model import Kronos, KronosTokenizer
-    from kronos.saved_run import find_run_of, load_saved_run
+    from kronos.saved_run import find_run_of, load_models, load_run_config
 
+    check_overrides(overrides, READING_OVERRIDES, "a forecast does not depend on this key", "")
     given = {key: value for key, value in given.items() if value is not None}
     if run is not None:
-        config, own_tokenizer, own_model = load_saved_run(run)
-        source = Source(own_tokenizer, own_model, data=config.data.data_path)
+        config = load_run_config(run, overrides)
+        source = Source(*load_models(config), config.data, config.repairs, config, data=config.data.data_path)
         return source._replace(**_read_settings(config) | given)
-    source = Source(KronosTokenizer.from_pretrained(str(tokenizer)), Kronos.from_pretrained(str(model)))
-    trained_by = find_run_of(Path(str(model)), source.tokenizer)
+    plain = build_reading_config([], overrides)
+    models = KronosTokenizer.from_pretrained(str(tokenizer)), Kronos.from_pretrained(str(model))
+    source = Source(*models, plain.data, plain.repairs)
+    trained_by = find_run_of(Path(str(model)), source.tokenizer, overrides)
     if trained_by is not None:
         return source._replace(**_read_settings(trained_by) | given)
     if "max_context" not in given:
@@ -101,16 +110,14 @@ def load_source(run: Path | None, tokenizer: str | None, model: str | None, **gi
 
 
 def _read_settings(config: Config) -> dict[str, Any]:
-    from kronos.data.files.options import ReadingOptions
 
     return {
         "run": config,
         "lookback": config.data.lookback_window,
         "horizon": config.data.predict_window,
         "max_context": config.data.max_context,
-        "reading": ReadingOptions.of(config.data),
+        "reading": config.data,
         "repairs": config.repairs,
-        "max_gap": config.data.max_gap,
         "temperature": config.report.temperature,
         "top_p": config.report.top_p,
         "rising": config.report.rising,

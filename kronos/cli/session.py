@@ -17,10 +17,12 @@ from filelock import FileLock, Timeout
 from kronos.cli.errors import translate_errors
 from kronos.cli.logs import make_stdout_unicode_safe, start_logging
 from kronos.config import Config
+from kronos.config.data import READING_KEYS
 from kronos.config.schema import Language
 from kronos.errors import ConfigError, KronosError
 from kronos.run_folder import RunFolder
 
+READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # those that a file given by --data may need
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 LanguageOption = Annotated[
@@ -75,6 +77,26 @@ def load_session_config(
     config = load([*read_backend_override(), *(overrides or []), *spoken])
     select_cuda_device(config.device.device_id, process)
     return config
+
+
+def check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: str, hint: str) -> None:
+    """Check that each override may be given.
+
+    Args:
+        allowed: keys, or sections that end in a dot.
+        why, hint: end the message: why others cannot be given, and what can be done instead.
+    """
+    for override in overrides:
+        key = override.partition("=")[0]
+        if any(key == each or (key + ".").startswith(f"{each.rstrip('.')}.") for each in allowed):
+            continue
+        raise ConfigError(
+            "{override}: {why}. Only {allowed} can be changed{hint}.",
+            override=override,
+            why=why,
+            allowed=", ".join(f"{each}*" if each.endswith(".") else each for each in allowed),
+            hint=hint,
+        )
 
 
 def limit_thread_spinning() -> None:

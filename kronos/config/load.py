@@ -40,6 +40,19 @@ def build_config(values: dict[str, Any], overrides: Sequence[str] = ()) -> Confi
     return _build(values, {}, COMMAND_LINE, overrides)
 
 
+def build_reading_config(paths: Sequence[str], overrides: Sequence[str] = ()) -> Config:
+    """Build a configuration that only reads candles, and trains nothing.
+
+    Args:
+        paths: data.data_path; if empty, a placeholder, for callers that name the files themselves.
+
+    Raises:
+        ConfigError: with all errors at once, a line each.
+    """
+    nothing = {"experiment": {"train_tokenizer": False, "train_basemodel": False}}
+    return build_config({"data": {"data_path": list(paths) or ["*"]}, **nothing}, overrides)
+
+
 def _build(values: dict[str, Any], places: dict[KeyPath, str], name: str, overrides: Sequence[str]) -> Config:
     for override in overrides:
         _apply_override(values, places, override)

@@ -170,6 +170,18 @@ def test_what_may_not(run: Path, word: str) -> None:
     assert done.exit_code == 1 and f"error: {word}: this setting cannot change after training" in done.output
 
 
+def test_overrides_tell_how_other_candles_are_read(run: Path, tmp_path: Path) -> None:
+    later = write_candles(tmp_path / "later.csv", 100, 200)
+    header, *lines = later.read_text().splitlines()
+    later.write_text("\n".join([header.replace("close", "Final"), *lines, lines[-1][:-1] + "7"]) + "\n")
+    overrides = ("data.columns={close: Final}", "repairs.conflicting=first")
+    refused = evaluate(run, *overrides)
+    assert refused.exit_code == 1 and "the candles with --data; then also data.columns" in refused.output
+    assert "repairs.conflicting" in evaluate(run, "--data", later, overrides[0]).output
+    done = evaluate(run, "--data", later, *overrides, "--rivals", "last_close")
+    assert done.exit_code == 0, done.output
+
+
 def test_an_unknown_baseline_is_said_before_anything_is_computed(run: Path, tiny_config: Path, tmp_path: Path) -> None:
     (run / "report/metrics.json").unlink()
     for done in (evaluate(run, "--rivals", "pretraned"), train(tiny_config, "evaluation.rivals=[pretraned]")):

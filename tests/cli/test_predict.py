@@ -209,6 +209,34 @@ def test_bad_input_is_one_line_and_exit_status_1(options: tuple, words: str, tmp
     assert result.output.splitlines()[-1].startswith("error: ") and not any(tmp_path.rglob("*forecast.*"))
 
 
+def write_unusual(candles: Path) -> Path:
+    """The candles under names and with a row that need a mapping and a repair."""
+    header, *lines = candles.read_text().splitlines()
+    path = candles.with_name("unusual.csv")
+    twice = ",".join([*lines[-1].split(",")[:5], "7", "7"])
+    path.write_text("\n".join([header.replace("close", "Final"), *lines, twice]) + "\n")
+    return path
+
+
+def test_overrides_tell_how_the_file_is_read(golden_run: Path, candles: Path, out: Path) -> None:
+    overrides = ("data.columns={close: Final}", "repairs.conflicting=first")
+    for models in (MODELS, ("--run", golden_run)):
+        options = (*models, "--data", write_unusual(candles), *SMALL[2:], "--horizon", 6, "--no-pictures", "--out", out)
+        assert "column close missing" in invoke(*options).output
+        assert "repairs.conflicting" in invoke(*options, overrides[0]).output
+        result = invoke(*options, *overrides)
+        assert result.exit_code == 0, result.output
+        assert len(pd.read_csv(out / "unusual_forecast.csv")) == 6
+
+
+@pytest.mark.parametrize(
+    "override", ["data.clip=3", "training.batch_size=8", "repairs.conflict=first", "data.column=x"]
+)
+def test_other_overrides_are_refused(candles: Path, out: Path, override: str) -> None:
+    result = invoke(*MODELS, "--data", candles, *SMALL, override, "--out", out)
+    assert result.exit_code == 1 and override.partition("=")[0] in result.output and not out.exists()
+
+
 def test_an_unwritable_folder_is_said(candles: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = invoke(*MODELS, "--data", candles, *SMALL, "--no-pictures", "--out", tmp_path / "file" / "out")
