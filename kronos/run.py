@@ -22,6 +22,7 @@ from kronos.evaluation.model_without_run import build_judged, choose_for_model, 
 from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choose_of_training, find_instant, is_own
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.runs.earlier import note_judged_before
+from kronos.evaluation.runs.unlike import note_unlike_candles
 from kronos.files import write_json
 from kronos.model import Kronos, KronosTokenizer
 from kronos.report.advice import log_advice
@@ -113,6 +114,8 @@ def run_evaluation(
     if data is not None or own_candles is None:
         judged_before = note_judged_before(config.model_paths.run_folder, report, held_out.origins)
         held_out = replace(held_out, notes=(*held_out.notes, *judged_before))
+    unlike = note_unlike_candles(config, candles, with_own=own_candles is None)
+    held_out = replace(held_out, notes=(*held_out.notes, *unlike))
     own = build_own(config, *load_models(config))
     evaluation = write_evaluation(config, own, held_out, own_candles, splits, report, command)
     _end_process_group()
@@ -142,6 +145,8 @@ def run_model_evaluation(
     audited, run = load_run_candles(config), config.model_paths.run_folder
     config = split_for_model(config, audited.candles, since)
     held_out, splits = choose_for_model(config, audited.candles)
+    unlike = note_unlike_candles(config, audited.candles, with_own=False)
+    held_out = replace(held_out, notes=(*held_out.notes, *unlike))
     if PartialState().is_main_process:
         write_json(run.audit, audit_to_json(audited))
     own = build_judged(config, *models)

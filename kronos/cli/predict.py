@@ -205,13 +205,15 @@ def _build_tasks(
     source: Source, out: Path, origin: str, exchange: str | None
 ) -> tuple[dict[str, ForecastTask], list[str]]:
     """Read every file and cut it at the origin; log what is assumed."""
+    from kronos.data.against_run import RunCandles
     from kronos.data.files.options import ReadingOptions
     from kronos.forecast.inputs import log_notes
     from kronos.forecast.origin import build_forecast_tasks
 
     files, known = _find_files(source.data, out), source.n_known
     read_as = (ReadingOptions.of(source.reading), source.repairs, source.reading.max_gap)
-    tasks, errors = build_forecast_tasks(files, origin, known, source.horizon, exchange, *read_as)
+    trained = RunCandles.read(source.run.model_paths.run_folder) if source.run else None
+    tasks, errors = build_forecast_tasks(files, origin, known, source.horizon, exchange, *read_as, trained)
     if not tasks:
         _report_errors(errors, n_done=0)
     log_notes((name, task.notes) for name, task in tasks.items())

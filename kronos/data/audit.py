@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.candle_kind import CandleKind, describe_kind, kinds_to_json
 from kronos.data.quality.findings import FINDINGS, SEVERITIES, Finding, Severity, format_time, raise_errors
 from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import CandleSet, SymbolRows
@@ -68,14 +69,16 @@ def summarise_findings(findings: tuple[Finding, ...]) -> list[str]:
 def audit_to_json(audited: Audited) -> dict[str, Any]:
     """Return the series and the findings as plain values for a JSON file."""
     candles = audited.candles
+    kinds = [describe_kind(candles, symbol) for symbol in candles.symbols]
     return {
         "candles": len(candles),
-        "symbols": [_symbol_to_json(candles, symbol) for symbol in candles.symbols],
+        "symbols": [_symbol_to_json(candles, symbol, kind) for symbol, kind in zip(candles.symbols, kinds)],
+        "kind": kinds_to_json(kinds),
         "findings": [finding.to_json() for finding in audited.findings],
     }
 
 
-def _symbol_to_json(candles: CandleSet, symbol: SymbolRows) -> dict[str, Any]:
+def _symbol_to_json(candles: CandleSet, symbol: SymbolRows, kind: CandleKind) -> dict[str, Any]:
     first, last = (format_time(candles.local(symbol, row, row + 1)[0]) for row in (symbol.start, symbol.stop - 1))
     return {
         "symbol": symbol.symbol,
@@ -84,6 +87,7 @@ def _symbol_to_json(candles: CandleSet, symbol: SymbolRows) -> dict[str, Any]:
         "first": first,
         "last": last,
         "interval": format_interval(symbol.interval),
+        "levels": {name: list(level) for name, level in kind.levels.items()},
     }
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kronos.config.data import RepairsConfig
 from kronos.data import read_frames
+from kronos.data.against_run import RunCandles, compare_with_run
 from kronos.data.files.options import ReadingOptions
 from kronos.data.quality.findings import Finding, raise_errors
 from kronos.errors import DataError
@@ -24,7 +25,8 @@ class ForecastTask(NamedTuple):
     """A series, split at an origin.
 
     history: the candles up to the origin. actual: the candles of the horizon that are already known, may be empty.
-    future: the times of the horizon. notes: assumptions about these times.
+    future: the times of the horizon. notes: assumptions about these times, and
+    how the candles differ from those that the model was trained on.
     """
 
     history: pd.DataFrame
@@ -63,8 +65,12 @@ def build_forecast_tasks(
     reading: ReadingOptions | Mapping[str, str] | None = None,
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
+    trained: RunCandles | None = None,
 ) -> tuple[dict[str, ForecastTask], list[str]]:
     """Read files and split each symbol at the origin; max_gap is that of data.max_gap.
+
+    Args:
+        trained: the candles that the model was trained on; notes of the tasks tell what differs.
 
     Returns:
         The tasks by symbol (by file name if there is no symbol column), and the errors of the files and symbols that cannot
@@ -73,7 +79,7 @@ def build_forecast_tasks(
     tasks: dict[str, ForecastTask] = {}
     frames, unreadable = read_frames(paths, reading, repairs, max_gap)
     errors = [str(finding) for finding in unreadable]
-    for symbol, source, frame, findings, breaks in frames:
+    for symbol, source, frame, findings, breaks, kind in frames:
         name = source if symbol in source else f"{source}, {symbol}"
         try:
             if frame.empty:
@@ -86,7 +92,8 @@ def build_forecast_tasks(
             build_input(
                 name, task.history[-lookback:], None, task.future, horizon, None
             )  # raises errors of this symbol here
-            tasks[symbol] = task
+            differences = compare_with_run(kind, trained) if kind and trained else ()
+            tasks[symbol] = task._replace(notes=(*task.notes, *differences))
         except DataError as error:
             errors.append(str(error))
     return tasks, errors

@@ -182,6 +182,23 @@ def test_overrides_tell_how_other_candles_are_read(run: Path, tmp_path: Path) ->
     assert done.exit_code == 0, done.output
 
 
+def test_candles_unlike_those_of_training_are_noted(run: Path, tmp_path: Path) -> None:
+    utc = pd.read_csv(write_candles(tmp_path / "utc.csv", 100, 200), parse_dates=["timestamps"])
+    utc.assign(timestamps=utc["timestamps"] - pd.Timedelta("8h")).to_csv(tmp_path / "utc.csv", index=False)
+    rivals = ("--rivals", "last_close", "--rivals", finished_copy(run, tmp_path))
+    done = evaluate(run, "--data", tmp_path / "utc.csv", "--since", "2024-01-01", *rivals)
+    assert done.exit_code == 0, done.output
+    own = "utc: 100% of these candles stand at hours of the week without candles in training"
+    assert own in done.output and own.replace("utc: ", "utc: baseline other: ") in done.output
+    told = notes(read(run / "report-utc"))
+    assert "These candles differ from those in training (utc): 100%" in told and "(utc): baseline other: 100%" in told
+    assert "differ" not in notes(read(run / "report"))
+
+
+def finished_copy(run: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(run, folder / "other"))
+
+
 def test_an_unknown_baseline_is_said_before_anything_is_computed(run: Path, tiny_config: Path, tmp_path: Path) -> None:
     (run / "report/metrics.json").unlink()
     for done in (evaluate(run, "--rivals", "pretraned"), train(tiny_config, "evaluation.rivals=[pretraned]")):

@@ -20,7 +20,7 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
-from tests.conftest import GOLDEN, ROOT
+from tests.conftest import GOLDEN, ROOT, FinishedRun
 from tests.data.quality.test_repair import crypto
 
 SYNTHETIC = ROOT / "data" / "synthetic_5min.csv"
@@ -235,6 +235,24 @@ def test_overrides_tell_how_the_file_is_read(golden_run: Path, candles: Path, ou
 def test_other_overrides_are_refused(candles: Path, out: Path, override: str) -> None:
     result = invoke(*MODELS, "--data", candles, *SMALL, override, "--out", out)
     assert result.exit_code == 1 and override.partition("=")[0] in result.output and not out.exists()
+
+
+def test_candles_unlike_those_of_the_run_are_noted(finished_run: FinishedRun, candles: Path, out: Path) -> None:
+    options = ("--run", finished_run.path, "--paths", 2, "--no-pictures", "--json", "--out", out)
+    frame = pd.read_csv(candles, parse_dates=["timestamps"])
+    texts = {
+        "": frame,
+        "interval": frame[::3],
+        "time zone": frame.assign(timestamps=frame["timestamps"] - pd.Timedelta("8h")),
+    }
+    for text, changed in texts.items():
+        changed.to_csv(candles, index=False)
+        result = invoke(*options, "--data", candles)
+        assert result.exit_code == 0, result.output
+        (forecast,) = json.loads(result.stdout)["forecasts"]
+        notes = [note for note in forecast["notes"] if "training" in note or "trained" in note]
+        assert bool(notes) == bool(text) and text in " ".join(notes)
+        assert all(note in result.stderr for note in notes)
 
 
 def test_an_unwritable_folder_is_said(candles: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.candle_kind import CandleKind, describe_kind
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.read import LINES_A_PART, RawSeries, read_file
 from kronos.data.files.sources import find_files, name_files
@@ -163,7 +164,8 @@ def _find_short(candles: CandleSet, window: int) -> list[Finding]:
 class SymbolFrame(NamedTuple):
     """One symbol's candles, indexed by local time, and the findings about them.
 
-    breaks: local times of the first candles after a jump, or after a gap longer than a window may cross.
+    breaks: local times of the first candles after a jump, or after a gap longer than a window may cross. kind: interval,
+    hours, zone and levels; None if there are no candles.
     """
 
     symbol: str
@@ -171,6 +173,7 @@ class SymbolFrame(NamedTuple):
     frame: pd.DataFrame
     findings: tuple[Finding, ...]
     breaks: tuple[pd.Timestamp, ...]
+    kind: CandleKind | None = None
 
 
 def read_frames(
@@ -201,7 +204,8 @@ def read_frames(
         wrong = [finding.at for finding in inspected.findings if finding.severity == "error"]
         if wrong:
             frame = frame[~np.isin(pd.DatetimeIndex(frame.index).as_unit("us").asi8, np.concatenate(wrong))]
-        frames.append(SymbolFrame(raw.symbol, raw.source, frame, inspected.findings, times))
+        kind = describe_kind(candles, candles.symbols[0]) if len(candles) else None
+        frames.append(SymbolFrame(raw.symbol, raw.source, frame, inspected.findings, times, kind))
     return frames, unreadable
 
 

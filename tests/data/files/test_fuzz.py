@@ -353,7 +353,7 @@ def test_what_was_written_is_read(tmp_path: Path, written: str, delimiter: str, 
     decimal = "," if delimiter in ";\t" and suffix else "."
     path = tmp_path / f"c.csv{suffix}"
     path.write_bytes(COMPRESS[suffix](text.to_csv(index=False, sep=delimiter, decimal=decimal).encode()))
-    ((_, _, read, findings, _),), _ = read_frames([path])
+    ((_, _, read, findings, *_),), _ = read_frames([path])
     assert [finding for finding in findings if finding.severity != "note"] == []
     np.testing.assert_array_equal(read.index.to_numpy(), frame["timestamps"].to_numpy())
     np.testing.assert_array_equal(read.to_numpy(), frame.iloc[:, 1:].to_numpy(np.float32))

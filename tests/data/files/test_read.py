@@ -306,7 +306,7 @@ def test_aliases(tmp_path: Path, text: str | bytes, amount: float) -> None:
 @pytest.mark.parametrize(("turnover", "reported"), [("0.05{i}", True), ("15{i}", False), ("1500{i}", False)])
 def test_a_turnover_that_is_a_rate_is_reported(tmp_path: Path, turnover: str, reported: bool) -> None:
     rows = "".join(f"2024-06-{i},1,2,1,2,1{i},{turnover.format(i=i)}\n" for i in range(10, 30))
-    ((_, _, _, findings, _),), _ = read_frames([write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows)])
+    ((_, _, _, findings, *_),), _ = read_frames([write(tmp_path, "date,open,high,low,close,volume,turnover\n" + rows)])
     assert any("is it a turnover rate?" in finding.text for finding in findings) == reported
 
 
@@ -428,7 +428,7 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, suffix: str) -> N
 def test_a_title_above_the_names_of_the_columns(tmp_path: Path) -> None:
     for title in ("600977 中国电影 5分钟线 前复权\n", "# exported today\n\n", "a;b\n"):
         text = title + with_times("2024-06-18", "2024-06-19")
-        ((_, _, frame, findings, _),), _ = read_frames([write(tmp_path, text.encode("gb18030"))])
+        ((_, _, frame, findings, *_),), _ = read_frames([write(tmp_path, text.encode("gb18030"))])
         assert len(frame) == 2 and "above the column names that were skipped" in " ".join(f.text for f in findings)
         n = text.count("\n")
         with pytest.raises(DataError, match=f"line {n}: high is 'x'"):
