@@ -19,6 +19,9 @@ READING_KEYS = (
 )  # of `data`: how a file is read; `predict` and `evaluate` take them for --data
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
 
+# What a time that is written as a number may be.
+TIME_UNITS = ("s", "ms", "us", "ns", "days", "ticks", "filetime", "excel")
+
 
 class DataConfig(Section):
     """`data`: which candles, how long a window is, how the rows are split."""
@@ -97,8 +100,11 @@ class DataConfig(Section):
     @field_validator("time_format")
     @classmethod
     def _format_has_a_date(cls, time_format: str | None) -> str | None:
-        if time_format is not None and "%" not in time_format:
-            template = "time_format {form!r} has no date. Write it with %Y, %m and %d, for example %d/%m/%Y %H:%M"
+        if time_format is not None and "%" not in time_format and time_format not in TIME_UNITS:
+            template = (
+                "time_format {form!r} has no date. Write it with %Y, %m and %d, for example %d/%m/%Y %H:%M, or name what "
+                "numbers are: " + ", ".join(TIME_UNITS)
+            )
             raise cross_field_error("data.time_format", template, form=time_format)
         return time_format
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,21 +95,15 @@ def read_file(path: Path, options: ReadingOptions | Mapping[str, str] | None = N
     table = open_table(path)
     matched = match_columns(table.names, options.columns, path)
     names = matched.names
-    texts = [names[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in names]
     rows, clock, symbols = _Rows(), None, _Symbols()
-    for piece in table.read(list(names.values()), texts):
-        frame = piece[list(names.values())].set_axis(list(names), axis=1)
-        blank = frame.isna().all(axis=1)
-        frame = frame[~blank] if blank.any() else frame
-        if frame.empty:
-            continue
+    for frame, is_last_piece in _read_rows(table, names):
         lines = frame.index.to_numpy(np.int64) + table.first
-        times = _times_of(frame)
-        clock = clock or _recognise(times, options, table, int(lines[0]))
+        times = _times_of(frame, options)
+        clock = clock or _recognise(times, options, table, names, int(lines[0]), is_all=is_last_piece)
         local, instants = clock.parse(times)
         if (wrong := (local == NOT_A_TIME) | (instants == NOT_A_TIME)).any():
             row = int(wrong.argmax())
-            is_last = row == len(lines) - 1 and len(piece) < ROWS_AT_A_TIME
+            is_last = row == len(lines) - 1 and is_last_piece
             raise _locate(_explain_time(clock, times, row, is_last and lines[row] > table.first), table, lines[row])
         pieces: dict[str, Array] = {"values": _to_candles(frame, table, lines), "lines": lines, "local": local}
         if clock.zoned:
@@ -123,15 +117,33 @@ def read_file(path: Path, options: ReadingOptions | Mapping[str, str] | None = N
     return _split_by_symbol(path, table, rows.finish(), symbols, clock, notes)
 
 
-def _times_of(frame: pd.DataFrame) -> Any:
-    return join_date_and_time(frame[TIMESTAMP_COLUMN], frame[TIME]) if TIME in frame else frame[TIMESTAMP_COLUMN]
+def _times_of(frame: pd.DataFrame, options: ReadingOptions) -> Any:
+    if TIME not in frame:
+        return frame[TIMESTAMP_COLUMN]
+    return join_date_and_time(frame[TIMESTAMP_COLUMN], frame[TIME], options.time_format)
 
 
-def _recognise(times: Any, options: ReadingOptions, table: Table, line: int) -> TimestampFormat:
+def _recognise(
+    times: Any, options: ReadingOptions, table: Table, names: Mapping[str, str], line: int, is_all: bool
+) -> TimestampFormat:
+    def read_all() -> Any:
+        return pd.concat([_times_of(frame, options) for frame, _ in _read_rows(table, names)])
+
     try:
-        return TimestampFormat.recognise(times, options)
+        return TimestampFormat.recognise(times, options, None if is_all else read_all)
     except DataError as error:
         raise _locate(error, table, line) from None
+
+
+def _read_rows(table: Table, names: Mapping[str, str]) -> Iterator[tuple[pd.DataFrame, bool]]:
+    """Read the rows that are not blank, under our names, in pieces; and whether a piece is the last."""
+    texts = [names[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in names]
+    for piece in table.read(list(names.values()), texts):
+        frame = piece[list(names.values())].set_axis(list(names), axis=1)
+        blank = frame.isna().all(axis=1)
+        frame = frame[~blank] if blank.any() else frame
+        if len(frame):
+            yield frame, len(piece) < ROWS_AT_A_TIME
 
 
 def _explain_time(clock: TimestampFormat, times: Any, row: int, is_last: bool) -> DataError:

@@ -1,0 +1,88 @@
+"""Word what is wrong with a time, or what it may mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from kronos.data.files.times.fields import IRANIAN, NOT_A_TIME, Fields, Order, split_fields, to_micros
+from kronos.data.files.times.texts import normalize_times
+from kronos.data.files.times.zones import zone_kind
+from kronos.errors import DataError
+
+ACCEPTED = "2024-06-18 11:15:00, 2024/6/18 11:15, or as seconds or milliseconds since 1970"
+DAY_OR_MONTH = re.compile(r"^\d{1,2}[-/.\s]\d{1,2}[-/.\s](?:\d{4}|\d{1,2})")
+LETTERS = {"DMY": ("d", "m", "Y"), "MDY": ("m", "d", "Y"), "YMD": ("Y", "m", "d")}
+
+
+def build_ambiguous_error(text: pd.Series, fields: Fields, orders: Sequence[Order]) -> DataError:
+    """Return the error of dates that can be read in several ways, with the key that settles it."""
+    value = str(text.iloc[0])
+    shown = split_fields(text.iloc[:1])
+    readings, keys = [], []
+    for order in orders:
+        micros = to_micros(shown, order)[0]
+        date = pd.Timestamp(micros, unit="us") if micros != NOT_A_TIME else None
+        readings.append(f"{date.day} {date:%B %Y}" if date is not None else order)
+        keys.append(f'data.time_format="{build_format(value, order)}"')
+    template = "timestamp {value!r} is ambiguous: {readings}? No date in the file decides it. Set {keys}, or write the year first."
+    return DataError(template, value=value[:40], readings=" or ".join(readings), keys=" or ".join(keys))
+
+
+def build_format(value: str, order: Order) -> str:
+    """Return how a time is written, as in strptime."""
+    first, second, third = LETTERS[order]
+    date, *rest = re.split(r"(?<=\d)(?=[T\s,;_])", value, maxsplit=1)
+    parts = re.split(r"([-/.])", date)
+    if len(parts) < 5:
+        return f"%{first}/%{second}/%{third}"
+    letters = {0: first, 2: second, 4: third}
+    shown = [
+        f"%{letters[n].lower() if letters[n] == 'Y' and len(part) < 3 else letters[n]}" if n in letters else part
+        for n, part in enumerate(parts)
+    ]
+    return "".join(shown) + _build_clock("".join(rest))
+
+
+def _build_clock(clock: str) -> str:
+    half = bool(re.search(r"[AaPp][Mm]$", clock))
+    clock = re.sub(r"\d{1,2}", "%I" if half else "%H", clock, count=1)
+    clock = re.sub(r":\d\d", ":%M", clock, count=1)
+    clock = re.sub(r":\d\d", ":%S", clock, count=1)
+    return re.sub(r"[AaPp][Mm]$", "%p", re.sub(r"\.\d+", ".%f", clock))
+
+
+def build_unreadable_error(written: str, zoned: bool, order: Order | None, form: str | None) -> DataError:
+    """Return the error, without a place, of a time that was not accepted."""
+    value = written[:40]
+    if re.fullmatch(r"\d(?:\.\d+)?[eE]\+\d+", written):
+        template = (
+            "timestamp {value!r} was shortened by Excel; its last digits are lost. Export the file again, and do not open it "
+            "in Excel before."
+        )
+        return DataError(template, value=value)
+    fields = split_fields(normalize_times(pd.Series([written])))
+    kind = zone_kind(fields.zone.iloc[0])
+    if fields.first[0] >= 0 and kind != "unknown" and (kind in ("offset", "name")) != zoned and kind != "label":
+        has = "no" if zoned else "a"
+        template = f"timestamp {{value!r}} has {has} time zone, unlike the first row's. Write all times the same way."
+        return DataError(template, value=value)
+    if fields.first[0] >= 0 and kind == "unknown":
+        template = (
+            "timestamp {value!r} cannot be read: {zone!r} is no known time zone. Write a name like America/New_York or an "
+            "offset like +08:00, or leave it out and set data.timezone."
+        )
+        return DataError(template, value=value, zone=fields.zone.iloc[0])
+    if IRANIAN[0] <= fields.first[0] <= IRANIAN[1]:
+        template = (
+            "timestamp {value!r} cannot be read: the year is not of the Gregorian calendar. Convert the dates to it."
+        )
+        return DataError(template, value=value)
+    if order and DAY_OR_MONTH.match(written):
+        template = "timestamp {value!r} cannot be read {order}, as the other rows. Correct it, or set data.time_format."
+        return DataError(
+            template, value=value, order={"DMY": "day first", "MDY": "month first"}.get(order, "year first")
+        )
+    return DataError("timestamp {value!r} cannot be read. Write it like {form}.", value=value, form=ACCEPTED)
