@@ -8,8 +8,9 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, TRUE_ORDER, Array, stack_columns
+from kronos.candles import CANDLE_COLUMNS, TRUE_ORDER, Array, stack_columns
 from kronos.errors import ConfigError, DataError
+from kronos.forecast.frames import recognise_frame
 from kronos.forecast.future import make_future_timestamps
 from kronos.forecast.timestamps import Timestamps, convert_times
 
@@ -134,8 +135,8 @@ def build_input(
     if not isinstance(df, pd.DataFrame):
         template = "{name}: expected a pandas DataFrame of candles, got {type}."
         raise DataError(template, name=name, type=type(df).__name__)
-    candles = _to_candles(df, name)
-    given = _find_timestamps(df, name) if x_timestamp is None else x_timestamp
+    columns, given = recognise_frame(df, name, x_timestamp)
+    candles = _to_candles(columns, name)
     put_back = PUT_BACK if x_timestamp is None and df.attrs.get(TRUE_ORDER) else NOTHING
     x = convert_times(given, f"{name}: x_timestamp", put_back)
     if len(candles) != len(x):
@@ -171,16 +172,7 @@ def build_input(
 
 def _to_candles(df: pd.DataFrame, name: str) -> Array:
     """Return the six columns of a frame (L, 6) float64, with substitutes for missing volume and amount."""
-    if missing := [column for column in PRICE_COLUMNS if column not in df]:
-        template = "{name}: column {missing} missing; the frame has {columns}. Rename or add it."
-        has = ", ".join(map(str, df.columns)) or "none"
-        raise DataError(template, name=name, missing=", ".join(missing), columns=has)
-    present = [column for column in CANDLE_COLUMNS if column in df]
-    if repeated := [column for column in present if isinstance(df[column], pd.DataFrame)]:
-        raise DataError(
-            "{name}: column {columns} occurs more than once. Keep one.", name=name, columns=", ".join(repeated)
-        )
-    values = stack_columns({column: _to_numbers(df[column], name) for column in present})
+    values = stack_columns({column: _to_numbers(df[column], name) for column in map(str, df)})
     usable = np.abs(values) <= LARGEST  # False for NaN too
     if not usable.all():
         row, column = np.argwhere(~usable)[0]
@@ -215,14 +207,3 @@ def _to_numbers(column: pd.Series, name: str) -> Array:
 
 def _describe_type(column: pd.Series) -> str:
     return "true or false" if column.dtype == object or column.dtype.kind == "b" else str(column.dtype)
-
-
-def _find_timestamps(df: pd.DataFrame, name: str) -> Timestamps:
-    if isinstance(df.index, pd.DatetimeIndex):
-        return df.index
-    if TIMESTAMP_COLUMN in df and isinstance(df[TIMESTAMP_COLUMN], pd.Series):
-        return df[TIMESTAMP_COLUMN]
-    template = (
-        "{name}: the candles have no times. Give x_timestamp, or a frame indexed by time or with a column {column}."
-    )
-    raise DataError(template, name=name, column=TIMESTAMP_COLUMN)

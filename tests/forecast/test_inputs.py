@@ -42,7 +42,7 @@ def swap(times: pd.DatetimeIndex, row: int) -> pd.DatetimeIndex:
         (FRAME.assign(close=TIMES - TIMES[0]), "close holds timedelta64.*, not numbers"),
         (FRAME.assign(close=TIMES), "close holds datetime64.*, not numbers"),
         (FRAME.drop(columns=["close", "low"]), "column low, close missing; the frame has open, high, volume, amount"),
-        (FRAME.rename(columns=str.upper), "missing; the frame has OPEN"),
+        (FRAME.rename(columns="my {}".format), "missing; the frame has my open"),
         (pd.concat([FRAME, FRAME[["open"]]], axis=1), "column open occurs more than once"),
         (FRAME.to_numpy(), "expected a pandas DataFrame of candles, got ndarray"),
         (FRAME[:11], "11 candles, but 12 x_timestamp"),

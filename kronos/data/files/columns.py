@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -79,6 +79,12 @@ def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) 
     _check_columns(matched, names, path)
     _check_alike({ours: theirs for ours, theirs in matched.items() if ours not in mapping}, names, path)
     return Columns(matched, tuple(_describe_match(matched, names, mapping)))
+
+
+def recognise_columns(names: Iterable[str]) -> dict[str, str]:
+    """Return our name of each column that is recognised, and the name it has."""
+    listed = list(names)
+    return {ours: theirs for ours, aliases in ALIASES.items() if (theirs := _find(aliases, listed, ()))}
 
 
 def is_known(name: str) -> bool:
