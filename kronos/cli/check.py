@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,12 +24,17 @@ from kronos.errors import ConfigError, DataError
 from kronos.report.words.catalogue import Words
 
 if TYPE_CHECKING:
+    from kronos.data.as_read import CandleAsRead
     from kronos.data.leakage import Leaks
     from kronos.data.quality.findings import Finding
     from kronos.data.windows.load import Audited
     from kronos.data.windows.splits import Split, SplitName
+    from kronos.planning.enough import Sufficiency
 
 MAX_ROWS = 200  # lines of the table; --json lists all
+MAX_SYMBOLS = 4  # whose candles are printed; --json has those of all
+OVERRIDE = r"\w+(\.\w+)+="
+STARTING_CONFIG = "configs/demo.yaml"
 STYLES = {"error": "bold red", "repair": "yellow", "note": "cyan"}
 
 Arguments = Annotated[
@@ -50,12 +56,19 @@ Leakage = Annotated[
 
 @dataclass(frozen=True)
 class _Check:
-    """The results of an audit. error: why the candles cannot be split. leaks: None if the self-test was not run."""
+    """The results of an audit.
+
+    error: why the candles cannot be split. leaks: None if the self-test was not run. as_read: the first and last candles of
+    each symbol. enough: None if there are errors. next: the command that may follow.
+    """
 
     audited: Audited
     splits: dict[SplitName, Split]
-    error: DataError | None
-    leaks: Leaks | None
+    error: DataError | None = None
+    leaks: Leaks | None = None
+    as_read: Mapping[str, Sequence[CandleAsRead]] = field(default_factory=dict)
+    enough: Sufficiency | None = None
+    next: str = ""
 
     @property
     def broken(self) -> bool:
@@ -73,6 +86,7 @@ def check_command(
     with start_session("nothing was changed"):
         settings = _configure(arguments or [], config)
         check = _check_candles(settings, config is not None, leakage)
+        check = replace(check, next=_propose_command(check, settings, arguments or [], config))
         if as_json:
             typer.echo(json.dumps(_to_json(check), ensure_ascii=False, allow_nan=False))
         else:
@@ -85,7 +99,7 @@ def check_command(
 
 def _configure(arguments: Sequence[str], config: Path | None) -> Config:
     """Split arguments into paths and overrides, and build the configuration."""
-    overrides = [each for each in arguments if re.match(r"\w+(\.\w+)+=", each) and not Path(each).exists()]
+    overrides = [each for each in arguments if re.match(OVERRIDE, each) and not Path(each).exists()]
     paths = [each for each in arguments if each not in overrides]
     if not paths and config is None:
         raise ConfigError("there are no candles to check. Give --config, or files of candles; see --help.")
@@ -97,28 +111,54 @@ def _configure(arguments: Sequence[str], config: Path | None) -> Config:
 def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> _Check:
     # These import PyTorch. Imported here, they do not delay --help.
     from kronos.data import load_candles, split_candles
+    from kronos.data.as_read import read_ends
+    from kronos.data.files.sources import find_files
     from kronos.data.leakage import find_leaks
     from kronos.data.windows.load import Audited
+    from kronos.planning.enough import measure_sufficiency, propose_sizes
 
     candles, findings = load_candles(settings.data, settings.repairs)
     if not with_splits:  # then nobody chose the length of a window
         findings = tuple(finding for finding in findings if finding.kind != "short" or finding.severity == "error")
-    check = _Check(Audited(candles, findings), {}, None, None)
-    if check.broken:
+    ends = read_ends(candles, candles.symbols, find_files(settings.data.data_path))
+    check = _Check(Audited(candles, findings), {}, as_read=ends)
+    if check.broken or not len(candles):
         return check
-    splits: dict[SplitName, Split] = {}
+    if not with_splits:
+        return replace(check, enough=propose_sizes(candles, settings.data))
     try:
-        splits = split_candles(candles, settings.data) if with_splits else {}
+        splits = split_candles(candles, settings.data)
     except DataError as error:
-        return _Check(check.audited, {}, error, None)
+        return replace(check, error=error)
     leaks = find_leaks(settings.data, settings.repairs) if leakage else None
-    return _Check(check.audited, splits, None, leaks)
+    return replace(check, splits=splits, leaks=leaks, enough=measure_sufficiency(candles, settings.data, splits))
+
+
+def _propose_command(check: _Check, settings: Config, arguments: Sequence[str], config: Path | None) -> str:
+    """Return the command that trains on these candles; empty if they are not usable yet."""
+    if check.enough is None or check.enough.level == "none":
+        return ""
+    overrides = [each for each in arguments if re.match(OVERRIDE, each) and not Path(each).exists()]
+    if config is None:
+        paths = [str(path) for path in settings.data.data_path]
+        name = re.sub(r"[^\w.-]+", "_", settings.data.data_path[0].absolute().stem).strip("_")
+        overrides += [f"data.data_path={paths[0] if len(paths) == 1 else json.dumps(paths, ensure_ascii=False)}"]
+        sizes = {"lookback_window": check.enough.lookback, "predict_window": check.enough.horizon}
+        overrides += [f"data.{key}={n}" for key, n in sizes.items() if f"data.{key}=" not in " ".join(overrides)]
+        overrides += [f"model_paths.exp_name={name or 'my_run'}"]
+    elif paths := [each for each in arguments if each not in overrides]:
+        overrides += [f"data.data_path={json.dumps(paths, ensure_ascii=False)}"]
+    return shlex.join(["python", "-m", "kronos", "train", "--config", str(config or STARTING_CONFIG), *overrides])
 
 
 def _to_json(check: _Check) -> dict[str, Any]:
     from kronos.data.audit import audit_to_json, splits_to_json
 
     report = audit_to_json(check.audited)
+    for symbol in report["symbols"]:
+        symbol["as_read"] = [candle.to_json() for candle in check.as_read.get(symbol["symbol"], ())]
+    report |= {"enough": check.enough.to_json()} if check.enough else {}
+    report |= {"next": check.next} if check.next else {}
     report |= {"leaks": [leak._asdict() for leak in check.leaks.leaks]} if check.leaks is not None else {}
     report |= {"windows": splits_to_json(check.splits)} if check.splits else {}
     return report | ({"error": str(check.error)} if check.error else {})
@@ -129,6 +169,7 @@ def _print_check(check: _Check, settings: Config, leakage: bool, words: Words) -
 
     texts = words.section("check.audit")
     typer.echo(describe_candles(check.audited.candles, texts))
+    _print_as_read(check.as_read, words)
     for line in describe_splits(check.splits, settings.data, texts) if check.splits else ():
         typer.echo(line)
     if check.audited.findings:
@@ -139,6 +180,36 @@ def _print_check(check: _Check, settings: Config, leakage: bool, words: Words) -
         _print_leaks(check.leaks, words)
     elif leakage:
         typer.echo(words("check.self_test_not_run"))
+    _print_enough(check, words)
+
+
+def _print_as_read(as_read: Mapping[str, Sequence[CandleAsRead]], words: Words) -> None:
+    """Print the first and last candles of the first few symbols, each above its line in the file."""
+    if as_read:
+        typer.echo(words("check.as_read"))
+    for symbol, candles in list(as_read.items())[:MAX_SYMBOLS]:
+        for candle in candles:
+            numbers = "  ".join(f"{words(f'check.columns.{name}')} {value}" for name, value in candle.values.items())
+            typer.echo(f"  {symbol}  {candle.time} {candle.zone}".rstrip() + f"  {numbers}")
+            place = words(f"check.{candle.place.unit}", n=candle.place.line)
+            typer.echo(f"    {candle.place.file}, {place}: {candle.raw}")
+    if len(as_read) > MAX_SYMBOLS:
+        typer.echo(words("check.more_symbols", n=len(as_read) - MAX_SYMBOLS))
+
+
+def _print_enough(check: _Check, words: Words) -> None:
+    """Print whether the candles are enough, and the next command."""
+    if check.enough is None:
+        if check.broken:
+            typer.echo(words("check.correct_first"))
+        return
+    enough = check.enough
+    values = {"lookback": enough.lookback, "horizon": enough.horizon, "train": enough.train, "test": enough.test}
+    values |= {"n": sum(len(split) for split in enough.splits.values())}
+    sizes = words("check.proposed" if enough.proposed else "check.given", **values)
+    typer.echo(f"\n{sizes} {words(f'check.enough.{enough.level}', **values)}")
+    if check.next:
+        typer.echo(words("check.next", command=check.next))
 
 
 def _print_findings(findings: Sequence[Finding], words: Words) -> None:

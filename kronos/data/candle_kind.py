@@ -62,7 +62,7 @@ def describe_kind(candles: CandleSet, symbol: SymbolRows) -> CandleKind:
         days=(last - first) / DAY,
         hours=np.bincount(weekday.astype(np.int16) * 24 + hour, minlength=HOURS_A_WEEK),
         minutes=np.bincount(minute, minlength=MINUTES_AN_HOUR),
-        zones=frozenset(map(_format_offset, symbol.offsets)) if symbol.zoned else frozenset(),
+        zones=frozenset(map(format_offset, symbol.offsets)) if symbol.zoned else frozenset(),
         opening=symbol.opening,
         levels=levels,
     )
@@ -87,5 +87,6 @@ def format_clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
-def _format_offset(micros: int) -> str:
+def format_offset(micros: int) -> str:
+    """Return how far a clock is ahead of UTC, as +08:00."""
     return f"{'-' if micros < 0 else '+'}{format_clock(abs(micros) // MINUTE)}"

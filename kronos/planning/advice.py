@@ -12,6 +12,7 @@ from kronos.config import Config
 from kronos.config.training import RATE_KEYS
 from kronos.data.windows.splits import SplitName
 from kronos.planning.disk import MOMENT_BYTES, WEIGHT_BYTES, compute_disk_bytes, measure_free_bytes
+from kronos.planning.evidence import MIN_INDEPENDENT_VAL, MIN_ORIGINS
 from kronos.planning.plan import RunPlan, SplitPlan, StagePlan, StageSettings, collect_stage_settings, plan_splits
 from kronos.training.pipeline import RunInputs
 from kronos.training.stage import count_steps_an_epoch
@@ -23,8 +24,6 @@ LORA_RATE_FACTOR = 10.0  # low-rank additions need about ten times the rate of w
 HIGHEST_FACTOR = 10.0  # times the usual rate
 LOWEST_FRACTION = {True: 100.0, False: 10.0}  # one part in so many of the usual rate; pretrained, from scratch
 ADAPTING_SHARE = 0.01  # of a pretrained model's parameters: enough for low-rank fine-tuning
-MIN_INDEPENDENT_VAL = 30  # the standard error of their mean is then 18% of their spread
-MIN_ORIGINS = 10  # independent ones; with fewer, false verdicts are rare, but so are true ones
 MAX_HOURS = 24
 MAX_HOURS_AT_RISK = 1
 FULL_THRESHOLD = 0.9  # of a memory or a disk

@@ -5,6 +5,9 @@ import numpy as np
 from kronos.config.data import DataConfig
 from kronos.data import CandleSet, Split
 
+MIN_INDEPENDENT_VAL = 30  # the standard error of their mean is then 18% of their spread
+MIN_ORIGINS = 10  # independent ones; with fewer, false verdicts are rare, but so are true ones
+
 
 def count_independent_origins(candles: CandleSet, split: Split, data: DataConfig) -> int:
     """Count horizons of a split that do not overlap in time; symbols move together, and count once at a time.

@@ -7,7 +7,7 @@ from typing import Literal
 from kronos.config import Config
 from kronos.config.recipes import RecipeName
 from kronos.data.windows.splits import SplitName
-from kronos.planning.advice import MIN_INDEPENDENT_VAL
+from kronos.planning.evidence import MIN_INDEPENDENT_VAL
 from kronos.planning.plan import SplitPlan
 
 

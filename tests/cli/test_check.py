@@ -1,13 +1,19 @@
 """`kronos check` as a user types it."""
 
+import gzip
 import json
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+from kronos.candles import CANDLE_COLUMNS
 from kronos.cli.main import app
+from kronos.config import load_config
 from kronos.data.audit import TEXTS
 from kronos.data.windows import dataset
 from kronos.report.words.catalogue import read_texts
@@ -88,6 +94,81 @@ def test_the_windows_of_a_configuration() -> None:
     report = json.loads(invoke("--config", DEMO, f"data.data_path={SAMPLE}", "--json").stdout)
     assert report["windows"]["train"] == {"candles": 2184, "windows": 2065, "independent": 18, "left_out": {}}
     assert list(report["windows"]) == ["train", "val", "test"]
+
+
+def write_as(kind: str, folder: Path) -> Path:
+    """Write 300 candles in one of several ways."""
+    frame = make_frame()[:300]
+    path = folder / "my.csv"
+    if kind == "parquet":
+        path = folder / "my.parquet"
+        frame.to_parquet(path)
+    elif kind == "gbk, a title, compressed":
+        text = frame.rename(columns={"timestamps": "时间", "close": "收盘"}).to_csv(index=False)
+        path = folder / "my.csv.gz"
+        path.write_bytes(gzip.compress(("深发展\n" + text).encode("gb18030")))
+    elif kind == "utf-16":
+        path.write_text(frame.to_csv(index=False), encoding="utf-16")
+    elif kind == "newest first":
+        frame[::-1].to_csv(path, index=False)
+    elif kind == "zoned":
+        frame.assign(timestamps=frame["timestamps"].astype(str) + "+08:00").to_csv(path, index=False)
+    elif kind == "a file a month":
+        path = folder
+        for name, rows in (("a", slice(0, 100)), ("b", slice(100, None))):
+            frame[rows].assign(symbol="X").to_csv(folder / f"{name}.csv", index=False)
+    else:
+        frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", ["plain", "parquet", "gbk, a title, compressed", "utf-16", "newest first", "zoned", "a file a month"]
+)
+def test_candles_as_read_beside_their_lines(tmp_path: Path, kind: str) -> None:
+    path = write_as(kind, tmp_path)
+    frame = make_frame()[:300]
+    (symbol,) = json.loads(invoke(path, "--json").stdout)["symbols"]
+    rows = frame.iloc[[0, 1, -2, -1]].to_dict("records")
+    for read, row in zip(symbol["as_read"], rows, strict=True):
+        assert pd.Timestamp(read["time"]) == row["timestamps"] and read["zone"] == (
+            "+08:00" if kind == "zoned" else None
+        )
+        assert all(read[name] == pytest.approx(row[name], rel=1e-6) for name in CANDLE_COLUMNS if name in row)
+        assert str(row["close"]) in read["raw"] and str(row["timestamps"]) in read["raw"]
+    printed = invoke(path).output
+    first = symbol["as_read"][0]
+    assert f"{first['file']}, {first['unit']} {first['line']}: {first['raw']}" in printed
+    assert f"close {rows[0]['close']:g}" in printed
+    assert f"，第 {first['line']} 行" in invoke(path, "--language", "zh").output.replace(", ", "，")
+
+
+def test_whether_candles_are_enough(tmp_path: Path) -> None:
+    def check(n: int, *words: str) -> dict[str, Any]:
+        make_frame()[:n].to_csv(tmp_path / "my candles.csv", index=False)
+        return json.loads(invoke(tmp_path / "my candles.csv", "--json", *words).stdout)
+
+    proposed = check(2880)
+    assert (proposed["enough"]["lookback_window"], proposed["enough"]["enough"]) == (48, "enough")
+    assert proposed["enough"]["proposed"] and proposed["enough"]["independent"]["train"] >= 30
+    program, *arguments = shlex.split(proposed["next"])[2:]
+    assert (program, arguments[:3]) == ("kronos", ["train", "--config", "configs/demo.yaml"])
+    config = load_config(DEMO, arguments[3:])
+    assert config.data.lookback_window == 48 and config.model_paths.exp_name == "my_candles"
+    assert config.data.data_path == (tmp_path / "my candles.csv",)
+    given = check(2880, "data.lookback_window=96", "data.predict_window=24")
+    assert given["enough"]["enough"] == "little" and not given["enough"]["proposed"]
+    assert shlex.split(given["next"]).count("data.lookback_window=96") == 1
+    assert check(200)["enough"]["enough"] == "no_verdict"
+    few = check(40)
+    assert few["enough"]["enough"] == "none" and "next" not in few
+    assert "no window fits" in invoke(tmp_path / "my candles.csv").output
+
+
+def test_after_errors_the_next_step_is_to_correct_them(tmp_path: Path) -> None:
+    plant(tmp_path, 3)
+    output = invoke(tmp_path).output
+    assert "next: correct the errors" in output and "kronos train" not in output
 
 
 def test_what_an_epoch_takes() -> None:

@@ -73,7 +73,7 @@ class Table:
             yield from self._read_text(texts) if self.encoding else self._read_arrow(columns)
 
     def _read_text(self, texts: Sequence[str]) -> Iterator[pd.DataFrame]:
-        with _open(self.path) as file:
+        with open_bytes(self.path) as file:
             pieces = pd.read_csv(
                 file,
                 sep=self.delimiter,
@@ -101,7 +101,7 @@ class Table:
 
     def _read_arrow(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         first = 0
-        with _open(self.path) as file:
+        with open_bytes(self.path) as file:
             for batch in _arrow_batches(file, list(columns)):
                 frame = batch.to_pandas(ignore_metadata=True)  # the metadata would make the times an index
                 frame.index = pd.RangeIndex(first, first + len(frame))
@@ -116,12 +116,12 @@ def open_table(path: Path) -> Table:
         DataError: the file is empty, damaged or no table.
     """
     with _translate_damage(path):
-        with _open(path) as file:
+        with open_bytes(path) as file:
             head = file.read(HEAD_BYTES)
         if not head.strip():
             raise DataError("{path}: the file is empty. Save the candles again.", path=path)
         if head.startswith((b"PAR1", b"ARROW1", b"FEA1")):
-            with _open(path) as file:
+            with open_bytes(path) as file:
                 names = _arrow_schema(file)
             _check_names(names, path)
             return Table(path, names, "row", 1, ())
@@ -201,7 +201,7 @@ def _detect_encoding(path: Path, head: bytes) -> str:
     for encoding in ("utf-8", "gb18030"):
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
-            with _open(path) as file:
+            with open_bytes(path) as file:
                 while piece := file.read(1 << 20):
                     decoder.decode(piece)
                 decoder.decode(b"", final=True)
@@ -211,7 +211,7 @@ def _detect_encoding(path: Path, head: bytes) -> str:
     raise DataError("{path}: this is neither UTF-8 nor GB18030 text. Save it as CSV (UTF-8).", path=path)
 
 
-def _open(path: Path) -> Any:
+def open_bytes(path: Path) -> Any:
     """Open a file for reading bytes. Its content tells the compression, its name whether it is a zip archive."""
     with path.open("rb") as file:
         head = file.read(6)

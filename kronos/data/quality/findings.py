@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -171,7 +172,7 @@ def list_actions(kind: str) -> tuple[str, ...]:
 def format_place(raw: RawSeries, row: int) -> str:
     """Return where a row stands: its line or row and its time."""
     part, line = divmod(int(raw.lines[row]), LINES_A_PART)
-    file = f"{raw.parts[part]}, " if raw.parts else ""
+    file = f"{Path(raw.parts[part]).name}, " if raw.parts else ""
     return f"{file}{raw.unit} {line} ({format_time(raw.local[row])})"
 
 

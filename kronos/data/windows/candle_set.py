@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, TRUE_ORDER, Array, Float32Array, compute_calendar
+from kronos.data.files.read import LINES_A_PART, RawSeries
 from kronos.data.quality.series import InspectedSeries
 
 ROWS_AT_A_TIME = 100_000
@@ -28,6 +29,7 @@ class SymbolRows:
     gap_rows, gap_missing, gap_days: the first row after each gap, the candles and the whole trading days missing there.
     jump_rows: rows whose open is far from the previous close. offset_rows, offsets: from each of these rows on, the
     exchange's clock is so many microseconds ahead of the instants.
+    ends: of the first and last two candles the row counted from start, the file, and the unit and number of its line.
     """
 
     symbol: str
@@ -45,6 +47,7 @@ class SymbolRows:
     jump_rows: tuple[int, ...] = ()
     offset_rows: tuple[int, ...] = ()
     offsets: tuple[int, ...] = ()
+    ends: tuple[tuple[int, str, str, int], ...] = ()
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -79,9 +82,7 @@ class SymbolRows:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> SymbolRows:
-        plain: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
+        plain: dict[str, Any] = {key: _to_tuples(value) for key, value in values.items()}
         return cls(**plain)
 
 
@@ -177,7 +178,19 @@ def place_series(inspected: InspectedSeries) -> SymbolRows:
         jump_rows=tuple(inspected.jumps.tolist()),
         offset_rows=tuple(changes.tolist()),
         offsets=tuple(offset[changes].tolist()),
+        ends=tuple(_place_ends(raw)),
     )
+
+
+def _to_tuples(value: Any) -> Any:
+    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
+
+
+def _place_ends(raw: RawSeries) -> Iterator[tuple[int, str, str, int]]:
+    n = len(raw)
+    for row in sorted({row for row in (0, 1, n - 2, n - 1) if 0 <= row < n}):
+        part, line = divmod(int(raw.lines[row]), LINES_A_PART)
+        yield row, raw.parts[part] if raw.parts else raw.source, raw.unit, line
 
 
 def _opening(local: Array) -> int:

@@ -102,7 +102,7 @@ def _join_parts(parts: Sequence[RawSeries]) -> RawSeries:
         local=local,
         instants=np.concatenate([part.instants for part in parts]) if parts[0].zoned else local,
         lines=np.concatenate([n * LINES_A_PART + part.lines for n, part in enumerate(parts)]),
-        parts=tuple(Path(part.source).name for part in parts),
+        parts=tuple(part.source for part in parts),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         modified=max(part.modified for part in parts),
     )
