@@ -42,10 +42,14 @@ def build_config_error(
         places: where each key was given, for example "demo.yaml:3" or "command line".
         default_place: the place of all other keys.
     """
+    found = error.errors()
+    items = {details["loc"][:-1] for details in found}
     errors = [
         _describe(details, section, places, default_place)
-        for details in error.errors()
-        if details["type"] != "default_factory_not_called"  # follows from another error
+        for details in found
+        # These follow from another error: a list whose items are wrong counts as empty.
+        if details["type"] != "default_factory_not_called"
+        and not (details["type"] == "too_short" and details["loc"] in items)
     ]
     return ConfigError.join(errors)
 

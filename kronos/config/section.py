@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from kronos.config.messages import KeyPath, build_config_error
+from kronos.config.yaml_text import BACKSLASHES
 from kronos.errors import ConfigError
 
 # true is not 1, and "32" is not 32.
@@ -38,8 +39,14 @@ def cross_field_error(key: str, template: str, **values: object) -> PydanticCust
     return PydanticCustomError("cross_field", "values do not fit together", context)
 
 
-# ~ is the home folder.
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+def _read_path(path: Path) -> Path:
+    """Return a path with the home folder for ~. A tab or a line end in it was a backslash between double quotes."""
+    if any(ord(character) < ord(" ") for character in str(path)):
+        raise PydanticCustomError("path", "{hint}", {"hint": BACKSLASHES[:1].lower() + BACKSLASHES[1:]})
+    return path.expanduser()
+
+
+UserPath = Annotated[Path, AfterValidator(_read_path)]
 # One or many: a text stands for a list of one.
 UserPaths = Annotated[tuple[UserPath, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str | Path) else v)]
 Moment = Annotated[

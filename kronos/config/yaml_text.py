@@ -20,6 +20,9 @@ MERGE = "\0<<"  # no key of a file has this name
 MAX_VALUES = 100_000  # a few lines of nested aliases can stand for billions
 INTEGER = re.compile(r"[-+]?[0-9][0-9_]{0,400}|0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+BACKSLASHES = (
+    r"Between double quotes a backslash begins an escape. Write a path like 'D:\data\my.csv' or D:/data/my.csv"
+)
 BOOLEANS = {text: word == "true" for word in ("true", "false") for text in (word, word.title(), word.upper())}
 NULLS = ("", "~", "null", "Null", "NULL")
 
@@ -68,7 +71,9 @@ def parse_yaml(text: str, name: str) -> tuple[Any, dict[KeyPath, str]]:
         problem = error.problem or "unreadable"
         if problem.startswith("but "):  # the second half of a sentence
             problem = f"{error.context}, {problem}"
-        raise ConfigError("{place}: not valid YAML: {problem}.", place=place, problem=problem) from None
+        hint = f". {BACKSLASHES}" if "escape" in problem else ""
+        template = "{place}: not valid YAML: {problem}{hint}."
+        raise ConfigError(template, place=place, problem=problem, hint=hint) from None
     except yaml.reader.ReaderError as error:
         place = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
         template = "{place}: not valid YAML: the character U+{character:04X} is not allowed."

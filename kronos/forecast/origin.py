@@ -103,7 +103,7 @@ def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookb
     """Drop the history before the last jump or long gap; training windows do not cross these either."""
     rows = [int(np.flatnonzero(task.history.index == time)[-1]) for time in breaks if time in task.history.index]
     start = max(rows, default=0)
-    if start <= len(task.history) - lookback:
+    if not start or start <= len(task.history) - lookback:
         return task
     history = task.history[start:]
     if len(history) < MIN_ROWS:

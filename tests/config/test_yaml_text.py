@@ -1,6 +1,7 @@
 """How YAML is read and written, scalar by scalar."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kronos.config import load_config
 from kronos.config.yaml_text import parse_yaml, write_yaml_text
 from kronos.errors import ConfigError
 
@@ -82,6 +84,23 @@ def test_bad_yaml(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_yaml(text, "f")
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "path", [r"D:\data\my.csv", r"D:\users\my.csv", r"D:\xy.csv", r"D:\new\table.csv", r"D:\btc.csv"]
+)
+def test_paths_of_windows_between_double_quotes(tmp_path: Path, path: str) -> None:
+    """An unknown escape is bad YAML; a known one, such as \\n, is no character of a path."""
+    file = tmp_path / "my.yaml"
+    models = "model_paths: {exp_name: a, pretrained_tokenizer: a, pretrained_predictor: a}"
+    file.write_text(f'data:\n  data_path: "{path}"\n{models}\n')
+    with pytest.raises(ConfigError) as error:
+        load_config(file)
+    assert "my.yaml:2: " in str(error.value) and "\n" not in str(error.value).replace(path, "")
+    assert str(error.value).endswith(r"Write a path like 'D:\data\my.csv' or D:/data/my.csv.")
+    for written in (f"'{path}'", path):
+        file.write_text(f"data:\n  data_path: {written}\n{models}\n")
+        assert str(load_config(file).data.data_path[0]) == path
 
 
 def test_places() -> None:

@@ -1,8 +1,12 @@
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 
+from kronos.candles import PRICE_COLUMNS
 from kronos.errors import DataError
-from kronos.forecast.origin import build_forecast_task
+from kronos.forecast.origin import build_forecast_task, build_forecast_tasks
 
 TIMES = pd.date_range("2024-04-01", periods=72, freq="h")
 FRAME = pd.DataFrame({"close": range(72)}, index=TIMES)
@@ -35,3 +39,12 @@ def test_what_is_known_and_what_came(origin: str, n_history: int, n_truth: int) 
 def test_an_origin_outside_the_candles(origin: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         build_forecast_task(FRAME, origin, 8)
+
+
+def test_fewer_candles_than_the_lookback_are_no_break(tmp_path: Path) -> None:
+    path = tmp_path / "short.csv"
+    random = np.random.default_rng(0).normal(10, 0.1, 40)
+    candles = pd.DataFrame(dict.fromkeys(PRICE_COLUMNS, random), index=TIMES[:40].rename("timestamps"))
+    candles.to_csv(path)
+    tasks, errors = build_forecast_tasks([path], "last", 48, 8, None)
+    assert not errors and tasks["short"].notes == () and len(tasks["short"].history) == 40
