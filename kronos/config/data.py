@@ -32,6 +32,9 @@ class DataConfig(Section):
     )  # the known name of a column: the file's name
     timezone: Annotated[str | None, WINDOWS] = None  # the market's; UTC:Asia/Shanghai if times are written in UTC
     time_format: Annotated[str | None, WINDOWS] = None  # how times are written, as in strptime: %d/%m/%Y %H:%M
+    series: Annotated[Literal["join", "separate"] | None, WINDOWS] = (
+        None  # parts in time of one series; None: by content
+    )
     lookback_window: Annotated[Integer, WINDOWS] = Field(512, ge=2)
     predict_window: Annotated[Integer, WINDOWS] = Field(48, ge=1)
     max_context: Annotated[Integer, BASE_MODEL_VALIDATION] = Field(512, ge=2)  # tokens that a forecast attends to

@@ -20,8 +20,8 @@ from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.read import RawSeries
 from kronos.data.files.sources import find_files
-from kronos.data.quality.daylight_saving import follow_clock
 from kronos.data.quality.findings import format_time
+from kronos.data.quality.repair import restore_times
 from kronos.data.quality.series import inspect_series
 from kronos.data.windows.candle_set import CandleSet, join_series
 from kronos.data.windows.dataset import WindowDataset
@@ -69,7 +69,7 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     candles, _ = load_candles(data, repairs)
     moments, kept = find_moments(candles, data), _choose_symbols(candles, split_candles(candles, data))
     raws = [raw for raw in read_all(find_files(data.data_path), ReadingOptions.of(data), []) if raw.symbol in kept]
-    raws = [follow_clock(raw)[0] for raw in raws]  # cuts are made in true time
+    raws = [restore_times(raw)[0] for raw in raws]  # cuts are made in true time
     held_out = {key: tuple(s for s in getattr(data, key) if s in kept) for key in ("val_symbols", "test_symbols")}
     # data.val_windows spreads its windows over all of validation: one more at the end moves all others.
     data = data.override(held_out | {"val_windows": None})

@@ -57,6 +57,10 @@ def _scale_from(frame: pd.DataFrame, row: int, factor: float) -> pd.DataFrame:
     return frame
 
 
+def _in_thousands_from(frame: pd.DataFrame, row: int) -> pd.DataFrame:
+    return frame.assign(amount=frame["amount"].where(frame.index < row, frame["amount"] / 1000))
+
+
 def _hold(frame: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
     frame = frame.copy()
     frame.loc[start : stop - 1, COLUMNS[1:5]] = frame["close"][start - 1]
@@ -109,6 +113,7 @@ DEFECTS: dict[str, tuple[Defect, set[tuple[str, str]]]] = {
     "no_amount": (lambda f: f.drop(columns="amount"), {("reading", "note")}),
     "constant_volume": (lambda f: f.assign(volume=100.0), {("volume", "note")}),
     "zero_amount": (lambda f: f.assign(amount=0.0), {("volume", "note")}),
+    "amount_in_thousands": (lambda f: _in_thousands_from(f, 30 * DAY), {("levels", "note")}),
     "blank_volume": (lambda f: _set(f, 480, volume=None), {("blank_volume", "repair")}),
     "unfinished": (
         lambda f: _insert(f, len(f), len(f) - 1, timestamps=f["timestamps"].iloc[-1] - pd.Timedelta("2min")).iloc[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class RawSeries:
     counted in unit; in a series of several files its line plus LINES_A_PART times the number of its file.
     zoned: whether instants are true times. notes: what was assumed in reading. modified: when the file was written, in
     seconds since 1970. named: whether a column holds the symbol. parts: the files of a series of several files.
+    columns: our names of the columns that were read and the file's. zone_given: whether data.timezone gave the time zone.
     """
 
     symbol: str
@@ -45,6 +46,8 @@ class RawSeries:
     modified: float
     named: bool = False
     parts: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    zone_given: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -114,7 +117,8 @@ def read_file(path: Path, options: ReadingOptions | Mapping[str, str] | None = N
     if clock is None:
         raise DataError("{path}: the file has a header but no candles. Add candles, or remove the file.", path=path)
     notes = (*table.notes, *matched.notes, *clock.describe())
-    return _split_by_symbol(path, table, rows.finish(), symbols, clock, notes)
+    series = _split_by_symbol(path, table, rows.finish(), symbols, clock, notes)
+    return [replace(each, columns=names, zone_given=bool(options.timezone)) for each in series]
 
 
 def _times_of(frame: pd.DataFrame, options: ReadingOptions) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,12 +19,17 @@ Severity = Literal["error", "repair", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "repair", "note")
 N_PLACES = 3
 MAX_ERRORS_LISTED = 10
+FEW, SHARE = 10, 0.1  # rows with one fault, and their share of all rows, from which on the file was probably misread
 
 # Every kind of finding. `repairs` has a key for those that can be switched.
 FINDINGS = {
     "unreadable": "the file cannot be read",
     "reading": "what was assumed in reading the file",
     "unsorted": "rows not in order of time",
+    "misread": "times or columns that were probably misread",
+    "midnights": "candles of days that begin at midnight in another time zone",
+    "night_session": "a night session with the date of the next trading day",
+    "series": "series that may be parts of one",
     "duplicates": "repeated rows",
     "conflicting": "different candles at the same time",
     "not_finite": "blank or non-finite prices",
@@ -40,6 +46,7 @@ FINDINGS = {
     "jumps": "price jumps, as at a split",
     "flat": "long stretches without a trade",
     "volume": "volume or amount is missing or constant",
+    "levels": "a level that changes once and stays",
     "zones": "times with a time zone beside times without",
     "copies": "the same candles as another symbol's",
     "short": "too few candles for a window",
@@ -147,13 +154,45 @@ def make_finding(
     return Finding(kind, severity, raw.source, raw.symbol, n, places, template, values, remedy, raw.local[rows])
 
 
-def report_rows(raw: RawSeries, kind: str, rows: Array, action: str, detail: str = "", **values: Any) -> list[Finding]:
+class Cause(NamedTuple):
+    """The probable cause of a fault in many rows and its remedy, as templates for values.
+
+    certain: whether it is an error even if a key of `repairs` would let it pass.
+    """
+
+    template: str
+    remedy: str
+    values: dict[str, Any]
+    certain: bool = False
+
+
+def is_widespread(rows: Array, raw: RawSeries) -> bool:
+    """Whether so many rows have a fault that the file was probably misread."""
+    return len(rows) >= max(FEW, SHARE * len(raw)) or 3 <= len(rows) == len(raw)
+
+
+def quote_setting(key: str, value: str) -> str:
+    """Return an override for a command line."""
+    return shlex.quote(f"{key}={value}")
+
+
+def report_rows(
+    raw: RawSeries,
+    kind: str,
+    rows: Array,
+    action: str,
+    detail: str = "",
+    cause: Cause | None = None,
+    **values: Any,
+) -> list[Finding]:
     """Return the finding about these rows, if there are any, for an action of `repairs`.
 
-    detail: a template that shows the first row, for values.
+    detail: a template that shows the first row, for values. cause: why the file was misread; no repair is then offered.
     """
     if not len(rows):
         return []
+    if cause and (cause.certain or action == "error"):
+        return [make_finding(raw, kind, "error", cause.template, rows, remedy=cause.remedy, **cause.values)]
     template = f"{FINDINGS[kind]} ({detail})" if detail else FINDINGS[kind]
     values["action"] = action
     if action == "error":

@@ -14,8 +14,12 @@ import numpy as np
 from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.data import RepairsConfig
 from kronos.data.files.read import RawSeries
+from kronos.data.quality.clashes import explain_clashes
 from kronos.data.quality.daylight_saving import follow_clock
 from kronos.data.quality.findings import FINDINGS, Finding, make_finding, report_rows
+from kronos.data.quality.misread import clear_markers, explain_blank, explain_impossible, explain_non_positive
+from kronos.data.quality.night_session import date_night_sessions
+from kronos.data.quality.order import find_misread_order, sort_rows
 
 RepairStep = Callable[[RawSeries, RepairsConfig], tuple[RawSeries, list[Finding]]]
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
@@ -27,12 +31,19 @@ def repair_series(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, li
     Rows with an error hold the previous close in the returned series. The other rows can then be inspected.
     """
     findings = [make_finding(raw, "reading", "note", note.template, **dict(note.values)) for note in raw.notes]
-    raw, more = follow_clock(raw)
+    raw, more = restore_times(raw)
     findings += more
     for step in STEPS:
         raw, more = step(raw, repairs)
         findings += more
     return raw, findings
+
+
+def restore_times(raw: RawSeries) -> tuple[RawSeries, list[Finding]]:
+    """Date night sessions to their evenings, and reconstruct true time across changes of clocks."""
+    raw, findings = date_night_sessions(raw)
+    raw, more = follow_clock(raw)
+    return raw, findings + more
 
 
 def _remove(raw: RawSeries, wrong: Array, action: str) -> RawSeries:
@@ -49,8 +60,10 @@ def _remove(raw: RawSeries, wrong: Array, action: str) -> RawSeries:
 
 def _order(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
     late = 1 + np.flatnonzero(raw.instants[1:] < raw.instants[:-1])
-    findings = report_rows(raw, "unsorted", late, repairs.unsorted)
-    return (raw.take(np.argsort(raw.instants, kind="stable")) if len(late) else raw), findings
+    if not len(late):
+        return raw, []
+    findings = find_misread_order(raw, late) or report_rows(raw, "unsorted", late, repairs.unsorted)
+    return sort_rows(raw), findings
 
 
 def _drop_duplicates(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
@@ -89,9 +102,9 @@ def _report_conflicting(raw: RawSeries, rows: Array, action: str) -> list[Findin
         return []
     column = int((raw.values[rows[0]] != raw.values[rows[0] - 1]).argmax())
     shown = {"one": _format(raw.values[rows[0] - 1, column]), "other": _format(raw.values[rows[0], column])}
-    return report_rows(
-        raw, "conflicting", rows, action, "{column} {one} and {other}", column=CANDLE_COLUMNS[column], **shown
-    )
+    shown["column"] = CANDLE_COLUMNS[column]
+    cause = explain_clashes(raw, rows)
+    return report_rows(raw, "conflicting", rows, action, "{column} {one} and {other}", cause, **shown)
 
 
 def _format(value: float) -> str:
@@ -106,7 +119,8 @@ def _repair_not_finite(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
     column = int((~np.isfinite(raw.values[rows[0]])).argmax())
     value = raw.values[rows[0], column]
     detail = "{column} is blank" if np.isnan(value) else "{column} is infinite"
-    report = partial(report_rows, raw, "not_finite", detail=detail, column=CANDLE_COLUMNS[column])
+    cause = explain_blank(raw, rows)
+    report = partial(report_rows, raw, "not_finite", detail=detail, cause=cause, column=CANDLE_COLUMNS[column])
     if repairs.not_finite != "fill":
         return _remove(raw, wrong, repairs.not_finite), report(rows, repairs.not_finite)
     row = np.arange(len(raw))
@@ -128,12 +142,16 @@ def _repair_not_finite(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
 
 
 def _repair_blank_volume(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSeries, list[Finding]]:
+    markers: list[str] = []
+    if (raw.values[:, VOLUME:] < 0).any():
+        raw, markers = clear_markers(raw)
     blank = np.isnan(raw.values[:, VOLUME:])
     if not blank.any():
         return raw, []
     rows = np.flatnonzero(blank.any(axis=1))
     names = " and ".join(name for i, name in enumerate(CANDLE_COLUMNS[VOLUME:]) if blank[:, i].any())
-    findings = report_rows(raw, "blank_volume", rows, repairs.blank_volume, "{columns}", columns=names)
+    detail = "{columns}; -1 marks a missing value" if markers else "{columns}"
+    findings = report_rows(raw, "blank_volume", rows, repairs.blank_volume, detail, columns=names)
     return replace(raw, values=np.nan_to_num(raw.values, nan=0.0)), findings
 
 
@@ -144,7 +162,8 @@ def _repair_non_positive(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSer
     rows = np.flatnonzero(wrong)
     column = int((raw.values[rows[0], :VOLUME] <= 0).argmax())
     shown = {"column": CANDLE_COLUMNS[column], "value": _format(raw.values[rows[0], column])}
-    findings = report_rows(raw, "non_positive", rows, repairs.non_positive, "{column} is {value}", **shown)
+    cause = explain_non_positive(raw, rows)
+    findings = report_rows(raw, "non_positive", rows, repairs.non_positive, "{column} is {value}", cause, **shown)
     return (raw if repairs.non_positive == "keep" else _remove(raw, wrong, repairs.non_positive)), findings
 
 
@@ -160,7 +179,8 @@ def _repair_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
     shown = CANDLE_COLUMNS[VOLUME:] if negative[rows[0]] else CANDLE_COLUMNS[:VOLUME]
     detail = ", ".join(f"{name} {{{name}}}" for name in shown)
     candle = {name: _format(value) for name, value in zip(CANDLE_COLUMNS, values[rows[0]])}
-    findings = report_rows(raw, "impossible", rows, repairs.impossible, detail, **candle)
+    cause = explain_impossible(raw, rows)
+    findings = report_rows(raw, "impossible", rows, repairs.impossible, detail, cause, **candle)
     if repairs.impossible == "keep":
         return raw, findings
     if repairs.impossible != "widen":

@@ -13,14 +13,16 @@ from kronos.data.files.columns import NO_VOLUME, NO_VOLUME_BUT_AMOUNT
 from kronos.data.files.read import RawSeries
 from kronos.data.quality.daylight_saving import find_moved_hours
 from kronos.data.quality.findings import ACTIONS, FINDINGS, Finding, make_finding, report_rows
+from kronos.data.quality.levels import MIN_JUMP, find_small_steps, find_unit_changes
 from kronos.data.quality.market_hours import MarketHours, find_interval_changes
 from kronos.data.quality.market_week import infer_market_hours
+from kronos.data.quality.midnights import find_midnights
+from kronos.data.quality.misread import find_swapped
 from kronos.data.quality.missing_candles import Gaps, find_gaps
 from kronos.data.quality.repair import CLOSE, HIGH, LOW, OPEN, VOLUME, repair_series
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
-MIN_JUMP = np.log(1.25)  # smaller ones happen
 JUMP_FACTOR = 5  # times the largest step of the candles before
 N_BEFORE = 100  # candles that a jump is compared with
 MIN_BEFORE = 20
@@ -61,7 +63,10 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
     changes = find_interval_changes(raw.instants) if hours.regular else []
     if changes:
         rows = np.array([change.row for change in changes])
-        shown = {"before": format_interval(changes[0].before), "after": format_interval(changes[0].after)}
+        shown: dict[str, Any] = {
+            "before": format_interval(changes[0].before),
+            "after": format_interval(changes[0].after),
+        }
         findings += report_rows(raw, "intervals", rows, repairs.intervals, "{before}, then {after}", **shown)
     one_interval = hours.regular and not changes
     gaps = find_gaps(raw.instants, raw.local, hours) if one_interval else _find_long_pauses(raw, hours)
@@ -74,9 +79,10 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
     moved = find_moved_hours(raw)
     findings += moved
     gaps = _drop_gaps_of_moves(gaps, raw, moved)
-    findings += _find_irregular(raw, hours)
+    findings += [*_find_irregular(raw, hours), *find_midnights(raw, hours)]
     if all(finding.severity != "error" for finding in findings):  # rows with errors hold made-up candles
-        findings += [*_find_flat(raw, hours), *_find_odd_volume(raw)]
+        findings += [*find_swapped(raw), *_find_flat(raw, hours), *find_small_steps(raw)]
+        findings += find_unit_changes(raw, hours) or _find_odd_volume(raw)
     return InspectedSeries(raw, hours, gaps, jumps, tuple(findings))
 
 
@@ -157,7 +163,7 @@ def _find_jumps(raw: RawSeries, repairs: RepairsConfig) -> tuple[Array, list[Fin
     before, after = prices[rows[0] - 1, CLOSE], prices[rows[0], OPEN]
     split = _find_split(abs(np.log(ratio[rows[0] - 1])))
     detail = "{before} to {after}, as at a split by {split}" if split else "{before} to {after}"
-    shown = {"before": f"{before:.6g}", "after": f"{after:.6g}", "split": f"{split or 0:.3g}"}
+    shown: dict[str, Any] = {"before": f"{before:.6g}", "after": f"{after:.6g}", "split": f"{split or 0:.3g}"}
     findings = report_rows(raw, "jumps", np.array(rows), repairs.jumps, detail, **shown)
     return np.array(rows if repairs.jumps == "break" else [], np.int64), findings
 

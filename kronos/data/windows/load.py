@@ -15,13 +15,14 @@ from tqdm import tqdm
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.candle_kind import CandleKind, describe_kind
 from kronos.data.files.options import ReadingOptions
-from kronos.data.files.read import LINES_A_PART, RawSeries, read_file
+from kronos.data.files.read import RawSeries, read_file
 from kronos.data.files.sources import find_files, name_files
 from kronos.data.quality.findings import FINDINGS, Finding, raise_errors
 from kronos.data.quality.series import InspectedSeries, inspect_series
 from kronos.data.windows.candle_cache import CACHE_FROM_BYTES, CandleCache
 from kronos.data.windows.candle_set import CandleSet, join_series
 from kronos.data.windows.gaps import classify_gaps
+from kronos.data.windows.parts import concatenate, join_parts
 from kronos.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -62,26 +63,47 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
 def read_all(files: Sequence[Path], options: ReadingOptions, findings: list[Finding]) -> Iterator[RawSeries]:
     """Read files one after the other; a file that cannot be read becomes a finding.
 
-    Rows of one symbol in several files are joined if the files have a symbol column. Folders distinguish files of one
-    name.
+    Rows of one symbol in several files are joined if the files have a symbol column, and parts in time of one series as
+    options.series sets it. Folders distinguish files of one name.
     """
-    parts: dict[str, list[RawSeries]] = {}
-    for file, name in tqdm(
-        zip(files, name_files(files)), total=len(files), desc="reading", unit="file", leave=False, delay=2, disable=None
-    ):
+    names, named = name_files(files), list[RawSeries]()
+    unnamed = _read_each(files, names, options, findings, named)
+    yield from join_parts(unnamed, names, options.series, findings)
+    if len(files) > 1:
+        named = _join_symbols(named, findings)
+    yield from join_parts(named, [each.symbol for each in named], options.series, findings)
+
+
+def _read_each(
+    files: Sequence[Path],
+    names: Sequence[str],
+    options: ReadingOptions,
+    findings: list[Finding],
+    named: list[RawSeries],
+) -> Iterator[RawSeries]:
+    """Yield the series of files without a symbol column; those of the others are appended to named."""
+    each_file = tqdm(
+        zip(files, names), total=len(files), desc="reading", unit="file", leave=False, delay=2, disable=None
+    )
+    for file, name in each_file:
         try:
             series = read_file(file, options)
         except DataError as error:
             template = error.template.removeprefix("{path}").lstrip(":, ")
             findings.append(Finding("unreadable", "error", str(file), "", 1, (), template, error.values))
             continue
-        if not series[0].named:
-            yield replace(series[0], symbol=name)
-        elif len(files) == 1:
-            yield from series
+        if series[0].named:
+            named += series
         else:
-            for each in series:
-                parts.setdefault(each.symbol, []).append(each)
+            yield replace(series[0], symbol=name)
+
+
+def _join_symbols(series: Sequence[RawSeries], findings: list[Finding]) -> list[RawSeries]:
+    """Join the rows of each symbol from several files."""
+    parts: dict[str, list[RawSeries]] = {}
+    for each in series:
+        parts.setdefault(each.symbol, []).append(each)
+    joined = []
     for symbol, same_symbol in parts.items():
         clocks = {part.zoned: part.source for part in same_symbol}
         if len(clocks) > 1:
@@ -89,23 +111,8 @@ def read_all(files: Sequence[Path], options: ReadingOptions, findings: list[Find
             values = {"zoned": clocks[True], "local": clocks[False]}
             findings.append(Finding("unreadable", "error", same_symbol[0].source, symbol, 1, (), template, values))
         else:
-            yield same_symbol[0] if len(same_symbol) == 1 else _join_parts(same_symbol)
-
-
-def _join_parts(parts: Sequence[RawSeries]) -> RawSeries:
-    """Join the rows of a symbol from several files."""
-    local = np.concatenate([part.local for part in parts])
-    return replace(
-        parts[0],
-        source=f"{parts[0].source} and {len(parts) - 1} more",
-        values=np.concatenate([part.values for part in parts]),
-        local=local,
-        instants=np.concatenate([part.instants for part in parts]) if parts[0].zoned else local,
-        lines=np.concatenate([n * LINES_A_PART + part.lines for n, part in enumerate(parts)]),
-        parts=tuple(part.source for part in parts),
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-        modified=max(part.modified for part in parts),
-    )
+            joined.append(same_symbol[0] if len(same_symbol) == 1 else concatenate(same_symbol))
+    return joined
 
 
 def _inspect_all(

@@ -57,8 +57,33 @@ def irregular(n: int = 2000) -> pd.DataFrame:
     return frame.assign(timestamps=pd.Timestamp("2024-03-01") + pd.to_timedelta(seconds, unit="s"))
 
 
+def daily(times: object) -> pd.DataFrame:
+    return make_frame(1)[: len(times)].assign(timestamps=times)
+
+
+def night_session(n_days: int = 20, as_settled: bool = True) -> pd.DataFrame:
+    """15-minute candles from 21:15 to 23:00 and from 09:15 to 15:00; the nights have the date of the next trading day."""
+    days = pd.bdate_range("2024-03-05", periods=n_days)
+    before = days if as_settled else days - pd.offsets.BDay()
+    night, morning = (
+        pd.timedelta_range(start, end, freq="15min")
+        for start, end in (("21:15:00", "23:00:00"), ("09:15:00", "15:00:00"))
+    )
+    times = [t for day, eve in zip(days, before) for t in (*(eve + night), *(day + morning))]
+    return make_frame(1)[: len(times)].assign(timestamps=times)
+
+
 def planted(code: str) -> object:
     """An example of a finding that a few rows do not show."""
+    if code == "misread":
+        return make_frame(1).rename(columns={"open": "close", "close": "open"})
+    if code == "midnights":
+        days = pd.bdate_range("2024-01-01", periods=300, tz="Asia/Shanghai").tz_convert("UTC")
+        return daily(days.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    if code == "night_session":
+        return night_session()
+    if code == "series":
+        return make_frame(1)[:480]
     if code == "clock_changes":
         return crypto(30)
     if code == "zones":
@@ -90,6 +115,9 @@ def test_a_line_of_the_table(tmp_path: Path, code: str, severity: str, example: 
     path = write(tmp_path / "one", sound + "\n".join(rows) + "\n" if rows else planted(code), "symbol.csv").parent
     if code == "copies":
         write(path, make_frame(len(DEFECTS)), "original.csv")
+    if code == "series":
+        path.joinpath("symbol.csv").rename(path / "symbol-2024-03.csv")
+        write(path, make_frame(1)[960:1440], "symbol-2024-05.csv")
     if code in ("halts", "short", "zones"):  # the other symbols show it
         for seed in (2, 3):
             write(path, make_frame(seed), f"sound{seed}.csv")
@@ -100,7 +128,7 @@ def test_a_line_of_the_table(tmp_path: Path, code: str, severity: str, example: 
     elif rows:
         assert findings[0].places[0].startswith("line 288")
     if severity == "error":
-        with pytest.raises(DataError, match=r"symbol\.csv"):
+        with pytest.raises(DataError, match=r"symbol.*\.csv"):
             raise_errors(findings)
 
 
@@ -327,7 +355,7 @@ def test_the_last_candle_of_longer_intervals(tmp_path: Path, frame: pd.DataFrame
 
 
 def test_symbols_of_several_files(tmp_path: Path) -> None:
-    """Files with a symbol column are joined, and a row keeps its place; files named by symbol stay separate."""
+    """Files with a symbol column are joined, and a row keeps its place; so are files of one name that continue one another."""
     frame = make_frame(1).assign(symbol="AAPL")
     frame.loc[1000, "high"] = 1.0
     for folder, rows in (("2023", slice(0, 960)), ("2024", slice(960, None))):
@@ -340,6 +368,8 @@ def test_symbols_of_several_files(tmp_path: Path) -> None:
         0
     ].startswith("AAPL.csv, line 42 (")
     candles, _ = load(tmp_path / "unnamed" / "**" / "*.csv")
+    assert [(s.symbol, len(s)) for s in candles.symbols] == [("x/600", 2880)]
+    candles, _ = load(tmp_path / "unnamed" / "**" / "*.csv", series="separate")
     assert [s.symbol for s in candles.symbols] == ["2023/x/600", "2024/x/600"]
 
 
