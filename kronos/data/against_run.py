@@ -24,6 +24,16 @@ OTHER_LABEL_SHARE = 0.1  # of the candles, at minutes of the hour that the run n
 ROUND_THE_CLOCK = 20  # hours of the day with candles, in a market whose hours do not show the time zone
 FAR = {"close": 5.0, "volume": 8.0, "amount": 8.0}  # times beyond the run's 5% and 95% quantiles
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MARKET_ZONES = {  # by the hours that their clocks are ahead of UTC, in winter or summer
+    8: "Asia/Shanghai",
+    9: "Asia/Tokyo",
+    -5: "America/New_York",
+    -4: "America/New_York",
+    -6: "America/Chicago",
+    0: "Europe/London",
+    1: "Europe/Berlin",
+    2: "Europe/Berlin",
+}
 CODE = re.compile(
     r"(?:sh|sz|bj|hk|us)?[._]?(\d{5,6})(?:[._](?:sh|sz|ss|bj|hk|us|sse))?|([A-Z]{1,5}|[A-Z]{2,10}(?:USDT?|BTC|ETH))"
 )
@@ -33,7 +43,7 @@ CODE = re.compile(
 class RunCandles:
     """The candles of a run, as data.json describes them; a part that an earlier version did not store is empty.
 
-    intervals: as texts, "5 minutes". levels: the quantiles of close, volume and amount, by symbol. sources: its file.
+    intervals: as texts, "5 minutes"; "0 days" without a fixed one. levels: the quantiles of close, volume and amount, by symbol. sources: its file.
     """
 
     intervals: frozenset[str]
@@ -55,7 +65,7 @@ class RunCandles:
                 frozenset(kind.get(key, ())) for key in ("hours_of_week", "minutes", "zones", "openings")
             )
             return cls(
-                intervals=frozenset(each["interval"] for each in symbols),
+                intervals=frozenset(kind.get("intervals", [each["interval"] for each in symbols])),
                 sources={each["symbol"]: each["source"] for each in symbols},
                 levels={each["symbol"]: each["levels"] for each in symbols if "levels" in each},
                 hours=hours,
@@ -105,8 +115,23 @@ def _compare_hours(new: CandleKind, run: RunCandles) -> Iterable[str]:
     where = f"on {WEEKDAYS[most // 24]}s at {most % 24:02}:00"
     where += "" if daily or hours == known else f"; these have candles at hours {hours}, the run's at hours {known}"
     yield (
-        f"{unseen.sum() / new.n:.0%} of these candles stand at hours of the week without candles in training, for example {where}. If "
-        "the times are in another time zone than the run's, set data.timezone or convert them."
+        f"{unseen.sum() / new.n:.0%} of these candles stand at hours of the week without candles in training, for example {where}. "
+        f"{_propose_zone(new, seen)}"
+    )
+
+
+def _propose_zone(new: CandleKind, seen: Array) -> str:
+    """Return the remedy: the time zone in which the candles stand at the run's hours, if there is exactly one."""
+    unseen = {hours: np.roll(new.hours, hours)[~seen].sum() for hours in range(-14, 15)}
+    fits = [hours for hours, n in unseen.items() if n < UNSEEN_SHARE * new.n]
+    written = "" if new.zones else "UTC:"  # of times without a zone, the most common one
+    offset = min(new.zones, default="+00:00")
+    zone = MARKET_ZONES.get(int(offset[:3]) + fits[0]) if len(fits) == 1 and offset.endswith(":00") else None
+    if zone:
+        return f"Moved by {fits[0]:+} h they would fit: if that is the market's time zone, set data.timezone={written}{zone}."
+    example = f"{written}{next(iter(MARKET_ZONES.values()))}"
+    return (
+        f"If the times are not on the run's clock, set data.timezone to the market's zone, as data.timezone={example}."
     )
 
 
@@ -147,7 +172,7 @@ def _compare_zone(new: CandleKind, run: RunCandles) -> Iterable[str]:
     own, trained = (" and ".join(zone or "no zone" for zone in sorted(each)[:3]) for each in (zones, run.zones))
     yield (
         f"the times have {_with_offset(own)}, those in training {_with_offset(trained)}. A forecast reads the local clock: "
-        "convert the times to the run's zone, or set data.timezone."
+        "write the times in the run's zone, or name its zone in data.timezone."
     )
 
 

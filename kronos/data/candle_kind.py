@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from kronos.candles import CANDLE_COLUMNS, Array
+from kronos.data.quality.market_hours import MIN_SHARE
+from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import DAY, CandleSet, SymbolRows
 
 LEVELS = ("close", "volume", "amount")
@@ -58,7 +60,7 @@ def describe_kind(candles: CandleSet, symbol: SymbolRows) -> CandleKind:
         symbol=symbol.symbol,
         source=symbol.source,
         n=len(symbol),
-        interval=symbol.interval,
+        interval=symbol.interval if _is_regular(candles.instants[rows], symbol.interval) else 0,
         days=(last - first) / DAY,
         hours=np.bincount(weekday.astype(np.int16) * 24 + hour, minlength=HOURS_A_WEEK),
         minutes=np.bincount(minute, minlength=MINUTES_AN_HOUR),
@@ -68,12 +70,20 @@ def describe_kind(candles: CandleSet, symbol: SymbolRows) -> CandleKind:
     )
 
 
+def _is_regular(instants: Array, interval: int) -> bool:
+    """Whether a good part of the candles follow one another by the interval; whole days count as such."""
+    steps = np.diff(instants[-N_SAMPLED:])
+    steps = np.where(steps >= DAY, steps // DAY * DAY, steps) if interval >= DAY else steps
+    return bool(np.count_nonzero(steps == interval) >= MIN_SHARE * max(len(steps), 1))
+
+
 def kinds_to_json(kinds: Sequence[CandleKind]) -> dict[str, Any]:
-    """Return the hours, minutes, zones and openings of all symbols together as plain values."""
+    """Return the intervals, hours, minutes, zones and openings of all symbols together as plain values."""
     if not kinds:
         return {}
     hours, minutes = (np.sum([getattr(kind, key) for kind in kinds], axis=0) for key in ("hours", "minutes"))
     return {
+        "intervals": sorted({format_interval(kind.interval) for kind in kinds}),
         "hours_of_week": np.flatnonzero(hours).tolist(),
         "minutes": np.flatnonzero(minutes).tolist(),
         "days": max(kind.days for kind in kinds),

@@ -43,6 +43,12 @@ def market(
     )
 
 
+def ticks(seed: int = 0) -> pd.DataFrame:
+    """Candles of so many trades, at any time."""
+    frame, steps = market(), np.random.default_rng(seed).exponential(60, 40 * 48)
+    return frame.assign(timestamps=pd.Timestamp("2024-01-02") + pd.to_timedelta(np.cumsum(steps), "s"))
+
+
 def day_range(day: pd.Timestamp, first: str, last: str, step: str) -> pd.DatetimeIndex:
     return pd.date_range(f"{day.date()} {first}", f"{day.date()} {last}", freq=step)
 
@@ -101,6 +107,7 @@ def test_what_differs_is_described(tmp_path: Path, change: Change, text: str) ->
         (market(), market().iloc[:10]),  # too few to tell
         (market(around_the_clock=True), market(5, around_the_clock=True, first="2024-06-03")),
         (market().iloc[::48], market(first="2024-06-03").iloc[::48]),
+        (ticks(), ticks(7)),
     ],
 )
 def test_candles_of_the_same_kind_differ_in_nothing(tmp_path: Path, trained: pd.DataFrame, new: pd.DataFrame) -> None:
@@ -137,7 +144,17 @@ def test_symbols_named_by_files(tmp_path: Path, trained: str, new: str, differs:
 def test_daily_candles_at_midnights_of_another_zone(tmp_path: Path) -> None:
     daily = market().iloc[::48]
     daily = daily.assign(timestamps=daily["timestamps"].dt.normalize())
-    assert "for example on Sundays at 16:00. If the times" in find(tmp_path, daily, shift("-8h")(daily))
+    assert "on Sundays at 16:00. Moved by +8 h they would fit" in find(tmp_path, daily, shift("-8h")(daily))
+
+
+@pytest.mark.parametrize("zoned", [True, False])
+def test_the_zone_that_is_proposed_settles_it(tmp_path: Path, zoned: bool) -> None:
+    trained, later = market(), shift("-8h")(market(first="2024-03-01"))
+    zone = "Asia/Shanghai" if zoned else "UTC:Asia/Shanghai"
+    assert f"set data.timezone={zone}." in find(tmp_path, trained, write_zone("Z")(later) if zoned else later)
+    data = DataConfig(data_path=(tmp_path / "new.csv",), timezone=zone)
+    candles = load_candles(data, RepairsConfig()).candles
+    assert collect_differences([describe_kind(candles, candles.symbols[0])], RunFolder(tmp_path)) == {}
 
 
 def test_symbols_in_a_column(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def match_columns(names: Sequence[str], mapping: Mapping[str, str], path: Path) 
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             missing = "{path}: data.columns maps {ours} to the column {name!r}, which is not in the file."
-            template = f"{missing} Did you mean {{close!r}}?" if close else f"{missing} The file has: {{names}}."
+            others = "The file has: {names}. If it has the usual names, set data.columns={{}}."
+            template = f"{missing} Did you mean {{close!r}}?" if close else f"{missing} {others}"
             raise DataError(template, path=path, ours=ours, name=name, close=(*close, "")[0], names=_list(names))
     matched = dict(mapping) | {
         ours: theirs
