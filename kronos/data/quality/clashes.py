@@ -10,7 +10,7 @@ from kronos.data.files.ignored import read_ignored
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.read import RawSeries
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat
-from kronos.data.quality.findings import FEW, Cause, is_widespread, quote_setting
+from kronos.data.quality.findings import FEW, Cause, Finding, is_widespread, make_finding, quote_setting
 from kronos.errors import DataError
 
 OPEN, CLOSE = PRICE_COLUMNS.index("open"), PRICE_COLUMNS.index("close")
@@ -60,6 +60,26 @@ def explain_name_column(name: str, column: pd.Series) -> Cause:
     shown = ", ".join(map(str, names[:3])) + (", …" if len(names) > 3 else "")
     line = quote_setting("data.columns.symbol", name)
     return Cause(template, "If it is, set {line}.", {"name": name, "shown": shown, "line": line})
+
+
+def find_blocks(raw: RawSeries, jumps: Array) -> list[Finding]:
+    """Find an unused column of words that changes at a jump of the price and never returns: one block for each series.
+
+    Args:
+        raw: a repaired series.
+        jumps: (J,) rows whose open is far from the close before.
+    """
+    ignored = read_ignored(raw) if len(jumps) else pd.DataFrame()
+    for name in ignored:
+        codes, values = pd.factorize(ignored[name])
+        changes = 1 + np.flatnonzero(np.diff(codes))
+        is_word = pd.to_numeric(pd.Series(values), errors="coerce").isna().all()
+        if is_word and 2 <= len(values) == len(changes) + 1 and np.isin(changes, jumps).mean() >= 0.5:
+            cause = explain_name_column(str(name), ignored[name])
+            template = "the price jumps where the unused column {name!r} changes ({shown}). Is it the symbol?"
+            remedy = cause.remedy + " If these are parts of one series, add data.series=join."
+            return [make_finding(raw, "misread", "error", template, changes, remedy=remedy, **cause.values)]
+    return []
 
 
 def find_name_column(raw: RawSeries, ignored: pd.DataFrame, rows: Array) -> str | None:

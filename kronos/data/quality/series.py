@@ -11,6 +11,7 @@ from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.data import RepairsConfig
 from kronos.data.files.columns import NO_VOLUME, NO_VOLUME_BUT_AMOUNT
 from kronos.data.files.read import RawSeries
+from kronos.data.quality.clashes import find_blocks
 from kronos.data.quality.daylight_saving import find_moved_hours
 from kronos.data.quality.findings import ACTIONS, FINDINGS, Finding, make_finding, report_rows
 from kronos.data.quality.levels import MIN_JUMP, find_small_steps, find_unit_changes
@@ -75,7 +76,7 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
         findings += more
         gaps = find_gaps(raw.instants, raw.local, hours)
     jumps, more = _find_jumps(raw, repairs)
-    findings += more
+    findings += [*more, *find_blocks(raw, jumps)]
     moved = find_moved_hours(raw)
     findings += moved
     gaps = _drop_gaps_of_moves(gaps, raw, moved)

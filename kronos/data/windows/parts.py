@@ -21,11 +21,13 @@ from kronos.data.quality.series import LONGEST_HOLIDAYS
 
 OPEN, HIGH, LOW, CLOSE = range(4)
 N_COMPARED = 2000  # candles on both sides of a joint
+LIMIT_MOVE = np.log(1.11)  # from day to day in a market with limits
 USUAL = 0.95  # of the steps from close to open are not larger than a usual one
 DATE = re.compile(
     r"[-_. ]?(?<!\d)(?:19|20)\d\d(?:[-_.]?(?:0[1-9]|1[0-2])(?:[-_.]?(?:0[1-9]|[12]\d|3[01]))?|[-_.]?[Qq][1-4])?(?!\d)"
 )
-CONTRACT = re.compile(r"([A-Za-z]+)\d{3,4}(\.[A-Za-z]+)?")
+CONTRACT = re.compile(r"([A-Za-z]{1,5})(?:\d{3,4}|20\d\d(?:0[1-9]|1[0-2]))(\.[A-Za-z]+)?")
+STAMP = re.compile(r"\d{7,}")  # longer than the code of a stock
 NUMBER = re.compile(r"(?<=\D)[-_. ]*\(?\d{1,3}\)?$")
 Choice = Literal["join", "separate"] | None
 
@@ -56,10 +58,12 @@ class Joint:
 
 def find_stem(name: str) -> Stem:
     """Return the name of a series without what tells its parts apart: BTCUSDT-1h of BTCUSDT-1h-2025-01."""
-    if DATE.search(name):
-        return Stem(DATE.sub("", name).strip("-_. /"), "date")
     if match := CONTRACT.fullmatch(name):
         return Stem(match[1] + (match[2] or ""), "number")
+    if STAMP.fullmatch(name):
+        return Stem("", "date")
+    if DATE.search(name):
+        return Stem(DATE.sub("", name).strip("-_. /"), "date")
     plain = NUMBER.sub("", name)
     return Stem(plain, "number") if plain != name and plain else Stem(name, "name")
 
@@ -111,7 +115,7 @@ def _decide(parts: list[RawSeries], choice: Choice, findings: list[Finding]) -> 
         return [_join(parts, findings)]
     joints = [_examine(before, after) for before, after in itertools.pairwise(parts)]
     in_time = all(joint.in_time or joint.shared for joint in joints)
-    if in_time and _continue_in_price(joints):
+    if in_time and _continue_in_price(joints, dated):
         return [_join(parts, findings)]
     if dated or in_time:
         findings.append(_report(joints, "error" if dated and not in_time else "note"))
@@ -191,9 +195,12 @@ def _ends_of_days(*parts: RawSeries) -> tuple[Array, Array]:
     return np.concatenate(opens), np.concatenate(closes)
 
 
-def _continue_in_price(joints: Sequence[Joint]) -> bool:
+def _continue_in_price(joints: Sequence[Joint], dated: bool) -> bool:
+    """Whether the steps of the price at joints are like those within the parts; dates in the names allow a limit move."""
     steps = np.array([joint.step for joint in joints])
     usual, largest = (np.array([getattr(joint, name) for joint in joints]) for name in ("usual", "largest"))
+    if dated:
+        return bool((steps <= np.maximum(1.5 * largest, LIMIT_MOVE)).all())
     return bool(np.median(steps / np.maximum(usual, 1e-12)) <= 1 and (steps <= 1.5 * largest).all())
 
 

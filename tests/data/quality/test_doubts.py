@@ -110,6 +110,23 @@ def test_what_distinguishes_candles_at_one_time_is_named(tmp_path: Path, name: s
     assert not errors(findings) and len(candles.symbols) == n_series and len(candles.symbols[0]) == n_candles
 
 
+def blocks() -> pd.DataFrame:
+    """Two series, one after the other, under an unknown name."""
+    first, second = several(14, 70)
+    second["timestamps"] = pd.bdate_range(first["timestamps"].iloc[-1], periods=251)[1:]
+    return pd.concat([first.assign(Company="A"), second.assign(Company="B")])
+
+
+def test_a_name_that_changes_where_the_price_jumps(tmp_path: Path) -> None:
+    path = write(tmp_path, blocks())
+    found = errors(load(path).findings)[0]
+    assert found.kind == "misread" and "'Company' changes" in found.text
+    assert [len(s) for s in with_line(path, found).candles.symbols] == [250, 250]
+    assert [len(s) for s in with_line(path, found, None).candles.symbols] == [500]
+    factor = blocks().drop(columns="Company").assign(adj_factor=np.repeat([1.0, 5.0], 250))
+    assert not errors(load(write(tmp_path, factor)).findings)
+
+
 def without_names(*levels: float) -> pd.DataFrame:
     return pd.concat(several(*levels)).sort_values("timestamps", kind="stable")
 

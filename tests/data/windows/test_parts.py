@@ -80,6 +80,14 @@ CASES: dict[str, tuple[Callable[[], Files], dict[str, int], set[str]]] = {
         {"files": 480},
         {"repair"},
     ),
+    "files of a day with moves overnight": (
+        lambda: {
+            f"{day:%Y%m%d}.csv": part.assign(**(part[["open", "high", "low", "close"]] * (1.05 if day.day % 3 else 1)))
+            for day, part in make_frame(1)[:480].groupby(make_frame(1)["timestamps"][:480].dt.normalize())
+        },
+        {"files": 480},
+        {"repair"},
+    ),
     "old and new": (lambda: dict(zip(("old.csv", "new.csv"), cut(make_frame(1), 1000))), {"files": 2880}, {"repair"}),
     "overlapping downloads": (
         lambda: {"a_2023.csv": make_frame(1)[:1500], "a_2024.csv": make_frame(1)[1400:]},
@@ -169,6 +177,8 @@ def test_a_row_of_a_part_keeps_its_place(tmp_path: Path) -> None:
         ("rb2405.SHF", "rb.SHF"),
         ("AAPL (1)", "AAPL"),
         ("part_2", "part"),
+        ("rb202405", "rb"),
+        ("1718668800", ""),
         ("600977", "600977"),
         ("0700", "0700"),
         ("SPX500", "SPX"),
