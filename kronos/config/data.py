@@ -11,12 +11,8 @@ from pydantic import Field, ValidationInfo, field_serializer, field_validator
 from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, SPLIT, STAGE_WEIGHTS, WEIGHTS, WINDOWS
 from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserPaths, cross_field_error
 
-READING_KEYS = (
-    "columns",
-    "timezone",
-    "time_format",
-    "max_gap",
-)  # of `data`: how a file is read; `predict` and `evaluate` take them for --data
+# Keys of `data` that tell how a file is read; `predict` and `evaluate` take them for --data.
+READING_KEYS = ("columns", "timezone", "time_format", "series", "max_gap")
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
 
 # What a time that is written as a number may be.

@@ -219,7 +219,7 @@ def write_unusual(candles: Path) -> Path:
 
 
 def test_overrides_tell_how_the_file_is_read(golden_run: Path, candles: Path, out: Path) -> None:
-    overrides = ("data.columns={close: Final}", "repairs.conflicting=first")
+    overrides = ("data.columns={close: Final}", "repairs.conflicting=first", "data.series=separate")
     for models in (MODELS, ("--run", golden_run)):
         options = (*models, "--data", write_unusual(candles), *SMALL[2:], "--horizon", 6, "--no-pictures", "--out", out)
         assert "column close missing" in invoke(*options).output
