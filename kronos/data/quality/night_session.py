@@ -29,8 +29,10 @@ def date_night_sessions(raw: RawSeries) -> tuple[RawSeries, list[Finding]]:
     """
     if len(raw) < 2 * MIN_NIGHTS:
         return raw, []
-    step = np.sign(np.diff(raw.local))
-    newest_first = 2 * np.count_nonzero(step < 0) > len(step)
+    n_back = np.count_nonzero(raw.local[1:] < raw.local[:-1])
+    if n_back < MIN_NIGHTS:
+        return raw, []
+    newest_first = 2 * n_back > len(raw)
     ordered = raw.take(np.arange(len(raw))[::-1]) if newest_first else raw
     back = 1 + np.flatnonzero(np.diff(ordered.local) < 0)
     days, clock = ordered.local // DAY, ordered.local % DAY
