@@ -12,7 +12,7 @@ from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, SPLIT, STAGE_WE
 from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserPaths, cross_field_error
 
 # Keys of `data` that tell how a file is read; `predict` and `evaluate` take them for --data.
-READING_KEYS = ("columns", "timezone", "time_format", "series", "max_gap")
+READING_KEYS = ("columns", "timezone", "time_format", "decimal", "series", "max_gap")
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
 
 # What a time that is written as a number may be.
@@ -31,6 +31,7 @@ class DataConfig(Section):
     series: Annotated[Literal["join", "separate"] | None, WINDOWS] = (
         None  # parts in time of one series; None: by content
     )
+    decimal: Annotated[Literal[".", ","] | None, WINDOWS] = None  # the decimal sign; the other separates thousands
     lookback_window: Annotated[Integer, WINDOWS] = Field(512, ge=2)
     predict_window: Annotated[Integer, WINDOWS] = Field(48, ge=1)
     max_context: Annotated[Integer, BASE_MODEL_VALIDATION] = Field(512, ge=2)  # tokens that a forecast attends to

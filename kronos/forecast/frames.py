@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
-from kronos.data.files.columns import SYMBOL, TIME, match_columns, recognise_columns
+from kronos.data.files.aliases import SYMBOL, TIME
+from kronos.data.files.columns import NO_VOLUME, NO_VOLUME_BUT_AMOUNT, match_columns, recognise_columns
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_time
 from kronos.errors import DataError
@@ -49,7 +50,10 @@ def recognise_frame(df: pd.DataFrame, name: str, given: Timestamps | None) -> tu
     stand_in = [] if times is None else [INDEX]
     own = exact | dict.fromkeys([TIMESTAMP_COLUMN] * len(stand_in), INDEX)
     matched = match_columns([*names, *stand_in], own, Path(name))
+    if matched.errors:
+        raise matched.errors[0]
     for note in matched.notes:
+        note = NO_VOLUME if note == NO_VOLUME_BUT_AMOUNT else note  # as published: an amount alone is not used
         logger.info("%s: %s", name, note.template.format(**dict(note.values)))
     columns = {ours: df.iloc[:, names.index(theirs)] for ours, theirs in matched.names.items() if theirs in names}
     _check_one_symbol(columns.get(SYMBOL), name, matched.names.get(SYMBOL, ""))

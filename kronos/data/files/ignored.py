@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kronos.data.files.options import ReadingOptions
 from kronos.data.files.read import RawSeries
 from kronos.data.files.tables import open_table
 from kronos.errors import DataError
@@ -17,7 +18,7 @@ def read_ignored(raw: RawSeries) -> pd.DataFrame:
     if raw.parts or not path.is_file():
         return none
     try:
-        table = open_table(path)
+        table = open_table(path, ReadingOptions(raw.columns))
         ignored = [name for name in table.names if name not in raw.columns.values()]
         if not ignored:
             return none

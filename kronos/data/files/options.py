@@ -16,12 +16,14 @@ class ReadingOptions:
     columns: our name of a column to the file's. timezone: the market's time zone, for example Asia/Shanghai, or after the
     zone of times that are written without one, UTC:Asia/Shanghai. time_format: how times are written, as in strptime.
     series: whether parts in time are joined; by default those that continue one another.
+    decimal: the decimal sign of numbers.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     timezone: str | None = None
     time_format: str | None = None
     series: Literal["join", "separate"] | None = None
+    decimal: Literal[".", ","] | None = None
 
     @classmethod
     def of(cls, given: DataConfig | ReadingOptions | Mapping[str, str] | None) -> ReadingOptions:
@@ -31,7 +33,7 @@ class ReadingOptions:
         if isinstance(given, DataConfig):
             held_out = given.val_symbols or given.test_symbols  # they name the series as they are
             series = given.series or ("separate" if held_out else None)
-            return cls(given.columns, given.timezone, given.time_format, series)
+            return cls(given.columns, given.timezone, given.time_format, series, given.decimal)
         return cls(given or {})
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,17 @@ import numpy as np
 import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array, Float32Array, stack_columns
-from kronos.data.files.columns import SYMBOL, TIME, match_columns
+from kronos.data.files.aliases import SYMBOL
+from kronos.data.files.choices import choose_columns, needs_choice
+from kronos.data.files.columns import match_columns
+from kronos.data.files.errors import ErrorsInRows, join_errors
 from kronos.data.files.notes import ReadingNote
 from kronos.data.files.options import ReadingOptions
+from kronos.data.files.rows import RowReader
 from kronos.data.files.sources import symbol_of
-from kronos.data.files.tables import ROWS_AT_A_TIME, Table, open_table
-from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_time
+from kronos.data.files.tables import Table, open_table
+from kronos.data.files.text.numbers import Decimal, parse_numbers
+from kronos.data.files.times import NOT_A_TIME, TimestampFormat
 from kronos.errors import DataError
 
 LINES_A_PART = 1 << 40
@@ -95,59 +100,83 @@ def read_file(path: Path, options: ReadingOptions | Mapping[str, str] | None = N
         DataError: with the file and, if one row is wrong, the line.
     """
     options = ReadingOptions.of(options)
-    table = open_table(path)
-    matched = match_columns(table.names, options.columns, path)
-    names = matched.names
+    table = open_table(path, options)
+    return [series for each in table.split() for series in _read_table(each, options)]
+
+
+def _read_table(table: Table, options: ReadingOptions) -> list[RawSeries]:
+    chosen = None
+    if needs_choice(table.names, options.columns) and set(options.columns.values()) <= set(table.names):
+        chosen = choose_columns(table.sample(), table.names, options, table.decimal)
+    matched = match_columns(table.names, options.columns, table.path, chosen and chosen.names)
+    reader = RowReader(table, matched.names, options)
+    if matched.errors:
+        raise join_errors(table.path, [*matched.errors, *_check_first_rows(reader)])
     rows, clock, symbols = _Rows(), None, _Symbols()
-    for frame, is_last_piece in _read_rows(table, names):
+    for frame, is_last_piece in reader.read():
         lines = frame.index.to_numpy(np.int64) + table.first
-        times = _times_of(frame, options)
-        clock = clock or _recognise(times, options, table, names, int(lines[0]), is_all=is_last_piece)
-        local, instants = clock.parse(times)
-        if (wrong := (local == NOT_A_TIME) | (instants == NOT_A_TIME)).any():
-            row = int(wrong.argmax())
-            is_last = row == len(lines) - 1 and is_last_piece
-            raise _locate(_explain_time(clock, times, row, is_last and lines[row] > table.first), table, lines[row])
-        pieces: dict[str, Array] = {"values": _to_candles(frame, table, lines), "lines": lines, "local": local}
-        if clock.zoned:
-            pieces["instants"] = instants
-        if SYMBOL in names:
-            pieces["symbol"] = symbols.encode(frame[SYMBOL], table, lines)
+        errors = ErrorsInRows(table, lines)
+        with errors.collect(lines[0]):
+            clock = clock or reader.recognise_times(frame, is_last_piece)
+        pieces = _read_piece(reader, frame, clock, symbols, errors, is_last_piece)
+        errors.raise_all()
         rows.append(**pieces)
     if clock is None:
-        raise DataError("{path}: the file has a header but no candles. Add candles, or remove the file.", path=path)
-    notes = (*table.notes, *matched.notes, *clock.describe())
-    series = _split_by_symbol(path, table, rows.finish(), symbols, clock, notes)
-    return [replace(each, columns=names, zone_given=bool(options.timezone)) for each in series]
+        template = "{path}: the file has a header but no candles. Add candles, or remove the file."
+        raise DataError(template, path=table.path)
+    notes = (*table.notes, *matched.notes, *(chosen.notes if chosen else ()), *reader.describe(), *clock.describe())
+    series = _split_by_symbol(table, rows.finish(), symbols, clock, notes)
+    return [replace(each, columns=matched.names, zone_given=bool(options.timezone)) for each in series]
 
 
-def _times_of(frame: pd.DataFrame, options: ReadingOptions) -> Any:
-    if TIME not in frame:
-        return frame[TIMESTAMP_COLUMN]
-    return join_date_and_time(frame[TIMESTAMP_COLUMN], frame[TIME], options.time_format)
+def _read_piece(
+    reader: RowReader,
+    frame: pd.DataFrame,
+    clock: TimestampFormat | None,
+    symbols: _Symbols,
+    errors: ErrorsInRows,
+    is_last_piece: bool,
+) -> dict[str, Array]:
+    pieces: dict[str, Array] = {}
+    if clock:
+        times = reader.times_of(frame)
+        local, instants = clock.parse(times)
+        unread = (local == NOT_A_TIME) | (instants == NOT_A_TIME)
+        if unread.any() and not (keep := reader.drop_remarks(frame, times, unread)).all():
+            same = instants is local
+            frame, times, local, unread = frame[keep], times[keep], local[keep], unread[keep]
+            instants = local if same else instants[keep]
+            errors.lines = errors.lines[keep]
+        if unread.any():
+            row = int(unread.argmax())
+            is_last = is_last_piece and row == len(frame) - 1 > 0
+            errors.add(_explain_time(clock, times, row, is_last), row)
+        pieces = {"local": local} | ({"instants": instants} if clock.zoned else {})
+    pieces |= {"lines": errors.lines}
+    pieces["values"] = _to_candles(frame, reader.table.decimal, errors)
+    if SYMBOL in frame:
+        pieces["symbol"] = symbols.encode(frame[SYMBOL], errors)
+    return pieces
 
 
-def _recognise(
-    times: Any, options: ReadingOptions, table: Table, names: Mapping[str, str], line: int, is_all: bool
-) -> TimestampFormat:
-    def read_all() -> Any:
-        return pd.concat([_times_of(frame, options) for frame, _ in _read_rows(table, names)])
-
+def _check_first_rows(reader: RowReader) -> list[DataError]:
+    """Return what else is wrong in a file whose columns are not all known."""
+    names = {ours: name for ours, name in reader.names.items() if list(reader.names.values()).count(name) == 1}
     try:
-        return TimestampFormat.recognise(times, options, None if is_all else read_all)
-    except DataError as error:
-        raise _locate(error, table, line) from None
-
-
-def _read_rows(table: Table, names: Mapping[str, str]) -> Iterator[tuple[pd.DataFrame, bool]]:
-    """Read the rows that are not blank, under our names, in pieces; and whether a piece is the last."""
-    texts = [names[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in names]
-    for piece in table.read(list(names.values()), texts):
-        frame = piece[list(names.values())].set_axis(list(names), axis=1)
-        blank = frame.isna().all(axis=1)
-        frame = frame[~blank] if blank.any() else frame
-        if len(frame):
-            yield frame, len(piece) < ROWS_AT_A_TIME
+        sample = reader.table.sample()
+    except DataError:
+        return []  # without names, the first lines are perhaps no table
+    frame = sample[list(names.values())].set_axis(list(names), axis=1)
+    errors = ErrorsInRows(reader.table, frame.index.to_numpy(np.int64) + reader.table.first)
+    if frame.empty:
+        return []
+    for name in CANDLE_COLUMNS:
+        if name in frame:
+            _to_numbers(frame[name], reader.table.decimal, errors)
+    if TIMESTAMP_COLUMN in frame:
+        with errors.collect(int(errors.lines[0])):
+            TimestampFormat.recognise(reader.times_of(frame), reader.options)
+    return errors.listed
 
 
 def _explain_time(clock: TimestampFormat, times: Any, row: int, is_last: bool) -> DataError:
@@ -156,45 +185,34 @@ def _explain_time(clock: TimestampFormat, times: Any, row: int, is_last: bool) -
     return DataError(error.template + hint, **error.values)
 
 
-def _locate(error: DataError, table: Table, line: int) -> DataError:
-    return error.within("{path}, {unit} {line}", path=table.path, unit=table.unit, line=line)
-
-
-def _to_candles(frame: pd.DataFrame, table: Table, lines: Array) -> Float32Array:
+def _to_candles(frame: pd.DataFrame, decimal: Decimal, errors: ErrorsInRows) -> Float32Array:
     """Return the six columns (N, 6); NaN for blanks, infinity for values beyond float32."""
-    numbers = {name: _to_numbers(frame[name], table, lines) for name in CANDLE_COLUMNS if name in frame}
-    blank = {name: np.isnan(numbers[name]) for name in ("volume", "amount") if {name, "volume"} <= numbers.keys()}
-    with np.errstate(over="ignore", invalid="ignore"):
+    numbers = {name: _to_numbers(frame[name], decimal, errors) for name in CANDLE_COLUMNS if name in frame}
+    blank = {name: np.isnan(numbers[name]) for name in ("volume", "amount") if name in numbers}
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        prices = np.mean([numbers[name] for name in PRICE_COLUMNS], axis=0)
         if "volume" in numbers and "amount" not in numbers:
             # An amount computed from a blank volume is not blank.
-            prices = np.mean([numbers[name] for name in PRICE_COLUMNS], axis=0)
             numbers["amount"] = np.where(blank["volume"], 0, numbers["volume"]) * prices
+        elif "amount" in numbers and "volume" not in numbers:
+            numbers["volume"] = np.where(blank["amount"] | ~(prices > 0), 0, numbers["amount"]) / prices
         values = stack_columns(numbers).astype(np.float32)
     for name, mask in blank.items():
         values[mask, 4 if name == "volume" else 5] = np.nan
     return values
 
 
-def _to_numbers(column: Any, table: Table, lines: Array) -> Array:
+def _to_numbers(column: Any, decimal: Decimal, errors: ErrorsInRows) -> Array:
     if column.dtype.kind in "iuf":
-        numbers: Array = column.to_numpy(np.float64, na_value=np.nan)
-        return numbers
-    text = column.astype("str")  # pandas makes no number of an integer of hundreds of digits
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        plain: Array = column.to_numpy(np.float64, na_value=np.nan)
+        return plain
+    numbers = parse_numbers(column, decimal)
     wrong = np.isnan(numbers) & column.notna().to_numpy()
-    if table.decimal == ",":
-        wrong |= text.str.contains(".", regex=False).to_numpy(bool, na_value=False)  # then 1.000 is a thousand
     if wrong.any():
         row = int(wrong.argmax())
         more = " ({n:,} more such rows)" if wrong.sum() > 1 else ""
-        error = DataError(
-            f"{{column}} is {{value!r}}, not a number{more}. Write it with digits and a decimal point, without thousands "
-            "separators.",
-            column=column.name,
-            value=str(column.iloc[row])[:40],
-            n=wrong.sum() - 1,
-        )
-        raise _locate(error, table, lines[row])
+        template = f"{{column}} is {{value!r}}, not a number{more}. Write it with digits and a decimal point."
+        errors.add(DataError(template, column=column.name, value=str(column.iloc[row])[:40], n=wrong.sum() - 1), row)
     return numbers
 
 
@@ -204,28 +222,33 @@ class _Symbols:
     def __init__(self) -> None:
         self.names: dict[str, int] = {}
 
-    def encode(self, column: Any, table: Table, lines: Array) -> Array:
+    def encode(self, column: Any, errors: ErrorsInRows) -> Array:
         codes, names = pd.factorize(column.astype("str").str.strip())
         if (codes < 0).any():
-            line = lines[int((codes < 0).argmax())]
-            raise _locate(DataError("the symbol is blank. Write a symbol in every row."), table, line)
+            errors.add(DataError("the symbol is blank. Write a symbol in every row."), int((codes < 0).argmax()))
+            return np.zeros(len(codes), np.int32)
         numbers = [self.names.setdefault(str(name), len(self.names)) for name in names]
         return np.asarray(numbers, np.int32)[codes]
 
 
 def _split_by_symbol(
-    path: Path,
-    table: Table,
-    arrays: dict[str, Array],
-    symbols: _Symbols,
-    clock: TimestampFormat,
-    notes: tuple[ReadingNote, ...],
+    table: Table, arrays: dict[str, Array], symbols: _Symbols, clock: TimestampFormat, notes: tuple[ReadingNote, ...]
 ) -> list[RawSeries]:
-    names = list(symbols.names) or [symbol_of(path)]
+    names = list(symbols.names) or [table.symbol or symbol_of(table.path)]
+    named = bool(symbols.names or table.symbol)
     instants = arrays.get("instants", arrays["local"])
     series = RawSeries(
-        *(names[0], str(path), arrays["values"], arrays["local"], instants, arrays["lines"], table.unit, clock.zoned),
-        *(notes, path.stat().st_mtime, bool(symbols.names)),
+        *(
+            names[0],
+            str(table.path),
+            arrays["values"],
+            arrays["local"],
+            instants,
+            arrays["lines"],
+            table.unit,
+            clock.zoned,
+        ),
+        *(notes, table.path.stat().st_mtime, named),
     )
     if len(names) == 1:
         return [series]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,22 +17,20 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
-from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
-from kronos.data.files.columns import is_known
 from kronos.data.files.notes import ReadingNote
+from kronos.data.files.options import ReadingOptions
+from kronos.data.files.text.encodings import detect_encoding
+from kronos.data.files.text.headers import SPACES, Layout, find_layout
+from kronos.data.files.text.numbers import Decimal
 from kronos.errors import DataError
 
 ROWS_AT_A_TIME = 50_000
+ROWS_SAMPLED = 2_000
 HEAD_BYTES = 1 << 16
-MAX_TITLES = 5  # lines that may stand above the column names
-DELIMITERS = ",;\t|"
 BLANKS = (
     *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
     *("NULL", "null", "None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 )
-DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
-THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
-BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
 FOREIGN = {  # beginnings of files that are no tables; MetaTrader's tables begin with <DATE> or <TICKER>
     b"pk\x03\x04": "an Excel workbook",
@@ -41,6 +38,10 @@ FOREIGN = {  # beginnings of files that are no tables; MetaTrader's tables begin
     **dict.fromkeys((b"<!", b"<?", b"<html", b"<head", b"<table", b"<div", b"<meta"), "a web page or XML"),
     b"{": "JSON",
     b"[": "JSON",
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a pickle"),
+    b"\x93numpy": "an array of NumPy",
+    b"rdx": "data of R",
+    b"%pdf": "a PDF",
     b"\x89hdf": "HDF5",
     b"sqlite format 3": "a database",
 }
@@ -59,9 +60,25 @@ class Table:
     first: int
     notes: tuple[ReadingNote, ...]
     encoding: str = ""
-    delimiter: str = ""
-    decimal: str = "."
-    titles: int = 0  # lines above the column names
+    layout: Layout | None = None  # of a text
+    symbol: str = ""  # if the columns are those of one symbol among several
+
+    @property
+    def decimal(self) -> Decimal:
+        """The decimal sign of numbers that are texts."""
+        return self.layout.decimal if self.layout else "."
+
+    def split(self) -> list[Table]:
+        """Return a table for each symbol, if the columns of several stand side by side."""
+        symbols = self.layout.symbols if self.layout else {}
+        tables = []
+        for symbol in dict.fromkeys(symbols.values()):
+            names = []
+            for name in self.names:
+                own = symbols.get(name, symbol) == symbol
+                names.append(re.sub(r" \(\d+\)$", "", name) if own else f"{name} of {symbols[name]}")
+            tables.append(replace(self, names=names, symbol=symbol))
+        return tables or [self]
 
     def read(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Read columns in pieces of many rows, indexed by the number of the row from 0; those in texts stay as text.
@@ -70,24 +87,36 @@ class Table:
             DataError: the file is damaged.
         """
         with _translate_damage(self.path):
-            yield from self._read_text(texts) if self.encoding else self._read_arrow(columns)
+            yield from self._read_text(texts, self.layout) if self.layout else self._read_arrow(columns)
 
-    def _read_text(self, texts: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def sample(self) -> pd.DataFrame:
+        """Read the first rows; those of a text stay as text.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        with _translate_damage(self.path):
+            pieces = (
+                self._read_text(self.names, self.layout, ROWS_SAMPLED) if self.layout else self._read_arrow(self.names)
+            )
+            return next(pieces, pd.DataFrame(columns=self.names)).iloc[:ROWS_SAMPLED]
+
+    def _read_text(self, texts: Sequence[str], layout: Layout, rows: int = ROWS_AT_A_TIME) -> Iterator[pd.DataFrame]:
         with open_bytes(self.path) as file:
             pieces = pd.read_csv(
                 file,
-                sep=self.delimiter,
+                sep=layout.delimiter,
                 names=self.names,
-                header=0,
-                skiprows=self.titles,
+                header=None,
+                skiprows=layout.skip,
                 dtype=dict.fromkeys(texts, "str"),
                 encoding=self.encoding,
-                decimal=self.decimal,
+                decimal=layout.decimal,
                 keep_default_na=False,
                 na_values={name: [""] if name in texts else BLANKS for name in self.names},  # NA is a symbol too
                 skipinitialspace=True,
                 skip_blank_lines=False,  # rows keep their line numbers
-                chunksize=ROWS_AT_A_TIME,
+                chunksize=rows,
                 low_memory=False,
             )
             for piece in pieces:
@@ -109,7 +138,7 @@ class Table:
                 yield frame
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path, options: ReadingOptions | None = None) -> Table:
     """Detect the format of a file by its content, and read its column names.
 
     Raises:
@@ -123,92 +152,41 @@ def open_table(path: Path) -> Table:
         if head.startswith((b"PAR1", b"ARROW1", b"FEA1")):
             with open_bytes(path) as file:
                 names = _arrow_schema(file)
-            _check_names(names, path)
+            if repeated := sorted({name for name in names if names.count(name) > 1}):
+                template = "{path}: column {names} occurs more than once. Keep one."
+                raise DataError(template, path=path, names=", ".join(repeated))
             return Table(path, names, "row", 1, ())
         for beginning, what in FOREIGN.items():
             if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(beginning):
-                template = "{path}: this is {what}, not a table of candles. Save it as CSV (UTF-8)."
-                raise DataError(template, path=path, what=what)
-        return _open_text(path, head)
+                raise _build_foreign_error(path, what)
+        return _open_text(path, head, options or ReadingOptions())
 
 
-def _open_text(path: Path, head: bytes) -> Table:
-    encoding = _detect_encoding(path, head)
+def _build_foreign_error(path: Path, what: str) -> DataError:
+    remedy = "Save it as CSV (UTF-8)."
+    if what == "a pickle":
+        remedy = (
+            "It may run any code when it is loaded, so it is not. If you trust it, write it as CSV with "
+            "pandas.read_pickle(path).to_csv(other_path)."
+        )
+    return DataError(f"{{path}}: this is {{what}}, not a table of candles. {remedy}", path=path, what=what)
+
+
+def _open_text(path: Path, head: bytes, options: ReadingOptions) -> Table:
+    encoding = detect_encoding(path, head, open_bytes)
     lines = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").lstrip("\ufeff"))
-    titles = _count_titles(lines)
-    header, *lines = lines[titles:]
-    delimiter = max(DELIMITERS, key=header.count)
-    if not header.strip():
-        raise DataError("{path}: the first line is blank. Put the column names there.", path=path)
-    if "\0" in header:
-        raise DataError("{path}: the first line has NUL bytes, so this is not text. Save it as CSV (UTF-8).", path=path)
-    names = [name.strip() for name in next(_split([header], delimiter))]
-    if sum(bool(re.fullmatch(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*", name)) for name in names) > len(names) / 2:
-        template = "{path}: the first line holds numbers. Put the column names above it, for example {names}."
-        raise DataError(template, path=path, names=",".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS)))
-    names = [name or f"column {i}" for i, name in enumerate(names, start=1)]
-    _check_names(names, path)
-    comma = delimiter != "," and _has_decimal_comma(lines, delimiter, path)
+    try:
+        layout = find_layout(lines, options)
+    except DataError as error:
+        raise error.within("{path}", path=path) from None
     notes = (
         [ReadingNote.make("read as {encoding}", encoding=encoding.upper())] if not encoding.startswith("utf-8") else []
     )
-    notes += [ReadingNote.make("columns separated by {delimiter!r}", delimiter=delimiter)] if delimiter != "," else []
-    notes += [ReadingNote("numbers with a decimal comma")] if comma else []
-    if titles:
-        notes.append(ReadingNote.make("lines above the column names that were skipped: {n}", n=titles))
-    return Table(path, names, "line", 2 + titles, tuple(notes), encoding, delimiter, "," if comma else ".", titles)
-
-
-def _count_titles(lines: Sequence[str]) -> int:
-    """Return the number of lines above the column names, as in exports of Chinese brokers."""
-    for n, line in enumerate(lines[:MAX_TITLES]):
-        names = next(_split([line], max(DELIMITERS, key=line.count)), [])
-        if sum(is_known(name.strip()) for name in names) >= len(PRICE_COLUMNS):
-            return n
-    return 0
-
-
-def _split(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-
-
-def _has_decimal_comma(lines: Sequence[str], delimiter: str, path: Path) -> bool:
-    """Whether commas are decimal: 1,5 is, 1,000 may be one or a thousand. The last line may be cut off."""
-    cells = [cell.strip() for line in lines[:-1] or lines for cell in line.replace('"', "").split(delimiter)]
-    commas = [cell for cell in cells if "," in cell and DECIMAL.fullmatch(cell)]
-    unclear = [cell for cell in commas if THOUSANDS.fullmatch(cell)]
-    points = any("." in cell and DECIMAL.fullmatch(cell) for cell in cells)
-    if commas and len(unclear) == len(commas) and not points:
-        raise DataError(
-            "{path}: {number!r} is ambiguous: the comma may separate thousands or be a decimal comma. Write numbers without "
-            "thousands separators and with a decimal point.",
-            path=path,
-            number=unclear[0],
-        )
-    return len(commas) > len(unclear) and not points
-
-
-def _check_names(names: Sequence[str], path: Path) -> None:
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError("{path}: column {names} occurs more than once. Keep one.", path=path, names=", ".join(repeated))
-
-
-def _detect_encoding(path: Path, head: bytes) -> str:
-    """Return the encoding of a byte order mark, else UTF-8, else GB18030."""
-    for mark, encoding in BYTE_ORDER_MARKS.items():
-        if head.startswith(mark) and len(head) > len(mark):
-            return encoding
-    for encoding in ("utf-8", "gb18030"):
-        decoder = codecs.getincrementaldecoder(encoding)()
-        try:
-            with open_bytes(path) as file:
-                while piece := file.read(1 << 20):
-                    decoder.decode(piece)
-                decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    raise DataError("{path}: this is neither UTF-8 nor GB18030 text. Save it as CSV (UTF-8).", path=path)
+    if layout.delimiter != ",":
+        shown = "spaces" if layout.delimiter == SPACES else repr(layout.delimiter)
+        notes.append(ReadingNote.make("columns separated by {delimiter}", delimiter=shown))
+    notes += [ReadingNote("numbers with a decimal comma")] if layout.decimal == "," else []
+    return Table(path, layout.names, "line", 1 + layout.skip, (*notes, *layout.notes), encoding, layout)
 
 
 def open_bytes(path: Path) -> Any:

@@ -198,7 +198,7 @@ def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
     settings = {
         key: value
         for key, value in collect_weight_settings(config, "lstm").items()
-        if key not in ("data.data_path", "data.columns", "data.time_format")
+        if key not in ("data.data_path", "data.columns", "data.time_format", "data.decimal")
         and not key.startswith("repairs.")  # replaced by the candles' hash
     }
     settings = {key: value for key, value in settings.items() if key not in ADDED or value != ADDED[key]}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from kronos.data.files.times.fields import IRANIAN, NOT_A_TIME, Fields, Order, split_fields, to_micros
+from kronos.data.files.times.fields import IRANIAN, NOT_A_TIME, Order, split_fields, to_micros
 from kronos.data.files.times.texts import normalize_times
 from kronos.data.files.times.zones import zone_kind
 from kronos.errors import DataError
@@ -17,7 +17,11 @@ DAY_OR_MONTH = re.compile(r"^\d{1,2}[-/.\s]\d{1,2}[-/.\s](?:\d{4}|\d{1,2})")
 LETTERS = {"DMY": ("d", "m", "Y"), "MDY": ("m", "d", "Y"), "YMD": ("Y", "m", "d")}
 
 
-def build_ambiguous_error(text: pd.Series, fields: Fields, orders: Sequence[Order]) -> DataError:
+class AmbiguousTimes(DataError):
+    """Times that can be read in several ways."""
+
+
+def build_ambiguous_error(text: pd.Series, orders: Sequence[Order]) -> DataError:
     """Return the error of dates that can be read in several ways, with the key that settles it."""
     value = str(text.iloc[0])
     shown = split_fields(text.iloc[:1])
@@ -28,7 +32,7 @@ def build_ambiguous_error(text: pd.Series, fields: Fields, orders: Sequence[Orde
         readings.append(f"{date.day} {date:%B %Y}" if date is not None else order)
         keys.append(f'data.time_format="{build_format(value, order)}"')
     template = "timestamp {value!r} is ambiguous: {readings}? No date in the file decides it. Set {keys}, or write the year first."
-    return DataError(template, value=value[:40], readings=" or ".join(readings), keys=" or ".join(keys))
+    return AmbiguousTimes(template, value=value[:40], readings=" or ".join(readings), keys=" or ".join(keys))
 
 
 def build_format(value: str, order: Order) -> str:

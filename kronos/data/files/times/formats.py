@@ -14,7 +14,7 @@ from pandas.tseries.api import guess_datetime_format
 from kronos.candles import Array
 from kronos.data.files.notes import ReadingNote
 from kronos.data.files.options import ReadingOptions
-from kronos.data.files.times.doubts import build_ambiguous_error, build_unreadable_error
+from kronos.data.files.times.doubts import AmbiguousTimes, build_ambiguous_error, build_unreadable_error
 from kronos.data.files.times.epochs import LOCAL_UNITS, NUMBER, UNIT_NAMES, parse_numbers, recognise_unit
 from kronos.data.files.times.fields import (
     FIRST_MICROS,
@@ -115,7 +115,7 @@ class TimestampFormat:
             fields = split_fields(normalize_times(read_all()))
             orders = find_orders(fields)
         if len(orders) > 1:
-            raise build_ambiguous_error(text, fields, orders)
+            raise build_ambiguous_error(text, orders)
         order = orders[0] if orders else _most_likely(fields)
         zones = {zone for zone in fields.zone[fields.first >= 0] if zone}
         kinds = {zone_kind(zone) for zone in zones}
@@ -221,6 +221,18 @@ class TimestampFormat:
         return build_unreadable_error(written, self.zoned and not self.written_zone, self.order, self.format)
 
 
+def looks_like_times(times: Text) -> bool:
+    """Whether all rows are times, in one way or in several."""
+    try:
+        clock = TimestampFormat.recognise(times, ReadingOptions())
+    except AmbiguousTimes:
+        return True
+    except DataError:
+        return False
+    local, instants = clock.parse(times)
+    return not ((local == NOT_A_TIME) | (instants == NOT_A_TIME)).any()
+
+
 def _most_likely(fields: Fields) -> Order:
     """Return the order in which most rows are times."""
     orders: tuple[Order, ...] = ("DMY", "MDY", "YMD")
@@ -245,6 +257,9 @@ def join_date_and_time(date: Text, time: Text, form: str | None = None) -> Text:
     day, clock = normalize_times(date), normalize_times(time)
     if form and re.search("%[HI]", form):
         return day + " " + clock
+    if form:
+        written = date.astype("str").str.strip()
+        day = pd.to_datetime(written, format=form, errors="coerce").dt.strftime("%Y-%m-%d").fillna(written)
     if clock.str.match(r"\d{4}[-/.]|\d{12}").all():
         return clock
     clock = clock.str.replace(r"^0 days? ", "", regex=True)

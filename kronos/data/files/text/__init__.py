@@ -1,0 +1,1 @@
+"""Tell the layout of a text table and read its numbers."""

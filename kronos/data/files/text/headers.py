@@ -1,0 +1,167 @@
+"""Tell the layout of a text table: its delimiter, the lines above the rows, the names of the columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.data.files.columns import is_known
+from kronos.data.files.notes import ReadingNote
+from kronos.data.files.options import ReadingOptions
+from kronos.data.files.text.layouts import recognise_layout
+from kronos.data.files.text.numbers import Decimal, find_decimal
+from kronos.errors import DataError
+
+MAX_TITLES = 40  # lines that may stand above the column names
+MAX_LABELS = 3  # lines of labels or units below them
+DELIMITERS = ",;\t|"
+SPACES = r"\s+"
+NUMBER_OR_DATE = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*(?:[eE]\+\d+)?")
+UNNAMED = re.compile(r"column \d+|Unnamed: \d+(?:_level_\d+)?")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What stands above the rows of a text table.
+
+    names: of all columns, each once. header: the names as written, to recognise them below. skip: the number of lines
+    above the rows. symbols: the symbol of each column, if the columns of several symbols stand side by side.
+    """
+
+    names: list[str]
+    header: list[str]
+    delimiter: str
+    decimal: Decimal
+    skip: int
+    notes: tuple[ReadingNote, ...] = ()
+    symbols: dict[str, str] = field(default_factory=dict)
+
+
+def find_layout(lines: Sequence[str], options: ReadingOptions) -> Layout:
+    """Tell the layout from the first lines of a file; the last may be cut off.
+
+    Raises:
+        DataError: without a place; there is no line of names, and the values do not show which column is which, or all
+            commas in numbers are ambiguous.
+    """
+    titles = _count_titles(lines)
+    header, rest = lines[titles], lines[titles + 1 :]
+    delimiter = _find_delimiter(header)
+    if not header.strip():
+        raise DataError("the first line is blank. Put the column names there.")
+    if "\0" in header:
+        raise DataError("the first line has NUL bytes, so this is not text. Save it as CSV (UTF-8).")
+    written = [name.strip() for name in next(split_lines([header], delimiter))]
+    notes = [ReadingNote.make("lines above the column names that were skipped: {n}", n=titles)] if titles else []
+    if _has_no_names(written):
+        return _name_columns([header, *rest], titles, delimiter, options, notes)
+    names, tickers, labels = _read_levels(written, list(split_lines(rest[:MAX_LABELS], delimiter)))
+    if labels:
+        notes.append(ReadingNote.make("lines of labels below the column names that were skipped: {n}", n=labels))
+    rows = list(split_lines(rest[labels:-1] or rest[labels:], delimiter))
+    decimal = options.decimal or find_decimal(cell for row in rows for cell in row) or "."
+    names = _name_all(_fit_width(names, rows))
+    symbols = dict(zip(names[1:], tickers[1:])) if len(set(tickers[1:])) > 1 else {}
+    return Layout(names, written, delimiter, decimal, titles + 1 + labels, tuple(notes), symbols)
+
+
+def split_lines(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
+    """Split lines into cells."""
+    if delimiter == SPACES:
+        return (line.split() for line in lines)
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+
+
+def _find_delimiter(line: str) -> str:
+    best = max(DELIMITERS, key=line.count)
+    return best if line.count(best) or len(line.split()) <= len(PRICE_COLUMNS) else SPACES
+
+
+def _count_titles(lines: Sequence[str]) -> int:
+    """Return the number of lines above the column names, as in exports of Chinese brokers, and blank lines."""
+    for n, line in enumerate(lines[:MAX_TITLES]):
+        names = next(split_lines([line], _find_delimiter(line)), [])
+        if sum(is_known(name.strip()) for name in names) >= len(PRICE_COLUMNS):
+            return n
+    filled = (n for n, line in enumerate(lines[:MAX_TITLES]) if re.search(r"\w", line))
+    return next(filled, 0) if lines and not lines[0].strip(" ,;\t|") else 0
+
+
+def _has_no_names(names: Sequence[str]) -> bool:
+    return sum(bool(NUMBER_OR_DATE.fullmatch(name)) for name in names) > len(names) / 2
+
+
+def _name_columns(
+    lines: Sequence[str], titles: int, delimiter: str, options: ReadingOptions, notes: list[ReadingNote]
+) -> Layout:
+    """Return the layout of a file without column names."""
+    rows = list(split_lines(lines[:-1] or lines, delimiter))
+    decimal = options.decimal or find_decimal(cell for row in rows for cell in row) or "."
+    names = [f"column {n}" for n in range(1, 1 + max(map(len, rows)))]
+    if set(options.columns.values()).isdisjoint(names):
+        layout = recognise_layout(rows, decimal)
+        if layout is None:
+            raise _build_no_names_error(rows[0])
+        names = layout.names
+        template = "no column names; columns recognised by their values: {names}"
+        notes.append(ReadingNote.make(template, names=layout.recognised))
+    return Layout(names, [], delimiter, decimal, titles, tuple(notes))
+
+
+def _build_no_names_error(row: Sequence[str]) -> DataError:
+    shown = ", ".join(f"column {n}: {cell.strip()[:30]}" for n, cell in enumerate(row[:20], start=1))
+    template = (
+        "the first line holds numbers, so there are no column names, and the values do not show for certain which column is "
+        "which. The first row is {row}. Name the columns by their numbers: data.columns={example}."
+    )
+    names = (TIMESTAMP_COLUMN, *CANDLE_COLUMNS[:5])
+    return DataError(template, row=shown, example="{" + ", ".join(f"{name}: column …" for name in names) + "}")
+
+
+def _read_levels(names: list[str], below: Sequence[Sequence[str]]) -> tuple[list[str], list[str], int]:
+    """Return the names of the columns, the symbol of each, and the number of lines of labels below the names.
+
+    yfinance writes a line of fields, a line of tickers, in either order, and a line with the name of the index.
+    """
+    rows = [[cell.strip() for cell in row] for row in below]
+    if (len(set(names)) < len(names) or names[0] == "Price") and rows and len(rows[0]) == len(names):
+        fields, tickers = sorted((names, rows[0]), key=lambda each: -sum(map(is_known, each)))
+        if (
+            tickers[0] in ("Ticker", "Price", "")
+            and sum(map(is_known, fields)) >= len(PRICE_COLUMNS)
+            and all(tickers[1:])
+        ):
+            index = next((row[0] for row in rows[1:] if row and row[0] and not any(row[1:])), "")
+            return [index or "Date", *fields[1:]], tickers, 1 + bool(index)
+    labels = 0
+    while labels < len(rows) and any(rows[labels]) and not re.search(r"\d", "".join(rows[labels])):
+        labels += 1
+    return names, [], labels
+
+
+def _fit_width(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return as many names as the rows have cells, if the others are blank, or a counter that has no name."""
+    width = max(map(len, rows), default=0)
+    more = width - len(names)
+    if more <= 0:
+        return names
+    if not any(cell.strip() for row in rows for cell in row[len(names) :]):
+        return names + [""] * more
+    first = [row[0] for row in rows if len(row) == width]
+    if more == 1 and first[0].strip('"') in ("0", "1") and all(cell.strip('"').isdigit() for cell in first):
+        return ["", *names]
+    return names
+
+
+def _name_all(names: Sequence[str]) -> list[str]:
+    """Return names of which each stands once."""
+    seen: dict[str, int] = {}
+    unique = []
+    for n, written in enumerate(names, start=1):
+        name = written or f"column {n}"
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return unique

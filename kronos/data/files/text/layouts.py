@@ -1,0 +1,119 @@
+"""Recognise the columns of a file without column names by their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN, Array
+from kronos.data.files.aliases import SYMBOL, TIME
+from kronos.data.files.text.numbers import Decimal, parse_numbers
+from kronos.data.files.times import looks_like_times
+
+MIN_ROWS, MAX_ROWS = 10, 500
+ROWS_A_SYMBOL = 5  # at least
+CLEARLY = 0.8  # the steps from close to open are smaller than this share of those from open to close
+WITHIN = 0.95  # of the rows
+CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?|(?:[01]?\d|2[0-4])?[0-5]?\d(?:[0-5]\d)?")
+WORTH = (1, 100)  # amount as a multiple of volume × price: volume may be counted in lots
+
+
+class Layout(NamedTuple):
+    """The names of all columns; ours for those that are recognised."""
+
+    names: list[str]
+
+    @property
+    def recognised(self) -> str:
+        return ", ".join(f"{n} {name}" for n, name in enumerate(self.names, 1) if not name.startswith("column "))
+
+
+def recognise_layout(rows: Sequence[Sequence[str]], decimal: Decimal) -> Layout | None:
+    """Return the names of the columns; None if the values leave a doubt.
+
+    Times come before prices. High and low are the largest and the smallest of four columns beside each other; open is
+    where the close before it was. Volume follows the prices; amount is volume × price.
+    """
+    width = len(rows[0]) if rows else 0
+    cells = [[cell.strip() for cell in row] for row in rows[:MAX_ROWS] if len(row) == width]
+    if len(cells) < MIN_ROWS or width < 5:
+        return None
+    columns = [pd.Series(column, dtype="str").replace("", None) for column in zip(*cells)]
+    names: dict[int, str] = {}
+    start = _find_times(columns, names)
+    numbers = [parse_numbers(column, decimal) for column in columns]
+    if start is None or not _find_prices(numbers, start, names):
+        return None
+    _find_volume(numbers, names)
+    return Layout([names.get(n, f"column {n + 1}") for n in range(width)])
+
+
+def _find_times(columns: Sequence[pd.Series], names: dict[int, str]) -> int | None:
+    """Name the columns of times and of symbols; return the first column after them."""
+    for n, column in enumerate(columns[:3]):
+        if not looks_like_times(column):
+            continue
+        names[n] = TIMESTAMP_COLUMN
+        if n and columns[n - 1].nunique() <= len(column) / ROWS_A_SYMBOL:
+            names[n - 1] = SYMBOL
+        follows = columns[n + 1]
+        is_clock = follows.str.fullmatch(CLOCK).all() and (follows.str.contains(":").all() or column.duplicated().any())
+        if is_clock and not column.str.contains(":").any():
+            names[n], names[n + 1] = "date", TIME
+            return n + 2
+        return n + 1
+    return None
+
+
+def _find_prices(numbers: Sequence[Array], start: int, names: dict[int, str]) -> bool:
+    prices = range(start, start + len(PRICE_COLUMNS))
+    if prices[-1] >= len(numbers):
+        return False
+    values = np.array([numbers[n] for n in prices])
+    values = values[:, np.isfinite(values).all(axis=0)]
+    if values.shape[1] < MIN_ROWS or (values <= 0).any():
+        return False
+    high, low = int(values.sum(axis=1).argmax()), int(values.sum(axis=1).argmin())
+    if high == low or (values[high] < values.max(axis=0)).any() or (values[low] > values.min(axis=0)).any():
+        return False
+    one, other = (n for n in range(len(PRICE_COLUMNS)) if n not in (high, low))
+    from_one, from_other = _step(values[one], values[other]), _step(values[other], values[one])
+    usual = (one, high, low, other) == (0, 1, 2, 3)
+    if from_one < CLEARLY * from_other or (usual and from_one <= from_other):
+        opened, closed = one, other
+    elif from_other < CLEARLY * from_one:
+        opened, closed = other, one
+    else:
+        return False
+    names |= {start + n: name for n, name in zip((opened, high, low, closed), PRICE_COLUMNS)}
+    return True
+
+
+def _step(opens: Array, closes: Array) -> float:
+    """Return the mean step from a close to the next open, whichever way the rows run."""
+    forward, backward = np.abs(opens[1:] - closes[:-1]).mean(), np.abs(opens[:-1] - closes[1:]).mean()
+    return float(min(forward, backward))
+
+
+def _find_volume(numbers: Sequence[Array], names: dict[int, str]) -> None:
+    ours = {name: n for n, name in names.items()}
+    low, high = numbers[ours["low"]], numbers[ours["high"]]
+    after = range(max(ours[name] for name in PRICE_COLUMNS) + 1, len(numbers))
+    is_price = {n: np.mean((numbers[n] >= low) & (numbers[n] <= high)) > WITHIN for n in after}
+    is_time = {n: (numbers[n] > 1e11).all() and len({*np.sign(np.diff(numbers[n]))}) == 1 for n in after}
+    left = [n for n in after if not is_price[n] and not is_time[n] and (numbers[n] >= 0).all()]
+    if not left:
+        return
+    names[left[0]] = "volume"
+    volume = numbers[left[0]]
+    traded = volume > 0
+    for n in left[1:]:
+        worth = numbers[n][traded] / volume[traded]
+        fits = [(worth >= lots * low[traded] * 0.99) & (worth <= lots * high[traded] * 1.01) for lots in WORTH]
+        if traded.any() and max(fit.mean() for fit in fits) > WITHIN:
+            names[n] = "amount"
+            return

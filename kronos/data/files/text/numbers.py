@@ -1,0 +1,119 @@
+"""Read numbers as people write them: with thousands separators, decimal commas, units and currencies."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import Array
+from kronos.errors import DataError
+
+Decimal = Literal[".", ","]
+UNITS = {
+    **{
+        "k": 1e3,
+        "tsd": 1e3,
+        "тыс": 1e3,
+        "千": 1e3,
+        "m": 1e6,
+        "mm": 1e6,
+        "mn": 1e6,
+        "mio": 1e6,
+        "mln": 1e6,
+        "mil": 1e6,
+        "млн": 1e6,
+    },
+    **{"b": 1e9, "bn": 1e9, "mrd": 1e9, "bln": 1e9, "млрд": 1e9, "t": 1e12, "tn": 1e12},
+    **{"百": 1e2, "万": 1e4, "萬": 1e4, "만": 1e4, "百万": 1e6, "百萬": 1e6, "千万": 1e7, "千萬": 1e7},
+    **{"亿": 1e8, "億": 1e8, "억": 1e8, "万亿": 1e12, "萬億": 1e12, "兆": 1e12},
+}
+CURRENCIES = (
+    *("US$", "HK$", "NT$", "R$", "C$", "A$", "$", "€", "£", "¥", "₹", "₩", "₽", "฿", "₺", "₫", "Rs.", "Rs", "kr", "zł"),
+    *("USD", "USDT", "EUR", "GBP", "JPY", "CNY", "RMB", "HKD", "TWD", "INR", "KRW", "CHF", "BTC", "ETH"),
+    *("元", "円", "원", "股", "手", "张", "張", "份", "口"),
+)
+CURRENCY = "|".join(re.escape(each) for each in CURRENCIES)
+CELL = re.compile(
+    rf"([-+]?)\s*(?:{CURRENCY})?\s*([-+]?)([\d.,'  ]*\d[.,]?(?:[eE][-+]?\d+)?)\s*"
+    rf"({'|'.join(sorted(map(re.escape, UNITS), key=len, reverse=True))})?\.?\s*(?:{CURRENCY})?",
+    re.I,
+)
+GROUPED = {  # thousands, and the lakhs of India
+    ".": re.compile(r"(\d{1,3}(?:,\d{3})+|\d{1,3}(?:[ ']\d{3})+|\d{1,2}(?:,\d{2})+,\d{3})(\.\d*)?"),
+    ",": re.compile(r"(\d{1,3}(?:\.\d{3})+|\d{1,3}(?:[ ']\d{3})+)(,\d*)?"),
+}
+SHOWS_DECIMAL = {  # what cannot be a thousands separator, or shows that the other sign is one
+    ".": re.compile(r"\d*\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+|\d{1,3}(?:,\d{2,3})+\.\d+|\d{1,3}(?:,\d{2,3}){2,}"),
+    ",": re.compile(r"\d*,(?:\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}"),
+}
+UNCLEAR = re.compile(r"[1-9]\d{0,2},\d{3}")  # 1,000 may be a thousand or one
+
+
+def find_decimal(cells: Iterable[str]) -> Decimal | None:
+    """Return the decimal sign that texts of numbers show; None if they show none.
+
+    Raises:
+        DataError: without a place; all commas may separate thousands or be decimal.
+    """
+    bodies = {match[3].strip() for cell in cells if (match := CELL.fullmatch(cell.strip()))}
+    shown = {sign: any(pattern.fullmatch(body) for body in bodies) for sign, pattern in SHOWS_DECIMAL.items()}
+    if shown[","] and not shown["."]:
+        return ","
+    if shown["."]:
+        return "."
+    if unclear := sorted(body for body in bodies if UNCLEAR.fullmatch(body)):
+        raise build_ambiguous_error(unclear[0])
+    return None
+
+
+def build_ambiguous_error(number: str) -> DataError:
+    """Return the error of a number whose comma may mean two things."""
+    grouped, decimal = number.replace(",", ""), number.replace(",", ".")
+    template = (
+        "{number!r} is ambiguous: {grouped} or {decimal}? The comma may separate thousands or be a decimal comma. Set "
+        "data.decimal=. if it separates thousands, or data.decimal=, if it is decimal."
+    )
+    return DataError(template, number=number, grouped=grouped, decimal=decimal)
+
+
+def parse_numbers(column: pd.Series, decimal: Decimal) -> Array:
+    """Return texts as numbers (N,) float64, NaN for blanks and for what is no number."""
+    text = column.astype("str").str.strip()  # pandas makes no number of an integer of hundreds of digits
+    numbers = np.full(len(text), np.nan)
+    if decimal == ".":
+        numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan, copy=True)
+    left = np.flatnonzero(np.isnan(numbers) & column.notna().to_numpy())
+    cells = text.iloc[left]
+    values = {cell: _parse(cell, decimal) for cell in cells.unique()}
+    numbers[left] = cells.map(values).to_numpy(np.float64, na_value=np.nan)
+    if doubtful := _find_doubtful(text, decimal):
+        numbers[(text == doubtful).to_numpy(bool, na_value=False)] = np.nan
+    return numbers
+
+
+def _parse(cell: str, decimal: Decimal) -> float:
+    match = CELL.fullmatch(unicodedata.normalize("NFKC", cell))
+    if not match or (match[1] and match[2]):
+        return np.nan
+    sign, body, unit = match[1] or match[2], match[3].strip(), match[4] or ""
+    if grouped := GROUPED[decimal].fullmatch(body):
+        body = re.sub(r"[,.' ]", "", grouped[1]) + (grouped[2] or "").replace(",", ".")
+    elif decimal == ",":
+        body = body.replace(".", "x").replace(",", ".")
+    try:
+        return float(f"{sign}{body}") * UNITS.get(unit.lower(), 1)
+    except ValueError:
+        return np.nan
+
+
+def _find_doubtful(text: pd.Series, decimal: Decimal) -> str | None:
+    """Return a number like 1.000, read as a thousand, in a column that has thousands without a separator too."""
+    thousands = text[text.str.fullmatch(r"[1-9]\d{0,2}" + ("," if decimal == "." else r"\.") + r"\d{3}")]
+    if len(thousands) and text.str.fullmatch(r"\d{4,}" + re.escape(decimal) + r"?\d*").any():
+        return str(thousands.iloc[0])
+    return None
