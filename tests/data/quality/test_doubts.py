@@ -69,14 +69,14 @@ CLASHES: dict[str, tuple[Make, str, int, int]] = {
     "an unknown name, by day": (lambda: named("asset", False), "data.columns.symbol=asset", 3, 250),
     "a name with a space": (lambda: named("Stock Name"), "'data.columns.symbol=Stock Name'", 3, 250),
     "finer times, compact": (
-        lambda: with_fine_times(bartime=lambda t: t.dt.strftime("%Y%m%d%H%M")),
-        "data.columns.timestamps=bartime",
+        lambda: with_fine_times(stamp=lambda t: t.dt.strftime("%Y%m%d%H%M")),
+        "data.columns.timestamps=stamp",
         1,
         960,
     ),
     "finer times, ISO": (
-        lambda: with_fine_times(bar_end=lambda t: t.dt.strftime("%Y-%m-%d %H:%M:%S")),
-        "data.columns.timestamps=bar_end",
+        lambda: with_fine_times(ends=lambda t: t.dt.strftime("%Y-%m-%d %H:%M:%S")),
+        "data.columns.timestamps=ends",
         1,
         960,
     ),
