@@ -229,7 +229,10 @@ def _find_files(data: Sequence[Path], out: Path) -> list[Path]:
 
     if not data:
         raise ConfigError("give --data: a file of candles, a folder of them or a glob.")
-    files = find_files(data)
+    passed_over: list[Path] = []
+    files = find_files(data, passed_over)
+    if passed_over:
+        logger.info("Files without candles are passed over: %s.", ", ".join(map(str, passed_over[:20])))
     if out.exists() and not out.is_dir():
         raise ConfigError("--out {out} is a file; choose a folder.", out=out)
     if any(out.resolve() == file.parent.resolve() for file in files):

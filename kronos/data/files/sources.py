@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from kronos.candles import CANDLE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
+from kronos.data.files.columns import recognise_columns
+from kronos.data.files.tables import open_table
+from kronos.data.files.text.encodings import OTHERS
 from kronos.errors import DataError
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq", ".feather", ".ftr", ".arrow")
+HEAD_BYTES = 4096
+NUMBER = re.compile(r"\d")
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
-def find_files(data_path: Sequence[Path]) -> list[Path]:
+def find_files(data_path: Sequence[Path], passed_over: list[Path] | None = None) -> list[Path]:
     """Return the files of candles that paths name, each once; globs and folders in order of name.
+
+    Of a folder these are the files that hold candles, whatever their names.
+
+    Args:
+        passed_over: takes the files of folders that hold none.
 
     Raises:
         DataError: there is nothing at a path.
     """
     files: dict[Path, Path] = {}
     for path in data_path:
-        for file in _expand(path):
+        for file in _expand(path, [] if passed_over is None else passed_over):
             files.setdefault(file.resolve(), file)
     return list(files.values())
 
@@ -51,14 +62,16 @@ def name_files(files: Sequence[Path]) -> list[str]:
     return [file.name if counts[name] > 1 else name for file, name in zip(files, names)]
 
 
-def _expand(path: Path) -> list[Path]:
+def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if _holds_a_table(file))
+        inside = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        files = [file for file in inside if _holds_candles(file)]
+        others = [file for file in inside if file not in set(files)]
         if not files:
-            template = (
-                "{path}: no file of candles in this folder. Put CSV, Parquet or Feather files there ({endings}, …)."
-            )
-            raise DataError(template, path=path, endings=", ".join(TABLES[:3]))
+            shown = f" It holds {', '.join(file.name for file in others[:5])}." if others else ""
+            template = "{path}: no file of candles in this folder.{shown} Put CSV, Parquet or Feather files there ({endings}, …)."
+            raise DataError(template, path=path, shown=shown, endings=", ".join(TABLES[:3]))
+        passed_over += others
         return files
     if path.is_file():
         return [path]
@@ -85,8 +98,33 @@ def _expand(path: Path) -> list[Path]:
     )
 
 
-def _holds_a_table(path: Path) -> bool:
+def _holds_candles(path: Path) -> bool:
+    """Whether a file holds candles, by its content.
+
+    A table that cannot be read well enough to tell counts as candles, to be reported: only one that shows other columns
+    does not.
+    """
     name = path.name.lower()
     for suffix in COMPRESSIONS:
         name = name.removesuffix(suffix)
-    return name.endswith(TABLES) and not name.startswith(".") and path.is_file()
+    if name.endswith(TABLES):
+        return not _holds_other_things(path)
+    try:
+        table = open_table(path)
+    except DataError:
+        return False
+    return len(recognise_columns(table.names)) > len(PRICE_COLUMNS)
+
+
+def _holds_other_things(path: Path) -> bool:
+    """Whether a plain text shows a table without candles, such as a list of symbols: no name of a price, few numbers."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if b"\0" in head or not head.strip() or path.name.lower().endswith(COMPRESSIONS):
+        return False
+    for encoding in ("utf-8", *OTHERS):
+        names, *rows = [re.split(r"[,;\t|]", line) for line in head.decode(encoding, errors="ignore").splitlines()[:40]]
+        if any(set(PRICE_COLUMNS) & recognise_columns(map(str.strip, line)).keys() for line in (names, *rows)):
+            return False
+    filled = rows[:-1] or rows
+    return bool(filled) and max(sum(bool(NUMBER.search(cell)) for cell in row) for row in filled) < len(PRICE_COLUMNS)

@@ -46,7 +46,8 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
     Raises:
         DataError: there is no such file. Errors within files are among the findings.
     """
-    files = find_files(data.data_path)
+    passed_over: list[Path] = []
+    files = find_files(data.data_path, passed_over)
     if sum(file.stat().st_size for file in files) < CACHE_FROM_BYTES:
         findings: list[Finding] = []
         candles = join_series(list(_inspect_all(files, data, repairs, findings)))
@@ -56,8 +57,20 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
         logger.info("The set is large: its candles are mapped into memory from %s.", cache.folder)
     findings += classify_gaps(candles, data.max_gap)
     findings += [*_find_copies(candles), *_check_clocks(candles)]
-    findings += _find_short(candles, data.window)
+    findings += [*_find_short(candles, data.window), *_name_passed_over(passed_over)]
     return Audited(candles, tuple(findings))
+
+
+def _name_passed_over(files: Sequence[Path]) -> list[Finding]:
+    """Name the files of folders that hold no candles."""
+    folders: dict[Path, list[str]] = {}
+    for file in files:
+        folders.setdefault(file.parent, []).append(file.name)
+    template = "files of the folder that hold no candles and are passed over: {names}"
+    return [
+        Finding("reading", "note", str(folder), "", len(names), (), template, {"names": ", ".join(names[:20])})
+        for folder, names in folders.items()
+    ]
 
 
 def read_all(files: Sequence[Path], options: ReadingOptions, findings: list[Finding]) -> Iterator[RawSeries]:

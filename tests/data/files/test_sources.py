@@ -15,7 +15,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of files of candles and of other things."""
     for name in (
         *("b.csv", "a.csv.gz", "C.TSV", "d.parquet", "e.feather", "sub/a.csv", "sub/deep/f.csv", ".hidden.csv"),
-        *("._a.csv", "notes.md", "README", "sub/.g.csv", "old.csv/inside.csv"),
+        *("._a.csv", "f.txt", "g", "sub/.g.csv", "old.csv/inside.csv"),
     ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def test_a_link_to_a_file_is_that_file(folder: Path) -> None:
 
 
 def test_a_folder_holds_tables_in_order_of_name(folder: Path) -> None:
-    assert list_files(".") == ["C.TSV", "a.csv.gz", "b.csv", "d.parquet", "e.feather"]
+    assert list_files(".") == ["C.TSV", "a.csv.gz", "b.csv", "d.parquet", "e.feather", "f.txt", "g"]
     assert list_files("sub") == ["sub/a.csv"]
 
 
@@ -127,3 +127,23 @@ def test_a_symbol_in_several_files_is_joined(tmp_path: Path) -> None:
 )
 def test_folders_distinguish_symbols(files: list[str], names: list[str]) -> None:
     assert name_files([Path(file) for file in files]) == names
+
+
+def test_a_folder_goes_by_content_and_names_what_it_passes_over(tmp_path: Path) -> None:
+    tdx = "SZ000001 平安银行 日线 前复权\n日期\t开盘\t最高\t最低\t收盘\n2024/01/02\t2\t4\t1\t3\n数据来源:通达信\n"
+    (tmp_path / "SZ#000001.txt").write_bytes(tdx.encode("gb18030"))
+    (tmp_path / "列名.csv").write_bytes("日期,开盘,最高,最低,收盘\n2024-01-02,2,4,1,3\n".encode("gb18030"))
+    (tmp_path / "broken.csv").write_text("date,open,high\n2024-06-18,2,4\n")  # candles, and an error
+    (tmp_path / "unknown.csv").write_text("a,b,c,d,e\n2024-06-18,2,4,1,3\n")  # perhaps candles
+    (tmp_path / "readme.txt").write_text("Candles of two stocks,\nand more.\n")
+    (tmp_path / "symbols.csv").write_text("code,name,listed\n000001,平安银行,1991\n")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    passed_over: list[Path] = []
+    files = find_files([tmp_path], passed_over)
+    assert [file.name for file in files] == ["SZ#000001.txt", "broken.csv", "unknown.csv", "列名.csv"]
+    assert [file.name for file in passed_over] == ["picture.png", "readme.txt", "symbols.csv"]
+    for name in ("broken.csv", "unknown.csv"):
+        (tmp_path / name).unlink()
+    candles, findings = load_candles(DataConfig(data_path=(tmp_path,)), RepairsConfig())
+    assert [symbol.symbol for symbol in candles.symbols] == ["SZ#000001", "列名"]
+    assert "passed over: picture.png, readme.txt, symbols.csv" in " ".join(finding.text for finding in findings)
