@@ -11,7 +11,7 @@ import pandas as pd
 
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN, Array
 from kronos.data.files.aliases import SYMBOL, TIME
-from kronos.data.files.columns import find_names, match_names, plain_name
+from kronos.data.files.columns import SPEAKS_OF_VOLUME, find_names, match_names, plain_name
 from kronos.data.files.notes import ReadingNote
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.text.numbers import Decimal, parse_numbers
@@ -21,7 +21,6 @@ from kronos.errors import DataError
 MINUTE, DAY = 60 * 10**6, 86_400 * 10**6
 SPEAKS_OF_TIME = re.compile(r"time|date|unix|epoch|日期|时间|時間")
 NOT_OF_OPEN = re.compile(r"close|end|update|expir|list|ipo|收盘")
-SPEAKS_OF_VOLUME = re.compile(r"vol|成交量|交易量|成交股數|成交股数|总手|總量|出来高|거래량|объ[её]м|shares|quantity")
 NOT_VOLUME = re.compile(
     r"taker|buy|sell|avg|average|ma\d*$|sma|ema|chang|chg|ratio|%|volatil|imp|weighted|vwap|spread|率|均|比|变"
 )
@@ -44,7 +43,8 @@ def needs_choice(names: Sequence[str], given: Mapping[str, str]) -> bool:
         return False  # then the file is not read
     times = _list_times(names, given)
     volumes = [name for name in names if SPEAKS_OF_VOLUME.search(plain_name(name))]
-    return len(times) != 1 or len(volumes) > 1 or len(find_names("amount", names)) > 1 or _may_be_swapped(names)
+    unusual = len(volumes) > 1 or volumes != find_names("volume", volumes)
+    return len(times) != 1 or unusual or len(find_names("amount", names)) > 1 or _may_be_swapped(names)
 
 
 def choose_columns(sample: pd.DataFrame, names: Sequence[str], options: ReadingOptions, decimal: Decimal) -> Chosen:

@@ -14,6 +14,7 @@ from kronos.data.files.aliases import ALIASES, TIME
 from kronos.data.files.notes import ReadingNote
 from kronos.errors import DataError
 
+SPEAKS_OF_VOLUME = re.compile(r"vol|成交量|交易量|成交股數|成交股数|总手|總量|出来高|거래량|объ[её]м|shares|quantity")
 NO_VOLUME = ReadingNote("no column volume; volume and amount are taken as 0")
 NO_VOLUME_BUT_AMOUNT = ReadingNote("no column volume; taken as amount / mean of open, high, low and close")
 
@@ -149,6 +150,11 @@ def _describe_match(matched: Mapping[str, str], names: Sequence[str], mapping: M
     notes += [ReadingNote.make("columns ignored: {names}", names=_list(ignored))] if ignored else []
     if "volume" not in matched:
         notes.append(NO_VOLUME if "amount" not in matched else NO_VOLUME_BUT_AMOUNT)
+        speaking = [name for name in names if SPEAKS_OF_VOLUME.search(plain_name(name))]
+        if speaking and "amount" not in matched:
+            template = "volume is taken as 0, although a column may hold it ({names}): set data.columns.volume={first}"
+            shown = (("names", _list(speaking)), ("first", speaking[0]))
+            notes.append(ReadingNote(template, shown, is_doubt=True))
     elif "amount" not in matched:
         notes.append(ReadingNote("no column amount; taken as volume × mean of open, high, low and close"))
     return notes

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 
 class ReadingNote(NamedTuple):
-    """An English template and its values, by name, as in `str.format`."""
+    """An English template and its values, by name, as in `str.format`. is_doubt: whether it is logged as a warning."""
 
     template: str
     values: tuple[tuple[str, Any], ...] = ()
+    is_doubt: bool = False
 
     @classmethod
     def make(cls, template: str, /, **values: object) -> ReadingNote:

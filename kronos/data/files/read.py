@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from kronos.data.files.tables import Table, open_table
 from kronos.data.files.text.numbers import Decimal, parse_numbers
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat
 from kronos.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 LINES_A_PART = 1 << 40
 
@@ -125,6 +128,9 @@ def _read_table(table: Table, options: ReadingOptions) -> list[RawSeries]:
         template = "{path}: the file has a header but no candles. Add candles, or remove the file."
         raise DataError(template, path=table.path)
     notes = (*table.notes, *matched.notes, *(chosen.notes if chosen else ()), *reader.describe(), *clock.describe())
+    for note in notes:
+        if note.is_doubt:
+            logger.warning("%s: %s", table.path, note.template.format(**dict(note.values)))
     series = _split_by_symbol(table, rows.finish(), symbols, clock, notes)
     return [replace(each, columns=matched.names, zone_given=bool(options.timezone)) for each in series]
 

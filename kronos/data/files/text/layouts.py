@@ -12,7 +12,7 @@ import pandas as pd
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN, Array
 from kronos.data.files.aliases import SYMBOL, TIME
 from kronos.data.files.text.numbers import Decimal, parse_numbers
-from kronos.data.files.times import looks_like_times
+from kronos.data.files.times import is_newest_first, looks_like_times
 
 MIN_ROWS, MAX_ROWS = 10, 500
 ROWS_A_SYMBOL = 5  # at least
@@ -46,7 +46,11 @@ def recognise_layout(rows: Sequence[Sequence[str]], decimal: Decimal) -> Layout 
     names: dict[int, str] = {}
     start = _find_times(columns, names)
     numbers = [parse_numbers(column, decimal) for column in columns]
-    if start is None or not _find_prices(numbers, start, names):
+    times = next((columns[n] for n, name in names.items() if name in (TIMESTAMP_COLUMN, "date")), None)
+    if start is None or times is None:
+        return None
+    order = slice(None, None, -1 if is_newest_first(times) else 1)
+    if not _find_prices([each[order] for each in numbers], start, names):
         return None
     _find_volume(numbers, names)
     return Layout([names.get(n, f"column {n + 1}") for n in range(width)])
@@ -94,9 +98,8 @@ def _find_prices(numbers: Sequence[Array], start: int, names: dict[int, str]) ->
 
 
 def _step(opens: Array, closes: Array) -> float:
-    """Return the mean step from a close to the next open, whichever way the rows run."""
-    forward, backward = np.abs(opens[1:] - closes[:-1]).mean(), np.abs(opens[:-1] - closes[1:]).mean()
-    return float(min(forward, backward))
+    """Return the mean step from a close to the next open."""
+    return float(np.abs(opens[1:] - closes[:-1]).mean())
 
 
 def _find_volume(numbers: Sequence[Array], names: dict[int, str]) -> None:

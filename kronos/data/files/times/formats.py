@@ -233,6 +233,15 @@ def looks_like_times(times: Text) -> bool:
     return not ((local == NOT_A_TIME) | (instants == NOT_A_TIME)).any()
 
 
+def is_newest_first(times: Text) -> bool:
+    """Whether the last of these times is before the first."""
+    try:
+        local, _ = TimestampFormat.recognise(times, ReadingOptions()).parse(times)
+    except AmbiguousTimes:
+        return False
+    return bool(local[0] > local[-1])
+
+
 def _most_likely(fields: Fields) -> Order:
     """Return the order in which most rows are times."""
     orders: tuple[Order, ...] = ("DMY", "MDY", "YMD")
