@@ -41,7 +41,7 @@ def find_files(data_path: Sequence[Path], passed_over: list[Path] | None = None)
 def symbol_of(path: Path) -> str:
     """Return the symbol of a file without a symbol column: its name without the endings."""
     name = path.name
-    for suffix in (*COMPRESSIONS, *TABLES, ".txt"):
+    for suffix in (*COMPRESSIONS, *TABLES, ".txt", ".xlsx", ".xls"):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             name = name[: -len(suffix)]
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from kronos.data.files.options import ReadingOptions
 from kronos.data.files.text.encodings import detect_encoding
 from kronos.data.files.text.headers import SPACES, Layout, find_layout
 from kronos.data.files.text.numbers import Decimal
+from kronos.data.files.workbooks import is_workbook, read_workbook
 from kronos.errors import DataError
 
 ROWS_AT_A_TIME = 50_000
@@ -193,6 +195,8 @@ def open_bytes(path: Path) -> Any:
     """Open a file for reading bytes. Its content tells the compression, its name whether it is a zip archive."""
     with path.open("rb") as file:
         head = file.read(6)
+    if is_workbook(path, head):
+        return io.BytesIO(read_workbook(path.absolute(), path.stat().st_mtime))
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             if len(names := [name for name in archive.namelist() if not name.endswith("/")]) != 1:

@@ -1,5 +1,7 @@
 """Layouts of brokers, exchanges and scrapers: the same candles, written as they write them, are read as the same."""
 
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -692,3 +694,31 @@ def test_a_volume_of_0_beside_a_column_of_volume_is_a_warning(tmp_path: Path, ca
         in warning
     )
     assert (read_layout(tmp_path, csv(DAILY))["volume"] > 0).all() and len(caplog.records) == 1
+
+
+def write_workbook(path: Path, **sheets: pd.DataFrame) -> Path:
+    pytest.importorskip("openpyxl")
+    with pd.ExcelWriter(path) as writer:
+        for name, sheet in sheets.items():
+            sheet.to_excel(writer, sheet_name=name, index=False, startrow=2, startcol=1)
+    return path
+
+
+def test_a_workbook(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+    notes = pd.DataFrame({"note": ["of a broker"]})
+    path = write_workbook(tmp_path / "600977.xlsx", notes=notes, candles=FIVE.rename(columns={"t": "Date"}))
+    ((only,), unreadable) = read_frames([path])
+    assert not unreadable and only.symbol == "600977"
+    assert list(only.frame.index) == list(FIVE["t"])
+    np.testing.assert_allclose(only.frame, FIVE[COLUMNS], rtol=1e-6)
+    (_, (finding,)) = read_frames([write_workbook(tmp_path / "two.xlsx", a=FIVE, b=DAILY)])
+    assert "several sheets (a, b)" in str(finding)
+
+
+def test_a_workbook_without_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "c.xlsx", "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    (_, (finding,)) = read_frames([tmp_path / "c.xlsx"])
+    assert "this is an Excel workbook. Save it as CSV (UTF-8), or install the reader" in str(finding)
