@@ -73,6 +73,11 @@ def build_unreadable_error(written: str, zoned: bool, order: Order | None, form:
         has = "no" if zoned else "a"
         template = f"timestamp {{value!r}} has {has} time zone, unlike the first row's. Write all times the same way."
         return DataError(template, value=value)
+    if kind == "name" and zoned and to_micros(fields, order)[0] != NOT_A_TIME:
+        template = (
+            "timestamp {value!r} does not exist: clocks are put forward in this hour. Write it in UTC, or correct it."
+        )
+        return DataError(template, value=value)
     if fields.first[0] >= 0 and kind == "unknown":
         template = (
             "timestamp {value!r} cannot be read: {zone!r} is no known time zone. Write a name like America/New_York or an "

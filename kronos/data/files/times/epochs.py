@@ -82,6 +82,8 @@ def parse_numbers(text: Text, unit: str, given: bool = False) -> tuple[Array, se
     Seconds to nanoseconds are told apart row by row, by the number of digits. A number of fewer digits, or a negative
     one, has the unit of the others, if its time is near the next row's. A unit that is given is that of all rows.
     """
+    if not given and unit in EPOCH_UNITS.values() and (usual := _parse_same_unit(text)):
+        return usual
     number = text.where(text.str.fullmatch(NUMBER))
     if given or unit not in EPOCH_UNITS.values():
         return _convert(number, unit), {unit}
@@ -98,6 +100,20 @@ def parse_numbers(text: Text, unit: str, given: bool = False) -> tuple[Array, se
         near = other[np.append(is_step, False)[other] | np.append(False, is_step)[other]]
         micros[near] = small[near]
     return micros, seen | {unit}
+
+
+def _parse_same_unit(text: Text) -> tuple[Array, set[str]] | None:
+    """Return what parse_numbers returns, if all rows are whole numbers of one length; faster."""
+    length = len(text.iloc[0]) if len(text) else 0
+    if length not in EPOCH_UNITS or not text.str.fullmatch(rf"[1-9]\d{{{length - 1}}}").all():
+        return None
+    unit = EPOCH_UNITS[length]
+    values = pd.to_numeric(text).to_numpy()
+    if unit == "ns" and values.dtype != np.int64:
+        return None  # beyond the year 2262
+    factor = PER_SECOND[unit]
+    micros = values * (10**6 // factor) if factor <= 10**6 else values // (factor // 10**6)
+    return np.asarray(micros, np.int64), {unit}
 
 
 def _convert(number: Text, unit: str) -> Array:

@@ -55,6 +55,8 @@ HALF_OF_DAY_FIRST = (r"\b([AP]M)\s+([\d:.]+)", r"\2 \1")
 def normalize_times(times: Text) -> Text:
     """Return texts of times without names of months and weekdays, in ASCII if they can be."""
     text = times.astype("str").fillna("").str.strip()
+    if not text.str.contains(r"[^\x00-\x7f]|[A-Za-z]{3}", regex=True).any():
+        return text
     is_ascii = not text.str.contains(r"[^\x00-\x7f]", regex=True).any()
     if not is_ascii:
         text = text.map(lambda each: unicodedata.normalize("NFKC", each))
