@@ -44,6 +44,7 @@ def needs_choice(names: Sequence[str], given: Mapping[str, str]) -> bool:
     times = _list_times(names, given)
     volumes = [name for name in names if SPEAKS_OF_VOLUME.search(plain_name(name))]
     unusual = len(volumes) > 1 or volumes != find_names("volume", volumes)
+    unusual |= not volumes and bool(find_names("amount", names))
     return len(times) != 1 or unusual or len(find_names("amount", names)) > 1 or _may_be_swapped(names)
 
 
@@ -130,7 +131,9 @@ def _choose_time(
 
 def _is_only_time(column: pd.Series, options: ReadingOptions) -> bool:
     read = _read(column, options)
-    return read is not None and (read[0] != NOT_A_TIME).all() and read[1].unit not in ("days", "excel")
+    if read is None or read[1].unit in ("days", "excel"):
+        return False
+    return bool((read[0] != NOT_A_TIME).all() and (read[0] != read[0][0]).any())
 
 
 def _read(column: pd.Series, options: ReadingOptions) -> tuple[Array, TimestampFormat] | None:
@@ -184,7 +187,13 @@ def _choose_volume(
     amount = next((name for name in amounts if traded[name] and name != volume), None)
     prices = {name: parse_numbers(sample[matched[name]], decimal) for name in ("low", "high")}
     if volume is None:
-        if amount and amount != matched.get("amount"):
+        if amount and _is_a_rate(numbers[amount], prices["low"]):
+            chosen.names["amount"] = ""
+            template = (
+                "{name} is less than one unit at the price, perhaps a turnover rate: not used; volume is taken as 0"
+            )
+            chosen.notes.append(ReadingNote(template, (("name", amount),), is_doubt=True))
+        elif amount:
             chosen.names["amount"] = amount
         return
     for other in [*([amount] if amount else []), *volumes]:
@@ -206,6 +215,11 @@ def _choose_volume(
 
 def _full_name(name: str) -> str:
     return re.sub(r"[\s_\-]", "", name).lower()
+
+
+def _is_a_rate(amount: Array, price: Array) -> bool:
+    traded = np.nan_to_num(amount) > 0
+    return bool(traded.any() and np.median(amount[traded] / price[traded]) < 1)
 
 
 def _is_worth(worth: Array, volume: Array, prices: Mapping[str, Array]) -> bool:

@@ -63,10 +63,12 @@ def match_names(
 ) -> dict[str, str]:
     """Return our names of the columns that are known or given, and the file's."""
     given = dict(chosen or {}) | dict(mapping)
+    unused = {ours for ours, name in given.items() if not name}
     taken = set(given.values())
     matched = given | {
         ours: found[0] for ours in ALIASES if ours not in given and (found := find_names(ours, names, taken))
     }
+    matched = {ours: name for ours, name in matched.items() if ours not in unused}
     if TIME in matched and (TIMESTAMP_COLUMN not in matched or matched[TIME] == matched[TIMESTAMP_COLUMN]):
         matched[TIMESTAMP_COLUMN] = matched.pop(TIME)
     elif TIME in matched and TIME not in mapping and not _is_a_date(matched[TIMESTAMP_COLUMN]):

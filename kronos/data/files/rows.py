@@ -18,6 +18,7 @@ from kronos.data.files.times import TimestampFormat, join_date_and_time
 
 HEADER_AGAIN = "rows equal to the column names that were passed over: {n:,}, the first in {unit} {line}"
 NO_CANDLE = "rows without a candle that were passed over: {n:,}, the first in {unit} {line}: {text!r}"
+MAX_REMARKS, MAX_SHARE = 10, 0.02  # of the rows of a piece
 LETTER = r"[^\W\d_]"
 
 
@@ -85,6 +86,8 @@ class RowReader:
     def drop_remarks(self, frame: pd.DataFrame, times: pd.Series, unread: Array) -> Array:
         """Return the rows to keep, (N,) bool: all but texts in the place of a time, without prices, such as a source."""
         remarks = unread & self._may_be_remarks(frame)
+        if remarks.sum() > max(MAX_REMARKS, MAX_SHARE * len(frame)):
+            return np.ones(len(frame), bool)  # these are the rows, and something is wrong with them
         if remarks.any():
             self._pass_over(NO_CANDLE, frame, remarks, times)
         keep: Array = ~remarks

@@ -722,3 +722,42 @@ def test_a_workbook_without_its_reader(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "python_calamine", None)
     (_, (finding,)) = read_frames([tmp_path / "c.xlsx"])
     assert "this is an Excel workbook. Save it as CSV (UTF-8), or install the reader" in str(finding)
+
+
+@pytest.mark.parametrize(
+    ("content", "volume"),
+    [
+        # a turnover rate is no amount of money
+        (csv(pick(DAILY, date="t", **PRICES, turnover=DAILY["volume"] / 1e5)), 0),
+        # prices of one currency in another, which no name tells
+        (csv(pick(DAILY, date="t", **PRICES, **{"Volume BTC": "amount", "Volume ETH": "volume"})), DAILY["volume"]),
+        (csv(pick(DAILY, date="t", **PRICES, **{"Volume ETH": "volume", "Volume BTC": "amount"})), DAILY["volume"]),
+        # the average is no volume
+        (csv(pick(DAILY, date="t", **PRICES, **{"Volume MA": "amount"})), 0),
+    ],
+)
+def test_what_is_volume(tmp_path: Path, content: str, volume: object) -> None:
+    np.testing.assert_allclose(read_layout(tmp_path, content)["volume"], volume, rtol=1e-5)
+
+
+def test_a_date_with_its_time_beside_a_column_of_times(tmp_path: Path) -> None:
+    read = read_layout(tmp_path, csv(pick(FIVE, date="t", time=stamp(FIVE, "%H:%M"), **PRICES)))
+    assert list(read.index) == list(FIVE["t"])
+
+
+def test_a_constant_date_is_not_the_time(tmp_path: Path) -> None:
+    content = csv(pick(FIVE, Zeitpunkt=stamp(FIVE, "%Y-%m-%d %H:%M"), Verfall="2024-03-15", **PRICES))
+    assert list(read_layout(tmp_path, content).index) == list(FIVE["t"])
+
+
+def test_rows_of_another_delimiter_than_the_names_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    rows = csv(pick(FIVE, t=stamp(FIVE, "%Y-%m-%dT%H:%M"), **PRICES), header=False, sep=";")
+    path.write_text("date,open,high,low,close\n" + rows)
+    _, unreadable = read_frames([path])
+    assert "cannot be read" in str(unreadable[0])
+
+
+def test_cells_of_another_encoding_do_not_matter(tmp_path: Path) -> None:
+    content = csv(pick(FIVE, date="t", **PRICES, name="Société é")).encode("latin-1")
+    assert list(read_layout(tmp_path, content).index) == list(FIVE["t"])

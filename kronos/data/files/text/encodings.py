@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kronos.candles import PRICE_COLUMNS
 from kronos.data.files.columns import is_known
 from kronos.errors import DataError
 
@@ -36,6 +37,8 @@ def detect_encoding(path: Path, head: bytes, open_file: Callable[[Path], Any]) -
     for encoding in candidates:
         if _decodes(path, encoding, open_file):
             return encoding
+    if _count_names(head, "cp1252") >= len(PRICE_COLUMNS):  # some cells are of another encoding
+        return "latin-1"
     raise DataError("{path}: this is neither UTF-8 nor GB18030 text. Save it as CSV (UTF-8).", path=path)
 
 

@@ -62,13 +62,12 @@ def find_decimal(cells: Iterable[str]) -> Decimal | None:
     """
     bodies = {match[3].strip() for cell in cells if (match := CELL.fullmatch(cell.strip()))}
     shown = {sign: any(pattern.fullmatch(body) for body in bodies) for sign, pattern in SHOWS_DECIMAL.items()}
-    if shown[","] and not shown["."]:
-        return ","
+    unclear = sorted(body for body in bodies if UNCLEAR.fullmatch(body))
+    if unclear and shown["."] == shown[","]:
+        raise build_ambiguous_error(unclear[0])
     if shown["."]:
         return "."
-    if unclear := sorted(body for body in bodies if UNCLEAR.fullmatch(body)):
-        raise build_ambiguous_error(unclear[0])
-    return None
+    return "," if shown[","] else None
 
 
 def build_ambiguous_error(number: str) -> DataError:

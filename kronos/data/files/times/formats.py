@@ -38,6 +38,7 @@ COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2
 ISO = re.compile(r"(?:19|20)\d{2}([-/.])\d{1,2}\1\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?")
 ISO_ZONED = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?\s?(?:[Zz]|[+-]\d\d:?\d\d)$"
 ZONE_SUFFIX = r"\s?(?:[Zz]|[+-]\d{2}:?\d{2})$"
+MIDNIGHT = r"[ T]0?0:00(?::00(?:\.0+)?)?\s?(?:Z|[+-]\d\d:?\d\d)?$"
 DIGITS = r"\d+(?:\.0*)?"
 ORDER_WORDS = {"DMY": "day first", "MDY": "month first", "YMD": "year first"}
 
@@ -277,7 +278,10 @@ def join_date_and_time(date: Text, time: Text, form: str | None = None) -> Text:
         clock = clock.str.slice(0, 2) + ":" + clock.str.slice(2, 4) + ":" + clock.str.slice(4)
     if day.str.fullmatch(r"\d{8}").all():
         day = day.str.slice(0, 4) + "-" + day.str.slice(4, 6) + "-" + day.str.slice(6)
-    return day.str.replace(r"[ T]0?0:00(:00(\.0+)?)?\s?(Z|[+-]\d\d:?\d\d)?$", "", regex=True) + " " + clock
+    has_clock = day.str.contains(r"\d:\d\d") & ~day.str.contains(MIDNIGHT)
+    if has_clock.any():
+        return day  # the time stands in both columns
+    return day.str.replace(MIDNIGHT, "", regex=True) + " " + clock
 
 
 def _to_datetime(text: Text, utc: bool = False) -> pd.Series:
