@@ -65,7 +65,8 @@ def name_files(files: Sequence[Path]) -> list[str]:
 def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
     if path.is_dir():
         inside = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        files = [file for file in inside if _holds_candles(file)]
+        # If none does, the tables are reported.
+        files = [file for file in inside if _holds_candles(file)] or [file for file in inside if _is_named_table(file)]
         others = [file for file in inside if file not in set(files)]
         if not files:
             shown = f" It holds {', '.join(file.name for file in others[:5])}." if others else ""
@@ -104,16 +105,20 @@ def _holds_candles(path: Path) -> bool:
     A table that cannot be read well enough to tell counts as candles, to be reported: only one that shows other columns
     does not.
     """
-    name = path.name.lower()
-    for suffix in COMPRESSIONS:
-        name = name.removesuffix(suffix)
-    if name.endswith(TABLES):
+    if _is_named_table(path):
         return not _holds_other_things(path)
     try:
         table = open_table(path)
     except DataError:
         return False
     return len(recognise_columns(table.names)) > len(PRICE_COLUMNS)
+
+
+def _is_named_table(path: Path) -> bool:
+    name = path.name.lower()
+    for suffix in COMPRESSIONS:
+        name = name.removesuffix(suffix)
+    return name.endswith(TABLES)
 
 
 def _holds_other_things(path: Path) -> bool:

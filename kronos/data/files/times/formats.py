@@ -38,7 +38,6 @@ COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{2
 ISO = re.compile(r"(?:19|20)\d{2}([-/.])\d{1,2}\1\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?")
 ISO_ZONED = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?\s?(?:[Zz]|[+-]\d\d:?\d\d)$"
 ZONE_SUFFIX = r"\s?(?:[Zz]|[+-]\d{2}:?\d{2})$"
-MIDNIGHT = r"[ T]0?0:00(?::00(?:\.0+)?)?\s?(?:Z|[+-]\d\d:?\d\d)?$"
 DIGITS = r"\d+(?:\.0*)?"
 ORDER_WORDS = {"DMY": "day first", "MDY": "month first", "YMD": "year first"}
 
@@ -256,32 +255,6 @@ def _find_format(first: Text, order: Order | None) -> str | None:
         return None
     read = _to_micros(pd.to_datetime(first, format=form, errors="coerce"))
     return form if read[0] == to_micros(split_fields(first), order)[0] else None
-
-
-def join_date_and_time(date: Text, time: Text, form: str | None = None) -> Text:
-    """Join a column of dates and a column of times of day, with or without separators. The times may include the date.
-
-    Args:
-        form: how both are written, or the dates only, if it is given.
-    """
-    day, clock = normalize_times(date), normalize_times(time)
-    if form and re.search("%[HI]", form):
-        return day + " " + clock
-    if form:
-        written = date.astype("str").str.strip()
-        day = pd.to_datetime(written, format=form, errors="coerce").dt.strftime("%Y-%m-%d").fillna(written)
-    if clock.str.match(r"\d{4}[-/.]|\d{12}").all():
-        return clock
-    clock = clock.str.replace(r"^0 days? ", "", regex=True)
-    if clock.str.fullmatch(r"\d{1,6}").all() and (longest := clock.str.len().max()) > 2:
-        clock = clock.str.zfill(6) if longest > 4 else clock.str.zfill(4) + "00"
-        clock = clock.str.slice(0, 2) + ":" + clock.str.slice(2, 4) + ":" + clock.str.slice(4)
-    if day.str.fullmatch(r"\d{8}").all():
-        day = day.str.slice(0, 4) + "-" + day.str.slice(4, 6) + "-" + day.str.slice(6)
-    has_clock = day.str.contains(r"\d:\d\d") & ~day.str.contains(MIDNIGHT)
-    if has_clock.any():
-        return day  # the time stands in both columns
-    return day.str.replace(MIDNIGHT, "", regex=True) + " " + clock
 
 
 def _to_datetime(text: Text, utc: bool = False) -> pd.Series:
