@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -116,10 +117,10 @@ def _is_a_date(name: str) -> bool:
 def _check_columns(matched: Mapping[str, str], names: Sequence[str], path: Path) -> list[DataError]:
     errors = []
     if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in matched]:
-        example = ", ".join(f"{name}: its name" for name in missing)
+        example = " ".join(f"data.columns.{name}=NAME" for name in missing)
         template = (
             "{path}: column {missing} missing; the file has: {names}. The first line must hold the column names. If a "
-            "column has another name, set data.columns={{{example}}}."
+            "column has another name, set {example}."
         )
         shown = {"missing": ", ".join(missing), "names": _list(names), "example": example}
         errors.append(DataError(template, path=path, **shown))
@@ -134,11 +135,14 @@ def _check_alike(recognised: Mapping[str, str], names: Sequence[str], path: Path
     errors = []
     for ours, theirs in recognised.items():
         if len(alike := [name for name in names if plain_name(name) == plain_name(theirs)]) > 1:
-            template = (
-                "{path}: columns {names} are alike. Choose one: data.columns={{{ours}: {first}}}, or another of them."
-            )
-            errors.append(DataError(template, path=path, names=", ".join(alike), ours=ours, first=alike[0]))
+            template = "{path}: columns {names} are alike. Choose one, for example {line}."
+            errors.append(DataError(template, path=path, names=", ".join(alike), line=format_line(ours, alike[0])))
     return errors
+
+
+def format_line(ours: str, name: str) -> str:
+    """Return the override that sets a column, as a shell takes it."""
+    return shlex.quote(f"data.columns.{ours}={name}")
 
 
 def _list(names: Sequence[str]) -> str:
@@ -154,8 +158,8 @@ def _describe_match(matched: Mapping[str, str], names: Sequence[str], mapping: M
         notes.append(NO_VOLUME if "amount" not in matched else NO_VOLUME_BUT_AMOUNT)
         speaking = [name for name in names if SPEAKS_OF_VOLUME.search(plain_name(name))]
         if speaking and "amount" not in matched:
-            template = "volume is taken as 0, although a column may hold it ({names}): set data.columns.volume={first}"
-            shown = (("names", _list(speaking)), ("first", speaking[0]))
+            template = "volume is taken as 0, although a column may hold it ({names}): set {line}"
+            shown = (("names", _list(speaking)), ("line", format_line("volume", speaking[0])))
             notes.append(ReadingNote(template, shown, is_doubt=True))
     elif "amount" not in matched:
         notes.append(ReadingNote("no column amount; taken as volume × mean of open, high, low and close"))

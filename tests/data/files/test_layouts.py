@@ -609,7 +609,7 @@ def test_a_layout_is_read_right(tmp_path: Path, name: str) -> None:
         (csv(FIVE[:5], header=False), "The first row is column 1: 2024-01-22 09:35:00, column 2: 41.0"),
         (
             csv(FIVE.assign(high=FIVE["low"]), header=False),
-            "Name the columns by their numbers: data.columns={timestamps: column …",
+            "Name the columns by their numbers: 'data.columns.timestamps=column N'",
         ),
     ],
 )

@@ -115,10 +115,10 @@ def _build_no_names_error(row: Sequence[str]) -> DataError:
     shown = ", ".join(f"column {n}: {cell.strip()[:30]}" for n, cell in enumerate(row[:20], start=1))
     template = (
         "the first line holds numbers, so there are no column names, and the values do not show for certain which column is "
-        "which. The first row is {row}. Name the columns by their numbers: data.columns={example}."
+        "which. The first row is {row}. Name the columns by their numbers: {example}."
     )
     names = (TIMESTAMP_COLUMN, *CANDLE_COLUMNS[:5])
-    return DataError(template, row=shown, example="{" + ", ".join(f"{name}: column …" for name in names) + "}")
+    return DataError(template, row=shown, example=" ".join(f"'data.columns.{name}=column N'" for name in names))
 
 
 def _read_levels(names: list[str], below: Sequence[Sequence[str]]) -> tuple[list[str], list[str], int]:
