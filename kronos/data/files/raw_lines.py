@@ -6,8 +6,10 @@ import io
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from kronos.data.files.options import ReadingOptions
 from kronos.data.files.tables import Table, open_bytes, open_table
 
+AS_IT_STANDS = ReadingOptions({"timestamps": "column 1"}, decimal=".")  # columns without names need none
 MAX_LENGTH = 300  # characters of a line that are shown
 
 
@@ -17,7 +19,7 @@ def read_lines(path: Path, numbers: Collection[int]) -> dict[int, str]:
     Raises:
         DataError: the file cannot be read.
     """
-    table = open_table(path)
+    table = open_table(path, AS_IT_STANDS)
     return _read_text(table, numbers) if table.encoding else _read_rows(table, numbers)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from kronos.data.files.options import ReadingOptions
+from kronos.data.files.raw_lines import read_lines
 from kronos.data.windows.load import read_frames
 
 N = 300
@@ -624,6 +625,7 @@ def test_columns_of_a_file_without_names_can_be_named(tmp_path: Path) -> None:
     columns = {name: f"column {n}" for n, name in enumerate(["timestamps", *COLUMNS], start=1)}
     read = read_layout(tmp_path, csv(FIVE[:5], header=False), columns=columns)
     np.testing.assert_allclose(read, FIVE[COLUMNS][:5], rtol=1e-6)
+    assert read_lines(tmp_path / "c.csv", {2})[2].startswith("2024-01-22 09:40:00,")
 
 
 def test_columns_of_several_symbols_side_by_side(tmp_path: Path) -> None:
