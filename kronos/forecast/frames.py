@@ -52,6 +52,8 @@ def recognise_frame(df: pd.DataFrame, name: str, given: Timestamps | None) -> tu
     matched = match_columns([*names, *stand_in], own, Path(name))
     if matched.errors:
         raise matched.errors[0]
+    if repeated := [theirs for theirs in matched.names.values() if names.count(theirs) > 1]:
+        raise DataError("{name}: column {names} occurs more than once. Keep one.", name=name, names=", ".join(repeated))
     for note in matched.notes:
         note = NO_VOLUME if note == NO_VOLUME_BUT_AMOUNT else note  # as published: an amount alone is not used
         logger.info("%s: %s", name, note.template.format(**dict(note.values)))
