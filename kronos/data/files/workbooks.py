@@ -31,13 +31,16 @@ def read_workbook(path: Path, modified: float) -> bytes:
     """Return the sheet of candles, or the only sheet, as CSV in UTF-8; modified: the time of the file, for the cache.
 
     Raises:
-        DataError: the reader is not installed, or several sheets hold candles.
+        DataError: the reader is not installed, the workbook is damaged, or several sheets hold candles.
     """
     try:
         sheets = pd.read_excel(path, sheet_name=None, header=None, dtype=object, engine="calamine")
     except ImportError:
         template = "{path}: this is an Excel workbook. Save it as CSV (UTF-8), or install the reader: pip install python-calamine."
         raise DataError(template, path=path) from None
+    except Exception as error:  # of the reader's own kinds
+        template = "{path}: this is an Excel workbook that cannot be read: {reason}. Save it as CSV (UTF-8)."
+        raise DataError(template, path=path, reason=str(error).rstrip(".")) from None
     filled = {str(name): sheet for name, sheet in sheets.items() if not sheet.empty}
     found = [name for name, sheet in filled.items() if _holds_candles(sheet)] or list(filled)
     if not found:

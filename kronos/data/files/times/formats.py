@@ -160,19 +160,34 @@ class TimestampFormat:
             return local, _to_micros(times) if isinstance(times.dtype, pd.DatetimeTZDtype) else local
         if self.kind == "given":
             return self._parse_given(times.astype("str").fillna("").str.strip())
-        text = normalize_times(times)
+        text = times.astype("str").fillna("").str.strip()
+        local, instants = self._parse_usual(text)
+        if (unread := (local == NOT_A_TIME) | (instants == NOT_A_TIME)).any():
+            plain = text.mask(unread, normalize_times(text[unread]))
+            if not plain.equals(text):
+                local, instants = self._parse_usual(plain)
+            if self.kind != "number":
+                self._parse_rest(plain, local, instants)
+        return local, instants
+
+    def _parse_usual(self, text: Text) -> tuple[Array, Array]:
+        """Read the rows that are written as most are; fast."""
         if self.kind == "zoned":
-            return self._parse_zoned(text)
+            usual = text.where(text.str.match(ISO_ZONED))
+            # The calendar features and the sessions follow the wall clock as written.
+            local = _to_micros(_to_datetime(usual.str.replace(ZONE_SUFFIX, "", regex=True)))
+            return local, _to_micros(_to_datetime(usual, utc=True))
+        local = np.full(len(text), NOT_A_TIME)
         if self.kind == "number":
             local, units = parse_numbers(text, self.unit or "s", self.given)
             self.seen.update(dict.fromkeys(sorted(units)))
         elif self.kind == "compact":
             digits = text.where(text.str.fullmatch(DIGITS)).str.partition(".")[0]  # pandas also accepts "now"
             local = _to_micros(pd.to_datetime(digits, format=self.format, errors="coerce"))
-            local = self._parse_rest(text, local)[0]
-        else:
-            return self._parse_text(text)
-        return local, local
+        elif self.format is not None:
+            dates = text.where(text.str.match(r"\d"))  # pandas also accepts "now"
+            local = _to_micros(pd.to_datetime(dates, format=self.format, errors="coerce"))
+        return local, local.copy() if self.zoned and not self.written_zone else local
 
     def _parse_given(self, text: Text) -> tuple[Array, Array]:
         form = self.format or ""
@@ -184,26 +199,9 @@ class TimestampFormat:
         local = _to_micros(pd.to_datetime(plain, format=form.removesuffix("%z").rstrip(), errors="coerce"))
         return np.where(local == NOT_A_TIME, instants, local), instants
 
-    def _parse_zoned(self, text: Text) -> tuple[Array, Array]:
-        usual = text.where(text.str.match(ISO_ZONED))
-        # The calendar features and the sessions follow the wall clock as written.
-        local = _to_micros(_to_datetime(usual.str.replace(ZONE_SUFFIX, "", regex=True)))
-        return self._parse_rest(text, local, _to_micros(_to_datetime(usual, utc=True)))
-
-    def _parse_text(self, text: Text) -> tuple[Array, Array]:
-        local = np.full(len(text), NOT_A_TIME)
-        if self.format is not None:
-            # Rows in the format of the first row are parsed fast, the others one by one. (pandas also accepts "now".)
-            dates = text.where(text.str.match(r"\d"))
-            local = _to_micros(pd.to_datetime(dates, format=self.format, errors="coerce"))
-        return self._parse_rest(text, local, local.copy() if self.zoned else local)
-
-    def _parse_rest(self, text: Text, local: Array, instants: Array | None = None) -> tuple[Array, Array]:
-        """Read the rows that are not known yet, field by field."""
-        instants = local if instants is None else instants
+    def _parse_rest(self, text: Text, local: Array, instants: Array) -> None:
+        """Read the rows that are not known yet, field by field, into local and instants."""
         rest = np.flatnonzero((local == NOT_A_TIME) | (instants == NOT_A_TIME))
-        if not len(rest):
-            return local, instants
         fields = split_fields(text.iloc[rest])
         read = to_micros(fields, self.order)
         kinds = fields.zone.map({zone: zone_kind(zone) for zone in fields.zone.unique()})
@@ -213,7 +211,6 @@ class TimestampFormat:
         if self.zoned and not self.written_zone:
             instants[rest] = to_instants(read, fields.zone)
         self.seen.update(dict.fromkeys(find_calendars(fields)))
-        return local, instants
 
     def explain(self, times: Text, row: int) -> DataError:
         """Return the error, without a place, of a row whose time was not accepted."""
