@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -14,6 +14,7 @@ from kronos.config import Config
 from kronos.config.training import StageName
 from kronos.data import split_candles
 from kronos.data.audit import audit_to_json
+from kronos.data.frames import Frame, save_candles
 from kronos.errors import KronosError
 from kronos.evaluation import ValidationScore
 from kronos.evaluation.baselines import build_own, check_baselines
@@ -54,10 +55,18 @@ class FinishedRun:
     pictures: Sequence[Path] = ()
 
 
-def run_training(config: Config, skip_existing: bool = False, world_size: int = 1, command: str = "") -> FinishedRun:
+def run_training(
+    config: Config,
+    skip_existing: bool = False,
+    world_size: int = 1,
+    command: str = "",
+    data: Frame | Mapping[str, Frame] | None = None,
+) -> FinishedRun:
     """Train the stages that are on, then evaluate the run on held-out candles, and draw forecasts.
 
     Args:
+        data: candles instead of data.data_path: a frame, or one for each symbol. The run keeps a copy of them in the folder
+            frames of data.cache_dir and names it in its configuration.
         skip_existing: skip finished stages and resume an interrupted one.
         world_size: how many processes were launched; all must call this.
         command: how the run was launched, for the report.
@@ -65,6 +74,8 @@ def run_training(config: Config, skip_existing: bool = False, world_size: int = 
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the folder of the run.
     """
+    if data is not None:
+        config = config.override({"data.data_path": _save_frames(data, config)})
     with_base_model = config.experiment.train_basemodel
     evaluated = with_base_model and config.evaluation.enabled
     if evaluated:
@@ -80,12 +91,17 @@ def run_training(config: Config, skip_existing: bool = False, world_size: int = 
 
 
 def run_evaluation(
-    config: Config, data: Path | None = None, since: datetime | None = None, world_size: int = 1, command: str = ""
+    config: Config,
+    data: Path | Frame | Mapping[str, Frame] | None = None,
+    since: datetime | None = None,
+    world_size: int = 1,
+    command: str = "",
 ) -> FinishedRun:
     """Evaluate a trained run: on the held-out part of its own candles, or on other candles.
 
     Args:
-        data: other candles than the run's own: a file, a folder or a glob.
+        data: other candles than the run's own: a file, a folder or a glob; a frame, or one for each symbol, which is saved in
+            the folder frames of data.cache_dir.
         since: forecast only candles after this local time; None: after all that the run has seen.
         world_size, command: as in `run_training`.
 
@@ -97,6 +113,7 @@ def run_evaluation(
     start_process(config, world_size)
     report = config.model_paths.run_folder.report
     if data is not None:
+        data = data if isinstance(data, Path) else _save_frames(data, config)
         named = data if data != Path() else Path.cwd()  # an empty path is no folder, but "." is
         config = config.override({"data.data_path": named})
         report = config.model_paths.run_folder.report_on(data)
@@ -153,6 +170,10 @@ def run_model_evaluation(
     evaluation = write_evaluation(config, own, held_out, audited.candles, splits, run.report, command)
     _end_process_group()
     return FinishedRun(run.report, evaluation)
+
+
+def _save_frames(data: Frame | Mapping[str, Frame], config: Config) -> Path:
+    return save_candles(data, config.data.cache_dir.absolute() / "frames")
 
 
 def _evaluate_trained(config: Config, trained: RunResult, own: KronosForecaster, command: str) -> Evaluation | None:

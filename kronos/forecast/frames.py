@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.aliases import SYMBOL, TIME
-from kronos.data.files.columns import NO_VOLUME, NO_VOLUME_BUT_AMOUNT, match_columns, recognise_columns
+from kronos.data.files.columns import (
+    NO_VOLUME,
+    NO_VOLUME_BUT_AMOUNT,
+    Columns,
+    list_volumes,
+    match_columns,
+    recognise_columns,
+)
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_time
 from kronos.errors import DataError
@@ -23,20 +30,25 @@ DATE = re.compile(r"(19|20)\d\d([-/.]?\d\d){2}")
 INDEX = "the index"  # stands for the times of the index among the columns
 
 
-def recognise_frame(df: pd.DataFrame, name: str, given: Timestamps | None) -> tuple[pd.DataFrame, Timestamps]:
+def recognise_frame(
+    df: pd.DataFrame, name: str, given: Timestamps | None, options: ReadingOptions
+) -> tuple[pd.DataFrame, Timestamps]:
     """Return a frame with our column names, and its times.
 
     Args:
         df: candles, under any names that are recognised in a file; yfinance's two rows of names are too.
         given: the times, if they are not to be found in the frame.
+        options: columns, timezone and time_format as for files.
 
     Raises:
         DataError: a price or the times are missing, or the frame holds several symbols.
     """
     df = _flatten(df, name)
     names = [str(column) for column in df.columns]
-    found = recognise_columns(names)
-    times = _find_index_times(df, found, name) if given is None else given
+    found = recognise_columns(names) | dict(options.columns)
+    times = given
+    if given is None and TIMESTAMP_COLUMN not in options.columns:
+        times = _find_index_times(df, found, name, options)
     if missing := [column for column in PRICE_COLUMNS if column not in found]:
         template = "{name}: column {missing} missing; the frame has {columns}. Rename or add it."
         raise DataError(template, name=name, missing=", ".join(missing), columns=", ".join(names) or "none")
@@ -48,22 +60,45 @@ def recognise_frame(df: pd.DataFrame, name: str, given: Timestamps | None) -> tu
         )
     exact = {ours: ours for ours in (*CANDLE_COLUMNS, TIMESTAMP_COLUMN) if ours in names}
     stand_in = [] if times is None else [INDEX]
-    own = exact | dict.fromkeys([TIMESTAMP_COLUMN] * len(stand_in), INDEX)
+    own = exact | dict.fromkeys([TIMESTAMP_COLUMN] * len(stand_in), INDEX) | dict(options.columns)
     matched = match_columns([*names, *stand_in], own, Path(name))
     if matched.errors:
         raise matched.errors[0]
     if repeated := [theirs for theirs in matched.names.values() if names.count(theirs) > 1]:
         raise DataError("{name}: column {names} occurs more than once. Keep one.", name=name, names=", ".join(repeated))
-    for note in matched.notes:
-        note = NO_VOLUME if note == NO_VOLUME_BUT_AMOUNT else note  # as published: an amount alone is not used
-        logger.info("%s: %s", name, note.template.format(**dict(note.values)))
+    _log_notes(matched, names, name)
     columns = {ours: df.iloc[:, names.index(theirs)] for ours, theirs in matched.names.items() if theirs in names}
     _check_one_symbol(columns.get(SYMBOL), name, matched.names.get(SYMBOL, ""))
     candles = pd.DataFrame({ours: columns[ours] for ours in CANDLE_COLUMNS if ours in columns})
     candles.attrs = df.attrs
     if given is not None:
-        return candles, given
-    return _put_newest_last(candles, _read_times(columns, name) if times is None else times, name)
+        return candles, _convert_zone(given, options)
+    return _put_newest_last(candles, _read_times(columns, name, options) if times is None else times, name)
+
+
+def _log_notes(matched: Columns, names: Sequence[str], name: str) -> None:
+    """Log what was recognised; warn if volume is taken as 0 although a column may hold it."""
+    for note in matched.notes:
+        note = NO_VOLUME if note == NO_VOLUME_BUT_AMOUNT else note  # as published: an amount alone is not used
+        if not note.is_doubt:
+            logger.info("%s: %s", name, note.template.format(**dict(note.values)))
+    if "volume" not in matched.names and (speaking := list_volumes(names)):
+        logger.warning(
+            "%s: volume and amount are taken as 0, although a column may hold the volume (%s). Rename it: "
+            "df.rename(columns={%r: 'volume'}).",
+            *(name, ", ".join(speaking), speaking[0]),
+        )
+
+
+def _convert_zone(times: Timestamps, options: ReadingOptions) -> Timestamps:
+    """Return times of pandas in the zone of options.timezone."""
+    written, market = options.zones
+    if market is None or not pd.api.types.is_datetime64_any_dtype(pd.Series(times)):
+        return times
+    index = pd.DatetimeIndex(pd.Series(times))
+    if index.tz is None and written:
+        index = index.tz_localize(written)
+    return index if index.tz is None else index.tz_convert(market)
 
 
 def _put_newest_last(candles: pd.DataFrame, times: Timestamps, name: str) -> tuple[pd.DataFrame, Timestamps]:
@@ -99,10 +134,12 @@ def _flatten(df: pd.DataFrame, name: str) -> pd.DataFrame:
     return df.set_axis(df.columns.get_level_values(kept), axis=1)
 
 
-def _find_index_times(df: pd.DataFrame, found: Mapping[str, str], name: str) -> Timestamps | None:
+def _find_index_times(
+    df: pd.DataFrame, found: Mapping[str, str], name: str, options: ReadingOptions
+) -> Timestamps | None:
     """Return the times of the index; None if it only counts the rows, or if a column has the times."""
     if isinstance(df.index, pd.DatetimeIndex):
-        return df.index
+        return _convert_zone(df.index, options)
     if isinstance(df.index, pd.PeriodIndex):
         return df.index.to_timestamp()
     named = not recognise_columns([str(df.index.name)]).keys().isdisjoint((TIMESTAMP_COLUMN, TIME))
@@ -110,28 +147,29 @@ def _find_index_times(df: pd.DataFrame, found: Mapping[str, str], name: str) -> 
     dates = texts and all(DATE.match(str(value)) for value in df.index)
     other = TIMESTAMP_COLUMN in found or TIME in found
     if len(df) and (named or dates or (texts and not other)):
-        return _to_times(df.index.to_series().reset_index(drop=True), f"{name}: the index")
+        return _to_times(df.index.to_series().reset_index(drop=True), f"{name}: the index", options)
     return None
 
 
-def _read_times(columns: dict[str, pd.Series], name: str) -> Timestamps:
+def _read_times(columns: dict[str, pd.Series], name: str, options: ReadingOptions) -> Timestamps:
     times = columns[TIMESTAMP_COLUMN]
     if TIME in columns:
         times = join_date_and_time(times.astype("str"), columns[TIME].astype("str"))
     if isinstance(times.dtype, pd.PeriodDtype):
         return pd.PeriodIndex(times).to_timestamp()
-    return _to_times(times, name)
+    return _to_times(times, name, options)
 
 
-def _to_times(times: pd.Series, name: str) -> Timestamps:
+def _to_times(times: pd.Series, name: str, options: ReadingOptions) -> Timestamps:
     """Return times of Python or pandas as they are; read texts and numbers as in a file."""
     if not len(times) or times.isna().any() or pd.api.types.is_bool_dtype(times):
         return times
     texts = pd.api.types.is_string_dtype(times) and all(isinstance(time, str) for time in times)  # not dates of Python
-    if not (pd.api.types.is_numeric_dtype(times) or (texts and not times.str.match(YEAR_FIRST.pattern).all())):
-        return times
+    plain = texts and not options.timezone and times.str.match(YEAR_FIRST.pattern).all()
+    if plain or not (texts or pd.api.types.is_numeric_dtype(times)):
+        return _convert_zone(times, options)
     try:
-        clock = TimestampFormat.recognise(times.astype("str"), ReadingOptions())
+        clock = TimestampFormat.recognise(times.astype("str"), options)
     except DataError as error:
         raise error.within("{name}", name=name) from None
     local, _ = clock.parse(times.astype("str"))

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, TRUE_ORDER, Array, stack_columns
+from kronos.data.files.options import ReadingOptions
+from kronos.data.frames import Frame, is_frame, to_pandas
 from kronos.errors import ConfigError, DataError
 from kronos.forecast.frames import recognise_frame
 from kronos.forecast.future import make_future_timestamps
@@ -75,13 +77,13 @@ def log_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
         logger.warning("%s%s: %s", first, more, note)
 
 
-def list_frames(df_list: object) -> list[pd.DataFrame]:
+def list_frames(df_list: object) -> list[Frame]:
     """Return the frames of many series as a list.
 
     Raises:
         DataError: it is not a list of frames, or is empty.
     """
-    if isinstance(df_list, pd.DataFrame):
+    if is_frame(df_list):
         raise DataError(
             "expected a list of frames, one for each series, got one frame. Use forecast or predict for one."
         )
@@ -93,13 +95,14 @@ def list_frames(df_list: object) -> list[pd.DataFrame]:
 
 
 def build_all_inputs(
-    df_list: Sequence[pd.DataFrame],
+    df_list: Sequence[Frame],
     x_timestamp_list: Sequence[Timestamps | None] | None,
     y_timestamp_list: Sequence[Timestamps | None] | None,
     names: Sequence[str] | None,
     horizon: int,
     exchange: str | None,
     symbols: Sequence[str] | None = None,
+    reading: ReadingOptions | Mapping[str, str] | None = None,
 ) -> list[InputSeries]:
     """Check many series, see `build_input`. Missing lists stand for a list of None; missing names are numbers.
 
@@ -115,27 +118,27 @@ def build_all_inputs(
             raise DataError(template, n=n, count=count, what=what)
     x_list, y_list = ([None] * n if times is None else times for times in (x_timestamp_list, y_timestamp_list))
     names = [f"series {i}" for i in range(n)] if names is None else names
-    built = [build_input(name, df, x, y, horizon, exchange) for name, df, x, y in zip(names, df_list, x_list, y_list)]
+    each_series = zip(names, df_list, x_list, y_list)
+    built = [build_input(name, df, x, y, horizon, exchange, reading) for name, df, x, y in each_series]
     return built if symbols is None else [replace(each, symbol=str(own)) for each, own in zip(built, symbols)]
 
 
 def build_input(
     name: str,
-    df: pd.DataFrame,
+    df: Frame,
     x_timestamp: Timestamps | None,
     y_timestamp: Timestamps | None,
     horizon: int,
     exchange: str | None,
+    reading: ReadingOptions | Mapping[str, str] | None = None,
 ) -> InputSeries:
     """Check a series. Without y_timestamp, the future times are inferred from the history or an exchange's calendar.
 
     Raises:
         DataError: the series is malformed. The message has its name and the row, counted from 0.
     """
-    if not isinstance(df, pd.DataFrame):
-        template = "{name}: expected a pandas DataFrame of candles, got {type}."
-        raise DataError(template, name=name, type=type(df).__name__)
-    columns, given = recognise_frame(df, name, x_timestamp)
+    df = to_pandas(df, name)
+    columns, given = recognise_frame(df, name, x_timestamp, ReadingOptions.of(reading))
     candles = _to_candles(columns, name)
     put_back = PUT_BACK if x_timestamp is None and df.attrs.get(TRUE_ORDER) else NOTHING
     x = convert_times(given, f"{name}: x_timestamp", put_back)

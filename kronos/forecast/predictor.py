@@ -1,6 +1,6 @@
 """`KronosPredictor`: candles and timestamps in, forecast candles out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 
 from kronos.candles import CANDLE_COLUMNS
+from kronos.data.files.options import ReadingOptions
+from kronos.data.frames import Frame
 from kronos.errors import ConfigError
 from kronos.forecast.chunks import check_room
 from kronos.forecast.devices import place_models
@@ -118,7 +120,7 @@ class KronosPredictor:
 
     def predict(
         self,
-        df: pd.DataFrame,
+        df: Frame,
         x_timestamp: Timestamps | None = None,
         y_timestamp: Timestamps | None = None,
         pred_len: int | None = None,
@@ -146,7 +148,7 @@ class KronosPredictor:
 
     def predict_batch(
         self,
-        df_list: Sequence[pd.DataFrame],
+        df_list: Sequence[Frame],
         x_timestamp_list: Sequence[Timestamps | None] | None = None,
         y_timestamp_list: Sequence[Timestamps | None] | None = None,
         pred_len: int | None = None,
@@ -175,7 +177,7 @@ class KronosPredictor:
 
     def forecast(
         self,
-        df: pd.DataFrame,
+        df: Frame,
         x_timestamp: Timestamps | None = None,
         y_timestamp: Timestamps | None = None,
         horizon: int | None = None,
@@ -186,12 +188,13 @@ class KronosPredictor:
         exchange: str | None = None,
         name: str | None = None,
         verbose: bool = True,
+        reading: ReadingOptions | Mapping[str, str] | None = None,
     ) -> Forecast:
         """Sample futures of the candles in df.
 
         Args:
-            df: the L known candles: open, high, low, close and, if known, volume and amount. Without volume both are
-                taken as 0; without amount it is volume × mean(open, high, low, close).
+            df: the L known candles, a frame of pandas, polars, PyArrow or DuckDB: open, high, low, close and, if known,
+                volume and amount. Without volume both are 0; without amount it is volume × mean(open, high, low, close).
             x_timestamp: their L local (exchange) times; by default the frame's index or its column timestamps.
             y_timestamp: the future times. By default they follow the pattern of the history or, with exchange, that
                 exchange's calendar.
@@ -199,11 +202,11 @@ class KronosPredictor:
             n_paths: how many futures to sample.
             sampling: temperature, top_k and top_p.
             seed: the same seed gives the same forecast in any batch; by default drawn from torch's global generator.
-                (Rounding varies with the batch: a draw on the very edge between two tokens may fall the other way.)
             exchange: a code of exchange_calendars such as XSHG or XNYS (needs the extra `calendars`).
             name: stands for the series in messages, and makes its random draws its own: without names, all series that
                 end at the same time share their draws, and their paths move together.
             verbose: show a progress bar, and log the forecasts' notes.
+            reading: our names of columns to the frame's, or options such as ReadingOptions(timezone="Asia/Shanghai").
 
         Raises:
             DataError: the candles or the times are malformed. ConfigError: a parameter is invalid.
@@ -220,11 +223,12 @@ class KronosPredictor:
             names=None if name is None else [name],
             symbols=None if name is None else [name],
             verbose=verbose,
+            reading=reading,
         )[0]
 
     def forecast_batch(
         self,
-        df_list: Sequence[pd.DataFrame],
+        df_list: Sequence[Frame],
         x_timestamp_list: Sequence[Timestamps | None] | None = None,
         y_timestamp_list: Sequence[Timestamps | None] | None = None,
         horizon: int | None = None,
@@ -236,6 +240,7 @@ class KronosPredictor:
         names: Sequence[str] | None = None,
         symbols: Sequence[str] | None = None,
         verbose: bool = True,
+        reading: ReadingOptions | Mapping[str, str] | None = None,
     ) -> list[Forecast]:
         """Forecast many series of any lengths, in chunks that fit the memory.
 
@@ -252,7 +257,8 @@ class KronosPredictor:
             raise ConfigError(
                 "sampling must be a Sampling(temperature, top_k, top_p), got {kind}.", kind=type(sampling).__name__
             )
-        checked = build_all_inputs(frames, x_timestamp_list, y_timestamp_list, names, horizon, exchange, symbols)
+        times = (x_timestamp_list, y_timestamp_list)
+        checked = build_all_inputs(frames, *times, names, horizon, exchange, symbols, reading)
         inputs = [self._limit(series) for series in checked]
         sampler = PathSampler(
             self.tokenizer, self.model, self.device, self.clip, self.reference_decode, self._build_decoding(sampling)

@@ -3,13 +3,17 @@
 import logging
 from collections.abc import Callable
 
+import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from kronos.candles import CANDLE_COLUMNS
+from kronos.data.files.options import ReadingOptions
 from kronos.errors import DataError
-from kronos.forecast.inputs import build_input
+from kronos.forecast.inputs import build_input, list_frames
 
 TIMES = pd.bdate_range("2024-01-02", periods=30)
 CLOSE = 10 + np.sin(np.arange(30.0))
@@ -121,3 +125,64 @@ def test_what_was_assumed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "kronos"):
         build_input("my", FRAMES["milliseconds"]().rename(columns={"volume": "vol"}), None, None, 3, None)
     assert "vol as volume" in caplog.text and "milliseconds since 1970" in caplog.text
+
+
+TABLES: dict[str, Callable[[pd.DataFrame], object]] = {
+    "polars": pl.from_pandas,
+    "PyArrow's table": pa.Table.from_pandas,
+    "PyArrow's reader": lambda df: pa.Table.from_pandas(df).to_reader(),
+    "DuckDB's relation": lambda df: duckdb.sql("select * from df"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_of_other_libraries(kind: str) -> None:
+    frame = with_column("日期", TIMES).rename(columns=CHINESE)
+    read = build_input("my", TABLES[kind](frame), None, None, 3, None)
+    np.testing.assert_array_equal(read.candles, FRAME.to_numpy())
+    assert (read.timestamps == TIMES).all()
+
+
+@pytest.mark.parametrize("table", [pl.Series([1.0, 2.0]), FRAME.to_numpy(), pl.from_pandas(FRAME).lazy()])
+def test_what_is_no_table_is_refused(table: object) -> None:
+    with pytest.raises(DataError, match=f"^my: .*{type(table).__name__}"):
+        build_input("my", table, None, None, 3, None)  # type: ignore[arg-type]
+
+
+def test_one_table_is_no_list_of_tables() -> None:
+    with pytest.raises(DataError, match="expected a list of frames, one for each series, got one frame"):
+        list_frames(pl.from_pandas(FRAME))  # which is iterable: its columns
+
+
+OPENING = pd.date_range("2024-01-02 01:35", periods=30, freq="5min")  # UTC
+
+
+@pytest.mark.parametrize(
+    ("frame", "timezone"),
+    [
+        (FRAME.set_axis(OPENING.tz_localize("UTC")), "Asia/Shanghai"),
+        (FRAME.set_axis(OPENING), "UTC:Asia/Shanghai"),
+        (with_column("time", OPENING.as_unit("ms").asi8), "Asia/Shanghai"),
+        (with_column("time", OPENING.strftime("%Y-%m-%d %H:%M")), "UTC:Asia/Shanghai"),
+        (with_column("time", OPENING.tz_localize("UTC")), "Asia/Shanghai"),
+    ],
+)
+def test_times_in_the_zone_of_the_market(frame: pd.DataFrame, timezone: str) -> None:
+    read = build_input("my", frame, None, None, 3, None, ReadingOptions(timezone=timezone))
+    assert str(read.timestamps[0])[:16] == "2024-01-02 09:35"
+
+
+def test_columns_and_times_as_the_options_name_them() -> None:
+    frame = with_column("bar_end", TIMES.strftime("%d/%m/%Y")).rename(columns={"close": "last price"})
+    options = ReadingOptions({"timestamps": "bar_end", "close": "last price"}, time_format="%d/%m/%Y")
+    read = build_input("my", frame, None, None, 3, None, options)
+    np.testing.assert_array_equal(read.candles, FRAME.to_numpy())
+    assert (read.timestamps == TIMES).all()
+
+
+@pytest.mark.parametrize("others", [["amount"], []])
+def test_a_volume_that_may_be_missed_is_a_warning(others: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    frame = FRAME.rename(columns={"volume": "vol of the day"}).drop(columns=others)
+    build_input("my", frame, None, None, 3, None)
+    (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "df.rename(columns={'vol of the day': 'volume'})" in warning

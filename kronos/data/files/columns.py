@@ -90,6 +90,11 @@ def is_known(name: str) -> bool:
     return plain_name(name) in _plain_aliases()
 
 
+def list_volumes(names: Iterable[str]) -> list[str]:
+    """Return the columns whose names speak of a volume."""
+    return [name for name in names if SPEAKS_OF_VOLUME.search(plain_name(name))]
+
+
 @cache
 def _plain_aliases() -> frozenset[str]:
     return frozenset(plain_name(alias) for aliases in ALIASES.values() for alias in aliases)
@@ -156,7 +161,7 @@ def _describe_match(matched: Mapping[str, str], names: Sequence[str], mapping: M
     notes += [ReadingNote.make("columns ignored: {names}", names=_list(ignored))] if ignored else []
     if "volume" not in matched:
         notes.append(NO_VOLUME if "amount" not in matched else NO_VOLUME_BUT_AMOUNT)
-        speaking = [name for name in names if SPEAKS_OF_VOLUME.search(plain_name(name))]
+        speaking = list_volumes(names)
         if speaking and "amount" not in matched:
             template = "volume is taken as 0, although a column may hold it ({names}): set {line}"
             shown = (("names", _list(speaking)), ("line", format_line("volume", speaking[0])))
