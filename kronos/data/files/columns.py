@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
@@ -87,7 +87,7 @@ def recognise_columns(names: Iterable[str]) -> dict[str, str]:
 
 def is_known(name: str) -> bool:
     """Whether a column's name is recognised."""
-    return plain_name(name) in _plain_aliases()
+    return any(plain_name(name) in _plain_aliases(ours) for ours in ALIASES)
 
 
 def list_volumes(names: Iterable[str]) -> list[str]:
@@ -96,8 +96,8 @@ def list_volumes(names: Iterable[str]) -> list[str]:
 
 
 @cache
-def _plain_aliases() -> frozenset[str]:
-    return frozenset(plain_name(alias) for aliases in ALIASES.values() for alias in aliases)
+def _plain_aliases(ours: str) -> dict[str, None]:
+    return dict.fromkeys(plain_name(alias) for alias in ALIASES[ours])
 
 
 def find_names(ours: str, names: Sequence[str], taken: Collection[str] = ()) -> list[str]:
@@ -106,9 +106,10 @@ def find_names(ours: str, names: Sequence[str], taken: Collection[str] = ()) -> 
     for name in names:
         if name not in taken:
             plain.setdefault(plain_name(name), name)
-    return list(dict.fromkeys(plain[plain_name(alias)] for alias in ALIASES[ours] if plain_name(alias) in plain))
+    return [plain[alias] for alias in _plain_aliases(ours) if alias in plain]
 
 
+@lru_cache(1 << 12)
 def plain_name(name: str) -> str:
     """Return a name without case, spaces, signs and its unit in brackets: 成交量(手) is 成交量."""
     return re.sub(r"[\s_\-<>.]|(?<=.)[(（][^%％]*?[)）]$", "", name.strip()).lower()
