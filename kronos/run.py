@@ -34,6 +34,7 @@ from kronos.saved_run import check_trained, load_models
 from kronos.stage_record import StageRecord
 from kronos.training.arguments import start_process
 from kronos.training.pipeline import RunResult, load_run_candles, run_pipeline
+from kronos.urls import CandleSource
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def run_training(
 
 def run_evaluation(
     config: Config,
-    data: Path | Frame | Mapping[str, Frame] | None = None,
+    data: CandleSource | Frame | Mapping[str, Frame] | None = None,
     since: datetime | None = None,
     world_size: int = 1,
     command: str = "",
@@ -100,8 +101,8 @@ def run_evaluation(
     """Evaluate a trained run: on the held-out part of its own candles, or on other candles.
 
     Args:
-        data: other candles than the run's own: a file, a folder or a glob; a frame, or one for each symbol, which is saved in
-            the folder frames of data.cache_dir.
+        data: other candles than the run's own: a file, a folder, a glob, or a URL (kronos.urls.parse_source); a frame, or one
+            for each symbol, which is saved in the folder frames of data.cache_dir.
         since: forecast only candles after this local time; None: after all that the run has seen.
         world_size, command: as in `run_training`.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from kronos.urls import CandleSource, name_source
 
 StageName = Literal["tokenizer", "basemodel"]
 
@@ -162,10 +163,9 @@ class RunFolder:
         """The verdict on the run's own candles."""
         return ReportFolder(self.path / "report")
 
-    def report_on(self, data: Path) -> ReportFolder:
-        """Return the folder of a verdict on other candles: a file, a folder or a glob."""
-        name = re.sub(r"[^\w.-]+", "_", data.absolute().stem)  # a glob has a *, and "." has no name of its own
-        return ReportFolder(self.path / f"report-{name}")
+    def report_on(self, data: CandleSource) -> ReportFolder:
+        """Return the folder of a verdict on other candles: a file, a folder, a glob or a URL."""
+        return ReportFolder(self.path / f"report-{name_source(data)}")
 
     def list_reports(self) -> list[ReportFolder]:
         """Return the folders of all verdicts that are there, that on the run's own candles first."""

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # same way; files directly in a room may use all of its folders, and what such a folder may use of them is named.
 ORDER = [
     ["errors", "version"],
-    ["candles", "files"],
+    ["candles", "files", "urls"],
     ["run_folder"],
     ["config", "model"],
     ["stage_record"],
@@ -29,7 +29,7 @@ ORDER = [
     ["__main__"],
 ]
 FOLDER_ORDER = {
-    "data": [["files"], ["quality"], ["windows"], ["audit", "leakage"]],
+    "data": [["files"], ["elsewhere"], ["quality"], ["windows"], ["audit", "leakage"]],
     "evaluation": [["results"], ["scores", "forecasters.base"], ["forecasters", "origins"], ["runs"]],
     "report": [["words"], ["fonts"], ["forecast"], ["charts"], ["verdict"]],
 }

@@ -22,6 +22,7 @@ from kronos.config import Config, load_config
 from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError, DataError
 from kronos.report.words.catalogue import Words
+from kronos.urls import mask_secrets, name_source
 
 if TYPE_CHECKING:
     from kronos.data.as_read import CandleAsRead
@@ -40,8 +41,8 @@ STYLES = {"error": "bold red", "repair": "yellow", "note": "cyan"}
 Arguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PATH | SECTION.KEY=VALUE]...",
-        help="Files, folders or globs of candles, instead of the configuration's; and overrides of keys.",
+        metavar="[PATH | URL | SECTION.KEY=VALUE]...",
+        help="Files, folders, globs or URLs of candles, instead of the configuration's; and overrides of keys.",
     ),
 ]
 ConfigOption = Annotated[
@@ -112,7 +113,8 @@ def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> _Check
     # These import PyTorch. Imported here, they do not delay --help.
     from kronos.data import load_candles, split_candles
     from kronos.data.as_read import read_ends
-    from kronos.data.files.sources import find_files
+    from kronos.data.elsewhere.gather import gather_files
+    from kronos.data.elsewhere.options import FetchOptions
     from kronos.data.leakage import find_leaks
     from kronos.data.windows.load import Audited
     from kronos.planning.enough import measure_sufficiency, propose_sizes
@@ -120,7 +122,8 @@ def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> _Check
     candles, findings = load_candles(settings.data, settings.repairs)
     if not with_splits:  # then nobody chose the length of a window
         findings = tuple(finding for finding in findings if finding.kind != "short" or finding.severity == "error")
-    ends = read_ends(candles, candles.symbols, find_files(settings.data.data_path))
+    files = gather_files(settings.data.data_path, FetchOptions.of(settings.data)).files
+    ends = read_ends(candles, candles.symbols, files)
     check = _Check(Audited(candles, findings), {}, as_read=ends)
     if check.broken or not len(candles):
         return check
@@ -141,13 +144,14 @@ def _propose_command(check: _Check, settings: Config, arguments: Sequence[str], 
     overrides = [each for each in arguments if re.match(OVERRIDE, each) and not Path(each).exists()]
     if config is None:
         paths = [str(path) for path in settings.data.data_path]
-        name = re.sub(r"[^\w.-]+", "_", settings.data.data_path[0].absolute().stem).strip("_")
+        name = name_source(settings.data.data_path[0]).strip("_")
         overrides += [f"data.data_path={paths[0] if len(paths) == 1 else json.dumps(paths, ensure_ascii=False)}"]
         sizes = {"lookback_window": check.enough.lookback, "predict_window": check.enough.horizon}
         overrides += [f"data.{key}={n}" for key, n in sizes.items() if f"data.{key}=" not in " ".join(overrides)]
         overrides += [f"model_paths.exp_name={name or 'my_run'}"]
     elif paths := [each for each in arguments if each not in overrides]:
         overrides += [f"data.data_path={json.dumps(paths, ensure_ascii=False)}"]
+    overrides = [mask_secrets(each) for each in overrides]
     return shlex.join(["python", "-m", "kronos", "train", "--config", str(config or STARTING_CONFIG), *overrides])
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.cells import cell_len
 
 from kronos.cli.session import (
+    OTHER_CANDLES,
     READING_OVERRIDES,
     LanguageOption,
     Process,
@@ -24,6 +25,7 @@ from kronos.config import Config
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.report.words.catalogue import Words
+from kronos.urls import CandleSource, parse_source
 
 if TYPE_CHECKING:
     from kronos.run import FinishedRun
@@ -50,10 +52,10 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="With --model: a YAML file with settings.", show_default=False)
 ]
 DataOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--data",
-        help="Candles other than the run's own, or those for --model: a file, a folder or a glob.",
+        help="Candles other than the run's own, or those for --model: a file, a folder, a glob or a URL.",
         show_default=False,
     ),
 ]
@@ -97,14 +99,14 @@ def evaluate_command(
 ) -> None:
     """Measure whether a run helped, or whether any model has skill: against naive forecasts, an LSTM or other runs."""
     with start_session("run the same command to resume; finished forecasts are kept", distributed=True) as process:
-        given = [*(overrides or [])]
+        given, source = [*(overrides or [])], None if data is None else parse_source(data)
         given += [f"evaluation.rivals=[{', '.join(map(repr, baselines))}]"] if baselines else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []
         if run is not None and model is None:
             _check_run_options(tokenizer, config, data, since)
-            settings, finished = _evaluate_run(run, given, data, since, language, process)
+            settings, finished = _evaluate_run(run, given, source, since, language, process)
         elif model is not None and run is None:
-            settings, finished = _evaluate_model(model, tokenizer, config, given, data, since, language, process)
+            settings, finished = _evaluate_model(model, tokenizer, config, given, source, since, language, process)
         else:
             raise ConfigError(
                 "give either --run (the folder of a run) or --model (a model folder, a hub name or nano); see --help."
@@ -116,7 +118,7 @@ def evaluate_command(
 def _evaluate_run(
     run: Path,
     given: Sequence[str],
-    data: Path | None,
+    data: CandleSource | None,
     since: datetime | None,
     language: Language | None,
     process: Process,
@@ -126,6 +128,7 @@ def _evaluate_run(
     allowed = (*ALLOWED, *READING_OVERRIDES) if data is not None else ALLOWED
     why = "this setting cannot change after training"
     check_overrides(given, allowed, why, HINT if data is not None else READING_HINT)
+    given = [*(OTHER_CANDLES if data is not None else ()), *given]
     config = load_session_config(lambda given: load_run_config(run, given), given, process, language)
     with lock_run_folder(config.model_paths.run_folder, process.rank):
         from kronos.run import run_evaluation
@@ -138,7 +141,7 @@ def _evaluate_model(
     tokenizer: str | None,
     file: Path | None,
     given: Sequence[str],
-    data: Path | None,
+    data: CandleSource | None,
     since: datetime | None,
     language: Language | None,
     process: Process,
@@ -156,7 +159,7 @@ def _evaluate_model(
         return config, run_model_evaluation(config, models, since, process.world_size, format_command_line())
 
 
-def _check_run_options(tokenizer: str | None, config: Path | None, data: Path | None, since: datetime | None) -> None:
+def _check_run_options(tokenizer: str | None, config: Path | None, data: str | None, since: datetime | None) -> None:
     """Check that no option is given that a run does not need."""
     for name, value in {"--tokenizer": tokenizer, "--config": config}.items():
         if value is not None:

@@ -210,7 +210,7 @@ def _build_tasks(
     from kronos.forecast.inputs import log_notes
     from kronos.forecast.origin import build_forecast_tasks
 
-    files, known = _find_files(source.data, out), source.n_known
+    files, known = _find_files(source, out), source.n_known
     read_as = (ReadingOptions.of(source.reading), source.repairs, source.reading.max_gap)
     trained = RunCandles.read(source.run.model_paths.run_folder) if source.run else None
     tasks, errors = build_forecast_tasks(files, origin, known, source.horizon, exchange, *read_as, trained)
@@ -224,13 +224,16 @@ def _build_tasks(
     return tasks, errors
 
 
-def _find_files(data: Sequence[Path], out: Path) -> list[Path]:
-    from kronos.data.files.sources import find_files
+def _find_files(source: Source, out: Path) -> list[Path]:
+    from kronos.data.elsewhere.gather import gather_files
+    from kronos.data.elsewhere.options import FetchOptions
 
-    if not data:
-        raise ConfigError("give --data: a file of candles, a folder of them or a glob.")
-    passed_over: list[Path] = []
-    files = find_files(data, passed_over)
+    if not source.data:
+        raise ConfigError("give --data: a file of candles, a folder of them, a glob or a URL.")
+    gathered = gather_files(source.data, FetchOptions.of(source.reading))
+    files, passed_over = gathered.files, gathered.passed_over
+    for snapshot in gathered.snapshots:
+        logger.info("%s", snapshot)
     if passed_over:
         logger.info("Files without candles are passed over: %s.", ", ".join(map(str, passed_over[:20])))
     if out.exists() and not out.is_dir():

@@ -29,7 +29,8 @@ Tokenizer = Annotated[
 Model = Annotated[str | None, _models("--model", help="… and of a base model.")]
 
 Data = Annotated[
-    Path | None, _series("--data", help="A file of candles, a folder of them or a glob; by default the run's candles.")
+    str | None,
+    _series("--data", help="A file of candles, a folder of them, a glob or a URL; by default the run's candles."),
 ]
 Origin = Annotated[
     str, _series("--origin", help="The last known candle: a local time like '2024-04-02 10:10', or last.")

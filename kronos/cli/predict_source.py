@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kronos.cli.predict_options import DEFAULT_CONTEXT, DEFAULT_HORIZON
-from kronos.cli.session import READING_OVERRIDES, check_overrides
+from kronos.cli.session import OTHER_CANDLES, READING_OVERRIDES, check_overrides
 from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError
+from kronos.urls import CandleSource, parse_source
 
 if TYPE_CHECKING:
     from kronos.config import Config
@@ -35,7 +36,7 @@ class Source(NamedTuple):
     reading: DataConfig
     repairs: RepairsConfig
     run: Config | None = None
-    data: Sequence[Path] = ()
+    data: Sequence[CandleSource] = ()
     lookback: int | None = None
     horizon: int = DEFAULT_HORIZON
     max_context: int = DEFAULT_CONTEXT
@@ -94,6 +95,9 @@ def load_source(
 
     check_overrides(overrides, READING_OVERRIDES, "a forecast does not depend on this key", "")
     given = {key: value for key, value in given.items() if value is not None}
+    if "data" in given:
+        given["data"] = [parse_source(each) for each in given["data"]]
+        overrides = [*OTHER_CANDLES, *overrides]
     if run is not None:
         config = load_run_config(run, overrides)
         source = Source(*load_models(config), config.data, config.repairs, config, data=config.data.data_path)

@@ -17,12 +17,15 @@ from filelock import FileLock, Timeout
 from kronos.cli.errors import translate_errors
 from kronos.cli.logs import make_stdout_unicode_safe, start_logging
 from kronos.config import Config
-from kronos.config.data import READING_KEYS
+from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
 from kronos.errors import ConfigError, KronosError
 from kronos.run_folder import RunFolder
+from kronos.urls import mask_secrets
 
 READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # those that a file given by --data may need
+# For other candles than the run's own.
+OTHER_CANDLES = tuple(f"data.{key}=null" for key in OF_ONE_SOURCE)
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 LanguageOption = Annotated[
@@ -92,7 +95,7 @@ def check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: str, 
             continue
         raise ConfigError(
             "{override}: {why}. Only {allowed} can be changed{hint}.",
-            override=override,
+            override=mask_secrets(override),
             why=why,
             allowed=", ".join(f"{each}*" if each.endswith(".") else each for each in allowed),
             hint=hint,
@@ -194,10 +197,10 @@ def lock_run_folder(run: RunFolder, rank: int = 0) -> Iterator[None]:
 
 
 def format_command_line() -> str:
-    """Return the command as it was typed, without the launcher and its options."""
+    """Return the command as it was typed, without the launcher and its options, and without the secrets of URLs."""
     name = Path(sys.argv[0]).name
     program = ["python", name] if name.endswith(".py") and name != "__main__.py" else ["kronos"]
-    return shlex.join([*program, *sys.argv[1:]])
+    return shlex.join([*program, *map(mask_secrets, sys.argv[1:])])
 
 
 def run_command(command: Callable[..., None]) -> None:

@@ -9,10 +9,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
 from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, SPLIT, STAGE_WEIGHTS, WEIGHTS, WINDOWS
-from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserPaths, cross_field_error
+from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserSources, cross_field_error
+from kronos.urls import CandleSource
 
 # Keys of `data` that tell how a file is read; `predict` and `evaluate` take them for --data.
-READING_KEYS = ("columns", "timezone", "time_format", "decimal", "series", "max_gap")
+READING_KEYS = (
+    *("columns", "timezone", "time_format", "decimal", "series", "max_gap"),
+    *("since", "until", "query", "refetch", "external_access"),
+)
+# Those that belong to one set of candles; other candles do not take them over from a run.
+OF_ONE_SOURCE = ("since", "until", "query")
 CandleColumn = Literal["timestamps", "time", "symbol", "open", "high", "low", "close", "volume", "amount"]
 
 # What a time that is written as a number may be.
@@ -22,7 +28,10 @@ TIME_UNITS = ("s", "ms", "us", "ns", "days", "ticks", "filetime", "excel")
 class DataConfig(Section):
     """`data`: which candles, how long a window is, how the rows are split."""
 
-    data_path: Annotated[UserPaths, WINDOWS] = Field(min_length=1)  # files, folders or globs
+    data_path: Annotated[UserSources, WINDOWS] = Field(min_length=1)  # files, folders, globs or URLs
+    query: Annotated[str | None, WINDOWS] = None  # SQL, for duckdb:///file.db
+    since: Annotated[Moment | None, WINDOWS] = None  # the first day, or time, to use
+    until: Annotated[Moment | None, WINDOWS] = None  # the last day, or time, to use
     columns: Annotated[dict[str, str], WINDOWS] = Field(
         default_factory=dict
     )  # the known name of a column: the file's name
@@ -53,9 +62,13 @@ class DataConfig(Section):
     )
     val_windows: Annotated[Integer | None, WINDOWS] = Field(None, ge=1)  # maximum of validation windows, spread evenly
     balance_symbols: Annotated[bool, WEIGHTS] = False  # the same number of train windows from each symbol
-    replay: Annotated[UserPaths, STAGE_WEIGHTS] = ()  # other candles to train on, against forgetting
+    replay: Annotated[UserSources, STAGE_WEIGHTS] = ()  # other candles to train on, against forgetting
     replay_share: Annotated[Number, STAGE_WEIGHTS] = Field(0.25, gt=0, lt=1)  # of the train windows of an epoch
-    cache_dir: Annotated[UserPath, NAMING] = Path("~/.cache/kronos")  # folder for large candle sets, mapped into memory
+    cache_dir: Annotated[UserPath, NAMING] = Path(
+        "~/.cache/kronos"
+    )  # folder for what is fetched, and for large candle sets
+    refetch: Annotated[bool, NAMING] = False  # fetch again what was fetched before
+    external_access: Annotated[bool, NAMING] = False  # for a query; on the command line only
 
     @field_validator("test_ratio")
     @classmethod
@@ -110,16 +123,30 @@ class DataConfig(Section):
 
     @field_validator("data_path", "replay")
     @classmethod
-    def _paths_are_named(cls, paths: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
+    def _paths_are_named(cls, paths: tuple[CandleSource, ...], info: ValidationInfo) -> tuple[CandleSource, ...]:
         if Path() in paths:
             template = "{name} is empty: name a file of candles, a folder or a glob"
             raise cross_field_error(f"data.{info.field_name}", template, name=info.field_name)
         return paths
 
     @field_serializer("data_path", when_used="json")
-    def _one_path_is_a_text(self, data_path: tuple[Path, ...]) -> str | list[str]:
+    def _one_path_is_a_text(self, data_path: tuple[CandleSource, ...]) -> str | list[str]:
         texts = [str(path) for path in data_path]
         return texts if len(texts) > 1 else texts[0]
+
+    @field_serializer("refetch", "external_access", when_used="json")
+    def _holds_once(self, value: bool) -> bool:
+        """Save neither: they hold for one command."""
+        return False
+
+    @field_validator("until")
+    @classmethod
+    def _until_follows_since(cls, until: date | datetime | None, info: ValidationInfo) -> date | datetime | None:
+        since = info.data.get("since")
+        if until is not None and since is not None and end_of(until) <= start_of(since):
+            template = "until ({until}) must not be earlier than since ({since})"
+            raise cross_field_error("data.until", template, until=until, since=since)
+        return until
 
     @field_validator("val_end")
     @classmethod
@@ -176,6 +203,13 @@ def _is_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+def start_of(moment: date | datetime) -> datetime:
+    """Return the first moment that belongs: the midnight of a day, or the time itself."""
+    if isinstance(moment, datetime):
+        return moment.replace(tzinfo=None)
+    return datetime.combine(moment, datetime.min.time())
 
 
 def end_of(moment: date | datetime) -> datetime:

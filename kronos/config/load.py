@@ -8,11 +8,12 @@ from pydantic import BaseModel, ValidationError
 
 from kronos.config.messages import KeyPath, build_config_error
 from kronos.config.schema import Config
-from kronos.config.section import UserPath, set_key
+from kronos.config.section import UserSource, set_key
 from kronos.config.yaml_text import parse_yaml, read_value, write_yaml_text
 from kronos.errors import ConfigError
 
 COMMAND_LINE = "command line"
+EXTERNAL_ACCESS = ("data", "external_access")
 UNSHARDED = "distributed.strategy=ddp"  # an override to read runs that an earlier version trained with fsdp
 
 
@@ -56,10 +57,23 @@ def build_reading_config(paths: Sequence[str], overrides: Sequence[str] = ()) ->
 def _build(values: dict[str, Any], places: dict[KeyPath, str], name: str, overrides: Sequence[str]) -> Config:
     for override in overrides:
         _apply_override(values, places, override)
+    _check_external_access(values, places)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         raise build_config_error(error, Config, places, name) from None
+
+
+def _check_external_access(values: dict[str, Any], places: dict[KeyPath, str]) -> None:
+    """Check that no file lets a query read other files: a configuration may come from somebody else."""
+    place = places.get(EXTERNAL_ACCESS, COMMAND_LINE)
+    data = values.get(EXTERNAL_ACCESS[0])
+    if place != COMMAND_LINE and isinstance(data, dict) and data.get(EXTERNAL_ACCESS[1]):
+        template = (
+            "{place}: data.external_access lets a query read other files and load extensions. Remove the key here. If you "
+            "trust the query, give data.external_access=true on the command line."
+        )
+        raise ConfigError(template, place=place)
 
 
 def dump_config(config: Config) -> str:
@@ -129,4 +143,4 @@ def _is_text(keys: KeyPath) -> bool:
     if len(keys) != 2 or not (isinstance(section, type) and issubclass(section, BaseModel)):
         return False
     field = section.model_fields.get(keys[1])
-    return field is not None and field.annotation in (str, Path, tuple[UserPath, ...])
+    return field is not None and field.annotation in (str, Path, tuple[UserSource, ...])

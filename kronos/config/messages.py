@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kronos.errors import ConfigError
+from kronos.urls import mask_secrets
 
 KeyPath = tuple[str, ...]
 
@@ -60,7 +61,7 @@ def _describe(
     context, kind = details.get("ctx", {}), details["type"]
     keys = tuple(context["key"].split(".")) if "key" in context else tuple(str(key) for key in details["loc"])
     place = next((places[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in places), default_place)
-    named: dict[str, Any] = {"place": place, "key": ".".join(keys), "value": details["input"]}
+    named: dict[str, Any] = {"place": place, "key": ".".join(keys), "value": _mask(details["input"])}
     if kind == "cross_field":
         return ConfigError("{place}: " + context["template"] + ".", place=place, **context["values"])
     if kind == "missing":
@@ -77,6 +78,10 @@ def _describe(
         return ConfigError("{place}: {key} is {value!r}; " + REQUIREMENTS[kind] + ".", **named, **context)
     reason = details["msg"][:1].lower() + details["msg"][1:]
     return ConfigError("{place}: {key} is {value!r}; {reason}.", **named, reason=reason)
+
+
+def _mask(value: object) -> object:
+    return mask_secrets(value) if isinstance(value, str) else value
 
 
 def _nearest(value: object, expected: str) -> str:

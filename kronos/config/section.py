@@ -4,24 +4,27 @@ from collections.abc import Mapping
 from copy import deepcopy
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetCoreSchemaHandler,
     PlainSerializer,
     PlainValidator,
     Strict,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from kronos.config.messages import KeyPath, build_config_error
 from kronos.config.yaml_text import BACKSLASHES
 from kronos.errors import ConfigError
+from kronos.urls import CandleSource, Url, parse_source
 
 # true is not 1, and "32" is not 32.
 Integer = Annotated[int, Strict()]
@@ -47,8 +50,22 @@ def _read_path(path: Path) -> Path:
 
 
 UserPath = Annotated[Path, AfterValidator(_read_path)]
+
+
+class _SourceField:
+    """The schema of a path or a URL. Saved, a URL has no secrets."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        path = handler.generate_schema(UserPath)
+        as_text = core_schema.plain_serializer_function_ser_schema(str, when_used="json")
+        return core_schema.no_info_wrap_validator_function(_read_source, path, serialization=as_text)
+
+
+UserSource = Annotated[Path | Url, _SourceField()]
 # One or many: a text stands for a list of one.
-UserPaths = Annotated[tuple[UserPath, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str | Path) else v)]
+UserSources = Annotated[
+    tuple[UserSource, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str | Path | Url) else v)
+]
 Moment = Annotated[
     date | datetime,
     PlainValidator(lambda value: _read_moment(value)),
@@ -56,6 +73,16 @@ Moment = Annotated[
 ]
 AS_TUPLE = BeforeValidator(lambda v: v if isinstance(v, list | tuple) else (v,))
 Names = Annotated[tuple[str, ...], AS_TUPLE]
+
+
+def _read_source(value: object, read_path: ValidatorFunctionWrapHandler) -> CandleSource:
+    if not isinstance(value, str | Path | Url):
+        return cast(Path, read_path(value))
+    try:
+        source = parse_source(value)
+    except ConfigError as error:
+        raise PydanticCustomError("source", "{hint}", {"hint": str(error).rstrip(".")}) from None
+    return source if isinstance(source, Url) else cast(Path, read_path(source))
 
 
 def _read_moment(value: object) -> date | datetime | None:

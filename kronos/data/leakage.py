@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from kronos.candles import Array
 from kronos.config.data import DataConfig, RepairsConfig
+from kronos.data.elsewhere.gather import gather_files
+from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.read import RawSeries
-from kronos.data.files.sources import find_files
 from kronos.data.quality.findings import format_time
 from kronos.data.quality.repair import restore_times
 from kronos.data.quality.series import inspect_series
@@ -68,7 +69,8 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     """
     candles, _ = load_candles(data, repairs)
     moments, kept = find_moments(candles, data), _choose_symbols(candles, split_candles(candles, data))
-    raws = [raw for raw in read_all(find_files(data.data_path), ReadingOptions.of(data), []) if raw.symbol in kept]
+    files = gather_files(data.data_path, FetchOptions.of(data)).files
+    raws = [raw for raw in read_all(files, ReadingOptions.of(data), []) if raw.symbol in kept]
     raws = [restore_times(raw)[0] for raw in raws]  # cuts are made in true time
     held_out = {key: tuple(s for s in getattr(data, key) if s in kept) for key in ("val_symbols", "test_symbols")}
     # data.val_windows spreads its windows over all of validation: one more at the end moves all others.

@@ -1,6 +1,5 @@
 """Evaluate a model that no run here has trained: its tokenizer, its settings, and the candles that it is judged on."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -23,6 +22,7 @@ from kronos.model.pretrained import check_pair, check_trained_with, locate_file
 from kronos.run_folder import RunFolder
 from kronos.saved_run import SavedRun, find_tokenizer, load_run_config
 from kronos.training.saved.last_seen import read_last_seen_of
+from kronos.urls import CandleSource, Url, name_source
 
 FOLDER = "evaluations"  # {FOLDER}/{model}-{data}
 KEPT_SHARE = (
@@ -50,7 +50,7 @@ PUBLISHED = {
 
 
 def build_model_config(
-    model: str, tokenizer: str | None, data: Path | None, file: Path | None, overrides: Sequence[str]
+    model: str, tokenizer: str | None, data: CandleSource | None, file: Path | None, overrides: Sequence[str]
 ) -> Config:
     """Build the configuration of an evaluation without a run.
 
@@ -64,7 +64,7 @@ def build_model_config(
     """
     if data is None and file is None:
         raise ConfigError(
-            "--model needs --data (a file, a folder or a glob of candles), or --config with data.data_path."
+            "--model needs --data (a file, a folder, a glob or a URL of candles), or --config with data.data_path."
         )
     published, name = PUBLISHED.get(Path(model).name), name_model(model)
     own = [
@@ -75,16 +75,22 @@ def build_model_config(
         *("model_paths.base_save_path=", "model_paths.finetuned_tokenizer=", "experiment.pre_trained=true"),
         *("experiment.pre_trained_tokenizer=true", "experiment.pre_trained_predictor=true"),
         f"data.max_context={published.max_context if published else DEFAULT_CONTEXT}",
-        *([f"data.data_path={data if data != Path() else Path.cwd()}"] if data else []),
+        *([f"data.data_path={_write_source(data)}"] if data else []),
         *overrides,
     ]
     config = load_config(file, own) if file else build_config({}, own)
     baselines = [each for each in config.evaluation.rivals if each != "pretrained"]  # it is the model itself
     changes: dict[str, object] = {"evaluation.rivals": baselines}
     if config.model_paths.exp_name == name:
-        source = re.sub(r"[^\w.-]+", "_", config.data.data_path[0].absolute().stem)
-        changes["model_paths.exp_name"] = f"{name}-{source}"
+        changes["model_paths.exp_name"] = f"{name}-{name_source(config.data.data_path[0])}"
     return config.override(changes)
+
+
+def _write_source(data: CandleSource) -> str:
+    """Return a source as an override takes it; an empty path is no folder, but "." is."""
+    if isinstance(data, Url):
+        return data.address
+    return str(data if data != Path() else Path.cwd())
 
 
 def name_model(model: str) -> str:

@@ -24,6 +24,8 @@ FEW, SHARE = 10, 0.1  # rows with one fault, and their share of all rows, from w
 # Every kind of finding. `repairs` has a key for those that can be switched.
 FINDINGS = {
     "unreadable": "the file cannot be read",
+    "fetched": "where the candles come from",
+    "limits": "rows before data.since or after data.until",
     "reading": "what was assumed in reading the file",
     "unsorted": "rows not in order of time",
     "misread": "times or columns that were probably misread",

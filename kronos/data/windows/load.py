@@ -14,16 +14,21 @@ from tqdm import tqdm
 
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.candle_kind import CandleKind, describe_kind
+from kronos.data.elsewhere.gather import gather_files
+from kronos.data.elsewhere.options import FetchOptions
+from kronos.data.elsewhere.snapshot import Snapshot
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.read import RawSeries, read_file
-from kronos.data.files.sources import find_files, name_files
+from kronos.data.files.sources import name_files
 from kronos.data.quality.findings import FINDINGS, Finding, raise_errors
 from kronos.data.quality.series import InspectedSeries, inspect_series
 from kronos.data.windows.candle_cache import CACHE_FROM_BYTES, CandleCache
 from kronos.data.windows.candle_set import CandleSet, join_series
 from kronos.data.windows.gaps import classify_gaps
+from kronos.data.windows.limits import TimeLimits
 from kronos.data.windows.parts import concatenate, join_parts
 from kronos.errors import DataError
+from kronos.urls import CandleSource, parse_source
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +51,8 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
     Raises:
         DataError: there is no such file. Errors within files are among the findings.
     """
-    passed_over: list[Path] = []
-    files = find_files(data.data_path, passed_over)
+    gathered = gather_files(data.data_path, FetchOptions.of(data))
+    files = gathered.files
     if sum(file.stat().st_size for file in files) < CACHE_FROM_BYTES:
         findings: list[Finding] = []
         candles = join_series(list(_inspect_all(files, data, repairs, findings)))
@@ -57,7 +62,8 @@ def load_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
         logger.info("The set is large: its candles are mapped into memory from %s.", cache.folder)
     findings += classify_gaps(candles, data.max_gap)
     findings += [*_find_copies(candles), *_check_clocks(candles)]
-    findings += [*_find_short(candles, data.window), *_name_passed_over(passed_over)]
+    findings += [*_find_short(candles, data.window), *_name_passed_over(gathered.passed_over)]
+    findings += [_name_snapshot(snapshot) for snapshot in gathered.snapshots]
     return Audited(candles, tuple(findings))
 
 
@@ -73,6 +79,14 @@ def _name_passed_over(files: Sequence[Path]) -> list[Finding]:
     ]
 
 
+def _name_snapshot(snapshot: Snapshot) -> Finding:
+    """Tell when candles were fetched, and the hash of what was."""
+    again = "; data.refetch=true fetches it again" if snapshot.remote else ""
+    template = f"fetched {{fetched}} into {{folder}} (files: {{files:,}}, bytes: {{bytes:,}}, sha256 {{sha256}}){again}"
+    plain = snapshot.to_json()
+    return Finding("fetched", "note", snapshot.source, "", len(snapshot.files), (), template, plain)
+
+
 def read_all(files: Sequence[Path], options: ReadingOptions, findings: list[Finding]) -> Iterator[RawSeries]:
     """Read files one after the other; a file that cannot be read becomes a finding.
 
@@ -80,11 +94,13 @@ def read_all(files: Sequence[Path], options: ReadingOptions, findings: list[Find
     options.series sets it. Folders distinguish files of one name.
     """
     names, named = name_files(files), list[RawSeries]()
-    unnamed = _read_each(files, names, options, findings, named)
+    limits = TimeLimits(options, findings)
+    unnamed = _read_each(files, names, options, findings, named, limits)
     yield from join_parts(unnamed, names, options.series, findings)
     if len(files) > 1:
         named = _join_symbols(named, findings)
     yield from join_parts(named, [each.symbol for each in named], options.series, findings)
+    limits.finish()
 
 
 def _read_each(
@@ -93,6 +109,7 @@ def _read_each(
     options: ReadingOptions,
     findings: list[Finding],
     named: list[RawSeries],
+    limits: TimeLimits,
 ) -> Iterator[RawSeries]:
     """Yield the series of files without a symbol column; those of the others are appended to named."""
     each_file = tqdm(
@@ -100,10 +117,12 @@ def _read_each(
     )
     for file, name in each_file:
         try:
-            series = read_file(file, options)
+            series = limits.apply(read_file(file, options))
         except DataError as error:
             template = error.template.removeprefix("{path}").lstrip(":, ")
             findings.append(Finding("unreadable", "error", str(file), "", 1, (), template, error.values))
+            continue
+        if not series:  # all rows are outside data.since and data.until
             continue
         if series[0].named:
             named += series
@@ -230,25 +249,32 @@ def read_frames(
 
 
 def read_candles(
-    path: Path, columns: ReadingOptions | Mapping[str, str] | None = None, repairs: RepairsConfig | None = None
+    path: str | CandleSource,
+    columns: ReadingOptions | Mapping[str, str] | None = None,
+    repairs: RepairsConfig | None = None,
+    query: str | None = None,
 ) -> pd.DataFrame:
     """Read the candles of one symbol from a file: open, high, low, close, volume, amount, indexed by local time.
 
     Args:
-        path: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather.
+        path: CSV (of any usual delimiter and encoding, also compressed), Parquet or Feather; or a URL, as data.data_path.
         columns: our name of a column to the file's, for columns that are not recognised; or all options of reading.
         repairs: what to do about defects; by default the configuration's defaults.
+        query: SQL for a database.
 
     Raises:
         DataError: with the file, the line and the remedy; or there are several symbols.
     """
-    frames, unreadable = read_frames(find_files([Path(path)]), columns, repairs)
+    options = ReadingOptions.of(columns)
+    fetch = FetchOptions(query=query, since=options.since, until=options.until, columns=options.columns)
+    gathered = gather_files([parse_source(path)], fetch)
+    for snapshot in gathered.snapshots:
+        logger.info("%s", snapshot)
+    frames, unreadable = read_frames(gathered.files, options, repairs)
     raise_errors(unreadable)
     if len(frames) > 1:
         shown = ", ".join(each.symbol for each in frames[:5])
-        template = (
-            "{path}: there are {n:,} symbols in this file ({symbols}, …). Read them with kronos.data.read_frames."
-        )
+        template = "{path}: there are {n:,} symbols here ({symbols}, …). Read them with kronos.data.read_frames."
         raise DataError(template, path=path, n=len(frames), symbols=shown)
     raise_errors(frames[0].findings)
     return frames[0].frame

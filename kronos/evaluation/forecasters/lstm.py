@@ -35,6 +35,11 @@ N_VALIDATIONS = 20  # over the whole training
 PATIENCE = 5  # validations without improvement, if training.early_stopping_patience is not set
 N_CHECKPOINTS = 4
 MAX_VAL_WINDOWS = 512  # spread evenly over the validation split
+# The hash of the candles stands for these.
+REPLACED_BY_HASH = (
+    *("data.data_path", "data.query", "data.since", "data.until"),
+    *("data.columns", "data.time_format", "data.decimal"),
+)
 # Keys that earlier versions did not have. With these values, their LSTMs are the same.
 ADDED: dict[str, Any] = {"evaluation.lstm.cell": "lstm", "evaluation.lstm.indicators": [], "data.timezone": None}
 ROWS_AT_A_TIME = 8192  # paths that are sampled together
@@ -198,8 +203,7 @@ def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
     settings = {
         key: value
         for key, value in collect_weight_settings(config, "lstm").items()
-        if key not in ("data.data_path", "data.columns", "data.time_format", "data.decimal")
-        and not key.startswith("repairs.")  # replaced by the candles' hash
+        if key not in REPLACED_BY_HASH and not key.startswith("repairs.")  # replaced by the candles' hash
     }
     settings = {key: value for key, value in settings.items() if key not in ADDED or value != ADDED[key]}
     if jumps := [row for symbol in candles.symbols for row in symbol.jump_rows]:

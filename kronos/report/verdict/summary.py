@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any, Literal
 
 from kronos.errors import CheckpointError
@@ -16,6 +15,7 @@ from kronos.evaluation.results import FORMAT, Evaluation
 from kronos.report.words.answers import write_answer, write_headline
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder
+from kronos.urls import CandleSource
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def summarize_run(run: RunFolder, conditions: Mapping[str, Any]) -> VerdictSumma
     return VerdictSummary("other_settings" if differences else "evaluated", command, evaluation, differences)
 
 
-def summarize_models(tokenizer: str, model: str, data: Path | None) -> VerdictSummary:
+def summarize_models(tokenizer: str, model: str, data: CandleSource | None) -> VerdictSummary:
     """Return the summary of models that no run has trained."""
     words = ["kronos", "evaluate", "--model", model, "--tokenizer", tokenizer, "--data", str(data or "FILE.csv")]
     return VerdictSummary("not_evaluated", shlex.join(words))

@@ -8,12 +8,14 @@ import torch
 
 from kronos.candles import Array
 from kronos.config import Config
+from kronos.config.data import DataConfig
 from kronos.data import CandleSet, WindowDataset
 from kronos.data.audit import describe_candles
 from kronos.data.windows.dataset import Batch
 from kronos.data.windows.load import Audited
 from kronos.data.windows.splits import windows_before
 from kronos.errors import DataError
+from kronos.urls import DATABASE, Url
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,13 @@ class ReplayDataset(WindowDataset):
         return ", ".join(filter(None, parts))
 
 
+def _name_candles(data: DataConfig) -> dict[str, object]:
+    """Return the keys that name the candles of data.replay; data.since and data.until are those of data.data_path."""
+    of_database = any(isinstance(each, Url) and each.scheme == DATABASE for each in data.replay)
+    query = data.query if of_database else None
+    return {"data.data_path": list(data.replay), "data.query": query, "data.since": None, "data.until": None}
+
+
 def load_replay(config: Config, load: Callable[[Config], Audited]) -> CandleSet:
     """Load the candles of data.replay as those of a run are loaded.
 
@@ -61,7 +70,7 @@ def load_replay(config: Config, load: Callable[[Config], Audited]) -> CandleSet:
         DataError: a file is missing, or there are errors in it.
     """
     try:
-        candles = load(config.override({"data.data_path": list(config.data.replay)})).candles
+        candles = load(config.override(_name_candles(config.data))).candles
     except DataError as error:
         raise DataError("data.replay: {error}", error=str(error).replace("data.data_path", "data.replay")) from None
     logger.info("data.replay: %s", describe_candles(candles))

@@ -11,10 +11,11 @@ from kronos.data import CandleSet
 from kronos.stage_record import GLOBAL_BATCH
 from kronos.training.fit.precision import choose_precision
 
-# The hash of the candles stands for the first four, GLOBAL_BATCH for the fifth, tokenizer_hash for the next two. The blend
+# The hash of the candles stands for the keys of `data`, GLOBAL_BATCH for the batch size, tokenizer_hash for the next two. The blend
 # is made after the stage.
 RECORDED_OTHERWISE = {
-    *("data.data_path", "data.columns", "data.time_format", "data.decimal", "training.batch_size"),
+    *("data.data_path", "data.query", "data.since", "data.until"),
+    *("data.columns", "data.time_format", "data.decimal", "training.batch_size"),
     *("training.keep_worse_tokenizer", "model_paths.finetuned_tokenizer"),
     *("training.blend", "data.replay"),
 }

@@ -1,0 +1,1 @@
+"""Bring candles from servers, databases and partitioned folders into local files, once."""

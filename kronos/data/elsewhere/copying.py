@@ -1,0 +1,64 @@
+"""Copy what a server sends into files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from tqdm import tqdm
+
+from kronos.errors import DataError
+from kronos.urls import Url
+
+CHUNK = 1 << 20
+MASKED_HINT = (
+    "{url}: its secret is not saved, and there is no copy of what was fetched with it. Give the whole URL again, on the "
+    "command line."
+)
+
+
+class Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def copy_stream(stream: Stream, path: Path, url: Url, size: int | None) -> None:
+    """Copy a stream into a file, with a progress bar if that takes long; size: in bytes, if it is known.
+
+    Raises:
+        DataError: the file cannot be written; other errors are those of the stream.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file, _show_progress(size, url.name) as bar:
+        while chunk := stream.read(CHUNK):
+            try:
+                file.write(chunk)
+                file.flush()
+            except OSError as error:
+                template = "{path}: cannot be written: {reason}. Choose another folder with data.cache_dir."
+                raise DataError(template, path=path, reason=error.strerror or error) from None
+            bar.update(len(chunk))
+
+
+def _show_progress(size: int | None, name: str) -> tqdm[NoReturn]:
+    return tqdm(total=size, desc=name[:40], unit="B", unit_scale=True, leave=False, delay=2, disable=None)
+
+
+def check_size(path: Path, url: Url, expected: int | None) -> None:
+    """Check that a download has the length that was announced.
+
+    Raises:
+        DataError: it was cut off, or is empty.
+    """
+    size = path.stat().st_size
+    if expected is not None and size != expected:
+        template = "{url}: the download was cut off after {n:,} of {expected:,} bytes. Try again."
+        raise DataError(template, url=url, n=size, expected=expected)
+    if not size:
+        raise DataError("{url}: the file is empty.", url=url)
+
+
+def safe_name(name: str) -> str:
+    """Return the last part of a name that a server gives, without characters that mean something in a path."""
+    last = re.split(r"[/\\]", name)[-1]
+    return re.sub(r'[<>:"|?*\x00-\x1f]', "_", last).lstrip(".")[:150] or "candles"

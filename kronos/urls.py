@@ -1,0 +1,106 @@
+"""Where candles are: the path of a file, a folder or a glob, or a URL."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from kronos.errors import ConfigError
+
+DATABASE = "duckdb"
+ON_DISK = ("file", "local")
+EXAMPLES = ("https", "s3", "gs", "hf", DATABASE)
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+IN_TEXT = re.compile(SCHEME.pattern + r"[^\s'\"\]]+")
+MASK = "***"
+USER = re.compile(r"^([^:/]+://)(?:[^/@]*@|[^/:@]+:(?!\d*(?:/|$))[^@]*@)")  # a password may hold a slash
+SECRET = re.compile(
+    r"token|secret|passw|pwd|signature|api.?key|access.?key|credential|auth|^(x-amz|x-goog)-|^sig$|^sign$"
+)
+OF_SIGNATURES = ("expires", "policy", "key-pair-id", "googleaccessid", "se", "st", "sp", "sr", "sv", "spr")
+KEY_LENGTH = 16  # from which on a parameter `key` is a secret, not a symbol
+
+
+@dataclass(frozen=True, repr=False)
+class Url:
+    """The address of candles on a server, or of a database. As text it has *** in place of passwords, keys and signatures.
+
+    address: the whole, with its secrets.
+    """
+
+    address: str
+
+    def __str__(self) -> str:
+        return mask_secrets(self.address)
+
+    __repr__ = __str__
+
+    @property
+    def scheme(self) -> str:
+        return self.address.partition("://")[0].lower()
+
+    @property
+    def name(self) -> str:
+        """A short name: that of the file or folder, without its ending."""
+        parts = urlsplit(self.address)
+        return Path(parts.path.rstrip("/")).stem or parts.hostname or self.scheme
+
+
+CandleSource = Path | Url
+
+
+def parse_source(value: str | Path | Url) -> CandleSource:
+    """Return a URL, or the path of a text without a scheme or with file://.
+
+    Raises:
+        ConfigError: the scheme is unknown.
+    """
+    if isinstance(value, Url):
+        return value
+    text = str(value)
+    if isinstance(value, Path) or not (match := SCHEME.match(text)):
+        if re.match(r"(https?|s3|gs|hf|duckdb):/[^/]", text) and not Path(text).exists():
+            raise ConfigError("a Path cannot hold the URL {url}. Give it as a text.", url=mask_secrets(text))
+        return Path(value)
+    scheme = match[1].lower()
+    if scheme in ON_DISK:
+        return Path(url2pathname(urlsplit(text).path))
+    import fsspec
+
+    known = {*fsspec.available_protocols(), DATABASE}
+    if scheme not in known:
+        template = "the scheme {scheme}:// is unknown. Known are {known}, …, and paths of files without a scheme."
+        raise ConfigError(template, scheme=scheme, known=", ".join(f"{each}://" for each in EXAMPLES))
+    return Url(scheme + text[len(match[1]) :])
+
+
+def name_source(source: CandleSource) -> str:
+    """Return a short name for candles that may stand in a path."""
+    name = source.name if isinstance(source, Url) else source.absolute().stem
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def mask_secrets(text: str) -> str:
+    """Return a text in which the URLs have *** in place of passwords, keys and signatures."""
+    return IN_TEXT.sub(lambda match: _mask(match[0]), text)
+
+
+def _mask(address: str) -> str:
+    base, mark, query = address.partition("?")
+    base = USER.sub(rf"\1{MASK}@", base)
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    signed = any(SECRET.search(name.lower()) for name, _, _ in pairs)
+    shown = [
+        f"{name}={MASK}" if equals and _is_secret(name.lower(), value, signed) else f"{name}{equals}{value}"
+        for name, equals, value in pairs
+    ]
+    return base + mark + "&".join(shown)
+
+
+def _is_secret(name: str, value: str, signed: bool) -> bool:
+    if name == "key":
+        return len(value) >= KEY_LENGTH
+    return bool(SECRET.search(name)) or (signed and name in OF_SIGNATURES)
