@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from kronos.data.elsewhere.arrow import ROWS_AT_A_TIME, write_batches
 from kronos.data.elsewhere.options import FetchOptions
@@ -15,16 +17,17 @@ from kronos.data.elsewhere.snapshot import Fetch, keep_time
 from kronos.errors import ConfigError, DataError
 from kronos.urls import Url
 
-# Options of a connection that can neither write nor reach anything but the file.
-CLOSED = {
-    "enable_external_access": "false",
+# Options of a connection that loads nothing.
+CLOSED: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
     "allow_persistent_secrets": "false",
-    "python_enable_replacements": "false",  # a table name is no variable of this program
 }
-NO_ACCESS = re.compile(r"operations are disabled|disabled through configuration|disabled by configuration|extension")
+NO_VARIABLES = {"python_enable_replacements": "false"}  # a table's name is no variable of this program
+# After these statements it can reach nothing but the file, and no query can change that.
+LOCK = ("SET enable_external_access = false", "SET lock_configuration = true")
+NO_ACCESS = re.compile(r"operations are disabled|disabled through|in the \w+ extension")
 
 
 def plan_query(url: Url, options: FetchOptions) -> Fetch:
@@ -71,56 +74,58 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
     except ImportError:
         template = '{url}: the package for databases is not installed. Run: pip install "kronos-finetune[duckdb]"'
         raise DataError(template, url=url) from None
-    temporary = folder / "temporary"
-    settings: dict[str, Any] = {"temp_directory": str(temporary), "lock_configuration": "true"}
-    with _translate_errors(url, query, duckdb):
-        connection = duckdb.connect(path, read_only=True, config=settings | ({} if external_access else CLOSED))
-        try:
-            _check_statement(connection, query, duckdb)
-            reader = connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME)
-            rows = write_batches(reader, reader.schema, folder / f"{path.stem}.parquet")
-        finally:
-            connection.close()
+    target, temporary = folder / f"{path.stem}.parquet", folder / "temporary"
+    settings: dict[str, Any] = {"temp_directory": str(temporary), **NO_VARIABLES} | ({} if external_access else CLOSED)
+    try:
+        connection = duckdb.connect(path, read_only=True, config=settings)
+    except duckdb.Error as error:
+        raise _explain_connection(url, error) from None
+    try:
+        for statement in LOCK[external_access:]:
+            connection.execute(statement)
+        _check_statement(url, connection.extract_statements(query), duckdb)
+        reader = connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME)
+        rows = write_batches(reader, reader.schema, target)
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise _explain_query(url, query, error, duckdb) from None
+    finally:
+        connection.close()
+        shutil.rmtree(temporary, ignore_errors=True)
     if not rows:
         raise DataError("{url}: data.query returns no rows.", url=url)
-    keep_time(folder / f"{path.stem}.parquet", path.stat().st_mtime)
+    keep_time(target, path.stat().st_mtime)
 
 
-def _check_statement(connection: Any, query: str, duckdb: Any) -> None:
-    statements = connection.extract_statements(query)
+def _check_statement(url: Url, statements: Sequence[Any], duckdb: Any) -> None:
     if len(statements) != 1:
-        raise DataError("data.query holds {n} statements. Give one SELECT.", n=len(statements))
+        template = "{url}: data.query holds {n} statements. Give one SELECT."
+        raise DataError(template, url=url, n=len(statements))
     kind = statements[0].type
     if kind != duckdb.StatementType.SELECT:
-        template = (
-            "data.query is a statement of the kind {kind}. Only one SELECT is allowed: it reads, and changes nothing."
-        )
-        raise DataError(template, kind=kind.name)
+        template = "{url}: data.query is a statement of the kind {kind}. Only one SELECT is allowed: it reads, and changes nothing."
+        raise DataError(template, url=url, kind=kind.name)
 
 
-@contextmanager
-def _translate_errors(url: Url, query: str, duckdb: Any) -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        raise error.within("{url}", url=url) from None
-    except duckdb.Error as error:
-        raise _explain(url, query, error, duckdb) from None
-
-
-def _explain(url: Url, query: str, error: Exception, duckdb: Any) -> DataError:
-    lines = [line.strip() for line in str(error).splitlines()]
-    reason = re.sub(r"^[A-Z][\w ]+ Error: ", "", lines[0]).rstrip(".")
-    if re.search(r"not a valid DuckDB|is not a database|magic", str(error)) or "sqlite_scanner" in str(error):
-        return DataError("{url}: this is not a DuckDB database.", url=url)
-    if "lock" in lines[0].lower() and isinstance(error, duckdb.IOException):
+def _explain_connection(url: Url, error: Exception) -> DataError:
+    reason = _shorten(error)
+    if "lock" in reason.lower():
         template = "{url}: another program has the database open for writing. Close it there, or copy the file."
         return DataError(template, url=url)
-    if isinstance(error, duckdb.PermissionException) or NO_ACCESS.search(lines[0]):
+    template = "{url}: this cannot be opened as a DuckDB database: {reason}. Check the file."
+    return DataError(template, url=url, reason=reason)
+
+
+def _explain_query(url: Url, query: str, error: Exception, duckdb: Any) -> DataError:
+    reason = _shorten(error)
+    if isinstance(error, duckdb.PermissionException) or NO_ACCESS.search(reason):
         template = (
-            "{url}: data.query reads something outside the database ({reason}). That is off. If you trust the query, give "
+            "{url}: data.query needs something outside the database ({reason}). That is off. If you trust the query, give "
             "data.external_access=true on the command line."
         )
         return DataError(template, url=url, reason=reason)
     template = "{url}: data.query cannot be run: {reason}. Correct the query: {query}"
     return DataError(template, url=url, reason=reason, query=query if len(query) <= 200 else f"{query[:200]} …")
+
+
+def _shorten(error: Exception) -> str:
+    return re.sub(r"^[A-Z][\w ]+ Error: ", "", str(error).strip().partition("\n")[0]).rstrip(".!")
