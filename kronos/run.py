@@ -34,7 +34,7 @@ from kronos.saved_run import check_trained, load_models
 from kronos.stage_record import StageRecord
 from kronos.training.arguments import start_process
 from kronos.training.pipeline import RunResult, load_run_candles, run_pipeline
-from kronos.urls import CandleSource
+from kronos.urls import CandleSource, Url
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def run_evaluation(
     start_process(config, world_size)
     report = config.model_paths.run_folder.report
     if data is not None:
-        data = data if isinstance(data, Path) else _save_frames(data, config)
+        data = data if isinstance(data, Path | Url) else _save_frames(data, config)
         named = data if data != Path() else Path.cwd()  # an empty path is no folder, but "." is
         config = config.override({"data.data_path": named})
         report = config.model_paths.run_folder.report_on(data)

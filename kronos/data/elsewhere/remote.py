@@ -67,7 +67,11 @@ def fetch_files(url: Url, folder: Path) -> None:
         system, path = connect(url)
         files = list_files(system, path)
         if not files:
-            raise DataError("{url}: there is no file. Check the URL.", url=url)
+            template = (
+                "{url}: there is no file. Check the URL. Files of a folder must lie directly in it; others are found by a glob "
+                "such as folder/**/*.csv."
+            )
+            raise DataError(template, url=url)
         for name, local in files.items():
             _copy(system, name, folder / local, url)
 
@@ -91,7 +95,9 @@ def _keep_folders(name: str, fixed: str) -> str:
 
 def _find_package(message: str) -> str:
     """Return the package that an error of fsspec asks for."""
-    words: Sequence[str] = re.findall(r"[Ii]nstall [\"'`]?([\w-]+)", message) or re.findall(r"named '([\w-]+)", message)
+    words: Sequence[str] = re.findall(r"(?:[Ii]nstall|requires) [\"'`]?([\w-]+)", message) or re.findall(
+        r"named '([\w-]+)", message
+    )
     return words[0] if words else "the package that fsspec names: " + message.strip().partition("\n")[0]
 
 
