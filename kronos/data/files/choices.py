@@ -19,8 +19,8 @@ from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_t
 from kronos.errors import DataError
 
 MINUTE, DAY = 60 * 10**6, 86_400 * 10**6
-SPEAKS_OF_TIME = re.compile(r"time|date|unix|epoch|日期|时间|時間")
-NOT_OF_OPEN = re.compile(r"close|end|update|expir|list|ipo|收盘")
+SPEAKS_OF_TIME = re.compile(r"time|date|unix|epoch|stamp|begin|start|bucket|day|hour|minute|日|时|時")
+NOT_OF_OPEN = re.compile(r"close|end$|update|expir|list|ipo|收盘|收盤|结束|結束|截止")
 NOT_VOLUME = re.compile(
     r"taker|buy|sell|avg|average|ma\d*$|sma|ema|chang|chg|ratio|%|volatil|imp|weighted|vwap|spread|率|均|比|变"
 )
@@ -28,6 +28,7 @@ MONEY = re.compile(
     r"usd|eur$|gbp|krw|jpy|cny|rmb|try$|brl$|quote|currency|money|value|turnover|amount|amt|volumeto|ccyquote|额|額|代金"
 )
 MOSTLY, HARDLY = 0.95, 0.05
+REASONS = ("cannot be read", "repeats its times", "is off the full minutes", "is off the interval of the candles")
 
 
 class Chosen(NamedTuple):
@@ -45,6 +46,7 @@ def needs_choice(names: Sequence[str], given: Mapping[str, str]) -> bool:
     volumes = [name for name in names if SPEAKS_OF_VOLUME.search(plain_name(name))]
     unusual = len(volumes) > 1 or volumes != find_names("volume", volumes)
     unusual |= not volumes and bool(find_names("amount", names))
+    unusual |= not given.get(TIMESTAMP_COLUMN) and times != find_names(TIMESTAMP_COLUMN, names)
     return len(times) != 1 or unusual or len(find_names("amount", names)) > 1 or _may_be_swapped(names)
 
 
@@ -74,14 +76,12 @@ def _list_times(names: Sequence[str], given: Mapping[str, str]) -> list[str]:
 
 
 class _Times(NamedTuple):
-    """What the times of a column are like; smaller is better.
-
-    unreadable, repeated, off_minute: shares of rows. foreign: whether they are on a clock other than another column's.
-    """
+    """What the times of a column are like; smaller is better."""
 
     unreadable: bool
     repeated: bool
     off_minute: bool
+    off_grid: bool
 
 
 def _choose_time(
@@ -91,6 +91,7 @@ def _choose_time(
     if preferred is None:
         left = [name for name in names if name not in matched.values()]
         found = [name for name in left if _is_only_time(sample[name], options)]
+        found = [name for name in found if not NOT_OF_OPEN.search(plain_name(name))] or found
         if len(found) == 1:
             chosen.names[TIMESTAMP_COLUMN] = found[0]
             chosen.notes.append(ReadingNote.make("{name} is the only column of times", name=found[0]))
@@ -110,9 +111,7 @@ def _choose_time(
             continue
         theirs = _rate(other, symbols)
         if theirs < mine:
-            reason = ("cannot be read", "repeats its times", "is off the full minutes")[
-                list(map(bool.__gt__, mine, theirs)).index(True)
-            ]
+            reason = REASONS[list(map(bool.__gt__, mine, theirs)).index(True)]
         elif (
             theirs == mine
             and best
@@ -133,7 +132,8 @@ def _is_only_time(column: pd.Series, options: ReadingOptions) -> bool:
     read = _read(column, options)
     if read is None or read[1].unit in ("days", "excel"):
         return False
-    return bool((read[0] != NOT_A_TIME).all() and (read[0] != read[0][0]).any())
+    known = read[0] != NOT_A_TIME  # a remark may follow the rows
+    return bool(known.mean() > MOSTLY and known[0] and (read[0] != read[0][0]).any())
 
 
 def _read(column: pd.Series, options: ReadingOptions) -> tuple[Array, TimestampFormat] | None:
@@ -150,11 +150,18 @@ def _read(column: pd.Series, options: ReadingOptions) -> tuple[Array, TimestampF
 
 def _rate(read: tuple[Array, TimestampFormat] | None, symbols: pd.Series) -> _Times:
     if read is None:
-        return _Times(True, True, True)
+        return _Times(True, True, True, True)
     local = read[0]
     unreadable = float(np.mean(local == NOT_A_TIME))
     repeated = pd.DataFrame({"symbol": symbols.to_numpy(), "time": local}).duplicated().mean()
-    return _Times(unreadable > HARDLY, bool(repeated > 0.5), bool(np.mean(local % MINUTE != 0) > 0.5))
+    off_minute = bool(np.mean(local % MINUTE != 0) > 0.5)
+    return _Times(unreadable > HARDLY, bool(repeated > 0.5), off_minute, not _is_on_grid(local))
+
+
+def _is_on_grid(local: Array) -> bool:
+    """Whether times follow one another by one step, but for the pauses of a market."""
+    steps = np.diff(np.unique(local[local != NOT_A_TIME]))
+    return not len(steps) or bool(np.unique(steps, return_counts=True)[1].max() > len(steps) / 2)
 
 
 def _is_about(one: Array, other: Array) -> bool:

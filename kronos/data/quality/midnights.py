@@ -1,4 +1,4 @@
-"""Candles of days or longer that begin at midnight in another time zone than that in which they were read."""
+"""Doubts about the clock: days that begin at midnight in another time zone, and times off the grid of the interval."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import numpy as np
 import pandas as pd
 
 from kronos.candles import Array
+from kronos.data.files.ignored import read_ignored
+from kronos.data.files.options import ReadingOptions
 from kronos.data.files.read import RawSeries
+from kronos.data.files.times import NOT_A_TIME, TimestampFormat
 from kronos.data.quality.findings import FINDINGS, Finding, make_finding, quote_setting
-from kronos.data.quality.market_hours import DAY, HOUR, MarketHours
+from kronos.data.quality.market_hours import DAY, HOUR, SECOND, MarketHours
+from kronos.errors import DataError
 
 MIN_CANDLES = 10
 N_TRIED = 2000  # candles, spread over the file
@@ -25,6 +29,10 @@ ZONES = (
 )
 NEW_YORK_CLOSE = 17 * HOUR  # at which the day of currencies begins
 FRIDAY, SATURDAY, SUNDAY = 4, 5, 6
+MINUTE = 60 * SECOND
+GRIDS = tuple(n * MINUTE for n in (1, 2, 3, 5, 10, 15, 20, 30, 60, 120, 240, 1440))
+MIN_PHASES = 5  # different distances from the grid
+USUAL = 0.5  # of the steps between candles are one interval
 
 
 def find_midnights(raw: RawSeries, hours: MarketHours) -> list[Finding]:
@@ -97,3 +105,55 @@ def _name_days(local: Array) -> str:
 
 def _format_clock(micros: int) -> str:
     return f"{micros // HOUR:02}:{micros % HOUR // (HOUR // 60):02}"
+
+
+def find_off_grid(raw: RawSeries) -> list[Finding]:
+    """Find times that follow a fixed interval but for seconds or minutes that vary, such as those of receipt.
+
+    An unused column with the times of the interval is named.
+    """
+    times = raw.local[:N_TRIED]
+    grid = _find_grid(times)
+    if grid is None or len(np.unique(times % grid)) < MIN_PHASES:
+        return []
+    shown = {
+        "interval": _format_grid(grid),
+        "times": ", ".join(str(np.datetime64(int(t), "us"))[11:19] for t in times[:3]),
+    }
+    template = (
+        f"{FINDINGS['irregular']}: one candle every {{interval}}, at {{times}}, …, as if these were times of receipt"
+    )
+    ignored = read_ignored(raw)
+    if name := next((name for name in ignored if _is_on_grid(raw, ignored[name], grid)), None):
+        template += "; the unused column {name!r} has the times of the interval: set {line}"
+        shown |= {"name": name, "line": quote_setting("data.columns.timestamps", str(name))}
+    else:
+        template += "; write the times at which the candles begin or end"
+    return [make_finding(raw, "irregular", "note", template, count=len(raw), **shown)]
+
+
+def _find_grid(times: Array) -> int | None:
+    """Return the interval of which each time lies in another one, mostly in the next; None if they follow none."""
+    steps = np.diff(times)
+    if len(times) < 2 * MIN_CANDLES or np.unique(steps, return_counts=True)[1].max() > USUAL * len(steps):
+        return None
+    for grid in GRIDS:
+        steps = np.diff(times // grid)
+        if (steps == 0).mean() <= 1 - ALL and (steps == 1).mean() > USUAL:
+            return grid
+    return None
+
+
+def _is_on_grid(raw: RawSeries, column: pd.Series, grid: int) -> bool:
+    """Whether a column holds times about those of the rows, at one distance from the grid."""
+    try:
+        local, _ = TimestampFormat.recognise(column, ReadingOptions()).parse(column)
+    except (DataError, ValueError, TypeError):
+        return False
+    near = (local != NOT_A_TIME) & (np.abs(local - raw.local) <= DAY)
+    return bool(near.mean() >= ALL and np.unique(local[near] % grid, return_counts=True)[1].max() >= ALL * near.sum())
+
+
+def _format_grid(grid: int) -> str:
+    n, unit = (grid // MINUTE, "minute") if grid < HOUR else (grid // HOUR, "hour") if grid < DAY else (1, "day")
+    return f"{n} {unit}s" if n > 1 else unit

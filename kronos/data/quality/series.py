@@ -17,7 +17,7 @@ from kronos.data.quality.findings import ACTIONS, FINDINGS, Finding, make_findin
 from kronos.data.quality.levels import MIN_JUMP, find_small_steps, find_unit_changes
 from kronos.data.quality.market_hours import MarketHours, find_interval_changes
 from kronos.data.quality.market_week import infer_market_hours
-from kronos.data.quality.midnights import find_midnights
+from kronos.data.quality.midnights import find_midnights, find_off_grid
 from kronos.data.quality.misread import find_swapped
 from kronos.data.quality.missing_candles import Gaps, find_gaps
 from kronos.data.quality.repair import CLOSE, HIGH, LOW, OPEN, VOLUME, repair_series
@@ -80,7 +80,7 @@ def inspect_series(raw: RawSeries, repairs: RepairsConfig) -> InspectedSeries:
     moved = find_moved_hours(raw)
     findings += moved
     gaps = _drop_gaps_of_moves(gaps, raw, moved)
-    findings += [*_find_irregular(raw, hours), *find_midnights(raw, hours)]
+    findings += [*(find_off_grid(raw) or _find_irregular(raw, hours)), *find_midnights(raw, hours)]
     if all(finding.severity != "error" for finding in findings):  # rows with errors hold made-up candles
         findings += [*find_swapped(raw), *_find_flat(raw, hours), *find_small_steps(raw)]
         findings += find_unit_changes(raw, hours) or _find_odd_volume(raw)

@@ -69,8 +69,8 @@ CLASHES: dict[str, tuple[Make, str, int, int]] = {
     "an unknown name, by day": (lambda: named("asset", False), "data.columns.symbol=asset", 3, 250),
     "a name with a space": (lambda: named("Stock Name"), "'data.columns.symbol=Stock Name'", 3, 250),
     "finer times, compact": (
-        lambda: with_fine_times(stamp=lambda t: t.dt.strftime("%Y%m%d%H%M")),
-        "data.columns.timestamps=stamp",
+        lambda: with_fine_times(moment=lambda t: t.dt.strftime("%Y%m%d%H%M")),
+        "data.columns.timestamps=moment",
         1,
         960,
     ),
@@ -341,3 +341,33 @@ def test_a_level_that_changes_is_a_note(tmp_path: Path, name: str) -> None:
     found = [each for each in findings if each.kind == "levels"]
     assert len(found) == 1 and found[0].severity == "note" and text in found[0].text
     assert not errors(findings)
+
+
+def received(**columns: Callable[[pd.Series], object]) -> pd.DataFrame:
+    """Candles with the times of their receipt, some seconds late, and other columns."""
+    frame = bars()
+    late = pd.to_timedelta(np.random.default_rng(0).integers(1, 50, len(frame)), unit="s")
+    more = {name: make(frame["timestamps"]) for name, make in columns.items()}
+    return frame.assign(timestamps=frame["timestamps"] + late, **more)
+
+
+def test_a_column_of_times_on_the_grid_is_preferred(tmp_path: Path) -> None:
+    for name in ("bar_begin", "bucket", "trading_minute"):
+        candles, findings = load(write(tmp_path, received(**{name: lambda t: t})))
+        assert np.array_equal(candles.instants, bars()["timestamps"].astype("M8[us]").astype(np.int64))
+        assert any(f"times read from {name}: timestamps is off" in each.text for each in findings)
+    days = daily(pd.bdate_range("2022-01-03", periods=300))
+    late = pd.Timedelta("18h") + pd.to_timedelta(np.random.default_rng(0).integers(1, 900, 300), unit="s")
+    written = days.assign(trading_day=days["timestamps"].dt.strftime("%Y%m%d"), timestamps=days["timestamps"] + late)
+    candles, _ = load(write(tmp_path, written))
+    assert np.array_equal(candles.instants, days["timestamps"].astype("M8[us]").astype(np.int64))
+
+
+def test_times_off_the_grid_are_a_note(tmp_path: Path) -> None:
+    (found,) = [each for each in load(write(tmp_path, received())).findings if each.kind == "irregular"]
+    assert "one candle every 5 minutes" in found.text and "write the times at which" in found.text
+    path = write(tmp_path, received(**{"Nr 1": lambda t: t}))
+    (found,) = [each for each in load(path).findings if each.kind == "irregular"]
+    assert "'data.columns.timestamps=Nr 1'" in found.text
+    seven = walk(pd.date_range("2024-01-01", periods=500, freq="7min"))
+    assert not [each for each in load(write(tmp_path, seven)).findings if each.kind == "irregular"]
