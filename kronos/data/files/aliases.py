@@ -4,6 +4,11 @@ from kronos.candles import TIMESTAMP_COLUMN
 
 TIME, SYMBOL = "time", "symbol"  # the time of day if it has a column of its own; the symbol
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # In order of preference; compared without case, spaces, underscores and the <> of MetaTrader.
 ALIASES: dict[str, tuple[str, ...]] = {
     TIMESTAMP_COLUMN: (
@@ -12,6 +17,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "timestamp",
             "datetime",
             "date",
+            "dtyyyymmdd",
             "time",
             "day",
             "dt",
@@ -46,9 +52,24 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "日时",
         ),
         *("datum", "datetimeutc", "dateutc", "fecha", "data", "tarih", "дата", "ngày", "date/time", "date&time"),
+        *_words("timeutc timeopen startedat begin bucket wstart stime ratedatetime snapshottimeutc dates"),
+        *_words("datadate index 开盘时间 開盤時間 tanggal päivä päivämäärä ημερομηνία วันที่ วันเดือนปี"),
+        *_words("תאריך التاريخ تاریخ"),
         *("__index_level_0__", "column 1"),  # a frame's index, written without a name
     ),
-    TIME: ("time", "时间", "交易时间", "時間", "時刻", "godzina", "uhrzeit", "hora", "heure", "время"),
+    TIME: (
+        "time",
+        "时间",
+        "交易时间",
+        "時間",
+        "時刻",
+        "godzina",
+        "uhrzeit",
+        "hora",
+        "heure",
+        "время",
+        *_words("hour zeit ora saat 시간"),
+    ),
     SYMBOL: (
         *("symbol", "ticker", "code", "tscode", "instrument", "stockcode", "secid", "contract", "orderbookid", "stkcd"),
         *("代码", "股票代码", "证券代码", "合约", "合约代码", "品种", "證券代號", "股票代號"),
@@ -71,6 +92,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "ouv",
         ),
         *("apertura", "abertura", "otwarcie", "açılış", "открытие", "откр", "öppning", "inleg"),
+        *_words("öppen åbning åpning avaus pxopen openprc prcod first erster mở mởcửa pembukaan 開市價 开市价 開市"),
+        *_words("오픈 เปิด 今开盘 开价 פתיחה opening prixouverture"),
     ),
     "high": (
         *("high", "h", "highprice", "pricehigh", "hiprc", "2. high", "max", "highbid", "highlast"),
@@ -90,6 +113,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "máxima",
         ),
         *("massimo", "najwyzszy", "najwyższy", "yüksek", "максимум", "макс"),
+        *_words("pxhigh askhi prchd högst højeste høyest hoog haut cao caonhất tertinggi ylin 高价 最高價格"),
+        *_words("สูงสุด גבוה उच्च maior"),
     ),
     "low": (
         *("low", "l", "lowprice", "pricelow", "loprc", "3. low", "min", "lowbid", "lowlast"),
@@ -109,6 +134,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "mínima",
         ),
         *("minimo", "najnizszy", "najniższy", "düşük", "минимум", "мин"),
+        *_words("pxlow bidlo prcld lägst laveste lavest laag bas thấp thấpnhất terendah alin 低价 最低價格 ต่ำสุด"),
+        *_words("נמוך निम्न menor"),
     ),
     "close": (
         *("close", "c", "closeprice", "priceclose", "clsprc", "4. close", "close/last", "closelast", "closebid"),
@@ -138,6 +165,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "tradeprice",
         ),
         *("price", "dernier", "último", "ultimo", "şimdi", "цена", "最新价", "现价"),
+        *_words("closeclosepriceadjustedforsplits pxlast pxclose prc prccd 收市價 收市价 收市 slotkoers stängning"),
+        *_words("senast laatste ostatnio lầncuối đóngcửa penutupan terakhir ล่าสุด ปิด clot sista siste"),
+        *_words("sidste סגירה viimeisin cena ostatni последняя посл 收价"),
     ),
     "volume": (
         *(
@@ -165,6 +195,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "出来高",
         ),
         *("거래량", "volumen", "wolumen", "hacim", "hac", "объём", "объем", "noofshares", "totaltradedquantity"),
+        *_words("pxvolume cshtrd tottrdqty ttltrdgvol quantidade cantidad stücke stuecke stück tickqty wol"),
+        *_words("kl khốilượng quantity qty ปริมาณ 총거래량 成交股 vol(shares) kuantitas"),
     ),
     "amount": (
         *(
@@ -191,5 +223,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "成交总额",
         ),
         *("売買代金", "거래대금", "usdtvol", "usdtvolume"),
+        *_words("tottrdval ttltrfval turnovervalue usdvolume dollarvolume notional umsatz trademoney"),
     ),
 }

@@ -25,8 +25,10 @@ NOT_VOLUME = re.compile(
     r"taker|buy|sell|avg|average|ma\d*$|sma|ema|chang|chg|ratio|%|volatil|imp|weighted|vwap|spread|率|均|比|变"
 )
 MONEY = re.compile(
-    r"usd|eur$|gbp|krw|jpy|cny|rmb|try$|brl$|quote|currency|money|value|turnover|amount|amt|volumeto|ccyquote|额|額|代金"
+    r"usd|eur$|gbp|krw|jpy|cny|rmb|try$|brl$|quote|currency|money|value|turnover|amount|amt|volumeto$|ccyquote|额|額|代金"
 )
+MAY_BE_MONEY = re.compile(rf"{MONEY.pattern}|val|worth|notional|umsatz|efectivo|financ|controval|оборот|sum")
+CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 MOSTLY, HARDLY = 0.95, 0.05
 REASONS = ("cannot be read", "repeats its times", "is off the full minutes", "is off the interval of the candles")
 
@@ -46,6 +48,8 @@ def needs_choice(names: Sequence[str], given: Mapping[str, str]) -> bool:
     volumes = [name for name in names if SPEAKS_OF_VOLUME.search(plain_name(name))]
     unusual = len(volumes) > 1 or volumes != find_names("volume", volumes)
     unusual |= not volumes and bool(find_names("amount", names))
+    unusual |= not find_names("amount", names) and any(MAY_BE_MONEY.search(_full_name(name)) for name in names)
+    unusual |= any(name.endswith(" (2)") for name in names)
     unusual |= not given.get(TIMESTAMP_COLUMN) and times != find_names(TIMESTAMP_COLUMN, names)
     return len(times) != 1 or unusual or len(find_names("amount", names)) > 1 or _may_be_swapped(names)
 
@@ -62,6 +66,17 @@ def choose_columns(sample: pd.DataFrame, names: Sequence[str], options: ReadingO
         _choose_time(sample, names, matched, options, chosen)
     if not {"volume", "amount"} & options.columns.keys():
         _choose_volume(sample, names, matched, decimal, chosen)
+    for ours, name in matched.items():
+        twins = [other for other in names if re.fullmatch(re.escape(name) + r" \(\d+\)", other)]
+        if (
+            twins
+            and ours not in {**chosen.names, **options.columns}
+            and all(sample[n].equals(sample[name]) for n in twins)
+        ):
+            chosen.names[ours] = name
+            chosen.notes.append(
+                ReadingNote.make("columns of the name {name} are the same: the first is read", name=name)
+            )
     return chosen
 
 
@@ -102,6 +117,12 @@ def _choose_time(
     symbols = sample[matched[SYMBOL]] if SYMBOL in matched else pd.Series("", sample.index)
     best = _read(own, options)
     mine = _rate(best, symbols)
+    if mine.repeated and best and not (best[0] % DAY).any():
+        left = [name for name in names if name not in matched.values()]
+        clocks = [name for name in left if sample[name].astype("str").str.fullmatch(CLOCK).all()]
+        if len(clocks) == 1:
+            chosen.names[TIME] = clocks[0]
+            return
     if not any(mine) and best and best[1].kind != "number":
         return
     for name in _list_times(names, options.columns):
@@ -216,6 +237,9 @@ def _choose_volume(
         if (first := matched.get("volume")) and not traded.get(first, True):
             template = "volume read from {volume}: {other} is 0 or blank throughout"
             chosen.notes.append(ReadingNote.make(template, volume=volume, other=first))
+    if amount is None and (unused := [n for n in names if n not in {*matched.values(), volume}]):
+        may_be = {n: parse_numbers(sample[n], decimal) for n in unused if MAY_BE_MONEY.search(_full_name(n))}
+        amount = next((n for n, each in may_be.items() if _is_worth(each, numbers[volume], prices)), None)
     if amount and matched.get("amount") != amount:
         chosen.names["amount"] = amount
 

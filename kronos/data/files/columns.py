@@ -15,7 +15,10 @@ from kronos.data.files.aliases import ALIASES, TIME
 from kronos.data.files.notes import ReadingNote
 from kronos.errors import DataError
 
-SPEAKS_OF_VOLUME = re.compile(r"vol|成交量|交易量|成交股數|成交股数|总手|總量|出来高|거래량|объ[её]м|shares|quantity")
+SPEAKS_OF_VOLUME = re.compile(
+    r"vol|成交量|交易量|成交股數|成交股数|总手|總量|出来高|거래량|объ[её]м|shares|quant|qty|qtd|cantidad|st(ü|ue)ck|pieces|umsatz"
+)
+OF_TRADES = r"^(?:trade|last|deal)?price(?:s)?$|^bid|^ask|trade_?id|成交价|买一|卖一"
 NO_VOLUME = ReadingNote("no column volume; volume and amount are taken as 0")
 NO_VOLUME_BUT_AMOUNT = ReadingNote("no column volume; taken as amount / mean of open, high, low and close")
 
@@ -72,9 +75,9 @@ def match_names(
     matched = {ours: name for ours, name in matched.items() if ours not in unused}
     if TIME in matched and (TIMESTAMP_COLUMN not in matched or matched[TIME] == matched[TIMESTAMP_COLUMN]):
         matched[TIMESTAMP_COLUMN] = matched.pop(TIME)
-    elif TIME in matched and TIME not in mapping and not _is_a_date(matched[TIMESTAMP_COLUMN]):
+    elif TIME in matched and TIME not in given and not _is_a_date(matched[TIMESTAMP_COLUMN]):
         del matched[TIME]  # a full timestamp, and another time beside it
-    elif TIME in matched and TIMESTAMP_COLUMN in (chosen or {}):
+    elif TIME in matched and TIME not in given and TIMESTAMP_COLUMN in (chosen or {}):
         del matched[TIME]
     return matched
 
@@ -104,20 +107,22 @@ def find_names(ours: str, names: Sequence[str], taken: Collection[str] = ()) -> 
     """Return the columns that are known by one of our names, the preferred first."""
     plain: dict[str, str] = {}
     for name in names:
-        if name not in taken:
+        if name not in taken and (len(name) > 1 or name == name.lower() or name.lower() not in names):  # t, not T
             plain.setdefault(plain_name(name), name)
     return [plain[alias] for alias in _plain_aliases(ours) if alias in plain]
 
 
 @lru_cache(1 << 12)
 def plain_name(name: str) -> str:
-    """Return a name without case, spaces, signs and its unit in brackets: 成交量(手) is 成交量."""
-    return re.sub(r"[\s_\-<>.]|(?<=.)[(（][^%％]*?[)）]$", "", name.strip()).lower()
+    """Return a name without case, spaces, signs, its number and its unit in brackets: 成交量(手) is 成交量."""
+    return re.sub(r"^\d{1,2}[ab]?\.\s|[\s_\-<>.*#$'`\[\]]|(?<=.)[(（][^%％]*?[)）]$", "", name.strip()).lower()
 
 
 def _is_a_date(name: str) -> bool:
     plain = plain_name(name)
-    return "date" in plain.replace("datetime", "") or "日期" in plain.replace("日期时间", "") or plain == "day"
+    if plain in ("day", "data", "datum", "fecha", "tarih", "дата", "ngày", "일자", "날짜", "交易日", "dtyyyymmdd"):
+        return True
+    return bool(re.search("date|日期|日付", re.sub("datetime|日期时间|日期時間", "", plain)))
 
 
 def _check_columns(matched: Mapping[str, str], names: Sequence[str], path: Path) -> list[DataError]:
@@ -128,6 +133,11 @@ def _check_columns(matched: Mapping[str, str], names: Sequence[str], path: Path)
             "{path}: column {missing} missing; the file has: {names}. The first line must hold the column names. If a "
             "column has another name, set {example}."
         )
+        if not {"open", "high", "low"} & matched.keys() and any(re.search(OF_TRADES, plain_name(n)) for n in names):
+            template = (
+                "{path}: these are no candles but single trades or quotes; the file has: {names}. Build candles of them first, "
+                "for example with pandas: trades.resample('5min').ohlc()."
+            )
         shown = {"missing": ", ".join(missing), "names": _list(names), "example": example}
         errors.append(DataError(template, path=path, **shown))
     used = list(matched.values())
@@ -140,7 +150,8 @@ def _check_columns(matched: Mapping[str, str], names: Sequence[str], path: Path)
 def _check_alike(recognised: Mapping[str, str], names: Sequence[str], path: Path) -> list[DataError]:
     errors = []
     for ours, theirs in recognised.items():
-        if len(alike := [name for name in names if plain_name(name) == plain_name(theirs)]) > 1:
+        alike = [name for name in names if plain_name(name) == plain_name(theirs)]
+        if len(alike) > 1 and not (len(theirs) == 1 and theirs.islower()):
             template = "{path}: columns {names} are alike. Choose one, for example {line}."
             errors.append(DataError(template, path=path, names=", ".join(alike), line=format_line(ours, alike[0])))
     return errors

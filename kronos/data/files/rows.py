@@ -19,6 +19,7 @@ from kronos.data.files.times import TimestampFormat, join_date_and_time
 HEADER_AGAIN = "rows equal to the column names that were passed over: {n:,}, the first in {unit} {line}"
 NO_CANDLE = "rows without a candle that were passed over: {n:,}, the first in {unit} {line}: {text!r}"
 MAX_REMARKS, MAX_SHARE = 10, 0.02  # of the rows of a piece
+EVENTS = 0.1  # of the rows at most hold an event, not a candle
 LETTER = r"[^\W\d_]"
 
 
@@ -42,7 +43,7 @@ class RowReader:
             frame = piece[list(self.names.values())].set_axis(list(self.names), axis=1)
             blank = self._is_blank(frame)
             frame = frame[~blank] if blank.any() else frame
-            frame = self._drop_headers(frame)
+            frame = self._drop_events(self._drop_headers(frame))
             if len(frame):
                 yield frame, len(piece) < ROWS_AT_A_TIME
 
@@ -58,6 +59,18 @@ class RowReader:
         if again.any():
             self._pass_over(HEADER_AGAIN, frame, again)
         kept: pd.DataFrame = frame[~again]
+        return kept
+
+    def _drop_events(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Drop rows that hold a text in the place of the first price and no others, such as a dividend."""
+        if not {"open", "high", "low", "close"} <= set(frame) or frame["open"].dtype.kind in "iuf":
+            return frame
+        alone = frame[["high", "low", "close"]].isna().all(axis=1)
+        events = alone & frame["open"].astype("str").where(frame["open"].notna(), "").str.contains(LETTER + "{4}")
+        if not events.any() or events.mean() > EVENTS:
+            return frame
+        self._pass_over(NO_CANDLE, frame, events, frame["open"])
+        kept: pd.DataFrame = frame[~events]
         return kept
 
     def times_of(self, frame: pd.DataFrame) -> pd.Series:
@@ -100,7 +113,8 @@ class RowReader:
         no_price = frame[list(PRICE_COLUMNS)].isna().all(axis=1).to_numpy()
         if not no_price.any():
             return no_price
-        has_letters = times.astype("str").str.contains(LETTER, regex=True).to_numpy(bool, na_value=False)
+        no_time = times.isna().to_numpy()
+        has_letters = no_time | times.astype("str").str.contains(LETTER, regex=True).to_numpy(bool, na_value=False)
         return np.asarray(no_price & has_letters)
 
     def _pass_over(self, template: str, frame: pd.DataFrame, rows: Any, times: pd.Series | None = None) -> None:

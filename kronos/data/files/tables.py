@@ -26,6 +26,7 @@ from kronos.data.files.text.numbers import Decimal
 from kronos.data.files.workbooks import is_workbook, read_workbook
 from kronos.errors import DataError
 
+TABLES_IN_ARCHIVES = (".csv", ".tsv", ".parquet", ".feather")
 ROWS_AT_A_TIME = 50_000
 ROWS_SAMPLED = 2_000
 HEAD_BYTES = 1 << 16
@@ -197,16 +198,23 @@ def open_bytes(path: Path) -> Any:
         head = file.read(6)
     if is_workbook(path, head):
         return io.BytesIO(read_workbook(path.absolute(), path.stat().st_mtime))
-    if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            if len(names := [name for name in archive.namelist() if not name.endswith("/")]) != 1:
-                template = "{path}: this archive holds {n:,} files. Unpack it into a folder and name the folder."
-                raise DataError(template, path=path, n=len(names))
-        return fsspec.open(str(path.absolute()), "rb", compression="zip").open()
+    if path.suffix.lower() == ".zip" or (head.startswith(b"PK\x03\x04") and zipfile.is_zipfile(path)):
+        return _open_archive(path)
     if head.startswith(b"\x28\xb5\x2f\xfd"):  # fsspec's reader does not notice that a file was cut off
         return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
     compression = next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None)
     return fsspec.open(str(path.absolute()), "rb", compression=compression).open()
+
+
+def _open_archive(path: Path) -> IO[bytes]:
+    """Open the only file of an archive, or its only table."""
+    archive = zipfile.ZipFile(path)
+    names = [name for name in archive.namelist() if not re.search(r"/$|^__MACOSX/|(^|/)\.", name)]
+    tables = [name for name in names if name.lower().endswith(TABLES_IN_ARCHIVES)]
+    if len(found := names if len(names) == 1 else tables) != 1:
+        template = "{path}: this archive holds {n:,} files. Unpack it into a folder and name the folder."
+        raise DataError(template, path=path, n=len(names))
+    return archive.open(found[0])
 
 
 def _arrow_schema(file: IO[bytes]) -> list[str]:

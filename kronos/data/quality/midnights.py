@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -116,7 +117,7 @@ def find_off_grid(raw: RawSeries) -> list[Finding]:
     grid = _find_grid(times)
     if grid is None or len(np.unique(times % grid)) < MIN_PHASES:
         return []
-    shown = {
+    shown: dict[str, Any] = {
         "interval": _format_grid(grid),
         "times": ", ".join(str(np.datetime64(int(t), "us"))[11:19] for t in times[:3]),
     }
@@ -126,7 +127,7 @@ def find_off_grid(raw: RawSeries) -> list[Finding]:
     ignored = read_ignored(raw)
     if name := next((name for name in ignored if _is_on_grid(raw, ignored[name], grid)), None):
         template += "; the unused column {name!r} has the times of the interval: set {line}"
-        shown |= {"name": name, "line": quote_setting("data.columns.timestamps", str(name))}
+        shown |= {"name": str(name), "line": quote_setting("data.columns.timestamps", str(name))}
     else:
         template += "; write the times at which the candles begin or end"
     return [make_finding(raw, "irregular", "note", template, count=len(raw), **shown)]

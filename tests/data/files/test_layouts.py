@@ -209,7 +209,7 @@ LAYOUTS: dict[str, tuple[Callable[[], str | bytes], Frame, str]] = {
             )
         ),
         D,
-        "volume",
+        "amount",
     ),
     "Barchart": (
         lambda: (
@@ -577,6 +577,270 @@ LAYOUTS: dict[str, tuple[Callable[[], str | bytes], Frame, str]] = {
         "worth",
     ),
     "volume_usd without another": (lambda: csv(pick(H, date="t", **PRICES, volume_usd="amount")), H, "worth"),
+    "Binance, columns numbered by pandas": (
+        lambda: csv(
+            pick(H, **{"0": epoch(H, "ms"), "1": "open", "2": "high", "3": "low", "4": "close", "5": "volume"})
+        ),
+        H,
+        "volume",
+    ),
+    "ccxt, a counter before": (
+        lambda: pick(
+            H, **{"0": epoch(H, "ms"), "1": "open", "2": "high", "3": "low", "4": "close", "5": "volume"}
+        ).to_csv(),
+        H,
+        "volume",
+    ),
+    "Gate, no header: both volumes around the prices": (
+        lambda: csv(
+            pick(H, t=epoch(H, "s"), a="amount", c="close", h="high", l="low", o="open", v="volume"), header=False
+        ),
+        H,
+        "amount",
+    ),
+    "Profit, no header: money before pieces": (
+        lambda: csv(pick(D, s=pd.Series("PETR4", D.index), t="t", **PRICES, a="amount", v="volume"), header=False),
+        D,
+        "amount",
+    ),
+    "quantmod: the ticker before each name": (
+        lambda: csv(
+            pick(D, **{"": "t"}, **{f"AAPL.{name}": ours for name, ours in [*CAPITAL.items(), ("Volume", "volume")]})
+        ),
+        D,
+        "volume",
+    ),
+    "the ticker behind each name": (
+        lambda: csv(pick(D, Date="t", **{f"{name}_AAPL": name for name in [*COLUMNS[:4], "volume"]})),
+        D,
+        "volume",
+    ),
+    "yfinance, pairs": (
+        lambda: csv(pick(D, Date="t", **{f"('{name.title()}', 'AAPL')": name for name in [*COLUMNS[:4], "volume"]})),
+        D,
+        "volume",
+    ),
+    "Oanda": (
+        lambda: csv(pick(H, time="t", volume="volume", **{f"mid.{name[0]}": name for name in COLUMNS[:4]})),
+        H,
+        "volume",
+    ),
+    "FXCM: bid and ask": (
+        lambda: csv(
+            pick(H, date="t", **{f"bid{name}": name for name in COLUMNS[:4]}).assign(
+                **{f"ask{name}": H[name] + 0.01 for name in COLUMNS[:4]}, tickqty=H["volume"]
+            )
+        ),
+        H,
+        "volume",
+    ),
+    "TqSdk: the contract before each name": (
+        lambda: csv(
+            pick(F, datetime="t", **{f"SHFE.rb2405.{name}": name for name in [*COLUMNS[:4], "volume"]}).assign(
+                **{"SHFE.rb2405.close_oi": 5}
+            )
+        ),
+        F,
+        "volume",
+    ),
+    "Qlib": (
+        lambda: csv(pick(D, datetime="t", **{f"${name}": name for name in [*COLUMNS[:4], "volume"]})),
+        D,
+        "volume",
+    ),
+    "CoinMarketCap: stars and a market value": (
+        lambda: csv(
+            pick(
+                D,
+                **{
+                    "Date": stamp(D, "%b %d, %Y"),
+                    "Open*": "open",
+                    "High": "high",
+                    "Low": "low",
+                    "Close**": "close",
+                    "Volume": "volume",
+                    "Market Cap": D["amount"] * 9,
+                },
+            )
+        ),
+        D,
+        "volume",
+    ),
+    "Yahoo's page: remarks in the names, dividends between the rows": (
+        lambda: (
+            csv(
+                pick(
+                    D,
+                    **{
+                        "Date": stamp(D, "%b %d, %Y"),
+                        **CAPITAL,
+                        "Close Close price adjusted for splits.": "close",
+                        "Volume": grouped(D["volume"], 0),
+                    },
+                ).drop(columns="Close"),
+                sep="\t",
+            )
+            + "Feb 24, 2023\t0.24 Dividend\n"
+        ),
+        D,
+        "volume",
+    ),
+    "NSE's bhavcopy": (
+        lambda: csv(
+            pick(
+                D,
+                SYMBOL=pd.Series("TCS", D.index),
+                **{name.upper(): name for name in COLUMNS[:4]},
+                TOTTRDQTY="volume",
+                TOTTRDVAL="amount",
+                TIMESTAMP=stamp(D, "%d-%b-%Y"),
+            )
+        ),
+        D,
+        "amount",
+    ),
+    "Frankfurt: Umsatz and Stücke": (
+        lambda: csv(
+            pick(
+                D,
+                **{
+                    "Datum": stamp(D, "%d.%m.%y"),
+                    "Eröffnung": german(D["open"]),
+                    "Tageshoch": german(D["high"]),
+                    "Tagestief": german(D["low"]),
+                    "Schluss": german(D["close"]),
+                    "Umsatz": german(D["amount"]),
+                    "Stücke": german(D["volume"], 0),
+                },
+            ),
+            sep=";",
+        ),
+        D,
+        "amount",
+    ),
+    "B3: the volume in money, pieces in another column": (
+        lambda: csv(
+            pick(
+                D,
+                Data=stamp(D, "%d/%m/%Y"),
+                Abertura=german(D["open"]),
+                Máximo=german(D["high"]),
+                Mínimo=german(D["low"]),
+                Fechamento=german(D["close"]),
+                Volume=german(D["amount"]),
+                Quantidade=german(D["volume"], 0),
+            ),
+            sep=";",
+        ),
+        D,
+        "amount",
+    ),
+    "Borsa Italiana: Volume Totale": (
+        lambda: csv(pick(D, Data="t", **CAPITAL, **{"Volume Totale": "volume"})),
+        D,
+        "volume",
+    ),
+    "MOEX: begin, end and value": (
+        lambda: csv(
+            pick(F, **PRICES, value="amount", volume="volume", begin="t", end=F["t"] + pd.Timedelta("4min59s"))
+        ),
+        F,
+        "amount",
+    ),
+    "Binance's stream: names that differ in case": (
+        lambda: csv(
+            pick(
+                H, t=epoch(H, "ms"), T=epoch(H, "ms") + 3599999, o="open", c="close", h="high", l="low", v="volume"
+            ).assign(L=7, V=H["volume"] / 2)
+        ),
+        H,
+        "volume",
+    ),
+    "IEX: a clock of another name": (
+        lambda: csv(pick(F, date=stamp(F, "%Y-%m-%d"), minute=stamp(F, "%H:%M"), **PRICES, volume="volume")),
+        F,
+        "volume",
+    ),
+    "日付 and 時刻": (
+        lambda: csv(
+            pick(
+                F, 日付=stamp(F, "%Y/%m/%d"), 時刻=stamp(F, "%H:%M"), 始値="open", 高値="high", 安値="low", 終値="close"
+            )
+        ),
+        F,
+        "none",
+    ),
+    "date and hour": (
+        lambda: csv(pick(H, date=stamp(H, "%Y-%m-%d"), hour=H["t"].dt.hour, **PRICES, volume="volume")),
+        H,
+        "volume",
+    ),
+    "TDX, a title, no header": (
+        lambda: (
+            "600000 浦发银行 5分钟线 不复权\n"
+            + csv(
+                pick(F, d=stamp(F, "%Y/%m/%d"), t=stamp(F, "%H%M"), **PRICES, v="volume", a="amount"),
+                header=False,
+                sep="\t",
+            )
+        ),
+        F,
+        "amount",
+    ),
+    "Wind: remarks without a time": (
+        lambda: csv(pick(D, 代码=pd.Series("000001.SZ", D.index), 日期="t", **PRICES)) + ",,,,,\n数据来源:Wind,,,,,\n",
+        D,
+        "none",
+    ),
+    "UTF-16 without a mark": (
+        lambda: csv(pick(F, Date="t", **CAPITAL, Volume="volume"), sep="\t").encode("utf-16-le"),
+        F,
+        "volume",
+    ),
+    "R's write.table: names of rows": (
+        lambda: (
+            "open high low close volume\n"
+            + csv(pick(D, t=stamp(D, '"%Y-%m-%d"'), **PRICES, v="volume"), header=False, sep=" ", quoting=3)
+        ),
+        D,
+        "volume",
+    ),
+    "pandas' to_string": (
+        lambda: pick(H, **PRICES, volume="volume").set_axis(H["t"]).rename_axis(None).to_string(),
+        H,
+        "volume",
+    ),
+    "kdb+": (lambda: csv(pick(H, time=stamp(H, "%Y.%m.%dD%H:%M:%S.000000000"), **PRICES)), H, "none"),
+    "times in quotes": (lambda: csv(pick(H, time=stamp(H, "'%Y-%m-%d %H:%M'"), **PRICES)), H, "none"),
+    "NumPy's savetxt": (lambda: csv(pick(H, time=epoch(H, "ms").map("{:.18e}".format), **PRICES)), H, "none"),
+    "carets": (lambda: csv(pick(H, time="t", **PRICES), sep="^"), H, "none"),
+    "a comment's sign before the names": (lambda: "#" + csv(pick(H, time="t", **PRICES)), H, "none"),
+    "investing.com in Vietnamese": (
+        lambda: csv(
+            pick(
+                D,
+                **{"Ngày": stamp(D, "%d/%m/%Y"), "Lần cuối": "close", "Mở": "open", "Cao": "high", "Thấp": "low"},
+                KL=short(D["volume"]),
+            )
+        ),
+        D,
+        "volume",
+    ),
+    "Bloomberg": (
+        lambda: csv(
+            pick(
+                D,
+                Dates=stamp(D, "%m/%d/%Y"),
+                PX_OPEN="open",
+                PX_HIGH="high",
+                PX_LOW="low",
+                PX_LAST="close",
+                PX_VOLUME="volume",
+            )
+        ),
+        D,
+        "volume",
+    ),
 }
 
 
@@ -597,8 +861,8 @@ def test_a_layout_is_read_right(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(read.index.to_numpy(), candles["t"].to_numpy())
     np.testing.assert_allclose(read[COLUMNS[:4]], candles[COLUMNS[:4]], rtol=1e-6)
     mean = candles[COLUMNS[:4]].mean(axis=1)
-    volume = candles["amount"] / mean if money == "worth" else candles["volume"]
-    amount = candles["volume"] * mean if money == "volume" else candles["amount"]
+    volume = candles["amount"] / mean if money == "worth" else candles["volume"] * (money != "none")
+    amount = volume * mean if money in ("volume", "none") else candles["amount"]
     np.testing.assert_allclose(read["volume"], volume, rtol=1e-5)
     np.testing.assert_allclose(read["amount"], amount, rtol=1e-5)
 

@@ -30,6 +30,9 @@ def detect_encoding(path: Path, head: bytes, open_file: Callable[[Path], Any]) -
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if head.startswith(mark) and len(head) > len(mark):
             return encoding
+    for n, encoding in enumerate(("utf-16-be", "utf-16-le")):  # without a mark, every other byte of English is 0
+        if len(head) > 1 and not any(head[n:200:2]) and all(head[1 - n : 200 : 2]):
+            return encoding
     if _decodes(path, "utf-8", open_file):
         return "utf-8"
     by_names = sorted(OTHERS, key=lambda encoding: -_count_names(head, encoding))

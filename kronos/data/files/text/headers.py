@@ -6,20 +6,26 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
-from kronos.data.files.columns import is_known
+from kronos.data.files.columns import is_known, recognise_columns
 from kronos.data.files.notes import ReadingNote
 from kronos.data.files.options import ReadingOptions
+from kronos.data.files.text.affixes import strip_affixes
 from kronos.data.files.text.layouts import recognise_layout
 from kronos.data.files.text.numbers import Decimal, find_decimal
+from kronos.data.files.times import looks_like_times
 from kronos.errors import DataError
 
 MAX_TITLES = 40  # lines that may stand above the column names
 MAX_LABELS = 3  # lines of labels or units below them
-DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|^~"
 SPACES = r"\s+"
 NUMBER_OR_DATE = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*(?:[eE]\+\d+)?")
+NO_AFFIX = "names of columns read without {used}"
 UNNAMED = re.compile(r"column \d+|Unnamed: \d+(?:_level_\d+)?")
 
 
@@ -56,15 +62,24 @@ def find_layout(lines: Sequence[str], options: ReadingOptions) -> Layout:
         raise DataError("the first line has NUL bytes, so this is not text. Save it as CSV (UTF-8).")
     written = [name.strip() for name in next(split_lines([header], delimiter))]
     notes = [ReadingNote.make("lines above the column names that were skipped: {n}", n=titles)] if titles else []
+    if _are_counted(written):  # a frame whose columns had no names
+        return _name_columns(rest, titles + 1, delimiter, options, notes)
     if _has_no_names(written):
         return _name_columns([header, *rest], titles, delimiter, options, notes)
     names, tickers, labels = _read_levels(written, list(split_lines(rest[:MAX_LABELS], delimiter)))
+    if titles and not tickers:
+        names, tickers = _read_tickers_above(names, next(split_lines([lines[titles - 1]], delimiter), []), rest)
     if labels:
         notes.append(ReadingNote.make("lines of labels below the column names that were skipped: {n}", n=labels))
     rows = list(split_lines(rest[labels:-1] or rest[labels:], delimiter))
     decimal = options.decimal or find_decimal(cell for row in rows for cell in row) or "."
-    names = _name_all(_fit_width(names, rows))
-    symbols = dict(zip(names[1:], tickers[1:])) if len(set(tickers[1:])) > 1 else {}
+    names = _fit_width(names, rows)
+    if not tickers:
+        names, tickers, used = strip_affixes(names, options.columns.values())
+        notes += [ReadingNote.make(NO_AFFIX, used=used)] if used else []
+    names = _name_all(names)
+    symbols = {name: ticker for name, ticker in zip(names[1:], tickers[1:]) if ticker}
+    symbols = symbols if len(set(symbols.values())) > 1 else {}
     return Layout(names, written, delimiter, decimal, titles + 1 + labels, tuple(notes), symbols)
 
 
@@ -86,6 +101,11 @@ def _count_titles(lines: Sequence[str]) -> int:
         names = next(split_lines([line], _find_delimiter(line)), [])
         if sum(is_known(name.strip()) for name in names) >= len(PRICE_COLUMNS):
             return n
+    for n, (line, below) in enumerate(pairwise(lines[: MAX_LABELS + 1]), start=1):
+        delimiter = _find_delimiter(below)
+        title, row = next(split_lines([line], delimiter), []), next(split_lines([below], delimiter), [])
+        if len(row) > len(PRICE_COLUMNS) and _has_no_names(row) and len(title) < len(row) / 2:
+            return n  # a title above a table without names
     filled = (n for n, line in enumerate(lines[:MAX_TITLES]) if re.search(r"\w", line))
     return next(filled, 0) if lines and not lines[0].strip(" ,;\t|") else 0
 
@@ -142,6 +162,21 @@ def _read_levels(names: list[str], below: Sequence[Sequence[str]]) -> tuple[list
     return names, [], labels
 
 
+def _read_tickers_above(names: list[str], above: Sequence[str], rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the names and the symbol of each, if a line above the names holds the symbols."""
+    tickers = [cell.strip() for cell in above]
+    if len(tickers) != len(names) or not all(tickers[1:]) or len(set(names[1:])) == len(names) - 1:
+        return names, []
+    index = next((line.strip(' ,;\t|"') for line in rest[:1] if not re.search(r"\d", line)), "")
+    return [index or "Date", *names[1:]], tickers
+
+
+def _are_counted(names: Sequence[str]) -> bool:
+    """Whether names are 0, 1, 2 … behind a blank one at most."""
+    filled = names[1:] if names and not names[0].strip() else names
+    return len(filled) > len(PRICE_COLUMNS) and list(filled) == [str(n) for n in range(len(filled))]
+
+
 def _fit_width(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return as many names as the rows have cells, if the others are blank, or a counter that has no name."""
     width = max(map(len, rows), default=0)
@@ -151,6 +186,10 @@ def _fit_width(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
     if not any(cell.strip() for row in rows for cell in row[len(names) :]):
         return names + [""] * more
     first = [row[0] for row in rows if len(row) == width]
+    has_time = TIMESTAMP_COLUMN in recognise_columns(names)
+    beside = pd.Series([" ".join(row[:more]) for row in rows if len(row) == width])
+    if more <= 2 and not has_time and looks_like_times(beside):  # names of rows, as R and pandas write them
+        return [*(["date", "time"] if more == 2 else [""]), *names]
     if more == 1 and first[0].strip('"') in ("0", "1") and all(cell.strip('"').isdigit() for cell in first):
         return ["", *names]
     return names

@@ -19,6 +19,7 @@ ROWS_A_SYMBOL = 5  # at least
 CLEARLY = 0.8  # the steps from close to open are smaller than this share of those from open to close
 WITHIN = 0.95  # of the rows
 CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?|(?:[01]?\d|2[0-4])?[0-5]?\d(?:[0-5]\d)?")
+LARGEST_RANGE = 2  # high / low of most candles
 WORTH = (1, 100)  # amount as a multiple of volume × price: volume may be counted in lots
 
 
@@ -50,7 +51,8 @@ def recognise_layout(rows: Sequence[Sequence[str]], decimal: Decimal) -> Layout 
     if start is None or times is None:
         return None
     order = slice(None, None, -1 if is_newest_first(times) else 1)
-    if not _find_prices([each[order] for each in numbers], start, names):
+    ordered = [each[order] for each in numbers]
+    if not any(_find_prices(ordered, first, names) for first in range(start, width - len(PRICE_COLUMNS) + 1)):
         return None
     _find_volume(numbers, names)
     return Layout([names.get(n, f"column {n + 1}") for n in range(width)])
@@ -82,6 +84,8 @@ def _find_prices(numbers: Sequence[Array], start: int, names: dict[int, str]) ->
     if values.shape[1] < MIN_ROWS or (values <= 0).any():
         return False
     high, low = int(values.sum(axis=1).argmax()), int(values.sum(axis=1).argmin())
+    if np.median(values.max(axis=0) / values.min(axis=0)) > LARGEST_RANGE:
+        return False  # one is no price
     if high == low or (values[high] < values.max(axis=0)).any() or (values[low] > values.min(axis=0)).any():
         return False
     one, other = (n for n in range(len(PRICE_COLUMNS)) if n not in (high, low))
@@ -105,18 +109,23 @@ def _step(opens: Array, closes: Array) -> float:
 def _find_volume(numbers: Sequence[Array], names: dict[int, str]) -> None:
     ours = {name: n for n, name in names.items()}
     low, high = numbers[ours["low"]], numbers[ours["high"]]
-    after = range(max(ours[name] for name in PRICE_COLUMNS) + 1, len(numbers))
+    first = min(ours[name] for name in PRICE_COLUMNS)
+    after = [n for n in (*range(first, len(numbers)), *range(1, first)) if n not in names]
     is_price = {n: np.mean((numbers[n] >= low) & (numbers[n] <= high)) > WITHIN for n in after}
     is_time = {n: (numbers[n] > 1e11).all() and len({*np.sign(np.diff(numbers[n]))}) == 1 for n in after}
     left = [n for n in after if not is_price[n] and not is_time[n] and (numbers[n] >= 0).all()]
     if not left:
         return
     names[left[0]] = "volume"
-    volume = numbers[left[0]]
-    traded = volume > 0
     for n in left[1:]:
-        worth = numbers[n][traded] / volume[traded]
-        fits = [(worth >= lots * low[traded] * 0.99) & (worth <= lots * high[traded] * 1.01) for lots in WORTH]
-        if traded.any() and max(fit.mean() for fit in fits) > WITHIN:
-            names[n] = "amount"
-            return
+        for volume, amount in ((left[0], n), (n, left[0])):
+            if _is_worth(numbers[amount], numbers[volume], low, high):
+                names |= {volume: "volume", amount: "amount"}
+                return
+
+
+def _is_worth(amount: Array, volume: Array, low: Array, high: Array) -> bool:
+    traded = volume > 0
+    worth = amount[traded] / volume[traded]
+    fits = [(worth >= lots * low[traded] * 0.99) & (worth <= lots * high[traded] * 1.01) for lots in WORTH]
+    return bool(traded.any() and max(fit.mean() for fit in fits) > WITHIN)

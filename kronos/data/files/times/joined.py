@@ -30,6 +30,8 @@ def join_date_and_time(date: Text, time: Text, form: str | None = None) -> Text:
     if clock.str.fullmatch(r"\d{1,6}").all() and (longest := clock.str.len().max()) > 2:
         clock = clock.str.zfill(6) if longest > 4 else clock.str.zfill(4) + "00"
         clock = clock.str.slice(0, 2) + ":" + clock.str.slice(2, 4) + ":" + clock.str.slice(4)
+    elif clock.str.fullmatch(r"\d{1,2}").all():
+        clock = clock.str.zfill(2) + ":00"  # hours
     if day.str.fullmatch(r"\d{8}").all():
         day = day.str.slice(0, 4) + "-" + day.str.slice(4, 6) + "-" + day.str.slice(6)
     has_clock = day.str.contains(r"\d:\d\d") & ~day.str.contains(MIDNIGHT)

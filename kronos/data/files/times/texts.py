@@ -30,7 +30,7 @@ DAY = r"(\d{1,2})(?:st|nd|rd|th|\.)?"
 CLOCK = r"(\d{1,2}:[\d:.]+)"
 # Each way to write a date with the name of a month, and the groups with its year, month, day and time.
 NAMED_DATES = (
-    (re.compile(rf"(?<!\d){DAY}[-\s/,]*(?:de\s+)?{NAME}[-\s/,]*(?:de\s+)?(\d{{4}}|\d{{2}})(?!\d|:)"), (3, 2, 1, 0)),
+    (re.compile(rf"(?<!\d){DAY}[-\s/,]*(?:de\s+)?{NAME}[-\s/,']*(?:de\s+)?(\d{{4}}|\d{{2}})(?!\d|:)"), (3, 2, 1, 0)),
     (re.compile(rf"{NAME}[-\s/]*{DAY}[-,\s/]+(\d{{4}})(?!\d|:)"), (3, 1, 2, 0)),
     (re.compile(rf"(\d{{4}})[-\s/.]*{NAME}[-\s/.]*(\d{{1,2}})(?!\d|:)"), (1, 2, 3, 0)),
     (re.compile(rf"{NAME}\s+{DAY}\s+{CLOCK}\s+(\d{{4}})$"), (4, 1, 2, 3)),  # as C writes it
@@ -49,12 +49,15 @@ MARKS = (
     (r"(?:下午|午後|오후)", " PM "),
     (r"^(?:民國|民国|中華民國)", ""),
 )
+SCIENTIFIC = re.compile(r"^(\d)\.(\d{8,})e\+(\d\d)$", re.I)  # with all digits, as NumPy writes it
 HALF_OF_DAY_FIRST = (r"\b([AP]M)\s+([\d:.]+)", r"\2 \1")
 
 
 def normalize_times(times: Text) -> Text:
     """Return texts of times without names of months and weekdays, in ASCII if they can be."""
-    text = times.astype("str").fillna("").str.strip()
+    text = times.astype("str").fillna("").str.strip(" \t'\"")
+    if text.str.match(SCIENTIFIC).any():
+        text = text.str.replace(SCIENTIFIC, _write_whole, regex=True)
     if not text.str.contains(r"[^\x00-\x7f]|[A-Za-z]{3}", regex=True).any():
         return text
     is_ascii = not text.str.contains(r"[^\x00-\x7f]", regex=True).any()
@@ -68,6 +71,13 @@ def normalize_times(times: Text) -> Text:
     if not is_ascii or text.str.contains("[A-Za-z]{3}", regex=True).any():
         text = text.map(_write_month_in_digits)
     return text
+
+
+def _write_whole(found: re.Match[str]) -> str:
+    """Return the whole number of a mantissa and an exponent, if no digit is lost."""
+    digits = int(found[3])
+    whole = found[2][:digits].ljust(digits, "0")
+    return f"{found[1]}{whole}" if len(found[2]) >= digits - 3 else found[0]
 
 
 def _write_month_in_digits(text: str) -> str:
