@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ UNSEEN_SHARE = 0.01  # of the candles, at hours of the week that the run never s
 WHOLE_WEEKS = 14  # days of candles that show all hours of the week
 OTHER_LABEL_SHARE = 0.1  # of the candles, at minutes of the hour that the run never saw
 ROUND_THE_CLOCK = 20  # hours of the day with candles, in a market whose hours do not show the time zone
-FAR = {"close": 5.0, "volume": 8.0, "amount": 8.0}  # times beyond the run's 5% and 95% quantiles
+FAR = {"close": 4.0, "volume": 4.0, "amount": 8.0}  # times beyond the run's 5% and 95% quantiles
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MARKET_ZONES = {  # by the hours that their clocks are ahead of UTC, in winter or summer
     8: "Asia/Shanghai",
@@ -37,6 +38,34 @@ MARKET_ZONES = {  # by the hours that their clocks are ahead of UTC, in winter o
 CODE = re.compile(
     r"(?:sh|sz|bj|hk|us)?[._]?(\d{5,6})(?:[._](?:sh|sz|ss|bj|hk|us|sse))?|([A-Z]{1,5}|[A-Z]{2,10}(?:USDT?|BTC|ETH))"
 )
+
+
+_HOURS = "{share} of these candles stand at hours of the week without candles in training, for example on {weekday}s at {time}"
+_BOTH = "; these have candles at hours {own}, the run's at hours {trained}"
+_NAMED = "If one names the start of a candle and the other its end, shift the times by the interval."
+_CLOCK = "A forecast reads the local clock: write the times in the run's zone, or name its zone in data.timezone."
+_ZONE = "If the times are not on the run's clock, set data.timezone to the market's zone, as data.timezone={zone}."
+_MOVED = "Moved by {by} h they would fit: if that is the market's time zone, set data.timezone={zone}."
+_LEVEL = "is about {own}, but in training it was {low} to {high}. Check that these are the same symbol and unit."
+DIFFERENCES = {
+    "interval": "these are candles of {own}, but the run was trained on candles of {trained}. Give candles of the run's interval, "
+    "or train a run on these.",
+    "days": f"{_HOURS}. {_ZONE}",
+    "days_moved": f"{_HOURS}. {_MOVED}",
+    "hours": f"{_HOURS}{_BOTH}. {_ZONE}",
+    "hours_moved": f"{_HOURS}{_BOTH}. {_MOVED}",
+    "opening": f"the day begins at {{own}}, in training at {{trained}}. {_NAMED}",
+    "minutes": f"{{share}} of these candles stand at minutes of the hour without candles in training, as {{minute}}. {_NAMED}",
+    "zone": f"the times have the offset {{own}}, those in training the offset {{trained}}. {_CLOCK}",
+    "zone_missing": f"the times have no zone, those in training the offset {{trained}}. {_CLOCK}",
+    "zone_added": f"the times have the offset {{own}}, those in training no zone. {_CLOCK}",
+    "symbol": "the run was not trained on this symbol, but on {trained}. Its report says nothing about other symbols.",
+    "symbol_of_many": "the run was not trained on this symbol, but on {trained} and {n:,} more. Its report says nothing about "
+    "other symbols.",
+    "no_volume": "these candles have no volume, but those in training had. If a column holds it, name it in data.columns.",
+    "new_volume": "these candles have volume, but those in training had none. The model has learnt nothing from it.",
+    **{f"level_{name}": f"{name} {_LEVEL}" for name in LEVELS},
+}
 
 
 @dataclass(frozen=True)
@@ -78,7 +107,17 @@ class RunCandles:
             return None
 
 
-def compare_with_run(new: CandleKind, run: RunCandles) -> list[str]:
+class Difference(NamedTuple):
+    """In what candles differ from those of a run: a key of DIFFERENCES and its values, in English."""
+
+    code: str
+    values: Mapping[str, int | float | str] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        return DIFFERENCES[self.code].format(**self.values)
+
+
+def compare_with_run(new: CandleKind, run: RunCandles) -> list[Difference]:
     """Describe in what new candles differ from those of a run: interval, hours, zone, symbol and levels."""
     differences = [*_compare_symbol(new, run)]
     if new.n >= MIN_CANDLES:
@@ -88,18 +127,14 @@ def compare_with_run(new: CandleKind, run: RunCandles) -> list[str]:
     return differences
 
 
-def _compare_interval(new: CandleKind, run: RunCandles) -> list[str]:
+def _compare_interval(new: CandleKind, run: RunCandles) -> list[Difference]:
     own = format_interval(new.interval)
     if own in run.intervals or not new.interval or format_interval(0) in run.intervals:
         return []
-    trained = " and ".join(sorted(run.intervals)[:3])
-    return [
-        f"these are candles of {own}, but the run was trained on candles of {trained}. Give candles of the run's interval, or "
-        "train a run on these."
-    ]
+    return [Difference("interval", {"own": own, "trained": ", ".join(sorted(run.intervals)[:3])})]
 
 
-def _compare_hours(new: CandleKind, run: RunCandles) -> Iterable[str]:
+def _compare_hours(new: CandleKind, run: RunCandles) -> Iterable[Difference]:
     if not run.hours or not new.interval:
         return
     seen = np.isin(np.arange(len(new.hours)), list(run.hours))
@@ -110,29 +145,26 @@ def _compare_hours(new: CandleKind, run: RunCandles) -> Iterable[str]:
         return
     new_days = ~seen.reshape(7, 24).any(axis=1, keepdims=True) & (unseen.reshape(7, 24) > 0)
     most = int((np.where(new_days.ravel(), unseen, 0) if new_days.any() else unseen).argmax())
-    daily = new.interval >= DAY
     hours, known = _list_hours(np.flatnonzero(new.hours)), _list_hours(run.hours)
-    where = f"on {WEEKDAYS[most // 24]}s at {most % 24:02}:00"
-    where += "" if daily or hours == known else f"; these have candles at hours {hours}, the run's at hours {known}"
-    yield (
-        f"{unseen.sum() / new.n:.0%} of these candles stand at hours of the week without candles in training, for example {where}. "
-        f"{_propose_zone(new, seen)}"
+    values = {"share": f"{unseen.sum() / new.n:.0%}", "weekday": WEEKDAYS[most // 24], "time": f"{most % 24:02}:00"}
+    code, zone = ("days", {}) if new.interval >= DAY or hours == known else ("hours", {"own": hours, "trained": known})
+    moved = _find_zone(new, seen)
+    yield Difference(
+        f"{code}_moved" if moved else code, values | zone | (moved or {"zone": _write_zone(new, "Asia/Shanghai")})
     )
 
 
-def _propose_zone(new: CandleKind, seen: Array) -> str:
-    """Return the remedy: the time zone in which the candles stand at the run's hours, if there is exactly one."""
+def _find_zone(new: CandleKind, seen: Array) -> dict[str, str] | None:
+    """Return the time zone in which the candles stand at the run's hours, and how far it is; None unless it is the only one."""
     unseen = {hours: np.roll(new.hours, hours)[~seen].sum() for hours in range(-14, 15)}
     fits = [hours for hours, n in unseen.items() if n < UNSEEN_SHARE * new.n]
-    written = "" if new.zones else "UTC:"  # of times without a zone, the most common one
     offset = min(new.zones, default="+00:00")
     zone = MARKET_ZONES.get(int(offset[:3]) + fits[0]) if len(fits) == 1 and offset.endswith(":00") else None
-    if zone:
-        return f"Moved by {fits[0]:+} h they would fit: if that is the market's time zone, set data.timezone={written}{zone}."
-    example = f"{written}{next(iter(MARKET_ZONES.values()))}"
-    return (
-        f"If the times are not on the run's clock, set data.timezone to the market's zone, as data.timezone={example}."
-    )
+    return {"by": f"{fits[0]:+}", "zone": _write_zone(new, zone)} if zone else None
+
+
+def _write_zone(new: CandleKind, zone: str) -> str:
+    return zone if new.zones else f"UTC:{zone}"  # UTC is most common where times have no zone
 
 
 def _list_hours(hours_of_week: Iterable[int]) -> str:
@@ -142,7 +174,7 @@ def _list_hours(hours_of_week: Iterable[int]) -> str:
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
-def _compare_labels(new: CandleKind, run: RunCandles) -> Iterable[str]:
+def _compare_labels(new: CandleKind, run: RunCandles) -> Iterable[Difference]:
     """Compare the minutes at which candles stand: a candle may be named by its start, or by its end."""
     if not run.minutes or not new.interval:
         return
@@ -150,42 +182,34 @@ def _compare_labels(new: CandleKind, run: RunCandles) -> Iterable[str]:
     opening = new.opening // MINUTE
     nearest = min((abs(opening - other), other) for other in run.openings) if run.openings else (0, opening)
     if 0 < nearest[0] < 60 and new.interval < DAY and _count_hours(new.hours) < ROUND_THE_CLOCK:
-        shown = f"the day begins at {format_clock(opening)}, in training at {format_clock(nearest[1])}"
+        yield Difference("opening", {"own": format_clock(opening), "trained": format_clock(nearest[1])})
     elif unseen >= OTHER_LABEL_SHARE:
-        minutes = [minute for minute in np.flatnonzero(new.minutes) if minute not in run.minutes]
-        shown = f"{unseen:.0%} of these candles stand at minutes of the hour without candles in training, as {minutes[0]:02}"
-    else:
-        return
-    yield f"{shown}. If one names the start of a candle and the other its end, shift the times by the interval."
+        minute = next(minute for minute in np.flatnonzero(new.minutes) if minute not in run.minutes)
+        yield Difference("minutes", {"share": f"{unseen:.0%}", "minute": f"{minute:02}"})
 
 
 def _count_hours(hours: Array) -> int:
     return int(hours.reshape(7, 24).any(axis=0).sum())
 
 
-def _compare_zone(new: CandleKind, run: RunCandles) -> Iterable[str]:
+def _compare_zone(new: CandleKind, run: RunCandles) -> Iterable[Difference]:
     """Compare the zones of a market that trades round the clock; elsewhere the hours show a difference."""
     zones = new.zones or {""}
     around = _count_hours(new.hours) >= ROUND_THE_CLOCK and 0 < new.interval < DAY
     if not around or not run.zones or zones <= run.zones:
         return
-    own, trained = (" and ".join(zone or "no zone" for zone in sorted(each)[:3]) for each in (zones, run.zones))
-    yield (
-        f"the times have {_with_offset(own)}, those in training {_with_offset(trained)}. A forecast reads the local clock: "
-        "write the times in the run's zone, or name its zone in data.timezone."
+    own, trained = (", ".join(filter(None, sorted(each)[:3])) for each in (zones, run.zones))
+    yield Difference(
+        "zone" if own and trained else "zone_added" if own else "zone_missing", {"own": own, "trained": trained}
     )
 
 
-def _with_offset(zones: str) -> str:
-    return zones if zones == "no zone" else f"the offset {zones}"
-
-
-def _compare_symbol(new: CandleKind, run: RunCandles) -> list[str]:
+def _compare_symbol(new: CandleKind, run: RunCandles) -> list[Difference]:
     if _find_same(new, run) != ():
         return []
     names = [*run.sources]
-    trained = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-    return [f"the run was not trained on this symbol, but on {trained}. Its report says nothing about other symbols."]
+    more = {"n": len(names) - 3} if len(names) > 3 else {}
+    return [Difference("symbol_of_many" if more else "symbol", {"trained": ", ".join(names[:3]), **more})]
 
 
 def _find_same(new: CandleKind, run: RunCandles) -> tuple[str, ...] | None:
@@ -206,7 +230,7 @@ def _find_code(symbol: str, source: str) -> str | None:
     return (found[1] or found[2]).lower() if found else None
 
 
-def _compare_levels(new: CandleKind, run: RunCandles, same_interval: bool) -> Iterable[str]:
+def _compare_levels(new: CandleKind, run: RunCandles, same_interval: bool) -> Iterable[Difference]:
     same = _find_same(new, run)
     known = [run.levels[each] for each in (same or run.levels) if each in run.levels]
     if not known:
@@ -215,24 +239,18 @@ def _compare_levels(new: CandleKind, run: RunCandles, same_interval: bool) -> It
         low, high = min(each[name][0] for each in known), max(each[name][2] for each in known)
         middle = new.levels[name][1]
         if name == "volume" and (high == 0) != (new.levels[name][2] == 0):
-            yield (
-                "these candles have no volume, but those in training had. If a column holds it, name it in data.columns."
-                if high
-                else "these candles have volume, but those in training had none. The model has learnt nothing from it."
-            )
+            yield Difference("no_volume" if high else "new_volume")
             return
         comparable = same != () and (same_interval or name == "close") and low >= 0 and middle > 0
         if comparable and not low / FAR[name] <= middle <= high * FAR[name]:
-            yield (
-                f"{name} is about {middle:,.6g}, but in training it was {low:,.6g} to {high:,.6g}. Check that these are the same "
-                "symbol and unit."
-            )
+            shown = {"own": f"{middle:,.6g}", "low": f"{low:,.6g}", "high": f"{high:,.6g}"}
+            yield Difference(f"level_{name}", shown)
 
 
-def collect_differences(kinds: Sequence[CandleKind], run: RunFolder) -> dict[str, list[str]]:
+def collect_differences(kinds: Sequence[CandleKind], run: RunFolder) -> dict[str, list[Difference]]:
     """Compare the candles of each symbol with those of a run; return the differences by symbol, if there are any."""
     trained = RunCandles.read(run)
     if trained is None:
         return {}
-    found: dict[str, Any] = {kind.symbol: compare_with_run(kind, trained) for kind in kinds}
+    found = {kind.symbol: compare_with_run(kind, trained) for kind in kinds}
     return {symbol: differences for symbol, differences in found.items() if differences}

@@ -92,7 +92,7 @@ def build_forecast_tasks(
             build_input(
                 name, task.history[-lookback:], None, task.future, horizon, None
             )  # raises errors of this symbol here
-            differences = compare_with_run(kind, trained) if kind and trained else ()
+            differences = map(str, compare_with_run(kind, trained)) if kind and trained else ()
             tasks[symbol] = task._replace(notes=(*task.notes, *differences))
         except DataError as error:
             errors.append(str(error))

@@ -64,7 +64,7 @@ def find(tmp_path: Path, trained: pd.DataFrame, new: pd.DataFrame, names: tuple[
     run.audit.write_text(json.dumps(audit_to_json(loaded[0])))
     candles = loaded[1].candles
     kinds = [describe_kind(candles, symbol) for symbol in candles.symbols]
-    return "\n".join(text for texts in collect_differences(kinds, run).values() for text in texts)
+    return "\n".join(str(each) for differences in collect_differences(kinds, run).values() for each in differences)
 
 
 def scale(column: str, factor: float) -> Change:
@@ -88,6 +88,7 @@ def write_zone(zone: str) -> Change:
         (shift("-8h"), "these have candles at hours 1–3, 5–7, the run's at hours 9–11, 13–15"),
         (shift("-5min"), "the day begins at 09:30, in training at 09:35"),
         (shift("-1min"), "the day begins at 09:34"),
+        (scale("close", 5), "close is about"),
         (scale("close", 100), "Check that these are the same symbol and unit"),
         (scale("volume", 100), "volume is about"),
         (scale("volume", 0.01), "volume is about"),
@@ -103,7 +104,7 @@ def test_what_differs_is_described(tmp_path: Path, change: Change, text: str) ->
     [
         (market(), market(first="2024-06-03")),
         (market(), market(2)),
-        (market(), scale("close", 3)(market(first="2024-06-03"))),
+        (market(), scale("close", 2.5)(market(first="2024-06-03"))),
         (market(), market().iloc[:10]),  # too few to tell
         (market(around_the_clock=True), market(5, around_the_clock=True, first="2024-06-03")),
         (market().iloc[::48], market(first="2024-06-03").iloc[::48]),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kronos.config import Config
 from kronos.data import CandleSet
-from kronos.data.against_run import collect_differences
+from kronos.data.against_run import Difference, collect_differences
 from kronos.data.candle_kind import describe_kind
 from kronos.evaluation.baselines import list_names
 from kronos.evaluation.records import Note
@@ -23,17 +23,15 @@ def note_unlike_candles(config: Config, candles: CandleSet, with_own: bool) -> l
     kinds = [describe_kind(candles, symbol) for symbol in candles.symbols]
     notes = []
     for run in [own, *others] if with_own else others:
-        differences = collect_differences(kinds, run)
-        if run is not own:
-            differences = {
-                key: [f"baseline {run.path.name}: {text}" for text in each] for key, each in differences.items()
-            }
-        log_notes(differences.items())
-        symbols: dict[str, list[str]] = {}
-        for symbol, texts in differences.items():
-            for text in texts:
-                symbols.setdefault(text, []).append(symbol)
-        for text, (first, *more) in symbols.items():
-            values = {"symbol": first, "n_more": len(more), "text": text}
-            notes.append(Note(code="unlike_candles_of_many" if more else "unlike_candles", values=values))
+        name = "" if run is own else run.path.name
+        texts: dict[str, tuple[Difference, list[str]]] = {}
+        for symbol, differences in collect_differences(kinds, run).items():
+            for each in differences:
+                text = f"baseline {name}: {each}" if name else str(each)
+                texts.setdefault(text, (each, []))[1].append(symbol)
+        log_notes((symbol, [text]) for text, (_, symbols) in texts.items() for symbol in symbols)
+        for text, (difference, (first, *more)) in texts.items():
+            values = {"symbol": first, "n_more": len(more), "text": text, "difference": difference.code, "run": name}
+            code = "unlike_candles_of_many" if more else "unlike_candles"
+            notes.append(Note(code=code, values={**difference.values, **values}))
     return notes

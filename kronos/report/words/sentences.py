@@ -148,7 +148,18 @@ def write_note(note: Note, words: Words, section: str = "notes") -> str:
     values = dict(note.values)
     if "baseline" in values:
         values["baseline"] = name_in_sentence(str(values["baseline"]), words)
+    if "difference" in values:
+        values["text"] = _write_difference(values, words)
     return words(f"{section}.{note.code}", **values)
+
+
+def _write_difference(values: dict[str, int | float | str], words: Words) -> str:
+    """Return in what candles differ from those of a run."""
+    shown = {name: write_units(value, words) if isinstance(value, str) else value for name, value in values.items()}
+    if "weekday" in shown:
+        shown["weekday"] = words(f"weekdays.{shown['weekday']}")
+    text = words(f"differences.{values['difference']}", **shown)
+    return words("difference_of_baseline", run=values["run"], text=text) if values["run"] else text
 
 
 def name_forecaster(label: Label, words: Words) -> str:
