@@ -14,7 +14,7 @@ DATABASE = "duckdb"
 ON_DISK = ("file", "local")
 EXAMPLES = ("https", "s3", "gs", "hf", DATABASE)
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-IN_TEXT = re.compile(SCHEME.pattern + r"[^\s'\"\]]+")
+IN_TEXT = re.compile(SCHEME.pattern + r"""\S+?(?=['"]?,?[\]}]?['"]?(?:\s|$))""")  # without the signs around it
 MASK = "***"
 USER = re.compile(r"^([^:/]+://)(?:[^/@]*@|[^/:@]+:(?!\d*(?:/|$))[^@]*@)")  # a password may hold a slash
 SECRET = re.compile(
@@ -34,7 +34,7 @@ class Url:
     address: str
 
     def __str__(self) -> str:
-        return mask_secrets(self.address)
+        return _mask(self.address)
 
     __repr__ = __str__
 

@@ -26,7 +26,8 @@ CLOSED: dict[str, Any] = {
 }
 NO_VARIABLES = {"python_enable_replacements": "false"}  # a table's name is no variable of this program
 # After these statements it can reach nothing but the file, and no query can change that.
-LOCK = ("SET enable_external_access = false", "SET lock_configuration = true")
+LOCK = ("SET enable_external_access = false",)
+ALWAYS = ("SET enable_progress_bar = false", "SET lock_configuration = true")  # standard output may be JSON
 NO_ACCESS = re.compile(r"operations are disabled|disabled through|in the \w+ extension")
 
 
@@ -81,7 +82,7 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
     except duckdb.Error as error:
         raise _explain_connection(url, error) from None
     try:
-        for statement in LOCK[external_access:]:
+        for statement in (*(() if external_access else LOCK), *ALWAYS):
             connection.execute(statement)
         _check_statement(url, connection.extract_statements(query), duckdb)
         reader = connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME)

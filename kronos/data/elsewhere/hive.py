@@ -109,7 +109,9 @@ def write_dataset(
     """
     try:
         rows = _write(names, system, source, folder / f"{_plain(title)}.parquet", options)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the disk, not the content of a file
+            raise
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise DataError(
             "{source}: the files cannot be read together: {reason}.", source=source, reason=reason

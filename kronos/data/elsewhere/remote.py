@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ def connect(url: Url) -> tuple[Any, str]:
         raise DataError(MASKED_HINT, url=url)
     options = {"config_kwargs": S3} if url.scheme in ("s3", "s3a") else {}
     try:
-        system, path = fsspec.core.url_to_fs(url.address, **options, use_listings_cache=False)
+        system, path = fsspec.core.url_to_fs(url.address, **options, skip_instance_cache=True)
     except ImportError as error:
         package = '"kronos-finetune[remote]"' if url.scheme in OF_EXTRA else _find_package(str(error))
         template = "{url}: the package for {scheme}:// is not installed. Run: pip install {package}"
@@ -108,6 +109,10 @@ def translate_errors(url: Url) -> Iterator[None]:
         yield
     except (DataError, MemoryError):
         raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # of our own disk
+            raise
+        raise _explain(url, error) from None
     except Exception as error:
         raise _explain(url, error) from None
 
