@@ -55,6 +55,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *_words("timeutc timeopen startedat begin bucket wstart stime ratedatetime snapshottimeutc dates"),
         *_words("datadate index 开盘时间 開盤時間 tanggal päivä päivämäärä ημερομηνία วันที่ วันเดือนปี"),
         *_words("תאריך التاريخ تاریخ"),
+        *_words("dato dátum الوقت 체결시간 일시 年月日 日時"),
         *("__index_level_0__", "column 1"),  # a frame's index, written without a name
     ),
     TIME: (
@@ -94,6 +95,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("apertura", "abertura", "otwarcie", "açılış", "открытие", "откр", "öppning", "inleg"),
         *_words("öppen åbning åpning avaus pxopen openprc prcod first erster mở mởcửa pembukaan 開市價 开市价 開市"),
         *_words("오픈 เปิด 今开盘 开价 פתיחה opening prixouverture"),
+        *_words("otevření nyitó άνοιγμα الافتتاح الفتح ouverture($) deschidere"),
     ),
     "high": (
         *("high", "h", "highprice", "pricehigh", "hiprc", "2. high", "max", "highbid", "highlast"),
@@ -115,6 +117,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("massimo", "najwyzszy", "najwyższy", "yüksek", "максимум", "макс"),
         *_words("pxhigh askhi prchd högst højeste høyest hoog haut cao caonhất tertinggi ylin 高价 最高價格"),
         *_words("สูงสุด גבוה उच्च maior"),
+        *_words("høj høy maximum υψηλό الاعلى الأعلى max."),
     ),
     "low": (
         *("low", "l", "lowprice", "pricelow", "loprc", "3. low", "min", "lowbid", "lowlast"),
@@ -136,6 +139,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("minimo", "najnizszy", "najniższy", "düşük", "минимум", "мин"),
         *_words("pxlow bidlo prcld lägst laveste lavest laag bas thấp thấpnhất terendah alin 低价 最低價格 ต่ำสุด"),
         *_words("נמוך निम्न menor"),
+        *_words("lav minimum χαμηλό الادنى الأدنى min."),
     ),
     "close": (
         *("close", "c", "closeprice", "priceclose", "clsprc", "4. close", "close/last", "closelast", "closebid"),
@@ -168,6 +172,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *_words("closeclosepriceadjustedforsplits pxlast pxclose prc prccd 收市價 收市价 收市 slotkoers stängning"),
         *_words("senast laatste ostatnio lầncuối đóngcửa penutupan terakhir ล่าสุด ปิด clot sista siste"),
         *_words("sidste סגירה viimeisin cena ostatni последняя посл 收价"),
+        *_words("závěr záró τιμή κλείσιμο الاغلاق الإغلاق الأخير seneste שער 현재가 최종가 închidere 終値(円)"),
     ),
     "volume": (
         *(
@@ -197,6 +202,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("거래량", "volumen", "wolumen", "hacim", "hac", "объём", "объем", "noofshares", "totaltradedquantity"),
         *_words("pxvolume cshtrd tottrdqty ttltrdgvol quantidade cantidad stücke stuecke stück tickqty wol"),
         *_words("kl khốilượng quantity qty ปริมาณ 총거래량 成交股 vol(shares) kuantitas"),
+        *_words("objem forgalom όγκος الحجم נפח 売買高"),
     ),
     "amount": (
         *(

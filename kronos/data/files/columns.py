@@ -128,11 +128,16 @@ def _is_a_date(name: str) -> bool:
 def _check_columns(matched: Mapping[str, str], names: Sequence[str], path: Path) -> list[DataError]:
     errors = []
     if missing := [name for name in (TIMESTAMP_COLUMN, *PRICE_COLUMNS) if name not in matched]:
-        example = " ".join(f"data.columns.{name}=NAME" for name in missing)
+        like = {
+            ours: next((n for n in names if ours in n.lower() and n not in matched.values()), "") for ours in missing
+        }
+        example = " ".join(format_line(ours, like[ours] or "NAME") for ours in missing)
         template = (
             "{path}: column {missing} missing; the file has: {names}. The first line must hold the column names. If a "
             "column has another name, set {example}."
         )
+        if len(missing) > 2 and not any(like.values()):
+            template += " If it holds no opens, highs and lows, these are no candles."
         if not {"open", "high", "low"} & matched.keys() and any(re.search(OF_TRADES, plain_name(n)) for n in names):
             template = (
                 "{path}: these are no candles but single trades or quotes; the file has: {names}. Build candles of them first, "

@@ -159,7 +159,7 @@ def _read_piece(
             errors.add(_explain_time(clock, times, row, is_last), row)
         pieces = {"local": local} | ({"instants": instants} if clock.zoned else {})
     pieces |= {"lines": errors.lines}
-    pieces["values"] = _to_candles(frame, reader.table.decimal, errors)
+    pieces["values"] = _to_candles(frame, reader.table.decimal, errors, reader.factors)
     if SYMBOL in frame:
         pieces["symbol"] = symbols.encode(frame[SYMBOL], errors)
     return pieces
@@ -191,9 +191,12 @@ def _explain_time(clock: TimestampFormat, times: Any, row: int, is_last: bool) -
     return DataError(error.template + hint, **error.values)
 
 
-def _to_candles(frame: pd.DataFrame, decimal: Decimal, errors: ErrorsInRows) -> Float32Array:
-    """Return the six columns (N, 6); NaN for blanks, infinity for values beyond float32."""
+def _to_candles(
+    frame: pd.DataFrame, decimal: Decimal, errors: ErrorsInRows, factors: Mapping[str, float]
+) -> Float32Array:
+    """Return the six columns (N, 6), times their factors; NaN for blanks, infinity for values beyond float32."""
     numbers = {name: _to_numbers(frame[name], decimal, errors) for name in CANDLE_COLUMNS if name in frame}
+    numbers |= {name: numbers[name] * factor for name, factor in factors.items()}
     blank = {name: np.isnan(numbers[name]) for name in ("volume", "amount") if name in numbers}
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         prices = np.mean([numbers[name] for name in PRICE_COLUMNS], axis=0)

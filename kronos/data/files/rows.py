@@ -14,6 +14,7 @@ from kronos.data.files.aliases import SYMBOL, TIME
 from kronos.data.files.notes import ReadingNote
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.tables import ROWS_AT_A_TIME, Table
+from kronos.data.files.text.numbers import find_factor
 from kronos.data.files.times import TimestampFormat, join_date_and_time
 
 HEADER_AGAIN = "rows equal to the column names that were passed over: {n:,}, the first in {unit} {line}"
@@ -124,8 +125,19 @@ class RowReader:
         n, first_line, first_text = self.passed.get(template, (0, line, text))
         self.passed[template] = (n + int(np.sum(rows)), first_line, first_text)
 
+    @property
+    def factors(self) -> dict[str, float]:
+        """The units of volume and amount that their names tell, if they are not 1."""
+        units = {ours: find_factor(self.names[ours]) for ours in ("volume", "amount") if ours in self.names}
+        return {ours: factor for ours, factor in units.items() if factor != 1}
+
     def describe(self) -> tuple[ReadingNote, ...]:
-        """Return notes about the rows that were passed over."""
+        """Return notes about units, and about the rows that were passed over."""
+        template = "{name} is multiplied by {factor:,.0f}, its unit"
+        units = [ReadingNote.make(template, name=self.names[n], factor=factor) for n, factor in self.factors.items()]
+        return (*units, *self._describe_passed())
+
+    def _describe_passed(self) -> tuple[ReadingNote, ...]:
         return tuple(
             ReadingNote.make(template, n=n, unit=self.table.unit, line=line, **({"text": text} if text else {}))
             for template, (n, line, text) in self.passed.items()

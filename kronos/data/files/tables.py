@@ -6,9 +6,9 @@ import codecs
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +20,9 @@ import pyarrow.parquet
 
 from kronos.data.files.notes import ReadingNote
 from kronos.data.files.options import ReadingOptions
+from kronos.data.files.text.affixes import strip_affixes
 from kronos.data.files.text.encodings import detect_encoding
-from kronos.data.files.text.headers import SPACES, Layout, find_layout
+from kronos.data.files.text.headers import SPACES, Layout, find_layout, name_all
 from kronos.data.files.text.numbers import Decimal
 from kronos.data.files.workbooks import is_workbook, read_workbook
 from kronos.errors import DataError
@@ -32,7 +33,22 @@ ROWS_SAMPLED = 2_000
 HEAD_BYTES = 1 << 16
 BLANKS = (
     *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
-    *("NULL", "null", "None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    *(
+        "\\N",
+        ".",
+        "–",
+        "—",
+        "n.a.",
+        "N.A.",
+        "(null)",
+        "NULL",
+        "null",
+        "None",
+        "1.#IND",
+        "-1.#IND",
+        "1.#QNAN",
+        "-1.#QNAN",
+    ),
 )
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
 FOREIGN = {  # beginnings of files that are no tables; MetaTrader's tables begin with <DATE> or <TICKER>
@@ -65,6 +81,8 @@ class Table:
     encoding: str = ""
     layout: Layout | None = None  # of a text
     symbol: str = ""  # if the columns are those of one symbol among several
+    stored: tuple[str, ...] = ()  # the names in the file, of a table that is no text
+    symbols: Mapping[str, str] = field(default_factory=dict)  # of each column, if there are several
 
     @property
     def decimal(self) -> Decimal:
@@ -73,7 +91,7 @@ class Table:
 
     def split(self) -> list[Table]:
         """Return a table for each symbol, if the columns of several stand side by side."""
-        symbols = self.layout.symbols if self.layout else {}
+        symbols = self.layout.symbols if self.layout else self.symbols
         tables = []
         for symbol in dict.fromkeys(symbols.values()):
             names = []
@@ -134,8 +152,10 @@ class Table:
     def _read_arrow(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         first = 0
         with open_bytes(self.path) as file:
-            for batch in _arrow_batches(file, list(columns)):
+            stored = dict(zip(self.names, self.stored))
+            for batch in _arrow_batches(file, [stored[name] for name in columns]):
                 frame = batch.to_pandas(ignore_metadata=True)  # the metadata would make the times an index
+                frame = frame[[stored[name] for name in columns]].set_axis(list(columns), axis=1)
                 frame.index = pd.RangeIndex(first, first + len(frame))
                 first += len(frame)
                 yield frame
@@ -158,7 +178,10 @@ def open_table(path: Path, options: ReadingOptions | None = None) -> Table:
             if repeated := sorted({name for name in names if names.count(name) > 1}):
                 template = "{path}: column {names} occurs more than once. Keep one."
                 raise DataError(template, path=path, names=", ".join(repeated))
-            return Table(path, names, "row", 1, ())
+            stripped = strip_affixes(names, (options or ReadingOptions()).columns.values())
+            written = name_all(stripped.names)
+            symbols = {name: symbol for name, symbol in zip(written, stripped.symbols) if symbol}
+            return Table(path, written, "row", 1, (), stored=tuple(names), symbols=symbols)
         for beginning, what in FOREIGN.items():
             if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(beginning):
                 raise _build_foreign_error(path, what)

@@ -16,6 +16,7 @@ from kronos.errors import DataError
 OPEN, CLOSE = PRICE_COLUMNS.index("open"), PRICE_COLUMNS.index("close")
 DAY = 86_400_000_000
 AGREEMENT = 0.98
+MIN_STEPS = 3  # between times of day
 ROWS_A_NAME = 5  # a column with fewer rows for each of its values does not name series
 CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?|\d{3,6}"
 
@@ -47,18 +48,23 @@ def explain_clashes(raw: RawSeries, rows: Array) -> Cause | None:
             shown = {"n": _largest_group(raw), "name": name, "line": quote_setting("data.columns.time", str(name))}
             return Cause(template, "Read that column too: set {line}.", shown, certain=True)
     if (name := find_name_column(raw, ignored, rows)) is not None:
-        cause = explain_name_column(name, ignored[name])
+        cause = explain_name_column(name, ignored[name], raw.columns.get("symbol") if raw.named else None)
         return cause._replace(certain=is_widespread(rows, raw) and _are_far_apart(raw, rows))
     return _explain_without_column(raw, rows) if is_widespread(rows, raw) else None
 
 
-def explain_name_column(name: str, column: pd.Series) -> Cause:
+def explain_name_column(name: str, column: pd.Series, symbol: str | None = None) -> Cause:
+    """Return the cause of mixed series that a column tells apart; symbol: the column of symbols, if there is one."""
     names = list(dict.fromkeys(column))
     template = (
         "the unused column {name!r} ({shown}) distinguishes these rows: several series are mixed. Is it the symbol?"
     )
     shown = ", ".join(map(str, names[:3])) + (", …" if len(names) > 3 else "")
     line = quote_setting("data.columns.symbol", name)
+    if symbol:
+        template = "the unused column {name!r} ({shown}) distinguishes these rows: each symbol has several series"
+        remedy = "Write a column that joins {symbol!r} and {name!r}, and set data.columns.symbol to it; or write a file for each."
+        return Cause(template, remedy, {"name": name, "shown": shown, "symbol": symbol})
     return Cause(template, "If it is, set {line}.", {"name": name, "shown": shown, "line": line})
 
 
@@ -115,11 +121,21 @@ def _is_time_of_day(raw: RawSeries, column: pd.Series) -> bool:
     """Whether a column holds times of day, if the rows only have dates."""
     if len(raw) < FEW or (raw.local % DAY).any() or not column.str.fullmatch(CLOCK).all():
         return False
+    if not column.str.contains(":").all() and not _has_one_step(column):
+        return False  # numbers of securities
     text = column.str.replace(":", "", regex=False)
     text = text.where(text.str.len() > 4, text + "00").str.zfill(6)
     hours, minutes, seconds = (text.str.slice(i, i + 2).astype(int) for i in (0, 2, 4))
     keys = pd.MultiIndex.from_arrays([raw.local, text])
     return bool((hours < 25).all() and (minutes < 60).all() and (seconds < 60).all() and not keys.duplicated().any())
+
+
+def _has_one_step(column: pd.Series) -> bool:
+    """Whether numbers are times of day that mostly follow one another by one step."""
+    clock = pd.to_numeric(column).unique()
+    clock = clock // 100 if clock.max() > 2400 else clock
+    steps = np.diff(np.unique(clock // 100 * 60 + clock % 100))
+    return len(steps) >= MIN_STEPS and bool(np.unique(steps, return_counts=True)[1].max() >= len(steps) / 2)
 
 
 def _are_far_apart(raw: RawSeries, rows: Array) -> bool:

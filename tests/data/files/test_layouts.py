@@ -69,6 +69,7 @@ def short(column: pd.Series) -> pd.Series:
 PRICES = {name: name for name in COLUMNS[:4]}
 CAPITAL = {name.title(): name for name in COLUMNS[:4]}
 D, H, F = DAILY, HOURLY, FIVE
+B = walk(pd.bdate_range("2022-01-03", periods=N), 4100.0)
 # The layout: how it is written, the candles, and whether volume and amount are those of the candles.
 LAYOUTS: dict[str, tuple[Callable[[], str | bytes], Frame, str]] = {
     "nasdaq.com": (
@@ -841,6 +842,67 @@ LAYOUTS: dict[str, tuple[Callable[[], str | bytes], Frame, str]] = {
         D,
         "volume",
     ),
+    "a French broker: spaces between thousands": (
+        lambda: csv(
+            pick(
+                B,
+                Date=stamp(B, "%d/%m/%Y"),
+                **{
+                    name: grouped(B[ours]).str.replace(",", "\u202f").str.replace(".", ",")
+                    for name, ours in zip(("Ouv", "Haut", "Bas", "Clot"), COLUMNS)
+                },
+                Vol=B["volume"].astype(int),
+            ),
+            sep=";",
+        ),
+        B,
+        "volume",
+    ),
+    "units behind the names": (
+        lambda: csv(
+            pick(
+                D,
+                日期="t",
+                **dict(zip(("开盘", "最高", "最低", "收盘"), COLUMNS)),
+                **{"成交量(万股)": D["volume"] / 1e4, "成交额（亿元）": D["amount"] / 1e8},
+            )
+        ),
+        D,
+        "amount",
+    ),
+    "NSE's index: crores": (
+        lambda: csv(pick(D, Date="t", **CAPITAL, **{"Shares Traded": "volume", "Turnover (₹ Cr)": D["amount"] / 1e7})),
+        D,
+        "amount",
+    ),
+    "no header: an adjusted close before the volume": (
+        lambda: csv(pick(D, t="t", **PRICES, adjusted=D["close"] * 0.8, v="volume"), header=False),
+        D,
+        "volume",
+    ),
+    "a clock with milliseconds": (
+        lambda: csv(pick(F, date=stamp(F, "%Y%m%d"), time=stamp(F, "%H%M%S000").astype(int), **PRICES)),
+        F,
+        "none",
+    ),
+    "a clock in parts of a day": (
+        lambda: csv(
+            pick(F, date=stamp(F, "%Y-%m-%d"), time=(F["t"] - F["t"].dt.normalize()) / pd.Timedelta("1D"), **PRICES)
+        ),
+        F,
+        "none",
+    ),
+    "a. m. and p. m.": (
+        lambda: csv(pick(F, Fecha=stamp(F, "%d/%m/%Y %I:%M:%S ") + stamp(F, "%p").str[0] + ". m.", **PRICES)),
+        F,
+        "none",
+    ),
+    "MetaStock: six digits": (lambda: csv(pick(D, **{"<DATE>": stamp(D, "%y%m%d")}, **PRICES)), D, "none"),
+    "Finam: six digits and a clock": (
+        lambda: csv(pick(F, **{"<DATE>": stamp(F, "%y%m%d"), "<TIME>": stamp(F, "%H%M%S")}, **PRICES), sep=";"),
+        F,
+        "none",
+    ),
 }
 
 
@@ -1027,3 +1089,67 @@ def test_rows_of_another_delimiter_than_the_names_are_an_error(tmp_path: Path) -
 def test_cells_of_another_encoding_do_not_matter(tmp_path: Path) -> None:
     content = csv(pick(FIVE, date="t", **PRICES, name="Société é")).encode("latin-1")
     assert list(read_layout(tmp_path, content).index) == list(FIVE["t"])
+
+
+@pytest.mark.parametrize("blank", ["\\N", ".", "–", "(null)"])
+def test_blanks_of_databases(tmp_path: Path, blank: str) -> None:
+    volume = FIVE["volume"].astype(str).where(FIVE.index % 9 != 3, blank)
+    read = read_layout(tmp_path, csv(pick(FIVE, t="t", **PRICES, volume=volume)))
+    np.testing.assert_array_equal(read["volume"], FIVE["volume"].where(FIVE.index % 9 != 3, 0))
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (stamp(FIVE, "%H:%M"), "has no date"),
+        (stamp(DAILY, "%m-%d"), "has no year"),
+        (stamp(FIVE, "%M:%S.0"), "lost its date and hour in Excel"),
+        (pd.Series("####", FIVE.index), "narrow column"),
+        (walk(pd.date_range("2008-01-01", periods=60, freq="MS"))["t"].dt.strftime("%Y%m"), "is ambiguous"),
+    ],
+)
+def test_times_that_lack_something(tmp_path: Path, times: pd.Series, words: str) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(csv(pick(FIVE[: len(times)], time=times, **PRICES)))
+    (_, (finding,)) = read_frames([path])
+    assert words in str(finding)
+
+
+def test_trades_and_quotes_are_no_candles(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("time,price,size\n2024-01-02 09:30:00,1.5,100\n")
+    (_, (finding,)) = read_frames([path])
+    assert "single trades or quotes" in str(finding) and "data.columns" not in str(finding)
+
+
+def several_symbols() -> tuple[pd.DataFrame, pd.DataFrame]:
+    candles = DAILY.set_index("t")[COLUMNS[:5]]
+    return candles, candles * [2, 2, 2, 2, 1]
+
+
+def check_several_symbols(path: Path) -> None:
+    candles, unreadable = read_frames([path])
+    assert not unreadable and [each.symbol for each in candles] == ["AAPL", "MSFT"]
+    for each, right in zip(candles, several_symbols()):
+        np.testing.assert_allclose(each.frame[COLUMNS[:5]], right, rtol=1e-6)
+
+
+def test_names_of_several_symbols(tmp_path: Path) -> None:
+    one, other = several_symbols()
+    path = tmp_path / "c.csv"
+    pd.concat([one.add_prefix("AAPL_"), other.add_prefix("MSFT_")], axis=1).rename_axis("date").to_csv(path)
+    check_several_symbols(path)
+    both = pd.concat({"AAPL": one, "MSFT": other}, axis=1)
+    both.to_csv(path)  # the symbols above the names
+    check_several_symbols(path)
+    both.to_parquet(tmp_path / "c.parquet")
+    check_several_symbols(tmp_path / "c.parquet")
+
+
+def test_an_archive_with_other_files_and_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("candles.csv", csv(FIVE))
+        archive.writestr("__MACOSX/._candles.csv", "x")
+        archive.writestr("readme.txt", "x")
+    assert list(read_layout(tmp_path, path.read_bytes()).index) == list(FIVE["t"])

@@ -371,3 +371,16 @@ def test_times_off_the_grid_are_a_note(tmp_path: Path) -> None:
     assert "'data.columns.timestamps=Nr 1'" in found.text
     seven = walk(pd.date_range("2024-01-01", periods=500, freq="7min"))
     assert not [each for each in load(write(tmp_path, seven)).findings if each.kind == "irregular"]
+
+
+def test_numbers_of_securities_are_no_clock(tmp_path: Path) -> None:
+    frame = pd.concat([each.assign(stock_id=number) for number, each in zip((2330, 2317), several(14, 70))])
+    found = errors(load(write(tmp_path, frame)).findings)
+    assert "data.columns.symbol=stock_id" in found[0].remedy
+
+
+def test_several_series_of_each_symbol_are_not_told_apart_by_one_column(tmp_path: Path) -> None:
+    parts = zip(several(14, 15, 70, 71), ("A", "A", "B", "B"), ("x", "y", "x", "y"))
+    frame = pd.concat([each.assign(symbol=symbol, exchange=exchange) for each, symbol, exchange in parts])
+    found = errors(load(write(tmp_path, frame)).findings)
+    assert len(found) == 2 and "a column that joins 'symbol' and 'exchange'" in found[0].remedy

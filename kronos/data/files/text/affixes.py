@@ -40,7 +40,7 @@ def strip_affixes(names: Sequence[str], given: Collection[str] = ()) -> Stripped
     owners = [next((affix for affix in affixes if _without(name, affix) is not None), None) for name in plain]
     if not affixes or any(owner and name in given for name, owner in zip(names, owners)):
         return Stripped(list(names), [])
-    words = {affix: (affix[0] or affix[1]).strip(MARKS) for affix in affixes}
+    words = {affix: _cut(plain[owners.index(affix)], affix) for affix in affixes}
     sides = [affix for side in SIDES for affix in affixes if words[affix].lower() == side]
     if not sides and len(affixes) > 1:
         if any(KINDS.search(word.lower()) for word in words.values()):
@@ -98,6 +98,12 @@ def _without(name: str, affix: Affix) -> str | None:
     if len(lower) > len(before + behind) and lower.startswith(before) and lower.endswith(behind):
         return name[len(before) : len(name) - len(behind)].strip(MARKS)
     return None
+
+
+def _cut(name: str, affix: Affix) -> str:
+    """Return what stands before or behind a name, as it is written."""
+    before, behind = affix
+    return (name[: len(before)] or name[len(name) - len(behind) :]).strip(MARKS)
 
 
 def _strip(name: str, affix: Affix | None) -> str:

@@ -77,7 +77,7 @@ def find_layout(lines: Sequence[str], options: ReadingOptions) -> Layout:
     if not tickers:
         names, tickers, used = strip_affixes(names, options.columns.values())
         notes += [ReadingNote.make(NO_AFFIX, used=used)] if used else []
-    names = _name_all(names)
+    names = name_all(names)
     symbols = {name: ticker for name, ticker in zip(names[1:], tickers[1:]) if ticker}
     symbols = symbols if len(set(symbols.values())) > 1 else {}
     return Layout(names, written, delimiter, decimal, titles + 1 + labels, tuple(notes), symbols)
@@ -195,7 +195,7 @@ def _fit_width(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return names
 
 
-def _name_all(names: Sequence[str]) -> list[str]:
+def name_all(names: Sequence[str]) -> list[str]:
     """Return names of which each stands once."""
     seen: dict[str, int] = {}
     unique = []

@@ -19,6 +19,7 @@ ROWS_A_SYMBOL = 5  # at least
 CLEARLY = 0.8  # the steps from close to open are smaller than this share of those from open to close
 WITHIN = 0.95  # of the rows
 CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?|(?:[01]?\d|2[0-4])?[0-5]?\d(?:[0-5]\d)?")
+STEADY = 3  # times the moves of the closes at most: a price of another kind
 LARGEST_RANGE = 2  # high / low of most candles
 WORTH = (1, 100)  # amount as a multiple of volume × price: volume may be counted in lots
 
@@ -113,6 +114,8 @@ def _find_volume(numbers: Sequence[Array], names: dict[int, str]) -> None:
     after = [n for n in (*range(first, len(numbers)), *range(1, first)) if n not in names]
     is_price = {n: np.mean((numbers[n] >= low) & (numbers[n] <= high)) > WITHIN for n in after}
     is_time = {n: (numbers[n] > 1e11).all() and len({*np.sign(np.diff(numbers[n]))}) == 1 for n in after}
+    close = numbers[ours["close"]]
+    is_price = {n: is_price[n] or _moves_like(numbers[n], close) for n in after}
     left = [n for n in after if not is_price[n] and not is_time[n] and (numbers[n] >= 0).all()]
     if not left:
         return
@@ -122,6 +125,14 @@ def _find_volume(numbers: Sequence[Array], names: dict[int, str]) -> None:
             if _is_worth(numbers[amount], numbers[volume], low, high):
                 names |= {volume: "volume", amount: "amount"}
                 return
+
+
+def _moves_like(column: Array, close: Array) -> bool:
+    """Whether a column moves no more than a few times as much as the closes, as an adjusted close does."""
+    if not (column > 0).all() or not np.ptp(column):
+        return False
+    moves = [float(np.median(np.abs(np.diff(np.log(each))))) for each in (column, close)]
+    return moves[0] <= STEADY * moves[1] and float(np.ptp(np.log(column))) <= STEADY * float(np.ptp(np.log(close)))
 
 
 def _is_worth(amount: Array, volume: Array, low: Array, high: Array) -> bool:

@@ -32,6 +32,7 @@ UNITS = {
     **{"百": 1e2, "万": 1e4, "萬": 1e4, "만": 1e4, "百万": 1e6, "百萬": 1e6, "千万": 1e7, "千萬": 1e7},
     **{"亿": 1e8, "億": 1e8, "억": 1e8, "万亿": 1e12, "萬億": 1e12, "兆": 1e12},
 }
+LONG_UNITS = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "lakh": 1e5, "lac": 1e5, "cr": 1e7, "crore": 1e7}
 CURRENCIES = (
     *("US$", "HK$", "NT$", "R$", "C$", "A$", "$", "€", "£", "¥", "₹", "₩", "₽", "฿", "₺", "₫", "Rs.", "Rs", "kr", "zł"),
     *("USD", "USDT", "EUR", "GBP", "JPY", "CNY", "RMB", "HKD", "TWD", "INR", "KRW", "CHF", "BTC", "ETH"),
@@ -54,13 +55,27 @@ SHOWS_DECIMAL = {  # what cannot be a thousands separator, or shows that the oth
 UNCLEAR = re.compile(r"[1-9]\d{0,2},\d{3}")  # 1,000 may be a thousand or one
 
 
+UNIT_OF_NAME = re.compile(
+    rf"[(（\[]\W*(?:Rs\W*|in )?({'|'.join(sorted(map(re.escape, [*UNITS.keys() - {'t'}, *LONG_UNITS]), key=len, reverse=True))})"
+    r"s?\.?\s*(?:元|股|手|口|円|株|원|주|USDT?|CNY|RMB|shares)?[)）\]]$",
+    re.I,
+)
+
+
+def find_factor(name: str) -> float:
+    """Return the unit that stands behind a name in brackets: 10,000 for 成交额(万元), 1 if there is none."""
+    match = UNIT_OF_NAME.search(name.strip())
+    return {**UNITS, **LONG_UNITS}[match[1].lower()] if match else 1.0
+
+
 def find_decimal(cells: Iterable[str]) -> Decimal | None:
     """Return the decimal sign that texts of numbers show; None if they show none.
 
     Raises:
         DataError: without a place; all commas may separate thousands or be decimal.
     """
-    bodies = {match[3].strip() for cell in cells if (match := CELL.fullmatch(cell.strip()))}
+    matches = (CELL.fullmatch(_write_plainly(cell)) for cell in cells)
+    bodies = {re.sub(r"(?<=\d)[ '](?=\d{3})", "", match[3].strip()) for match in matches if match}
     shown = {sign: any(pattern.fullmatch(body) for body in bodies) for sign, pattern in SHOWS_DECIMAL.items()}
     unclear = sorted(body for body in bodies if UNCLEAR.fullmatch(body))
     if unclear and shown["."] == shown[","]:
@@ -68,6 +83,10 @@ def find_decimal(cells: Iterable[str]) -> Decimal | None:
     if shown["."]:
         return "."
     return "," if shown[","] else None
+
+
+def _write_plainly(cell: str) -> str:
+    return cell.strip() if cell.isascii() else unicodedata.normalize("NFKC", cell).strip().replace("’", "'")
 
 
 def build_ambiguous_error(number: str) -> DataError:
@@ -96,7 +115,7 @@ def parse_numbers(column: pd.Series, decimal: Decimal) -> Array:
 
 
 def _parse(cell: str, decimal: Decimal) -> float:
-    match = CELL.fullmatch(unicodedata.normalize("NFKC", cell))
+    match = CELL.fullmatch(_write_plainly(cell))
     if not match or (match[1] and match[2]):
         return np.nan
     sign, body, unit = match[1] or match[2], match[3].strip(), match[4] or ""

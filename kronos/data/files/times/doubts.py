@@ -58,6 +58,19 @@ def _build_clock(clock: str) -> str:
     return re.sub(r"[AaPp][Mm]$", "%p", re.sub(r"\.\d+", ".%f", clock))
 
 
+def _find_lacking(written: str) -> str:
+    """Return what a time lacks, and what to do about it; nothing if that is not known."""
+    if re.fullmatch("#+", written):
+        return "is what Excel writes for a date in a narrow column. Widen the column, and save the file again."
+    if re.fullmatch(r"\d{1,2}:\d\d\.\d", written):
+        return "has lost its date and hour in Excel. Format the column as yyyy-mm-dd hh:mm:ss, and save the file again."
+    if re.fullmatch(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s*[AaPp]\.?[Mm]\.?)?", written):
+        return "has no date. Write date and time, or a column date beside the column time."
+    if re.fullmatch(r"\d{1,2}[-/. ](?:\d{1,2}|[A-Za-z]{3,})|[A-Za-z]{3,}[-/. ]\d{1,2}", written):
+        return "has no year, or no day. Write the whole date."
+    return ""
+
+
 def build_unreadable_error(written: str, zoned: bool, order: Order | None, form: str | None) -> DataError:
     """Return the error, without a place, of a time that was not accepted."""
     value = written[:40]
@@ -78,7 +91,9 @@ def build_unreadable_error(written: str, zoned: bool, order: Order | None, form:
             "timestamp {value!r} does not exist: clocks are put forward in this hour. Write it in UTC, or correct it."
         )
         return DataError(template, value=value)
-    if fields.first[0] >= 0 and kind == "unknown":
+    if lacking := _find_lacking(written):
+        return DataError(f"timestamp {{value!r}} {lacking}", value=value)
+    if fields.first[0] >= 0 and kind == "unknown" and re.search("[A-Za-z]", fields.zone.iloc[0]):
         template = (
             "timestamp {value!r} cannot be read: {zone!r} is no known time zone. Write a name like America/New_York or an "
             "offset like +08:00, or leave it out and set data.timezone."

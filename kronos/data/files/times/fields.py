@@ -20,7 +20,7 @@ DATE_AND_TIME = re.compile(
     r"(?:(?P<a>\d{1,4})(?P<sep>[-/.\s])\s?(?P<b>\d{1,2})(?P=sep)\s?(?P<c>\d{4}|\d{1,2})\.?"
     r"|(?P<y>(?:19|20)\d\d)(?P<m>\d\d)(?P<d>\d\d)|(?P<year>\d{4})[-/](?P<month>\d{1,2}))"
     r"(?:[TD\s,;_-]+(?P<H>\d{1,2})(?:[:.h]?(?P<M>\d\d)(?:[:.]?(?P<S>\d\d)(?:[.,:](?P<f>\d{1,9}))?)?)?)?"
-    r"(?:[\s-]*(?P<half>[ap])\.?m\.?(?![a-z]))?\s*(?P<zone>[a-z\[(+-].*)?",
+    r"(?:[\s-]*(?P<half>[ap])\.?\s?m\.?(?![a-z]))?\s*(?P<zone>[a-z\[(+-].*)?",
     re.I,
 )
 ORDERS: dict[Order, tuple[str, str, str]] = {"YMD": ("a", "b", "c"), "DMY": ("c", "b", "a"), "MDY": ("c", "a", "b")}

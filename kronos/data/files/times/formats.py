@@ -27,6 +27,7 @@ from kronos.data.files.times.fields import (
     split_fields,
     to_micros,
 )
+from kronos.data.files.times.short import SIX_DIGITS, find_short_format
 from kronos.data.files.times.texts import normalize_times
 from kronos.data.files.times.zones import is_pair, localize, show_on_clock, to_instants, zone_kind
 from kronos.errors import DataError
@@ -95,6 +96,8 @@ class TimestampFormat:
             return cls("native", isinstance(times.dtype, pd.DatetimeTZDtype))
         text = normalize_times(times)
         first = text.iloc[0]
+        if SIX_DIGITS.fullmatch(first):
+            return cls("given", False, format=find_short_format(text))
         if re.fullmatch(NUMBER, first):
             digits = first.partition(".")[0]
             if re.fullmatch(DIGITS, first) and COMPACT_DATE.fullmatch(digits):
@@ -248,7 +251,7 @@ def _most_likely(fields: Fields) -> Order:
 def _find_format(first: Text, order: Order | None) -> str | None:
     """Return how the first time is written, as in strptime, if pandas reads it as we do."""
     form = guess_datetime_format(first.iloc[0], dayfirst=order == "DMY")
-    if not form:
+    if not form or re.search(r"[^\W\d_T]", re.sub("%.", "", form)):  # words that pandas takes as they stand
         return None
     read = _to_micros(pd.to_datetime(first, format=form, errors="coerce"))
     return form if read[0] == to_micros(split_fields(first), order)[0] else None

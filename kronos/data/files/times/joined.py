@@ -30,6 +30,11 @@ def join_date_and_time(date: Text, time: Text, form: str | None = None) -> Text:
     if clock.str.fullmatch(r"\d{1,6}").all() and (longest := clock.str.len().max()) > 2:
         clock = clock.str.zfill(6) if longest > 4 else clock.str.zfill(4) + "00"
         clock = clock.str.slice(0, 2) + ":" + clock.str.slice(2, 4) + ":" + clock.str.slice(4)
+    elif clock.str.fullmatch(r"\d{1,9}").all() and clock.str.len().max() > 6:  # with milliseconds
+        clock = clock.str.zfill(9).str.replace(r"(..)(..)(..)(...)", r"\1:\2:\3.\4", regex=True)
+    elif clock.str.fullmatch(r"0?\.\d+|0(?:\.0*)?").all():  # parts of a day, as in Excel
+        seconds = (pd.to_numeric(clock) * 86_400).round()
+        clock = pd.to_datetime(seconds, unit="s").dt.strftime("%H:%M:%S")
     elif clock.str.fullmatch(r"\d{1,2}").all():
         clock = clock.str.zfill(2) + ":00"  # hours
     if day.str.fullmatch(r"\d{8}").all():

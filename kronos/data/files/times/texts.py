@@ -49,6 +49,7 @@ MARKS = (
     (r"(?:下午|午後|오후)", " PM "),
     (r"^(?:民國|民国|中華民國)", ""),
 )
+ALL_DASHES = re.compile(r"^(\d{4}-\d\d-\d\d)[-_ T](\d\d)-(\d\d)-(\d\d)$")
 SCIENTIFIC = re.compile(r"^(\d)\.(\d{8,})e\+(\d\d)$", re.I)  # with all digits, as NumPy writes it
 HALF_OF_DAY_FIRST = (r"\b([AP]M)\s+([\d:.]+)", r"\2 \1")
 
@@ -58,6 +59,7 @@ def normalize_times(times: Text) -> Text:
     text = times.astype("str").fillna("").str.strip(" \t'\"")
     if text.str.match(SCIENTIFIC).any():
         text = text.str.replace(SCIENTIFIC, _write_whole, regex=True)
+    text = text.str.replace(ALL_DASHES, r"\1 \2:\3:\4", regex=True)
     if not text.str.contains(r"[^\x00-\x7f]|[A-Za-z]{3}", regex=True).any():
         return text
     is_ascii = not text.str.contains(r"[^\x00-\x7f]", regex=True).any()
