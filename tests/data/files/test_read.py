@@ -545,7 +545,7 @@ def test_a_column_of_symbols(tmp_path: Path) -> None:
     assert [each.symbol for each in series] == ["000001", "NA", "TRUE", "nan"]
     assert [each.values[:, 0].tolist() for each in series] == [[1, 3], [2, 5], [4], [6]]
     assert [each.lines.tolist() for each in series] == [[2, 4], [3, 6], [5], [7]]
-    with pytest.raises(DataError, match=r"there are 4 symbols in this file \(000001, NA"):
+    with pytest.raises(DataError, match=r"there are 4 symbols here \(000001, NA"):
         read_candles(path)
 
 
