@@ -68,16 +68,21 @@ def choose_columns(sample: pd.DataFrame, names: Sequence[str], options: ReadingO
         _choose_volume(sample, names, matched, decimal, chosen)
     for ours, name in matched.items():
         twins = [other for other in names if re.fullmatch(re.escape(name) + r" \(\d+\)", other)]
-        if (
-            twins
-            and ours not in {**chosen.names, **options.columns}
-            and all(sample[n].equals(sample[name]) for n in twins)
-        ):
+        free = ours not in {**chosen.names, **options.columns}
+        if twins and free and all(_are_same(sample[name], sample[twin], options) for twin in twins):
             chosen.names[ours] = name
             chosen.notes.append(
                 ReadingNote.make("columns of the name {name} are the same: the first is read", name=name)
             )
     return chosen
+
+
+def _are_same(one: pd.Series, other: pd.Series, options: ReadingOptions) -> bool:
+    """Whether two columns of one name hold the same values, or the same times."""
+    if one.equals(other):
+        return True
+    first, second = _read(one, options), _read(other, options)
+    return bool(first and second and np.array_equal(first[0], second[0]))
 
 
 def _list_times(names: Sequence[str], given: Mapping[str, str]) -> list[str]:

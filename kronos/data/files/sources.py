@@ -70,6 +70,9 @@ def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
         others = [file for file in inside if file not in set(files)]
         if not files:
             shown = f" It holds {', '.join(file.name for file in others[:5])}." if others else ""
+            if any(each.is_dir() for each in path.iterdir()):
+                shown += f" Its folders are not searched: name them, or write {path / '**' / '*.csv'}."
+            shown += _explain_first(others)
             template = "{path}: no file of candles in this folder.{shown} Put CSV, Parquet or Feather files there ({endings}, …)."
             raise DataError(template, path=path, shown=shown, endings=", ".join(TABLES[:3]))
         passed_over += others
@@ -97,6 +100,16 @@ def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
         folder=Path.cwd(),
         columns=columns,
     )
+
+
+def _explain_first(files: Sequence[Path]) -> str:
+    """Return why the first of the files cannot be read, if that is known."""
+    for file in files[:1]:
+        try:
+            open_table(file)
+        except DataError as error:
+            return f" {error}"
+    return ""
 
 
 def _holds_candles(path: Path) -> bool:

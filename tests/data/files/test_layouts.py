@@ -1153,3 +1153,25 @@ def test_an_archive_with_other_files_and_any_name(tmp_path: Path) -> None:
         archive.writestr("__MACOSX/._candles.csv", "x")
         archive.writestr("readme.txt", "x")
     assert list(read_layout(tmp_path, path.read_bytes()).index) == list(FIVE["t"])
+
+
+def test_columns_of_one_name_with_the_same_times_are_one(tmp_path: Path) -> None:
+    frame = pick(FIVE, time=stamp(FIVE, "%Y-%m-%d %H:%M"), **PRICES).set_axis(FIVE["t"]).rename_axis("time")
+    assert list(read_layout(tmp_path, frame.to_csv()).index) == list(FIVE["t"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("\n".join(f'"{line}"' for line in csv(FIVE).splitlines()), "each line stands in quotes"),
+        (
+            csv(pick(DAILY, year=DAILY["t"].dt.year, month=DAILY["t"].dt.month, day=DAILY["t"].dt.day, **PRICES)),
+            "part of",
+        ),
+    ],
+)
+def test_other_tables_are_named(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(content)
+    (_, (finding,)) = read_frames([path])
+    assert words in str(finding)

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,14 @@ def test_a_folder_goes_by_content_and_names_what_it_passes_over(tmp_path: Path) 
     candles, findings = load_candles(DataConfig(data_path=(tmp_path,)), RepairsConfig())
     assert [symbol.symbol for symbol in candles.symbols] == ["SZ#000001", "列名"]
     assert "passed over: picture.png, readme.txt, symbols.csv" in " ".join(finding.text for finding in findings)
+
+
+def test_a_folder_without_candles_tells_why(tmp_path: Path) -> None:
+    (tmp_path / "BTC").mkdir()
+    (tmp_path / "BTC" / "a.csv").write_text(CANDLES)
+    with zipfile.ZipFile(tmp_path / "months.zip", "w") as archive:
+        archive.writestr("1.csv", CANDLES)
+        archive.writestr("2.csv", CANDLES)
+    with pytest.raises(DataError, match=r"not searched: name them, or write .*\*\*/\*.csv. .*archive holds 2 files"):
+        list_files(tmp_path)
+    assert list_files(tmp_path / "**" / "*.csv") == [str(tmp_path / "BTC" / "a.csv")]

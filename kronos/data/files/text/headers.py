@@ -61,6 +61,8 @@ def find_layout(lines: Sequence[str], options: ReadingOptions) -> Layout:
     if "\0" in header:
         raise DataError("the first line has NUL bytes, so this is not text. Save it as CSV (UTF-8).")
     written = [name.strip() for name in next(split_lines([header], delimiter))]
+    if len(written) == 1 and len(set(PRICE_COLUMNS) & recognise_columns(re.split(r"[,;\t|]", written[0])).keys()) > 1:
+        raise DataError("each line stands in quotes as a whole. Remove the quotes at both ends of each line.")
     notes = [ReadingNote.make("lines above the column names that were skipped: {n}", n=titles)] if titles else []
     if _are_counted(written):  # a frame whose columns had no names
         return _name_columns(rest, titles + 1, delimiter, options, notes)

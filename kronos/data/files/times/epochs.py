@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -49,6 +51,10 @@ def recognise_unit(text: Text) -> str:
     first = str(text.iloc[0])
     if values.between(*EXCEL_DAYS).all():
         return "excel"
+    if re.fullmatch(r"\d{1,2}", first):
+        raise DataError(
+            "timestamp {value!r} is only a part of a date. Write the whole date in one column.", value=first
+        )
     template = (
         "timestamp {value!r} is no date, and no number of seconds or milliseconds since 1970. Write it like "
         "2024-06-18 11:15:00, or name its kind: data.time_format=%d%m%Y for 18062024, or one of "
