@@ -17,7 +17,7 @@ from kronos.errors import DataError
 from tests.forecast.test_frames import FRAME, FRAMES, TIMES
 
 
-@pytest.mark.parametrize("kind", FRAMES.keys() - {"other columns"})  # a file may not have volume beside Volume
+@pytest.mark.parametrize("kind", sorted(FRAMES.keys() - {"other columns"}))  # a file may not have volume beside Volume
 def test_frames_under_other_names(kind: str, tmp_path: Path) -> None:
     read = read_candles(save_candles(FRAMES[kind](), tmp_path))
     np.testing.assert_array_equal(read.to_numpy(), FRAME.astype(np.float32).to_numpy())
