@@ -52,6 +52,7 @@ SHOWS_DECIMAL = {  # what cannot be a thousands separator, or shows that the oth
     ".": re.compile(r"\d*\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+|\d{1,3}(?:,\d{2,3})+\.\d+|\d{1,3}(?:,\d{2,3}){2,}"),
     ",": re.compile(r"\d*,(?:\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}"),
 }
+UNUSUAL = re.compile(r"[,' ]|[^\x00-\x7f]")
 UNCLEAR = re.compile(r"[1-9]\d{0,2},\d{3}")  # 1,000 may be a thousand or one
 
 
@@ -74,15 +75,23 @@ def find_decimal(cells: Iterable[str]) -> Decimal | None:
     Raises:
         DataError: without a place; all commas may separate thousands or be decimal.
     """
-    matches = (CELL.fullmatch(_write_plainly(cell)) for cell in cells)
-    bodies = {re.sub(r"(?<=\d)[ '](?=\d{3})", "", match[3].strip()) for match in matches if match}
+    unique = dict.fromkeys(cells)
+    special = {cell for cell in unique if UNUSUAL.search(cell) or cell.count(".") > 1}
+    bodies = set(filter(None, map(_find_body, special)))
     shown = {sign: any(pattern.fullmatch(body) for body in bodies) for sign, pattern in SHOWS_DECIMAL.items()}
+    shown["."] |= any(SHOWS_DECIMAL["."].fullmatch(_find_body(cell)) for cell in unique if cell not in special)
     unclear = sorted(body for body in bodies if UNCLEAR.fullmatch(body))
     if unclear and shown["."] == shown[","]:
         raise build_ambiguous_error(unclear[0])
     if shown["."]:
         return "."
     return "," if shown[","] else None
+
+
+def _find_body(cell: str) -> str:
+    """Return the digits of a number without spaces between thousands; nothing if it is no number."""
+    match = CELL.fullmatch(_write_plainly(cell))
+    return re.sub(r"(?<=\d)[ '](?=\d{3})", "", match[3].strip()) if match else ""
 
 
 def _write_plainly(cell: str) -> str:

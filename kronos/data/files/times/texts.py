@@ -57,9 +57,10 @@ HALF_OF_DAY_FIRST = (r"\b([AP]M)\s+([\d:.]+)", r"\2 \1")
 def normalize_times(times: Text) -> Text:
     """Return texts of times without names of months and weekdays, in ASCII if they can be."""
     text = times.astype("str").fillna("").str.strip(" \t'\"")
-    if text.str.match(SCIENTIFIC).any():
+    if text.str.contains(r"[eE]\+", regex=True).any():
         text = text.str.replace(SCIENTIFIC, _write_whole, regex=True)
-    text = text.str.replace(ALL_DASHES, r"\1 \2:\3:\4", regex=True)
+    if text.str.contains(r"\d\d-\d\d-\d\d$", regex=True).any():
+        text = text.str.replace(ALL_DASHES, r"\1 \2:\3:\4", regex=True)
     if not text.str.contains(r"[^\x00-\x7f]|[A-Za-z]{3}", regex=True).any():
         return text
     is_ascii = not text.str.contains(r"[^\x00-\x7f]", regex=True).any()
