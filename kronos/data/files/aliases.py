@@ -118,6 +118,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *_words("pxhigh askhi prchd högst højeste høyest hoog haut cao caonhất tertinggi ylin 高价 最高價格"),
         *_words("สูงสุด גבוה उच्च maior"),
         *_words("høj høy maximum υψηλό الاعلى الأعلى max."),
+        *_words("highestprice highest"),
     ),
     "low": (
         *("low", "l", "lowprice", "pricelow", "loprc", "3. low", "min", "lowbid", "lowlast"),
@@ -140,6 +141,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *_words("pxlow bidlo prcld lägst laveste lavest laag bas thấp thấpnhất terendah alin 低价 最低價格 ต่ำสุด"),
         *_words("נמוך निम्न menor"),
         *_words("lav minimum χαμηλό الادنى الأدنى min."),
+        *_words("lowestprice lowest"),
     ),
     "close": (
         *("close", "c", "closeprice", "priceclose", "clsprc", "4. close", "close/last", "closelast", "closebid"),
@@ -173,6 +175,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *_words("senast laatste ostatnio lầncuối đóngcửa penutupan terakhir ล่าสุด ปิด clot sista siste"),
         *_words("sidste סגירה viimeisin cena ostatni последняя посл 收价"),
         *_words("závěr záró τιμή κλείσιμο الاغلاق الإغلاق الأخير seneste שער 현재가 최종가 închidere 終値(円)"),
+        *_words("今收盘 今收"),
     ),
     "volume": (
         *(

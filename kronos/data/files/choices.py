@@ -14,7 +14,7 @@ from kronos.data.files.aliases import SYMBOL, TIME
 from kronos.data.files.columns import SPEAKS_OF_VOLUME, find_names, match_names, plain_name
 from kronos.data.files.notes import ReadingNote
 from kronos.data.files.options import ReadingOptions
-from kronos.data.files.text.numbers import Decimal, parse_numbers
+from kronos.data.files.text.numbers import Decimal, is_running_total, parse_numbers
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat, join_date_and_time
 from kronos.errors import DataError
 
@@ -112,10 +112,14 @@ def _choose_time(
         left = [name for name in names if name not in matched.values()]
         found = [name for name in left if _is_only_time(sample[name], options)]
         found = [name for name in found if not NOT_OF_OPEN.search(plain_name(name))] or found
-        if len(found) == 1:
-            chosen.names[TIMESTAMP_COLUMN] = found[0]
-            chosen.notes.append(ReadingNote.make("{name} is the only column of times", name=found[0]))
-        return
+        if not found:
+            return
+        preferred = chosen.names[TIMESTAMP_COLUMN] = found[0]
+        template = (
+            "{name} is the only column of times" if len(found) == 1 else "times read from {name}, the first such column"
+        )
+        chosen.notes.append(ReadingNote.make(template, name=preferred))
+        matched = {**matched, TIMESTAMP_COLUMN: preferred}
     own = sample[preferred]
     if TIME in matched:
         own = join_date_and_time(own, sample[matched[TIME]], options.time_format)
@@ -125,7 +129,7 @@ def _choose_time(
     if mine.repeated and best and not (best[0] % DAY).any():
         left = [name for name in names if name not in matched.values()]
         clocks = [name for name in left if sample[name].astype("str").str.fullmatch(CLOCK).all()]
-        if len(clocks) == 1:
+        if clocks:
             chosen.names[TIME] = clocks[0]
             return
     if not any(mine) and best and best[1].kind != "number":
@@ -216,7 +220,9 @@ def _choose_volume(
     amounts = list(dict.fromkeys([*find_names("amount", names), *money]))
     numbers = {name: parse_numbers(sample[name], decimal) for name in {*volumes, *amounts}}
     traded = {name: bool((np.nan_to_num(each) > 0).any()) for name, each in numbers.items()}
-    volume = next((name for name in volumes if traded[name]), next(iter(volumes), None))
+    totals = {name for name in volumes if is_running_total(numbers[name])}
+    usual = [name for name in volumes if traded[name] and name not in totals]
+    volume = next(iter([*usual, *filter(traded.get, volumes), *volumes]), None)
     amount = next((name for name in amounts if traded[name] and name != volume), None)
     prices = {name: parse_numbers(sample[matched[name]], decimal) for name in ("low", "high")}
     if volume is None:
@@ -239,9 +245,11 @@ def _choose_volume(
             break
     if matched.get("volume") != volume or plain_name(volume) in map(plain_name, money):
         chosen.names["volume"] = volume
-        if (first := matched.get("volume")) and not traded.get(first, True):
-            template = "volume read from {volume}: {other} is 0 or blank throughout"
-            chosen.notes.append(ReadingNote.make(template, volume=volume, other=first))
+        first = matched.get("volume")
+        if first in totals or (first and not traded.get(first, True)):
+            reason = "a running total" if first in totals else "0 or blank throughout"
+            template = "volume read from {volume}: {other} is {reason}"
+            chosen.notes.append(ReadingNote.make(template, volume=volume, other=first, reason=reason))
     if amount is None and (unused := [n for n in names if n not in {*matched.values(), volume}]):
         may_be = {n: parse_numbers(sample[n], decimal) for n in unused if MAY_BE_MONEY.search(_full_name(n))}
         amount = next((n for n, each in may_be.items() if _is_worth(each, numbers[volume], prices)), None)

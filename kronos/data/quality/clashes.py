@@ -101,8 +101,20 @@ def find_name_column(raw: RawSeries, ignored: pd.DataFrame, rows: Array) -> str 
         keys = pd.MultiIndex.from_arrays([raw.instants, codes])
         if 1 - keys.duplicated().mean() >= AGREEMENT:
             numeric = pd.to_numeric(pd.Series(values), errors="coerce").notna().mean() > 0.5
+            if (
+                numeric
+                and len(values) >= FEW
+                and _has_steps(pd.to_numeric(pd.Series(values), errors="coerce").dropna())
+            ):
+                continue  # a time or a counter
             candidates.append((bool(numeric), len(values), str(name)))
     return min(candidates)[2] if candidates else None
+
+
+def _has_steps(values: pd.Series) -> bool:
+    """Whether most numbers follow one another by one step."""
+    steps = np.diff(np.sort(values.to_numpy()))
+    return bool(np.unique(steps, return_counts=True)[1].max() > len(steps) / 2)
 
 
 def _is_finer_time(raw: RawSeries, column: pd.Series) -> bool:

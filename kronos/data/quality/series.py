@@ -11,6 +11,7 @@ from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.data import RepairsConfig
 from kronos.data.files.columns import NO_VOLUME, NO_VOLUME_BUT_AMOUNT
 from kronos.data.files.read import RawSeries
+from kronos.data.files.text.numbers import is_running_total
 from kronos.data.quality.clashes import find_blocks
 from kronos.data.quality.daylight_saving import find_moved_hours
 from kronos.data.quality.findings import ACTIONS, FINDINGS, Finding, make_finding, report_rows
@@ -225,6 +226,8 @@ def _find_odd_volume(raw: RawSeries) -> list[Finding]:
         value = f"{raw.values[0, VOLUME + names.index(constant[0])]:g}"
         template = "{columns} is {value} throughout" if len(constant) == 1 else "{columns} are {value} throughout"
         shown: dict[str, Any] = {"columns": " and ".join(constant), "value": value}
+    elif is_running_total(volume[-N_BEFORE:]):
+        template, shown = "volume hardly ever falls: is it a running total? Choose its column in data.columns", {}
     else:
         worth = volume[-N_BEFORE:].astype(np.float64) * raw.values[-N_BEFORE:, CLOSE]
         share = np.median(amount[-N_BEFORE:][worth > 0] / worth[worth > 0]) if (worth > 0).any() else 1.0

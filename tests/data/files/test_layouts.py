@@ -903,6 +903,36 @@ LAYOUTS: dict[str, tuple[Callable[[], str | bytes], Frame, str]] = {
         F,
         "none",
     ),
+    "IQFeed: the volume since the morning beside that of the candle": (
+        lambda: csv(pick(F, Time="t", **CAPITAL, TotalVolume=F["volume"].cumsum(), PeriodVolume="volume")[::-1]),
+        F,
+        "volume",
+    ),
+    "IQFeed, no header": (
+        lambda: csv(pick(F, t="t", **PRICES, total=F["volume"].cumsum(), v="volume")[::-1], header=False),
+        F,
+        "volume",
+    ),
+    "掘金: begin and end under unknown names": (
+        lambda: csv(pick(F, **PRICES, volume="volume", bob="t", eob=F["t"] + pd.Timedelta("5min"))),
+        F,
+        "volume",
+    ),
+    "CTP": (
+        lambda: csv(
+            pick(
+                F,
+                TradingDay=stamp(F, "%Y%m%d"),
+                UpdateTime=stamp(F, "%H:%M:%S"),
+                OpenPrice="open",
+                HighestPrice="high",
+                LowestPrice="low",
+                ClosePrice="close",
+            )
+        ),
+        F,
+        "none",
+    ),
 }
 
 

@@ -384,3 +384,16 @@ def test_several_series_of_each_symbol_are_not_told_apart_by_one_column(tmp_path
     frame = pd.concat([each.assign(symbol=symbol, exchange=exchange) for each, symbol, exchange in parts])
     found = errors(load(write(tmp_path, frame)).findings)
     assert len(found) == 2 and "a column that joins 'symbol' and 'exchange'" in found[0].remedy
+
+
+def test_a_clock_in_milliseconds_is_not_advised_as_the_symbol(tmp_path: Path) -> None:
+    frame = with_fine_times(ms_of_day=lambda t: (t - t.dt.normalize()) // pd.Timedelta("1ms"))
+    (found,) = errors(load(write(tmp_path, frame)).findings)
+    assert "symbol" not in found.remedy and "the times were cut off" in found.text
+
+
+def test_a_running_total_is_a_note(tmp_path: Path) -> None:
+    volume = bars().groupby(bars()["timestamps"].dt.date)["volume"].cumsum()
+    found = [each for each in load(write(tmp_path, bars().assign(volume=volume))).findings if each.kind == "volume"]
+    assert len(found) == 1 and "running total" in found[0].text
+    assert not [each for each in load(write(tmp_path, bars())).findings if each.kind == "volume"]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN, Array
 from kronos.data.files.aliases import SYMBOL, TIME
-from kronos.data.files.text.numbers import Decimal, parse_numbers
+from kronos.data.files.text.numbers import Decimal, is_running_total, parse_numbers
 from kronos.data.files.times import is_newest_first, looks_like_times
 
 MIN_ROWS, MAX_ROWS = 10, 500
@@ -117,6 +117,7 @@ def _find_volume(numbers: Sequence[Array], names: dict[int, str]) -> None:
     close = numbers[ours["close"]]
     is_price = {n: is_price[n] or _moves_like(numbers[n], close) for n in after}
     left = [n for n in after if not is_price[n] and not is_time[n] and (numbers[n] >= 0).all()]
+    left = [n for n in left if not is_running_total(numbers[n])] or left
     if not left:
         return
     names[left[0]] = "volume"

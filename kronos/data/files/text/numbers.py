@@ -52,6 +52,7 @@ SHOWS_DECIMAL = {  # what cannot be a thousands separator, or shows that the oth
     ".": re.compile(r"\d*\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+|\d{1,3}(?:,\d{2,3})+\.\d+|\d{1,3}(?:,\d{2,3}){2,}"),
     ",": re.compile(r"\d*,(?:\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}"),
 }
+MIN_STEPS, ONE_WAY = 50, 0.8  # steps, and the share of them in one direction
 UNUSUAL = re.compile(r"[,' ]|[^\x00-\x7f]")
 UNCLEAR = re.compile(r"[1-9]\d{0,2},\d{3}")  # 1,000 may be a thousand or one
 
@@ -86,6 +87,12 @@ def find_decimal(cells: Iterable[str]) -> Decimal | None:
     if shown["."]:
         return "."
     return "," if shown[","] else None
+
+
+def is_running_total(numbers: Array) -> bool:
+    """Whether numbers hardly ever step down (or, the newest first, up), as the volume since the morning does."""
+    steps = np.diff(numbers[np.isfinite(numbers)])
+    return len(steps) > MIN_STEPS and bool(max((steps > 0).mean(), (steps < 0).mean()) > ONE_WAY)
 
 
 def _find_body(cell: str) -> str:
