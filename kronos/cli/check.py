@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import shlex
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from kronos.cli.check_output import Check, print_check
 from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
 from kronos.config.load import build_reading_config
@@ -25,18 +21,10 @@ from kronos.report.words.catalogue import Words
 from kronos.urls import mask_secrets, name_source
 
 if TYPE_CHECKING:
-    from kronos.data.as_read import CandleAsRead
-    from kronos.data.leakage import Leaks
-    from kronos.data.quality.findings import Finding
-    from kronos.data.windows.load import Audited
-    from kronos.data.windows.splits import Split, SplitName
-    from kronos.planning.enough import Sufficiency
+    pass
 
-MAX_ROWS = 200  # lines of the table; --json lists all
-MAX_SYMBOLS = 4  # whose candles are printed; --json has those of all
 OVERRIDE = r"\w+(\.\w+)+="
-STARTING_CONFIG = "configs/demo.yaml"
-STYLES = {"error": "bold red", "repair": "yellow", "note": "cyan"}
+STARTING_CONFIG = Path("configs/demo.yaml")
 
 Arguments = Annotated[
     list[str] | None,
@@ -55,27 +43,6 @@ Leakage = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class _Check:
-    """The results of an audit.
-
-    error: why the candles cannot be split. leaks: None if the self-test was not run. as_read: the first and last candles of
-    each symbol. enough: None if there are errors. next: the command that may follow.
-    """
-
-    audited: Audited
-    splits: dict[SplitName, Split]
-    error: DataError | None = None
-    leaks: Leaks | None = None
-    as_read: Mapping[str, Sequence[CandleAsRead]] = field(default_factory=dict)
-    enough: Sufficiency | None = None
-    next: str = ""
-
-    @property
-    def broken(self) -> bool:
-        return any(finding.severity == "error" for finding in self.audited.findings)
-
-
 def check_command(
     arguments: Arguments = None,
     config: ConfigOption = None,
@@ -91,7 +58,7 @@ def check_command(
         if as_json:
             typer.echo(json.dumps(_to_json(check), ensure_ascii=False, allow_nan=False))
         else:
-            _print_check(check, settings, leakage, Words(language or settings.report.language))
+            print_check(check, settings, leakage, Words(language or settings.report.language))
         if check.error:
             raise check.error
         if check.broken or (check.leaks and check.leaks.leaks):
@@ -109,7 +76,7 @@ def _configure(arguments: Sequence[str], config: Path | None) -> Config:
     return load_config(config, [*([f"data.data_path={json.dumps(paths)}"] if paths else []), *overrides])
 
 
-def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> _Check:
+def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> Check:
     # These import PyTorch. Imported here, they do not delay --help.
     from kronos.data import load_candles, split_candles
     from kronos.data.as_read import read_ends
@@ -124,7 +91,7 @@ def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> _Check
         findings = tuple(finding for finding in findings if finding.kind != "short" or finding.severity == "error")
     files = gather_files(settings.data.data_path, FetchOptions.of(settings.data)).files
     ends = read_ends(candles, candles.symbols, files)
-    check = _Check(Audited(candles, findings), {}, as_read=ends)
+    check = Check(Audited(candles, findings), {}, as_read=ends)
     if check.broken or not len(candles):
         return check
     if not with_splits:
@@ -137,7 +104,7 @@ def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> _Check
     return replace(check, splits=splits, leaks=leaks, enough=measure_sufficiency(candles, settings.data, splits))
 
 
-def _propose_command(check: _Check, settings: Config, arguments: Sequence[str], config: Path | None) -> str:
+def _propose_command(check: Check, settings: Config, arguments: Sequence[str], config: Path | None) -> str:
     """Return the command that trains on these candles; empty if they are not usable yet."""
     if check.enough is None or check.enough.level == "none":
         return ""
@@ -152,10 +119,12 @@ def _propose_command(check: _Check, settings: Config, arguments: Sequence[str], 
     elif paths := [each for each in arguments if each not in overrides]:
         overrides += [f"data.data_path={json.dumps(paths, ensure_ascii=False)}"]
     overrides = [mask_secrets(each) for each in overrides]
-    return shlex.join(["python", "-m", "kronos", "train", "--config", str(config or STARTING_CONFIG), *overrides])
+    own = Path(__file__).parents[2] / STARTING_CONFIG  # of the repository, for a command from another folder
+    start = own if own.is_file() and not STARTING_CONFIG.is_file() else STARTING_CONFIG
+    return shlex.join(["python", "-m", "kronos", "train", "--config", str(config or start), *overrides])
 
 
-def _to_json(check: _Check) -> dict[str, Any]:
+def _to_json(check: Check) -> dict[str, Any]:
     from kronos.data.audit import audit_to_json, splits_to_json
 
     report = audit_to_json(check.audited)
@@ -166,111 +135,3 @@ def _to_json(check: _Check) -> dict[str, Any]:
     report |= {"leaks": [leak._asdict() for leak in check.leaks.leaks]} if check.leaks is not None else {}
     report |= {"windows": splits_to_json(check.splits)} if check.splits else {}
     return report | ({"error": str(check.error)} if check.error else {})
-
-
-def _print_check(check: _Check, settings: Config, leakage: bool, words: Words) -> None:
-    from kronos.data.audit import describe_candles, describe_splits
-
-    texts = words.section("check.audit")
-    typer.echo(describe_candles(check.audited.candles, texts))
-    _print_as_read(check.as_read, words)
-    for line in describe_splits(check.splits, settings.data, texts) if check.splits else ():
-        typer.echo(line)
-    if check.audited.findings:
-        _print_findings(check.audited.findings, words)
-    else:
-        typer.echo(words("check.nothing_found"))
-    if check.leaks is not None:
-        _print_leaks(check.leaks, words)
-    elif leakage:
-        typer.echo(words("check.self_test_not_run"))
-    _print_enough(check, words)
-
-
-def _print_as_read(as_read: Mapping[str, Sequence[CandleAsRead]], words: Words) -> None:
-    """Print the first and last candles of the first few symbols, each above its line in the file."""
-    if as_read:
-        typer.echo(words("check.as_read"))
-    for symbol, candles in list(as_read.items())[:MAX_SYMBOLS]:
-        for candle in candles:
-            numbers = "  ".join(f"{words(f'check.columns.{name}')} {value}" for name, value in candle.values.items())
-            typer.echo(f"  {symbol}  {candle.time} {candle.zone}".rstrip() + f"  {numbers}")
-            place = words(f"check.{candle.place.unit}", n=candle.place.line)
-            typer.echo(f"    {candle.place.file}, {place}: {candle.raw}")
-    if len(as_read) > MAX_SYMBOLS:
-        typer.echo(words("check.more_symbols", n=len(as_read) - MAX_SYMBOLS))
-
-
-def _print_enough(check: _Check, words: Words) -> None:
-    """Print whether the candles are enough, and the next command."""
-    if check.enough is None:
-        if check.broken:
-            typer.echo(words("check.correct_first"))
-        return
-    enough = check.enough
-    values = {"lookback": enough.lookback, "horizon": enough.horizon, "train": enough.train, "test": enough.test}
-    values |= {"n": sum(len(split) for split in enough.splits.values())}
-    sizes = words("check.proposed" if enough.proposed else "check.given", **values)
-    typer.echo(f"\n{sizes} {words(f'check.enough.{enough.level}', **values)}")
-    if check.next:
-        typer.echo(words("check.next", command=check.next))
-
-
-def _print_findings(findings: Sequence[Finding], words: Words) -> None:
-    from kronos.data.quality.findings import SEVERITIES
-
-    ordered = _group_notes(sorted(findings, key=lambda each: SEVERITIES.index(each.severity)))
-    shown = ordered[:MAX_ROWS]
-    Console().print(_build_table(shown, words))
-    if remedies := list(dict.fromkeys(first.remedy for first, *_ in shown if first.remedy)):
-        typer.echo(f"\n{words('check.remedies')}")
-    for remedy in remedies:
-        typer.echo(f"  {remedy}")
-    if len(ordered) > MAX_ROWS:
-        typer.echo(words("check.more", n=len(ordered) - MAX_ROWS))
-    counts = Counter(each.severity for each in findings)
-    typer.echo("\n" + words("check.counts", errors=counts["error"], repairs=counts["repair"], notes=counts["note"]))
-
-
-def _build_table(groups: Sequence[Sequence[Finding]], words: Words) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(words("check.finding"), no_wrap=True)
-    table.add_column(words("check.where"), overflow="fold")
-    table.add_column(words("check.count"), justify="right", no_wrap=True)
-    table.add_column(words("check.what"), overflow="fold", ratio=1)
-    for severity, same_severity in itertools.groupby(groups, key=lambda group: group[0].severity):
-        table.add_row(f"\n[{STYLES[severity]}]{words(f'check.headings.{severity}')}[/]")
-        for first, *others in same_severity:
-            names = [each.symbol or Path(each.source).name for each in (first, *others)]
-            where = "\n".join([names[0], *_list_places(first)])
-            if others:
-                where = words("check.and_more", name=names[0], n=len(others))
-            count = sum(each.count for each in (first, *others))
-            # The details have no Chinese text; the kind of finding has.
-            what = first.text if words.language == "en" else f"{words(f'audit.codes.{first.kind}')}：{first.text}"
-            table.add_row(first.kind, escape(where), f"{count:,}" if count else "", escape(what))
-    return table
-
-
-def _group_notes(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Group notes with the same text about many symbols; errors and repairs stay apart for each symbol."""
-    groups: dict[object, list[Finding]] = {}
-    for each in findings:
-        own = each.symbol or each.source if each.severity != "note" else ""
-        groups.setdefault((each.kind, each.text, own), []).append(each)
-    return list(groups.values())
-
-
-def _list_places(finding: Finding) -> list[str]:
-    """Return a line for each of the first few places; two lines for a single one."""
-    if len(finding.places) == 1:
-        return [finding.places[0].replace(" (", "\n(")]
-    more = ["…"] if finding.places and finding.count > len(finding.places) else []
-    return [*finding.places, *more]
-
-
-def _print_leaks(leaks: Leaks, words: Words) -> None:
-    if not leaks.leaks:
-        typer.echo(words("check.no_leak", n_cuts=leaks.n_cuts, n_windows=leaks.n_windows))
-    for leak in leaks.leaks:
-        typer.echo(words("check.leak", what=leak.what, cut=leak.cut, message=leak.message))

@@ -12,7 +12,7 @@ from kronos.candles import CANDLE_COLUMNS
 from kronos.data.candle_kind import format_offset
 from kronos.data.files.raw_lines import read_lines
 from kronos.data.quality.findings import format_time
-from kronos.data.windows.candle_set import CandleSet, SymbolRows
+from kronos.data.windows.candle_set import DAY, CandleSet, SymbolRows
 from kronos.errors import DataError
 
 
@@ -78,7 +78,9 @@ def _describe(candles: CandleSet, symbol: SymbolRows, row: int, place: Place, li
     local = int(candles.local_at(symbol, np.array([row]))[0])
     zone = format_offset(local - int(candles.instants[row])) if symbol.zoned else ""
     values = dict(_format_values(candles.values[row]))
-    return CandleAsRead(format_time(local), zone, values, place, lines.get(place.line, ""))
+    time = format_time(local)
+    time += " 00:00" if symbol.interval < DAY and " " not in time else ""  # a midnight among other times
+    return CandleAsRead(time, zone, values, place, lines.get(place.line, ""))
 
 
 def _format_values(values: Any) -> Iterator[tuple[str, str]]:

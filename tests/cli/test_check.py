@@ -63,7 +63,7 @@ def test_the_table_in_chinese_and_json_without_a_language(tmp_path: Path) -> Non
     chinese = invoke(tmp_path, "--language", "zh").output
     assert (
         "个标的共 104,332 根 K 线，周期 5 分钟" in chinese
-        and "重复行：" in chinese
+        and "重复行；各保留一条" in chinese
         and "13 个错误" in chinese
         and "文件未被改动" in chinese
         and "The files were not changed" not in chinese
@@ -138,9 +138,9 @@ def test_candles_as_read_beside_their_lines(tmp_path: Path, kind: str) -> None:
         assert str(row["close"]) in read["raw"] and str(row["timestamps"]) in read["raw"]
     printed = invoke(path).output
     first = symbol["as_read"][0]
-    assert f"{first['file']}, {first['unit']} {first['line']}: {first['raw']}" in printed
-    assert f"close {rows[0]['close']:g}" in printed
-    assert f"，第 {first['line']} 行" in invoke(path, "--language", "zh").output.replace(", ", "，")
+    assert f"{first['unit']} {first['line']}: {first['raw']}" in printed
+    assert re.search(rf"{first['time']}.*  {rows[0]['close']:g} .*\n.*{first['unit']} {first['line']}:", printed)
+    assert f"第 {first['line']} 行: {first['raw']}" in invoke(path, "--language", "zh").output
 
 
 def test_whether_candles_are_enough(tmp_path: Path) -> None:

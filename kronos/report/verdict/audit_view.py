@@ -10,6 +10,7 @@ from typing import Any
 from kronos.data.quality.findings import SEVERITIES
 from kronos.report.verdict.tables import Cell, Row
 from kronos.report.words.catalogue import Words
+from kronos.report.words.details import write_detail
 from kronos.report.words.numbers import format_count
 from kronos.report.words.sentences import write_units
 from kronos.run_folder import RunFolder
@@ -85,6 +86,10 @@ def _list_findings(findings: Sequence[dict[str, Any]], words: Words) -> list[Row
 
 
 def _write_finding(code: str, alike: Sequence[dict[str, Any]], words: Words) -> str:
-    """Return what was found; in English, the message of a single finding, which is more exact."""
+    """Return what was found; of a single finding its message, which is more exact."""
     kind = words(f"audit.codes.{code}") if words.has(f"audit.codes.{code}") else code
-    return kind if len(alike) > 1 else words.choose({"en": str(alike[0]["message"]), "zh": kind})
+    if len(alike) > 1:
+        return kind
+    only, chinese = alike[0], Words("zh")
+    detail = write_detail(str(only.get("template", only["message"])), only.get("values", {}), chinese)
+    return words.choose({"en": str(only["message"]), "zh": detail or chinese(f"audit.codes.{code}")})
