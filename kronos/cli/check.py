@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kronos.cli.check_output import Check, print_check
+from kronos.cli.output.check import Check, print_check
 from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
 from kronos.config.load import build_reading_config

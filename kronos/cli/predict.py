@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from tqdm import tqdm
 
+from kronos.cli.output.predict import print_json, print_summary
 from kronos.cli.predict_options import (
     AsJson,
     Calibrate,
@@ -40,7 +41,6 @@ from kronos.cli.predict_options import (
     TopK,
     TopP,
 )
-from kronos.cli.predict_output import print_json, print_summary
 from kronos.cli.predict_source import Source, load_source
 from kronos.cli.session import LanguageOption, start_session
 from kronos.errors import ConfigError, DataError, KronosError

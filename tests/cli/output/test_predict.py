@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kronos.cli.predict_output import print_summary
+from kronos.cli.output.predict import print_summary
 from kronos.forecast.coherence import Repairs
 from kronos.forecast.origin import ForecastTask
 from kronos.report.verdict.summary import VerdictSummary
