@@ -67,6 +67,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(str(folder / "tokenizer"), str(folder / "basemodel"), 8, 4, 8, overrides)
 
 
+@pytest.mark.slow
 def test_what_was_not_trained_gains_nothing(small: Settings) -> None:
     frozen = replace(small, overrides=small.overrides | {"training.predictor_learning_rate": 1e-30})
     run = recipes.run_one("full 1e-4, all", TARGET, 0, frozen)
@@ -74,6 +75,7 @@ def test_what_was_not_trained_gains_nothing(small: Settings) -> None:
     assert len(run["history"]) == 3 and {"step", "loss", "horizon_loss"} == run["history"][0].keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe", ["full 1e-3, origins", "lora 1e-3, horizon", "tokenizer only, decoder", "full 3e-4, horizon, replay"]
 )

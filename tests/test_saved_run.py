@@ -9,6 +9,7 @@ from kronos.model.pretrained import hash_weights
 from kronos.saved_run import load_run_config, load_saved_run
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     train_command(tiny_config, ["report.n_origins=0"])
@@ -19,6 +20,7 @@ def test_a_run_that_was_moved(tiny_config: Path, tmp_path: Path, monkeypatch: py
     assert hash_weights(after.model) == hash_weights(before.model)
 
 
+@pytest.mark.slow
 def test_a_tokenizer_trained_anew_does_not_go_with_the_old_base_model(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

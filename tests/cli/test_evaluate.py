@@ -106,6 +106,7 @@ def test_a_second_time_nothing_is_forecast_anew(finished_run: FinishedRun, copie
     assert write_headline(evaluation, Words("zh")) in again.stdout and evaluation.headline not in again.stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved(finished_run: FinishedRun, run: Path) -> None:
     before = stamps(run)
     done = evaluate(run)
@@ -170,6 +171,7 @@ def test_what_may_not(run: Path, word: str) -> None:
     assert done.exit_code == 1 and f"error: {word}: this setting cannot change after training" in done.output
 
 
+@pytest.mark.slow
 def test_overrides_tell_how_other_candles_are_read(run: Path, tmp_path: Path) -> None:
     later = write_candles(tmp_path / "later.csv", 100, 200)
     header, *lines = later.read_text().splitlines()
@@ -182,6 +184,7 @@ def test_overrides_tell_how_other_candles_are_read(run: Path, tmp_path: Path) ->
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.slow
 def test_candles_unlike_those_of_training_are_noted(run: Path, tmp_path: Path) -> None:
     utc = pd.read_csv(write_candles(tmp_path / "utc.csv", 100, 200), parse_dates=["timestamps"])
     utc.assign(timestamps=utc["timestamps"] - pd.Timedelta("8h")).to_csv(tmp_path / "utc.csv", index=False)
@@ -263,6 +266,7 @@ def test_newer_candles(run: Path, tmp_path: Path) -> None:
     assert "so the figures look too good" in read(run / "report-newer").headline
 
 
+@pytest.mark.slow
 def test_the_runs_own_candles_are_no_new_evidence(finished_run: FinishedRun, run: Path) -> None:
     done = evaluate(run, "--data", finished_run.candles, "evaluation.rivals=[drift]")
     (note,) = read(run / "report-candles").notes
@@ -394,6 +398,7 @@ def test_a_budget(run: Path, tmp_path: Path) -> None:
     assert every.exit_code == 0 and found.n_origins == 35 and [note.code for note in found.notes] == ["judged_before"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [b'{"rows": 3}', *(pytest.param(each, marks=pytest.mark.slow) for each in (b"", b"{", b"\xff\xfe"))]
 )

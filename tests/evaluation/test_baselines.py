@@ -73,6 +73,7 @@ def test_an_lstm_that_cannot_be_trained_is_left_out_but_a_full_disk_is_an_error(
     assert not issubclass(KronosError, DataError)
 
 
+@pytest.mark.slow
 def test_runs_of_any_name_are_told_apart(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tiny_config, "training.epochs=1", "training.max_steps=1")
     folders = [tmp_path / name for name in ("a/demo", "b/demo", "finetuned", "c/evaluated")]
@@ -86,6 +87,7 @@ def test_runs_of_any_name_are_told_apart(tiny_config: Path, tmp_path: Path, monk
     assert [each.label for each in found] == [each.name for each in found]
 
 
+@pytest.mark.slow
 def test_a_run_of_a_shorter_context_is_left_out(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, "training.max_steps=1", "data.predict_window=2", "data.max_context=4")
     found, left_out = build(tiny_config, f"evaluation.rivals=[{tmp_path}/runs/tiny]")
@@ -102,6 +104,7 @@ def test_unknown_baselines(tiny_config: Path, tmp_path: Path) -> None:
             check_baselines(load_config(tiny_config, [f"evaluation.rivals=[{name}]"]))
 
 
+@pytest.mark.slow
 def test_a_pretrained_folder_that_has_changed_since_is_not_the_baseline(tiny_config: Path, tmp_path: Path) -> None:
     for name in ("tokenizer", "predictor"):
         shutil.copytree(GOLDEN / name, tmp_path / name)

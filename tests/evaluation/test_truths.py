@@ -92,6 +92,7 @@ def count_false(found: Sequence[Comparison]) -> int:
     return outcomes["helped"] + outcomes["hurt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "process",
     [
@@ -124,6 +125,7 @@ def test_nobody_beats_a_random_walk(judge: Judge) -> None:
         assert count_holding(found, 0.0) >= binom.ppf(RARE, len(found), CONFIDENCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [WALK, PREDICTABLE["season"]], ids=["walk", "season"])
 def test_a_few_origins_tell_nothing(judge: Judge, process: Process) -> None:
     for found in judge(process, range(3), N_FEW_DAYS).values():

@@ -74,6 +74,7 @@ def copied(trained: Path, tmp_path: Path) -> tuple[Path, str]:
     return tmp_path / "runs" / "tiny", f"model_paths.base_path={tmp_path / 'runs'}"
 
 
+@pytest.mark.slow
 def test_counts_are_exact(first_plan: RunPlan) -> None:
     """84 train rows: 61 windows, 3 without overlap; 3 steps of 16 an epoch."""
     assert {name: (s.candles, s.windows, s.independent) for name, s in first_plan.splits.items()} == {
@@ -103,6 +104,7 @@ def test_times_follow_from_what_was_measured(first_plan: RunPlan) -> None:
     assert measured.memory_mb > measured.growth_mb >= 0
 
 
+@pytest.mark.slow
 def test_a_finished_run(trained: Path) -> None:
     """Its sizes, steps and validations are those of the plan; the plan of another run leaves it as it is."""
     before = snapshot(trained.parent)

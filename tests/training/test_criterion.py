@@ -151,6 +151,7 @@ def test_the_loss_of_the_horizon_chooses(tiny_config: Path, folder: Path, caplog
     assert "validation loss of the horizon" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     [

@@ -33,6 +33,7 @@ def run(config_path: Path, tmp_path: Path, *overrides: str):
     return run_pipeline(load_config(config_path, [f"data.data_path={tmp_path}/symbols", *keys, *overrides]), False)
 
 
+@pytest.mark.slow
 def test_windows_of_many_symbols(config_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         result = run(config_path, tmp_path, "data.test_symbols=[s3]", "data.max_gap=5")

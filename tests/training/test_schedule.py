@@ -132,6 +132,7 @@ def test_killed_after_the_last_checkpoint(
     assert equal(weights(folder), weights(whole)) and read_figures(folder) == read_figures(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["tokenizer", pytest.param("basemodel", marks=pytest.mark.slow)])
 def test_parts_give_the_result_of_the_whole(tiny_config: Path, tmp_path: Path, stage: str) -> None:
     """Also the tokenizer's, whose codebook entropy is over the whole batch."""
@@ -214,6 +215,7 @@ def test_the_only_checkpoint_stays_until_the_next_is_whole(
     assert newest_checkpoint(folder / "checkpoints").name == "checkpoint-2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [pytest.param("gone", marks=pytest.mark.slow), "empty"])
 def test_an_interrupted_stage_whose_best_model_is_lost_starts_anew(
     tiny_config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damage: str

@@ -109,6 +109,7 @@ def test_a_finished_stage_whose_model_was_removed_is_trained_again(tiny_config: 
     KronosTokenizer.from_pretrained(finished_copy / "tokenizer" / "best_model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "save_steps", "step"),  # save_steps 5: at the end of an epoch
     [
@@ -146,6 +147,7 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(
     assert read_figures(run_dir / stage) == expected_figures
 
 
+@pytest.mark.slow
 def test_resume_with_other_settings_is_refused(tiny_config: Path, run_dir: Path, monkeypatch) -> None:
     with monkeypatch.context() as patched, pytest.raises(Killed):
         interrupt_at(patched, 5)
@@ -177,6 +179,7 @@ def test_a_base_model_of_another_tokenizer_is_trained_anew(tiny_config: Path, ru
     assert (run_dir / "basemodel.previous" / "best_model").is_dir()
 
 
+@pytest.mark.slow
 def test_the_base_model_s_tokenizer(tiny_config: Path, run_dir: Path, tmp_path: Path) -> None:
     """Stage 1's where there is one, else the pretrained one; never a random one."""
     pretrained = hash_weights(KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"))

@@ -186,6 +186,7 @@ def test_a_better_tokenizer_is_kept(finished: FinishedRun) -> None:
     assert sum(message.startswith(line) for message in finished.messages) == 1
 
 
+@pytest.mark.slow
 def test_a_worse_tokenizer_is_set_aside(
     tiny_config: Path, run_dir: Path, caplog: pytest.LogCaptureFixture, never_trains_again
 ) -> None:

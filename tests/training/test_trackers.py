@@ -75,6 +75,7 @@ class Interrupt(TrainerCallback):
             self.do()
 
 
+@pytest.mark.slow
 def test_a_tracker_gets_the_figures_of_metrics_jsonl_and_changes_nothing(
     tiny_config: Path, memory: list[Memory], finished: FinishedRun
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_tracker_that_fails_does_not_end_the_training(
     assert len(read_metrics(config.model_paths.run_folder.tokenizer.path)) == 4
 
 
+@pytest.mark.slow
 def test_an_error_finishes_the_trackers_and_a_resumed_run_is_the_same_run(
     tiny_config: Path, memory: list[Memory]
 ) -> None:
@@ -211,6 +213,7 @@ def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_an_interrupted_run_as_one(tiny_config: Path) -> None:
     pytest.importorskip("tensorboard")
 

@@ -49,6 +49,7 @@ class StopInValidation(TrainerCallback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 4])  # of the untouched model; in the middle of the stage
 def test_sigterm_in_a_validation_changes_no_result(
     tiny_config: Path, run_dir: Path, finished: FinishedRun, step: int

@@ -84,6 +84,7 @@ def tune_dir(tiny_config: Path) -> Path:
     return load_config(tiny_config).model_paths.base_save_path / "tune"
 
 
+@pytest.mark.slow
 def test_a_search_and_what_it_leaves(tiny_config: Path, tune_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three trials, of which one fails because of its values and one is pruned."""
     monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda self: self.number == 2)
@@ -113,6 +114,7 @@ def test_a_search_and_what_it_leaves(tiny_config: Path, tune_dir: Path, monkeypa
     assert best.training.predictor_learning_rate == 0.01
 
 
+@pytest.mark.slow
 def test_trials_are_compared_by_the_loss_of_the_horizon_if_that_chooses(tiny_config: Path, tune_dir: Path) -> None:
     result, _ = run(tiny_config, 1, "training.best_by=horizon_loss", "training.loss_on=horizon")
     record = StageRecord.read(tune_dir / "trial-0000" / "basemodel")
@@ -153,6 +155,7 @@ def test_another_space_configuration_or_data_is_refused(tiny_config: Path, tmp_p
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error", [None, pytest.param(OUT_OF_MEMORY, marks=pytest.mark.slow)], ids=["diverged", "memory"]
 )

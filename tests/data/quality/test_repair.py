@@ -206,6 +206,7 @@ def test_long_runs_of_blank_prices_are_not_filled(tmp_path: Path) -> None:
         assert kinds(findings) == {("not_finite", severity)} and findings[0].count == 6
 
 
+@pytest.mark.slow
 def test_all_defects_in_a_folder_of_50_symbols_and_nothing_else(tmp_path: Path) -> None:
     expected = plant(tmp_path, 50)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -430,6 +431,7 @@ def test_many_findings_are_counted_by_kind(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_findings_survive_json(tmp_path: Path) -> None:
     plant(tmp_path, 50)
     for finding in load(tmp_path).findings:

@@ -230,6 +230,7 @@ def test_prices_stay_positive_where_they_were() -> None:
     assert of_spread.min() < -60
 
 
+@pytest.mark.slow
 def test_interrupted_is_as_if_it_had_not_been(lstm_config: Path, tmp_path: Path) -> None:
     run = prepare(lstm_config)
     train(run)
@@ -246,6 +247,7 @@ def test_interrupted_is_as_if_it_had_not_been(lstm_config: Path, tmp_path: Path)
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_finished_one_is_loaded_and_one_of_other_settings_trained_anew(lstm_config: Path) -> None:
     run = prepare(lstm_config)
     first = train(run)

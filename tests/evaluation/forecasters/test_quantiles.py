@@ -179,6 +179,7 @@ def test_it_names_itself_its_licence_and_its_time(forecaster: QuantileForecaster
         assert "Apache-2.0" in write_note(forecaster.about, words) and "202" in write_note(forecaster.about, words)
 
 
+@pytest.mark.slow
 def test_fracast_forecasts_a_random_walk_as_wide_as_it_is() -> None:
     """Real weights: its 80% bands of simulated walks contain 80% of what follows, within 10%."""
     pytest.importorskip("fracast")

@@ -132,6 +132,7 @@ def test_the_filter_and_the_simulation_follow_the_recursion() -> None:
     assert moves.var(axis=1) == pytest.approx(np.cumsum(expected, axis=1), rel=0.03)
 
 
+@pytest.mark.slow
 def test_garch_and_ewma_gain_what_knowing_the_state_is_worth() -> None:
     """The oracle knows the true parameters."""
 

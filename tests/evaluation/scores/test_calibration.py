@@ -170,6 +170,7 @@ def test_another_horizon_is_refused() -> None:
         fit_calibration(paths, actual, scale).apply(paths[..., :3], scale)
 
 
+@pytest.mark.slow
 @given(
     arrays(float, (2, 25, 3), elements=st.integers(-3, 3).map(lambda value: value / 100)),  # many paths agree
     arrays(float, (3, 3), elements=st.floats(-3, 3)),

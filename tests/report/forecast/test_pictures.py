@@ -98,6 +98,7 @@ def test_time_labels_close_gaps_and_do_not_overlap(figures: list[Figure], tmp_pa
     assert ticks[-1].get_text() == f"{TRUTH.index[-1]:%Y-%m-%d\n%H:%M}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_history, horizon", [(1, 1), (3, 1), (500, 2)])
 def test_few_and_many_candles(tmp_path: Path, n_history: int, horizon: int) -> None:
     candles = pd.concat([CANDLES] * 10)[: n_history + horizon]

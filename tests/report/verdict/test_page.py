@@ -209,6 +209,7 @@ def put_in(value: Any, texts: dict[str, str]) -> Any:
     return json.loads(MARK.sub(lambda mark: json.dumps(texts[mark[1]])[1:-1], json.dumps(value, ensure_ascii=False)))
 
 
+@pytest.mark.slow
 def test_figures_are_built_once_and_labelled_in_both_languages(tmp_path: Path) -> None:
     figures, texts = read_figures(write(tmp_path))
     assert texts.keys() == set(LANGUAGES) and len(json.dumps(texts)) < 0.1 * len(json.dumps(figures))
@@ -220,6 +221,7 @@ def test_figures_are_built_once_and_labelled_in_both_languages(tmp_path: Path) -
         assert labelled == json.loads(json.dumps(built))
 
 
+@pytest.mark.slow
 def test_figures_speak_both_languages_down_to_the_hover_texts(tmp_path: Path) -> None:
     figures, texts = read_figures(write(tmp_path))
     both = zip(read_texts("en").items(), read_texts("zh").values())
@@ -270,6 +272,7 @@ class Reader:
         assert all(drawn) and len(drawn) == len(self.find(".plot"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None:
     evaluation = make_evaluation()
@@ -359,6 +362,7 @@ def test_without_scripts_one_language_is_shown(tmp_path: Path, browser: Any) -> 
     assert Words("zh")("page.believe") in shown and Words("en")("page.believe") not in shown
 
 
+@pytest.mark.slow
 def test_the_page_is_made_for_a_run_that_has_moved(tmp_path: Path) -> None:
     run_dir, config = make_run(tmp_path)
     moved = run_dir.rename(tmp_path / "moved")

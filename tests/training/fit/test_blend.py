@@ -293,6 +293,7 @@ def test_what_is_not_blended(
 TOO_FAST = "training.predictor_learning_rate=9.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["cosine", "constant"])  # the last step is the best, or one before
 def test_the_best_trained_model_is_blended_even_if_it_is_worse(
     tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str

@@ -265,6 +265,7 @@ def test_the_untouched_model_is_kept_bit_for_bit(
     assert same_bits(weights(run_dir / "basemodel"), load_file(GOLDEN / "predictor" / "model.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", [pytest.param(3, marks=pytest.mark.slow), 7]
 )  # before the first checkpoint; in the second epoch

@@ -185,6 +185,7 @@ def test_a_batch_in_parts_is_changed_in_the_same_way(tiny_config: Path, run_dir:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4) and len(losses[0]) == 8
 
 
+@pytest.mark.slow
 def test_without_it_the_run_is_another(tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(augment_module, "draw_numbers", lambda *given: seen.append(given[1]) or draw_numbers(*given))

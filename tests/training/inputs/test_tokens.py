@@ -98,6 +98,7 @@ def test_workers_and_pickles_read_the_same(windows: WindowDataset, tokenizer: Kr
     assert len(pickle.dumps(kept)) < 2 * len(pickle.dumps(windows.candles))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [[], pytest.param(["training.num_workers=2", "training.accumulation_steps=2"], marks=pytest.mark.slow)],

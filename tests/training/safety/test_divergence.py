@@ -87,6 +87,7 @@ def test_a_run_keeps_what_was_good(tiny_config: Path, tmp_path: Path, monkeypatc
     assert all(tensor.isfinite().all() for tensor in weights(folder).values())
 
 
+@pytest.mark.slow
 def test_no_step_waits_for_the_device(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between log lines no tensor is read back: on a GPU each reading would stop the pipeline."""
     from torch.utils._python_dispatch import TorchDispatchMode

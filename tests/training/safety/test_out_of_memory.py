@@ -32,6 +32,7 @@ def test_what_to_lower_is_said(tiny_config: Path, small_memory: None) -> None:
         run(tiny_config, stages=["basemodel"])
 
 
+@pytest.mark.slow
 def test_auto_find_batch_size_computes_the_same_batch_in_parts(
     tiny_config: Path, tmp_path: Path, small_memory: None, caplog: pytest.LogCaptureFixture
 ) -> None:
