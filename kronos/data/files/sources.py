@@ -142,7 +142,13 @@ def _holds_other_things(path: Path) -> bool:
         return False
     for encoding in ("utf-8", *OTHERS):
         names, *rows = [re.split(r"[,;\t|]", line) for line in head.decode(encoding, errors="ignore").splitlines()[:40]]
-        if any(set(PRICE_COLUMNS) & recognise_columns(map(str.strip, line)).keys() for line in (names, *rows)):
+        filled = rows[:-1] or rows
+        if not filled or any(sum(bool(NUMBER.search(cell)) for cell in row) >= len(PRICE_COLUMNS) for row in filled):
             return False
-    filled = rows[:-1] or rows
-    return bool(filled) and max(sum(bool(NUMBER.search(cell)) for cell in row) for row in filled) < len(PRICE_COLUMNS)
+        if any(set(PRICE_COLUMNS) & recognise_columns(map(_strip, line)).keys() for line in (names, *rows)):
+            return False
+    return True
+
+
+def _strip(cell: str) -> str:
+    return cell.strip(" \"'")

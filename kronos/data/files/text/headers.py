@@ -26,6 +26,7 @@ DELIMITERS = ",;\t|^~"
 SPACES = r"\s+"
 NUMBER_OR_DATE = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*(?:[eE]\+\d+)?")
 NO_AFFIX = "names of columns read without {used}"
+TWO_POINTS = re.compile(r"\.\d*\.")
 UNNAMED = re.compile(r"column \d+|Unnamed: \d+(?:_level_\d+)?")
 
 
@@ -74,7 +75,7 @@ def find_layout(lines: Sequence[str], options: ReadingOptions) -> Layout:
     if labels:
         notes.append(ReadingNote.make("lines of labels below the column names that were skipped: {n}", n=labels))
     rows = list(split_lines(rest[labels:-1] or rest[labels:], delimiter))
-    decimal = options.decimal or find_decimal(cell for row in rows for cell in row) or "."
+    decimal = options.decimal or _find_decimal(rest[labels:], rows, delimiter) or "."
     names = _fit_width(names, rows)
     if not tickers:
         names, tickers, used = strip_affixes(names, options.columns.values())
@@ -90,6 +91,14 @@ def split_lines(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
     if delimiter == SPACES:
         return (line.split() for line in lines)
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+
+
+def _find_decimal(lines: Sequence[str], rows: Sequence[Sequence[str]], delimiter: str) -> Decimal | None:
+    text = "\n".join(lines)
+    comma = '"' if delimiter == "," else ","  # a comma within a cell stands between quotes
+    if text.isascii() and comma not in text and not TWO_POINTS.search(text):
+        return None  # plain numbers; this is fast
+    return find_decimal(cell for row in rows for cell in row)
 
 
 def _find_delimiter(line: str) -> str:
@@ -121,7 +130,7 @@ def _name_columns(
 ) -> Layout:
     """Return the layout of a file without column names."""
     rows = list(split_lines(lines[:-1] or lines, delimiter))
-    decimal = options.decimal or find_decimal(cell for row in rows for cell in row) or "."
+    decimal = options.decimal or _find_decimal(lines, rows, delimiter) or "."
     names = [f"column {n}" for n in range(1, 1 + max(map(len, rows)))]
     if set(options.columns.values()).isdisjoint(names):
         layout = recognise_layout(rows, decimal)

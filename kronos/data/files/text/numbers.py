@@ -53,7 +53,7 @@ SHOWS_DECIMAL = {  # what cannot be a thousands separator, or shows that the oth
     ",": re.compile(r"\d*,(?:\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}"),
 }
 MIN_STEPS, ONE_WAY = 50, 0.8  # steps, and the share of them in one direction
-UNUSUAL = re.compile(r"[,' ]|[^\x00-\x7f]")
+MAY_BE_COMMA = re.compile(r",|[^\x00-\x7f]")
 UNCLEAR = re.compile(r"[1-9]\d{0,2},\d{3}")  # 1,000 may be a thousand or one
 
 
@@ -71,13 +71,15 @@ def find_factor(name: str) -> float:
 
 
 def find_decimal(cells: Iterable[str]) -> Decimal | None:
-    """Return the decimal sign that texts of numbers show; None if they show none.
+    """Return the decimal sign that texts of numbers show; None if they show none, or are plain numbers.
 
     Raises:
         DataError: without a place; all commas may separate thousands or be decimal.
     """
     unique = dict.fromkeys(cells)
-    special = {cell for cell in unique if UNUSUAL.search(cell) or cell.count(".") > 1}
+    special = {cell for cell in unique if MAY_BE_COMMA.search(cell) or cell.count(".") > 1}
+    if not special:
+        return None
     bodies = set(filter(None, map(_find_body, special)))
     shown = {sign: any(pattern.fullmatch(body) for body in bodies) for sign, pattern in SHOWS_DECIMAL.items()}
     shown["."] |= any(SHOWS_DECIMAL["."].fullmatch(_find_body(cell)) for cell in unique if cell not in special)

@@ -94,8 +94,12 @@ class TimestampFormat:
     def _guess(cls, times: Text, read_all: Callable[[], Text] | None) -> TimestampFormat:
         if isinstance(times.dtype, pd.DatetimeTZDtype) or times.dtype.kind == "M":
             return cls("native", isinstance(times.dtype, pd.DatetimeTZDtype))
+        first = normalize_times(times.iloc[:1]).iloc[0]
+        if re.match(ISO_ZONED, first):
+            return cls("zoned", True)
+        if ISO.fullmatch(first):
+            return cls("text", False, format=guess_datetime_format(first))
         text = normalize_times(times)
-        first = text.iloc[0]
         if SIX_DIGITS.fullmatch(first):
             return cls("given", False, format=find_short_format(text))
         if re.fullmatch(NUMBER, first):
@@ -104,10 +108,6 @@ class TimestampFormat:
                 return cls("compact", False, format=DATE_FORMATS[len(digits)])
             unit = recognise_unit(text)
             return cls("number", unit not in LOCAL_UNITS, unit=unit)
-        if re.match(ISO_ZONED, first):
-            return cls("zoned", True)
-        if ISO.fullmatch(first):
-            return cls("text", False, format=guess_datetime_format(first))
         return cls._guess_text(text, read_all)
 
     @classmethod
