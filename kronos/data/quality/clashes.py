@@ -65,7 +65,7 @@ def explain_name_column(name: str, column: pd.Series, symbol: str | None = None)
         template = "the unused column {name!r} ({shown}) distinguishes these rows: each symbol has several series"
         remedy = "Write a column that joins {symbol!r} and {name!r}, and set data.columns.symbol to it; or write a file for each."
         return Cause(template, remedy, {"name": name, "shown": shown, "symbol": symbol})
-    return Cause(template, "If it is, set {line}.", {"name": name, "shown": shown, "line": line})
+    return Cause(template, "If {name!r} is the symbol, set {line}.", {"name": name, "shown": shown, "line": line})
 
 
 def find_blocks(raw: RawSeries, jumps: Array) -> list[Finding]:
