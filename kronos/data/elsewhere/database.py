@@ -73,7 +73,7 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
     try:
         import duckdb
     except ImportError:
-        template = '{url}: the package for databases is not installed. Run: pip install "kronos-finetune[duckdb]"'
+        template = "{url}: the package for databases is not installed. Run: pip install duckdb"
         raise DataError(template, url=url) from None
     target, temporary = folder / f"{path.stem}.parquet", folder / "temporary"
     settings: dict[str, Any] = {"temp_directory": str(temporary), **NO_VARIABLES} | ({} if external_access else CLOSED)

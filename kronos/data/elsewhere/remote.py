@@ -19,7 +19,6 @@ from kronos.errors import DataError
 from kronos.urls import MASK, Url, mask_secrets
 
 S3 = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 3}}
-OF_EXTRA = ("s3", "s3a", "gs", "gcs")
 TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
 
 
@@ -35,7 +34,7 @@ def connect(url: Url) -> tuple[Any, str]:
     try:
         system, path = fsspec.core.url_to_fs(url.address, **options, skip_instance_cache=True)
     except ImportError as error:
-        package = '"kronos-finetune[remote]"' if url.scheme in OF_EXTRA else _find_package(str(error))
+        package = _find_package(str(error))
         template = "{url}: the package for {scheme}:// is not installed. Run: pip install {package}"
         raise DataError(template, url=url, scheme=url.scheme, package=package) from None
     return system, path
