@@ -27,9 +27,9 @@ def find_unit_changes(raw: RawSeries, hours: MarketHours) -> list[Finding]:
     days = find_changes(raw.local // max(hours.interval, DAY)) if hours.candles_a_day > 1 else np.arange(len(raw))
     if len(days) < 2 * N_AROUND:
         return []
-    columns = raw.values[:, VOLUME], raw.values[:, AMOUNT], raw.values[:, VOLUME] * raw.values[:, CLOSE]
-    volume, amount, worth = (np.add.reduceat(column, days, dtype=np.float64) for column in columns)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        columns = raw.values[:, VOLUME], raw.values[:, AMOUNT], raw.values[:, VOLUME] * raw.values[:, CLOSE]
+        volume, amount, worth = (np.add.reduceat(column, days, dtype=np.float64) for column in columns)
         levels = {"volume": np.log(volume), "amount": np.log(amount)}
         per_worth = np.log(amount / worth)
     findings = []
@@ -75,14 +75,15 @@ def find_small_steps(raw: RawSeries) -> list[Finding]:
     if len(raw) < 5 * N_AROUND or (raw.values[:, :VOLUME] <= 0).any():
         return []
     prices = raw.values
-    size = np.abs(np.log(prices[1:, OPEN] / prices[:-1, CLOSE]))
+    with np.errstate(divide="ignore", over="ignore"):  # prices at the limits of float32
+        size = np.abs(np.log(prices[1:, OPEN] / prices[:-1, CLOSE]))
+        widest = np.log(prices[:, HIGH] / prices[:, LOW]).max()
     size[size >= MIN_JUMP] = 0
     rows = 1 + np.flatnonzero(size > MIN_STEP)
     if not 1 <= len(rows) <= MAX_STEPS:
         return []
     smallest = size[rows - 1].min()
     others = np.delete(size, rows - 1).max()
-    widest = np.log(prices[:, HIGH] / prices[:, LOW]).max()
     if smallest < STEP_FACTOR * others or smallest < RANGE_FACTOR * widest:
         return []
     row = int(rows[0])

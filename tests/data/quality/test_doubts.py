@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos.config.data import RepairsConfig
+from kronos.config.data import DataConfig, RepairsConfig
 from kronos.config.load import build_config
 from kronos.data import load_candles
 from kronos.data.quality.findings import Finding
@@ -397,3 +397,10 @@ def test_a_running_total_is_a_note(tmp_path: Path) -> None:
     found = [each for each in load(write(tmp_path, bars().assign(volume=volume))).findings if each.kind == "volume"]
     assert len(found) == 1 and "running total" in found[0].text
     assert not [each for each in load(write(tmp_path, bars())).findings if each.kind == "volume"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_levels_at_the_limits_of_float32(tmp_path: Path) -> None:
+    frame = walk(pd.bdate_range("2022-01-03", periods=250), 0, 1e15).assign(volume=1e30, amount=1.0)
+    frame.to_csv(tmp_path / "c.csv", index=False)
+    assert len(load_candles(DataConfig(data_path=tmp_path / "c.csv"), RepairsConfig()).candles) == 250
