@@ -75,7 +75,7 @@ def print_check(check: Check, settings: Config, leakage: bool, words: Words) -> 
 def _print_as_read(as_read: Mapping[str, Sequence[CandleAsRead]], words: Words) -> None:
     """Print the first and last candles of the first few symbols, each above its line in the file."""
     if as_read:
-        typer.echo(words("check.as_read"))
+        typer.echo(f"\n{words('check.as_read')}")
     for symbol, candles in list(as_read.items())[:MAX_SYMBOLS]:
         columns = [words(f"check.columns.{name}") for name in ("time", *candles[0].values)]
         rows = [[f"{candle.time} {candle.zone}".rstrip(), *candle.values.values()] for candle in candles]

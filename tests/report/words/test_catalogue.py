@@ -29,3 +29,8 @@ def test_latin_values_stand_apart_in_chinese() -> None:
         words("answer.skill.worse", baseline="漂移法", detail="（MAE 低 4%）")
         == "没有预测能力：模型不如漂移法（MAE 低 4%）。"
     )
+
+
+def test_no_text_breaks_lines() -> None:
+    """A font has no sign for the end of a line, and pictures fall back to English without a font for each sign."""
+    assert not [key for language in ("en", "zh") for key, text in read_texts(language).items() if "\n" in text]
