@@ -27,7 +27,6 @@ SPACES = r"\s+"
 NUMBER_OR_DATE = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*(?:[eE]\+\d+)?")
 NO_AFFIX = "names of columns read without {used}"
 TWO_POINTS = re.compile(r"\.\d*\.")
-UNNAMED = re.compile(r"column \d+|Unnamed: \d+(?:_level_\d+)?")
 
 
 @dataclass(frozen=True)
