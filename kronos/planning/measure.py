@@ -23,7 +23,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from kronos.config import Config
 from kronos.errors import KronosError
 from kronos.training.arguments import build_arguments
-from kronos.training.callbacks import measure_memory_mb
+from kronos.training.device_use import measure_memory_mb
 from kronos.training.stage import Stage, build_trainer, check_batch_fits
 from kronos.training.trainer import KronosTrainer
 

@@ -40,6 +40,7 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         adam_beta1=training.adam_beta1,
         adam_beta2=training.adam_beta2,
         weight_decay=training.adam_weight_decay,
+        optim="adamw_torch_fused",
         max_grad_norm=MAX_GRAD_NORM[stage],
         logging_steps=training.log_interval,
         logging_nan_inf_filter=False,
@@ -60,6 +61,7 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         remove_unused_columns=False,
         label_names=[],
         ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,  # ours are constants
         ddp_backend=PartialState().backend,
         use_cpu=runs_on_cpu(config),
         disable_tqdm=True,  # callbacks.py has its own progress bar and log lines

@@ -8,8 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
-import torch
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -19,17 +17,11 @@ from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
 from kronos.stage_record import StageRecord
 from kronos.training.criterion import BY_LOSS, Criterion
+from kronos.training.device_use import measure_gpu, measure_memory_mb
 from kronos.training.fit.lora_and_freezing import merge
 from kronos.training.saved.checkpoints import writing
 
 logger = logging.getLogger(__name__)
-
-
-def measure_memory_mb(device: torch.device) -> float:
-    """Peak GPU memory of this process on a CUDA device, else its resident memory, in MB."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return float(psutil.Process().memory_info().rss) / 2**20
 
 
 class ProgressCallback(TrainerCallback):
@@ -88,6 +80,7 @@ class ProgressCallback(TrainerCallback):
             elapsed_seconds=round(elapsed, 3),
             left_seconds=round(left, 3),
             memory_mb=round(memory),
+            **measure_gpu(args.device),
         )
 
     def on_prediction_step(

@@ -88,6 +88,8 @@ class KronosTrainer(Trainer):
         self._save_total_limit = save_total_limit
         self._saved_step: int | None = None
         super().__init__(**kwargs)
+        if self.accelerator.ddp_handler:  # gradients are averaged where they lie, without a copy of all of them
+            self.accelerator.ddp_handler.gradient_as_bucket_view = True
 
     # single training step
     # The Trainer calls these methods in this order; between them it steps the optimizer and the scheduler:
