@@ -79,6 +79,7 @@ class TrainingConfig(Section):
     token_cache: Annotated[bool | None, SPEED] = (
         None  # tokenise each window once, not once an epoch; none: where it fits
     )
+    data_on_device: Annotated[bool | None, SPEED] = None  # gather batches on the device; none: on a GPU, where they fit
     log_interval: Annotated[Integer, REPORT] = Field(50, ge=1)  # steps
     eval_steps: Annotated[Integer | None, VALIDATION] = Field(
         None, ge=1

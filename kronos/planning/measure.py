@@ -24,7 +24,7 @@ from kronos.config import Config
 from kronos.errors import KronosError
 from kronos.training.arguments import build_arguments
 from kronos.training.device_use import measure_memory_mb
-from kronos.training.stage import Stage, build_trainer, check_batch_fits
+from kronos.training.stage import Stage, build_trainer, check_batch_fits, hold_stage
 from kronos.training.trainer import KronosTrainer
 
 N_STEPS = 6  # the first one warms up and is not timed
@@ -94,6 +94,7 @@ def measure_stage(config: Config, stage: Stage) -> Measurement:
     """
     check_batch_fits(config, stage)
     few_steps, timer = _limit_to_few_steps(config), _Timer()
+    stage = hold_stage(config, stage)
     with tempfile.TemporaryDirectory() as folder, _watch_memory(PartialState().device) as memory:
         trainer = build_trainer(few_steps, stage, _build_arguments(few_steps, stage, Path(folder)), [timer])
         n_validated = N_VALIDATION_BATCHES * trainer.args.eval_batch_size * trainer.args.world_size

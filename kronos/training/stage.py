@@ -27,6 +27,7 @@ from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.fit.lora_and_freezing import describe_parameters
+from kronos.training.inputs.resident import ResidentInputs, hold_on_device
 from kronos.training.inputs.tokens import TokenInputs, tokenise_splits
 from kronos.training.safety.divergence import HealthCheck
 from kronos.training.safety.out_of_memory import find_micro_batch, translate_out_of_memory
@@ -106,7 +107,7 @@ def run_stage(
         elif is_rank_0 and checkpoint:
             remove_after(checkpoint.parent, step_of(checkpoint))
     with translate_out_of_memory(config, stage.name), translate_lost_peers():
-        stage = _with_tokens(config, stage)
+        stage = hold_stage(config, _with_tokens(config, stage))
         if config.training.auto_find_batch_size:
             config = find_micro_batch(config, stage.name, stage.model, stage.train, stage.prepare_batch)
         with stop_on_sigterm() as stop:
@@ -119,6 +120,12 @@ def _with_tokens(config: Config, stage: Stage) -> Stage:
         return stage
     train, val = tokenise_splits(config, stage.prepare_batch.tokenizer, stage.train, stage.val)
     return replace(stage, train=train, val=val)
+
+
+def hold_stage(config: Config, stage: Stage) -> Stage:
+    """Return the stage with its windows on the device, if training.data_on_device allows it."""
+    train, val, prepare = hold_on_device(config, stage.name, stage.train, stage.val, stage.prepare_batch)
+    return replace(stage, train=train, val=val, prepare_batch=prepare)
 
 
 def _train(
@@ -170,6 +177,8 @@ def build_trainer(
         fp16=arguments.fp16,
         describe=stage.train.describe,
     )
+    if isinstance(stage.prepare_batch, ResidentInputs):  # processes would have nothing to load
+        arguments.dataloader_num_workers = 0
     trainer = KronosTrainer(
         prepare_batch=stage.prepare_batch,
         data_config=config.data,

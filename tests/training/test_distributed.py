@@ -22,13 +22,21 @@ def launch(*command: object, timeout: int = 300) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.parametrize("accumulation_steps", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_two_ranks_equal_one(tiny_config: Path, tmp_path: Path, accumulation_steps: int) -> None:
+@pytest.mark.parametrize(
+    ("accumulation_steps", "on_device"),
+    [(1, False), pytest.param(2, False, marks=pytest.mark.slow), pytest.param(2, True, marks=pytest.mark.slow)],
+)
+def test_two_ranks_equal_one(tiny_config: Path, tmp_path: Path, accumulation_steps: int, on_device: bool) -> None:
     worker = Path(__file__).with_name("gradient_worker.py")
     split = f"training.accumulation_steps={accumulation_steps}"
     one, two = tmp_path / "one", tmp_path / "two"
     for launcher, folder, batch_size in (([sys.executable], one, 16), (TORCHRUN, two, 8)):
-        overrides = [split, f"training.batch_size={batch_size}", f"model_paths.base_path={folder}"]
+        overrides = [
+            split,
+            f"training.data_on_device={str(on_device).lower()}",
+            f"training.batch_size={batch_size}",
+            f"model_paths.base_path={folder}",
+        ]
         done = launch(*launcher, worker, tiny_config, folder / "gradients", *overrides)
         assert done.returncode == 0, done.stderr
     for path in sorted((one / "gradients").iterdir()):

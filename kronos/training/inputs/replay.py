@@ -56,6 +56,11 @@ class ReplayDataset(WindowDataset):
         return ", ".join(filter(None, parts))
 
 
+def list_parts(windows: WindowDataset) -> list[WindowDataset]:
+    """Return the run's own windows and those of data.replay, if there are any."""
+    return [windows.own, windows.other] if isinstance(windows, ReplayDataset) else [windows]
+
+
 def _name_candles(data: DataConfig) -> dict[str, object]:
     """Return the keys that name the candles of data.replay; data.since and data.until are those of data.data_path."""
     of_database = any(isinstance(each, Url) and each.scheme == DATABASE for each in data.replay)

@@ -24,7 +24,7 @@ from kronos.data.windows.splits import count_epoch_windows
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.training.inputs.augment import Augmentation, send_drawn
-from kronos.training.inputs.replay import ReplayDataset
+from kronos.training.inputs.replay import ReplayDataset, list_parts
 from kronos.training.inputs.token_cache import SUFFIX, TokenFile, prune_tokens
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class TokenDataset(WindowDataset):
     def __init__(self, windows: WindowDataset, file: TokenFile) -> None:
         super().__init__(windows.candles, windows.starts, windows.config, windows.symbol_bounds, windows.many_origins)
         self.file = file
-        self._tokens = file.map()
+        self.tokens = file.map()  # (N, 2, T) int16
 
     def __reduce__(self) -> tuple[object, ...]:
         _, arguments = super().__reduce__()
@@ -103,7 +103,7 @@ class TokenDataset(WindowDataset):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         rows = np.asarray(indices, np.int64)
-        tokens: Array = np.ascontiguousarray(self._tokens[rows].transpose(1, 0, 2), np.int64)
+        tokens: Array = np.ascontiguousarray(self.tokens[rows].transpose(1, 0, 2), np.int64)
         s1_ids, s2_ids = torch.from_numpy(tokens)
         return {"s1_ids": s1_ids, "s2_ids": s2_ids, **self._gather_places(self.starts.take(rows))}
 
@@ -126,24 +126,19 @@ def tokenise_splits(
     datasets = [train, val]
     if training.augment:
         logger.info("basemodel  tokenises the train windows at each step, because training.augment changes them")
-    elif not must_fit or _count_drawn(config, train) >= sum(map(len, _list_parts(train))):
+    elif not must_fit or _count_drawn(config, train) >= sum(map(len, list_parts(train))):
         part = training.batch_size // training.accumulation_steps
         datasets[0] = _cache_parts(train, lambda each: cache_tokens(each, tokenizer, folder, part, "train", must_fit))
     datasets[1] = cache_tokens(val, tokenizer, folder, training.batch_size, "validation", must_fit) or val
     if PartialState().is_local_main_process:
-        parts = [part for each in datasets for part in _list_parts(each)]
+        parts = [part for each in datasets for part in list_parts(each)]
         prune_tokens(folder, [part.file.path for part in parts if isinstance(part, TokenDataset)])
     return datasets[0], datasets[1]
 
 
-def _list_parts(windows: WindowDataset) -> list[WindowDataset]:
-    """Return the run's own windows and those of data.replay, if there are any."""
-    return [windows.own, windows.other] if isinstance(windows, ReplayDataset) else [windows]
-
-
 def _cache_parts(windows: WindowDataset, cache: Callable[[WindowDataset], TokenDataset | None]) -> WindowDataset:
     """Return windows as tokens, or unchanged if a part cannot be cached: a batch has tokens or candles, not both."""
-    parts = _list_parts(windows)
+    parts = list_parts(windows)
     cached = [part for part in map(cache, parts) if part is not None]
     if len(cached) < len(parts):
         return windows

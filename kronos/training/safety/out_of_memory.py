@@ -116,9 +116,10 @@ def _compute_part(model: PretrainedModel, batch: Batch, prepare_batch: PrepareBa
     try:
         moments = [torch.empty_like(p) for p in model.parameters() if p.requires_grad for _ in range(2)]
         with torch.random.fork_rng(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            inputs = prepare_batch(batch, 0)
             if isinstance(model, KronosTokenizer):  # it reduces over ranks; here a rank may fail alone
-                batch["whole"] = model.measure_batch(batch["candles"]).detach()
-            model(**prepare_batch(batch, 0)).loss.backward()
+                inputs["bit_mean"] = model.measure_batch(inputs["candles"]).detach()
+            model(**inputs).loss.backward()
         del moments
     finally:
         model.zero_grad(set_to_none=True)
