@@ -21,7 +21,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.plain_decoding import generate_plainly
-from kronos.forecast.generate import Decoding, generate_paths
+from kronos.forecast.decoding.generate import generate_paths
+from kronos.forecast.decoding.options import Decoding
 from kronos.forecast.sampling import Sampling
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 

@@ -21,7 +21,8 @@ from torch import Tensor
 from examples.synthetic_markets import SESSIONS, Market, draw_markets, oracle, simulate
 from kronos.candles import CANDLE_COLUMNS, compute_calendar
 from kronos.data.windows.normalize import Statistics
-from kronos.forecast.generate import Decoding, generate_paths
+from kronos.forecast.decoding.generate import generate_paths
+from kronos.forecast.decoding.options import Decoding
 from kronos.forecast.sampling import Sampling
 from kronos.model import Kronos, KronosTokenizer
 
@@ -182,7 +183,7 @@ def sample_moves(tokenizer: KronosTokenizer, model: Kronos, origins: Origins, n_
         return (logits - torch.empty_like(logits).exponential_(generator=noise).log()).argmax(-1)
 
     closes = []
-    with patch("kronos.forecast.generate.sample", draw):
+    with patch("kronos.forecast.decoding.options.sample", draw):
         for start in range(0, len(normalised), CHUNK):
             part = slice(start, start + CHUNK)
             known, future = (torch.from_numpy(each[part]) for each in (origins.known, origins.future))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kronos.forecast.generate import Decoding
+from kronos.forecast.decoding.options import Decoding
 from kronos.forecast.sampling import sample
 from kronos.model import Kronos, KronosTokenizer
 
@@ -24,7 +24,7 @@ def generate_plainly(
     uniforms: Tensor,
     decoding: Decoding,
 ) -> Tensor:
-    """Return what `kronos.forecast.generate.generate_paths` returns, for series of equal length."""
+    """Return what `kronos.forecast.decoding.generate.generate_paths` returns, for series of equal length."""
     n_series, n_paths, horizon, _ = uniforms.shape
     window = decoding.max_context
     stamp = torch.cat([known_stamp, future_stamp], dim=1).repeat_interleave(n_paths, dim=0)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kronos.config.data import DataConfig, RepairsConfig
     from kronos.config.schema import Language
     from kronos.forecast import KronosPredictor
-    from kronos.forecast.generate import ContextPolicy
+    from kronos.forecast.decoding.options import ContextPolicy
     from kronos.model import Kronos, KronosTokenizer
     from kronos.report.forecast.scene import Rising
 

@@ -60,6 +60,11 @@ def measure_budget(device: torch.device) -> int:
     return min(CPU_LIMIT, psutil.virtual_memory().available // 4)
 
 
+def measure_total(device: torch.device) -> int:
+    """Return the bytes of a device's memory."""
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else psutil.virtual_memory().total
+
+
 @contextmanager
 def translate_forecast_out_of_memory() -> Iterator[None]:
     """Turn a GPU's out-of-memory error into a ConfigError."""

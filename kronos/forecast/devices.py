@@ -53,10 +53,16 @@ def place_models(
                 "compile=True needs a C++ compiler ({compilers}), and none is installed.",
                 compilers=", ".join(COMPILERS),
             )
-        placed = copy.deepcopy(model) if placed is model else placed
-        for block in placed.transformer:  # one graph is compiled for all of them
-            block.compile(dynamic=True)
+        if not has_static_decoders(chosen):  # which compile their whole step
+            placed = copy.deepcopy(model) if placed is model else placed
+            for block in placed.transformer:  # one graph is compiled for all of them
+                block.compile(dynamic=True)
     return chosen, placed, _place(tokenizer, chosen, next(tokenizer.parameters()).dtype)
+
+
+def has_static_decoders(device: torch.device) -> bool:
+    """Whether decoding in buffers of fixed shape is faster on a device: where CUDA graphs can replay its steps."""
+    return device.type == "cuda"
 
 
 def choose_device(device: str | torch.device | None, fallback: torch.device | str = "cpu") -> torch.device:

@@ -15,8 +15,10 @@ from kronos.forecast.chunks import (
     plan_chunks,
     translate_forecast_out_of_memory,
 )
+from kronos.forecast.decoding.generate import generate_paths, stack_padded
+from kronos.forecast.decoding.options import Decoding
+from kronos.forecast.decoding.static_decoder import StaticDecoders
 from kronos.forecast.devices import eval_mode
-from kronos.forecast.generate import Decoding, generate_paths, stack_padded
 from kronos.forecast.inputs import InputSeries
 from kronos.forecast.sampling import draw_path_uniforms
 from kronos.model import Kronos, KronosTokenizer
@@ -32,6 +34,7 @@ class PathSampler:
     clip: float
     reference_decode: bool
     decoding: Decoding
+    static: StaticDecoders | None = None
 
     def sample(
         self, inputs: Sequence[InputSeries], n_paths: int, horizon: int, seed: int, show_progress: bool
@@ -79,5 +82,6 @@ class PathSampler:
             uniforms.to(self.device),
             self.decoding,
             on_step,
+            self.static,
         )
         return sampled.cpu().double().numpy()

@@ -13,17 +13,11 @@ from kronos.data.files.options import ReadingOptions
 from kronos.data.frames import Frame
 from kronos.errors import ConfigError
 from kronos.forecast.chunks import check_room
-from kronos.forecast.devices import place_models
+from kronos.forecast.decoding.options import ContextPolicy, Decoding
+from kronos.forecast.decoding.static_decoder import StaticDecoders
+from kronos.forecast.devices import has_static_decoders, place_models
 from kronos.forecast.forecast import Forecast, build_forecast
-from kronos.forecast.generate import ContextPolicy, Decoding
-from kronos.forecast.inputs import (
-    InputSeries,
-    build_all_inputs,
-    check_count,
-    count_times,
-    list_frames,
-    log_notes,
-)
+from kronos.forecast.inputs import InputSeries, build_all_inputs, check_count, count_times, list_frames, log_notes
 from kronos.forecast.paths import PathSampler
 from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, is_number
 from kronos.forecast.timestamps import Timestamps
@@ -62,7 +56,7 @@ class KronosPredictor:
                 "slide" (the default), "grow" or "recompute".
             dtype: of the base model, "float32", "bfloat16" or "float16"; by default unchanged. The tokenizer keeps
                 its own: rounding a candle would change its tokens.
-            compile: compile the transformer blocks with torch.compile, which slows the first forecast down.
+            compile: compile the decoding step with torch.compile, which slows the first forecast down.
 
         Raises:
             CheckpointError: tokenizer and model have different bits, or weights that are not finite.
@@ -86,6 +80,7 @@ class KronosPredictor:
         self.reference_decode = reference_decode
         self._build_decoding(DEFAULT_SAMPLING)  # raises if the policy is unknown
         self.device, self.model, self.tokenizer = place_models(model, tokenizer, device, dtype, compile)
+        self._static = StaticDecoders(self.model, compile) if has_static_decoders(self.device) else None
 
     @classmethod
     def from_run(
@@ -257,12 +252,11 @@ class KronosPredictor:
             raise ConfigError(
                 "sampling must be a Sampling(temperature, top_k, top_p), got {kind}.", kind=type(sampling).__name__
             )
-        times = (x_timestamp_list, y_timestamp_list)
-        checked = build_all_inputs(frames, *times, names, horizon, exchange, symbols, reading)
-        inputs = [self._limit(series) for series in checked]
-        sampler = PathSampler(
-            self.tokenizer, self.model, self.device, self.clip, self.reference_decode, self._build_decoding(sampling)
-        )
+        given = frames, x_timestamp_list, y_timestamp_list, names, horizon, exchange, symbols, reading
+        inputs = [self._limit(series) for series in build_all_inputs(*given)]
+        decoding = self._build_decoding(sampling)
+        models = self.tokenizer, self.model, self.device
+        sampler = PathSampler(*models, self.clip, self.reference_decode, decoding, self._static)
         all_paths = sampler.sample(inputs, n_paths, horizon, seed, verbose)
         forecasts = [
             build_forecast(series, paths, repair=not self.reference_decode) for series, paths in zip(inputs, all_paths)

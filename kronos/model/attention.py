@@ -4,40 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kronos.model.cache import KeyValueCache
+from kronos.model.cache import Cache, Layout
 from kronos.model.dropout import Dropout
 from kronos.model.linear import Linear
+from kronos.model.rotary import RotaryEmbedding, rotate_halves
 
 N_QUERIES = 256  # attend together on a CPU; fewer queries skip more of the future, more queries make larger products
-
-
-class RotaryEmbedding(nn.Module):
-    """Rotary position embedding, half-split convention (arXiv 2104.09864, eq. 34)."""
-
-    inv_freq: Tensor
-
-    def __init__(self, head_width: int, base: float = 10000.0) -> None:
-        super().__init__()
-        exponents = torch.arange(0, head_width, 2).float() / head_width
-        self.register_buffer("inv_freq", base**-exponents)  # saved, because published files contain it
-
-    def forward(self, x: Tensor, first_position: int | Tensor = 0) -> Tensor:
-        """Rotate x (B, H, T, K). Its rows are at first_position, first_position + 1, …; first_position is (B,) or one number."""
-        return rotate_halves(x, *self.compute_table(x.shape[-2], x, first_position))
-
-    def compute_table(self, n_positions: int, like: Tensor, first_position: int | Tensor = 0) -> tuple[Tensor, Tensor]:
-        """Return cosines and signed sines, (T, K) or (B, 1, T, K), of positions from first_position on; dtype and device of `like`."""
-        positions = torch.arange(n_positions, device=like.device)
-        if isinstance(first_position, Tensor):
-            first_position = first_position[:, None, None]  # (B, 1, 1)
-        angles = (positions + first_position).float().unsqueeze(-1) * self.inv_freq.float()  # (…, T, K/2)
-        cos, sin = angles.cos(), angles.sin()
-        return torch.cat([cos, cos], dim=-1).to(like.dtype), torch.cat([-sin, sin], dim=-1).to(like.dtype)
-
-
-def rotate_halves(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-    """Rotate x (…, T, K) by tables (…, T, K): with halves x1 and x2, return [x1 cos − x2 sin, x2 cos + x1 sin]."""
-    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * signed_sin
 
 
 def attend_causally(query: Tensor, key: Tensor, value: Tensor, dropout_p: float, width: int | None = None) -> Tensor:
@@ -98,6 +70,7 @@ class Attention(nn.Module):
         self.out_proj = Linear(d_model, d_model)
         self.rotary = RotaryEmbedding(d_model // n_heads)
         self.resid_dropout = Dropout(resid_dropout_p)
+        self.fused: Linear | None = None  # the three projections as one, in a copy of the model that only decodes
 
     def forward(self, query: Tensor, context: Tensor, rotate: bool = True, width: int | None = None) -> Tensor:
         """Attend from each query to the context up to the query's own position.
@@ -123,30 +96,42 @@ class Attention(nn.Module):
         dropout_p = self.attn_dropout_p if self.training else 0.0
         return self.resid_dropout(self._merge(attend_causally(q, k, v, dropout_p, width)))  # type: ignore[no-any-return]
 
-    def remember(self, context: Tensor, cache: KeyValueCache, rotate: bool = True) -> None:
+    def build_cache(self, layout: Layout) -> Cache:
+        """Return an empty cache for `remember` and `recall`."""
+        return layout.build_cache(self.n_heads, self.k_proj.weight)
+
+    def remember(self, context: Tensor, cache: Cache, rotate: bool = True) -> None:
         """Append to the cache the keys and values of context (B, T, D), the positions after those already in it."""
         keys = self._split_heads(self.k_proj(context))
         if rotate:
-            keys = self.rotary(keys, cache.next_position())
+            keys = rotate_halves(keys, *cache.rotation_of_next(self.rotary, keys))
         cache.append(keys, self._split_heads(self.v_proj(context)))
 
-    def remember_and_recall(self, x: Tensor, cache: KeyValueCache) -> Tensor:
+    def remember_and_recall(self, x: Tensor, cache: Cache) -> Tensor:
         """Append x (B, T, D) to the cache, then attend from x to everything in the cache. Return the shape of x."""
-        q, k = self._split_heads(self.q_proj(x)), self._split_heads(self.k_proj(x))
-        q, k = self.rotary(torch.cat([q, k], dim=1), cache.next_position()).chunk(2, dim=1)
-        cache.append(k, self._split_heads(self.v_proj(x)))
-        return self._merge(cache.attend(q))
+        projected = self._split_heads(self._project(x), 3 * self.n_heads)  # (B, 3H, T, K)
+        turned, values = projected[:, : 2 * self.n_heads], projected[:, 2 * self.n_heads :]
+        turned = rotate_halves(turned, *cache.rotation_of_next(self.rotary, turned))
+        query, keys = turned.chunk(2, dim=1)
+        cache.append(keys, values)
+        return self._merge(cache.attend(query))
 
-    def recall(self, query: Tensor, cache: KeyValueCache, rotate: bool = True) -> Tensor:
+    def recall(self, query: Tensor, cache: Cache, rotate: bool = True) -> Tensor:
         """Attend from query (B, T, D), the latest cached positions, to everything in the cache. Return the shape of query."""
         q = self._split_heads(self.q_proj(query))
         if rotate:
-            q = self.rotary(q, cache.latest_position(q.shape[2]))
+            q = rotate_halves(q, *cache.rotation_of_latest(self.rotary, q))
         return self._merge(cache.attend(q))
 
     def _merge(self, heads: Tensor) -> Tensor:
         """Map (B, H, T, K) to (B, T, D)."""
         return self.out_proj(heads.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
 
-    def _split_heads(self, x: Tensor) -> Tensor:
-        return x.reshape(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+    def _project(self, x: Tensor) -> Tensor:
+        """Return query, key and value of x (B, T, D), side by side (B, T, 3D)."""
+        if self.fused is not None:
+            return self.fused(x)  # type: ignore[no-any-return]
+        return torch.cat([self.q_proj(x), self.k_proj(x), self.v_proj(x)], dim=-1)
+
+    def _split_heads(self, x: Tensor, n_heads: int | None = None) -> Tensor:
+        return x.reshape(*x.shape[:2], n_heads or self.n_heads, -1).transpose(1, 2)

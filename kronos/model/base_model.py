@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
 from kronos.model.attention import Attention
-from kronos.model.cache import CacheLayout, KeyValueCache
+from kronos.model.cache import Cache, Layout
 from kronos.model.dropout import Dropout
 from kronos.model.embeddings import CalendarEmbedding, TokenEmbedding
-from kronos.model.layers import RMSNorm, TransformerBlock, run_blocks
+from kronos.model.layers import RMSNorm, TransformerBlock, list_blocks, run_blocks
 from kronos.model.linear import Linear
 from kronos.model.pretrained import PretrainedModel
 
@@ -36,8 +36,8 @@ class BaseModelOutput(ModelOutput):
 class KronosCaches:
     """The keys and values that a base model caches while it decodes: one cache per block, one for the dependency layer."""
 
-    blocks: list[KeyValueCache]
-    dep_layer: KeyValueCache
+    blocks: list[Cache]
+    dep_layer: Cache
     rotate_s2: bool
 
 
@@ -70,7 +70,7 @@ class DependencyLayer(nn.Module):
         attended = self.cross_attn(s1_embedding, hidden, rotate, width)
         return self.norm(hidden[:, -s1_embedding.shape[1] :] + attended)  # type: ignore[no-any-return]
 
-    def recall(self, hidden: Tensor, s1_embedding: Tensor, cache: KeyValueCache, rotate: bool = True) -> Tensor:
+    def recall(self, hidden: Tensor, s1_embedding: Tensor, cache: Cache, rotate: bool = True) -> Tensor:
         """Do the same for only the latest position, both (B, 1, D), with the hidden states in the cache as context."""
         return self.norm(hidden + self.cross_attn.recall(s1_embedding, cache, rotate))  # type: ignore[no-any-return]
 
@@ -203,23 +203,30 @@ class Kronos(PretrainedModel):
         conditioned = self.dep_layer(hidden, self.embedding.emb_s1(s1_next), rotate, width)
         return self.head.proj_s2(conditioned)  # type: ignore[no-any-return]
 
-    def build_caches(self, layout: CacheLayout, rotate_s2: bool = True) -> KronosCaches:
+    def build_caches(self, layout: Layout, rotate_s2: bool = True) -> KronosCaches:
         """Return empty caches for `read`.
 
         Args:
             layout: the series, and the number of paths of each.
             rotate_s2: False reproduces the reference implementation's unrotated one-step decode of s2.
         """
-        device = self.head.proj_s1.weight.device
-        blocks = [KeyValueCache(layout, device) for _ in self.transformer]
-        return KronosCaches(blocks, KeyValueCache(layout, device), rotate_s2)
+        *blocks, dep_layer = (layer.build_cache(layout) for layer in self.list_attention_layers())
+        return KronosCaches(blocks, dep_layer, rotate_s2)
 
-    def read(self, s1_ids: Tensor, s2_ids: Tensor, stamp: Tensor, caches: KronosCaches) -> Tensor:
+    def list_attention_layers(self) -> list[Attention]:
+        """Return the attention layers: of the blocks, then of the dependency layer."""
+        return [*(block.self_attn for block in list_blocks(self.transformer)), self.dep_layer.cross_attn]
+
+    def read(self, s1_ids: Tensor, s2_ids: Tensor, calendar: Tensor, caches: KronosCaches) -> Tensor:
         """Read the tokens that follow the cached ones, add them to the caches, and return their hidden states (B, T, D).
 
         The first call reads the prefix: one row per series. Later calls have one row per path.
+
+        Args:
+            s1_ids, s2_ids: (B, T).
+            calendar: (B, T, D), their calendar rows as `time_emb` embeds them.
         """
-        x = self._embed(s1_ids, s2_ids, stamp)
+        x = self.token_drop(self.embedding(s1_ids, s2_ids) + calendar)
         hidden: Tensor = self.norm(run_blocks(self.transformer, x, caches.blocks))
         self.dep_layer.cross_attn.remember(hidden, caches.dep_layer, caches.rotate_s2)
         return hidden

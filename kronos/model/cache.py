@@ -6,10 +6,41 @@ are padded on the right, where causal attention never looks.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from kronos.model.rotary import RotaryEmbedding
+
+
+class Cache(Protocol):
+    """The keys and values of one attention layer: `KeyValueCache`, which grows, or `StaticKeyValueCache`, of fixed shape."""
+
+    def rotation_of_next(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rotation tables of x (B, H, T, K), the positions to append next."""
+        ...
+
+    def rotation_of_latest(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rotation tables of x (B, H, T, K), the latest positions."""
+        ...
+
+    def append(self, keys: Tensor, values: Tensor) -> None:
+        """Append the prefix (S, H, L, K) first; in later calls, T positions of each path (S·P, H, T, K)."""
+        ...
+
+    def attend(self, query: Tensor) -> Tensor:
+        """Attend from the latest positions, the prefix (S, H, L, K) or (S·P, H, T, K), to all positions that they may see."""
+        ...
+
+
+class Layout(Protocol):
+    """The settings that the caches of all layers share."""
+
+    def build_cache(self, n_heads: int, weight: Tensor) -> Cache:
+        """Return an empty cache of a layer. weight (D, D): the layer's, for width, device and type."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +56,9 @@ class CacheLayout:
     capacity: int
     window: int | None = None
 
+    def build_cache(self, n_heads: int, weight: Tensor) -> "KeyValueCache":
+        return KeyValueCache(self, weight.device)
+
 
 class KeyValueCache:
     """The keys and values of one attention layer."""
@@ -37,7 +71,13 @@ class KeyValueCache:
         equal = len(set(layout.lengths)) == 1
         self._lengths = None if equal else torch.tensor(layout.lengths, device=device)  # (S,)
 
-    def next_position(self) -> int | Tensor:
+    def rotation_of_next(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
+        return rotary.compute_table(x.shape[2], x, self._next_position())
+
+    def rotation_of_latest(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
+        return rotary.compute_table(x.shape[2], x, self._latest_position(x.shape[2]))
+
+    def _next_position(self) -> int | Tensor:
         """Return the index of the next position to append; (S·P,) if the series have different lengths."""
         if self._prefix is None:
             return 0
@@ -45,16 +85,15 @@ class KeyValueCache:
             return self.layout.lengths[0] + self.n_own
         return self._lengths.repeat_interleave(self.layout.n_paths) + self.n_own
 
-    def latest_position(self, n_query: int) -> int | Tensor:
+    def _latest_position(self, n_query: int) -> int | Tensor:
         """Return the index of the first of the latest n_query positions."""
         if self._prefix is None:
             raise ValueError("nothing has been remembered yet")
         if not self.n_own and n_query == self._prefix[0].shape[2]:  # the prefix itself
             return 0
-        return self.next_position() - n_query
+        return self._next_position() - n_query
 
     def append(self, keys: Tensor, values: Tensor) -> None:
-        """Append the prefix (S, H, L, K) first; in later calls, T positions of each path (S·P, H, T, K)."""
         if self._prefix is None:
             self._prefix = keys, values
             return
@@ -68,7 +107,6 @@ class KeyValueCache:
         self.n_own = added.stop
 
     def attend(self, query: Tensor) -> Tensor:
-        """Attend from the latest positions, the prefix (S, H, L, K) or (S·P, H, T, K), to all positions that they may see."""
         if self._prefix is None:
             raise ValueError("nothing has been remembered yet")
         keys, values = self._prefix

@@ -1,6 +1,7 @@
 """The transformer block of both networks."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kronos.model.attention import Attention
-from kronos.model.cache import KeyValueCache
+from kronos.model.cache import Cache
 from kronos.model.dropout import Dropout
 from kronos.model.linear import Linear
 
@@ -28,12 +29,15 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (…, D) to the same shape, in the dtype of autocast: one cast here serves all layers that read the result."""
+        product_dtype = _product_dtype(x)
+        if x.device.type != "cpu" and x.dtype == self.weight.dtype == product_dtype:
+            return F.rms_norm(x, self.weight.shape, self.weight, eps=1e-5)  # one kernel, which computes in float32
         wide, weight = x.float(), self.weight.float()
         if x.device.type == "cpu":  # F.rms_norm is slower than these operations on a CPU
             normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-5) * weight
         else:
             normed = F.rms_norm(wide, weight.shape, weight, eps=1e-5)
-        return normed.to(_product_dtype(x))
+        return normed.to(product_dtype)
 
 
 class FeedForward(nn.Module):
@@ -45,9 +49,11 @@ class FeedForward(nn.Module):
         self.w3 = Linear(d_model, ff_dim, bias=False)
         self.w2 = Linear(ff_dim, d_model, bias=False)
         self.dropout = Dropout(ffn_dropout_p)
+        self.fused: Linear | None = None  # w1 and w3 as one, in a copy of the model that only decodes
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.w2(F.silu(self.w1(x)) * self.w3(x)))  # type: ignore[no-any-return]
+        gate, value = self.fused(x).chunk(2, dim=-1) if self.fused is not None else (self.w1(x), self.w3(x))
+        return self.dropout(self.w2(F.silu(gate) * value))  # type: ignore[no-any-return]
 
 
 class TransformerBlock(nn.Module):
@@ -68,7 +74,7 @@ class TransformerBlock(nn.Module):
         self.norm2 = RMSNorm(d_model)
         self.ffn = FeedForward(d_model, ff_dim, ffn_dropout_p)
 
-    def forward(self, x: Tensor, cache: KeyValueCache | None = None, width: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: Cache | None = None, width: int | None = None) -> Tensor:
         """Map x (B, T, D) to the same shape.
 
         Args:
@@ -83,10 +89,15 @@ class TransformerBlock(nn.Module):
         return x + self.ffn(self.norm2(x))  # type: ignore[no-any-return]
 
 
+def list_blocks(blocks: nn.ModuleList) -> list[TransformerBlock]:
+    """Return the blocks of a network by their type, which nn.ModuleList forgets."""
+    return cast(list[TransformerBlock], list(blocks))
+
+
 def run_blocks(
     blocks: nn.ModuleList,
     x: Tensor,
-    caches: Sequence[KeyValueCache] | None = None,
+    caches: Sequence[Cache] | None = None,
     recompute: bool = False,
     width: int | None = None,
 ) -> Tensor:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
-from kronos.model.cache import CacheLayout, KeyValueCache
-from kronos.model.layers import TransformerBlock, run_blocks
+from kronos.model.cache import Cache, Layout
+from kronos.model.layers import TransformerBlock, list_blocks, run_blocks
 from kronos.model.pretrained import PretrainedModel
 from kronos.model.quantizer import BinarySphericalQuantizer, bits_to_indices, indices_to_bits
 
@@ -102,7 +102,7 @@ class KronosTokenizer(PretrainedModel):
         self,
         indices: Tensor | tuple[Tensor, Tensor],
         half: bool = False,
-        caches: list[KeyValueCache] | None = None,
+        caches: list[Cache] | None = None,
     ) -> Tensor:
         """Decode indices (B, T), or the pair (s1, s2) with half, to normalised candles (B, T, F).
 
@@ -119,14 +119,14 @@ class KronosTokenizer(PretrainedModel):
         codes = indices_to_bits(joint, self.s1_bits + self.s2_bits) * self.tokenizer.scale
         return self._reconstruct(self.post_quant_embed(codes.to(self.head.weight.dtype)), caches)
 
-    def build_caches(self, layout: CacheLayout) -> list[KeyValueCache]:
+    def build_caches(self, layout: Layout) -> list[Cache]:
         """Return empty caches for `decode`."""
-        return [KeyValueCache(layout, self.head.weight.device) for _ in self.decoder]
+        return [block.self_attn.build_cache(layout) for block in list_blocks(self.decoder)]
 
     def _embed(self, candles: Tensor) -> Tensor:
         x = run_blocks(self.encoder, self.embed(candles), recompute=self.recomputes)
         return self.quant_embed(x)  # type: ignore[no-any-return]  # (B, T, Q)
 
-    def _reconstruct(self, x: Tensor, caches: list[KeyValueCache] | None = None) -> Tensor:
+    def _reconstruct(self, x: Tensor, caches: list[Cache] | None = None) -> Tensor:
         x = run_blocks(self.decoder, x, caches, recompute=self.recomputes)
         return self.head(x)  # type: ignore[no-any-return]  # (B, T, F)

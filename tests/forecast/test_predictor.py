@@ -11,7 +11,7 @@ import kronos
 from kronos.errors import CheckpointError, ConfigError, DataError
 from kronos.forecast import Forecast, KronosPredictor, Sampling
 from kronos.forecast import paths as module
-from kronos.forecast.generate import generate_paths
+from kronos.forecast.decoding.generate import generate_paths
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.saved_run import SavedRun, load_run_config
 from tests.conftest import GOLDEN, load_vectors
@@ -422,3 +422,20 @@ def test_a_predictor_of_a_run(golden_run: Path) -> None:
     assert KronosPredictor.from_run(loaded).model is models[0]
     with pytest.raises(ConfigError, match="there is no run here"):
         KronosPredictor.from_run(golden_run / "basemodel")
+
+
+@pytest.mark.parametrize("policy", ["grow", "slide", "recompute"])
+def test_buffers_of_fixed_shape_forecast_the_same(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, but without a graph: series of different lengths, again and again, with one predictor."""
+    options = {"max_context": 40, "context_policy": policy}
+    usual = load_predictor(**options)
+    monkeypatch.setattr("kronos.forecast.predictor.has_static_decoders", lambda device: True)
+    static = load_predictor(**options)
+    frames = [CANDLES.set_index("timestamps")[:n] for n in (KNOWN, 20, 33)]
+    for sampling in (Sampling(top_p=0.9), Sampling(temperature=0)):
+        expected, actual = (
+            each.forecast_batch(frames, horizon=12, n_paths=3, seed=1, sampling=sampling, verbose=False)
+            for each in (usual, static)
+        )
+        for theirs, ours in zip(expected, actual):
+            np.testing.assert_allclose(ours.paths, theirs.paths, rtol=1e-4)

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from kronos.model import attention
-from kronos.model.attention import Attention, RotaryEmbedding, attend_causally
+from kronos.model.attention import Attention, attend_causally
+from kronos.model.rotary import RotaryEmbedding
 from tests.conftest import assert_close
 
 

@@ -1,7 +1,10 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
 
 from kronos.model import Kronos, KronosTokenizer
+from kronos.model.base_model import KronosCaches
 from kronos.model.cache import CacheLayout
 from kronos.model.linear import FEW_ROWS, Linear
 from tests.conftest import GOLDEN, assert_close
@@ -23,6 +26,11 @@ def make_tokens(model: Kronos, n_rows: int, n_tokens: int, seed: int = 0) -> tup
     return s1_ids, s2_ids, stamp
 
 
+def read(model: Kronos, tokens: Sequence[torch.Tensor], caches: KronosCaches) -> torch.Tensor:
+    s1_ids, s2_ids, stamp = tokens
+    return model.read(s1_ids, s2_ids, model.time_emb(stamp), caches)
+
+
 @torch.inference_mode()
 @pytest.mark.parametrize("rotate_s2", [True, False])
 @pytest.mark.parametrize("n_prefix", [1, 7, 23])
@@ -30,7 +38,7 @@ def test_reading_bit_by_bit_gives_the_logits_of_the_whole(n_prefix: int, rotate_
     model = load_model()
     tokens = make_tokens(model, 1, N_TOKENS)
     caches = model.build_caches(CacheLayout((n_prefix,), 1, N_TOKENS - n_prefix), rotate_s2)
-    hidden = model.read(*(part[:, :n_prefix] for part in tokens), caches)
+    hidden = read(model, [part[:, :n_prefix] for part in tokens], caches)
     s1_next = torch.tensor([[3]])
     for end in range(n_prefix, N_TOKENS + 1):
         s1_logits, whole = model.decode_s1(*(part[:, :end] for part in tokens))
@@ -38,7 +46,7 @@ def test_reading_bit_by_bit_gives_the_logits_of_the_whole(n_prefix: int, rotate_
         expected = model.decode_s2(whole, s1_next, rotate_s2)
         assert_close(model.predict_s2(hidden[:, -1:], s1_next, caches), expected, 1e-5)
         if end < N_TOKENS:
-            hidden = model.read(*(part[:, end : end + 1] for part in tokens), caches)
+            hidden = read(model, [part[:, end : end + 1] for part in tokens], caches)
 
 
 @torch.inference_mode()
@@ -46,8 +54,8 @@ def test_paths_share_a_prefix_and_differ_in_what_they_add() -> None:
     model = load_model()
     prefix, own = make_tokens(model, 2, 9), make_tokens(model, 6, 5, seed=1)
     caches = model.build_caches(CacheLayout((9, 9), 3, 5))
-    model.read(*prefix, caches)
-    together = model.read(*own, caches)  # five positions at once
+    read(model, prefix, caches)
+    together = read(model, own, caches)  # five positions at once
     for row in range(6):
         series = row // 3
         whole = [torch.cat([a[series : series + 1], b[row : row + 1]], dim=1) for a, b in zip(prefix, own)]
@@ -64,8 +72,8 @@ def test_padding_is_not_looked_at() -> None:
         for part in prefix:
             part[0, 5:] = padding
         caches = model.build_caches(CacheLayout((5, 8), 1, 3))
-        model.read(*prefix, caches)
-        results.append(model.read(*own, caches))
+        read(model, prefix, caches)
+        results.append(read(model, own, caches))
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
 
 

@@ -80,12 +80,13 @@ def test_the_horizon_attends_to_what_decoding_attends_to(
     lookback = slice(max(WINDOW - HORIZON - max_context, 0), WINDOW - HORIZON)
     n_known = lookback.stop - lookback.start
     caches = model.build_caches(CacheLayout((n_known,) * N_WINDOWS, 1, HORIZON, max_context))
+    calendar = model.time_emb(stamp)
     with torch.no_grad():
-        hidden = model.read(s1[:, lookback], s2[:, lookback], stamp[:, lookback], caches)[:, -1:]
+        hidden = model.read(s1[:, lookback], s2[:, lookback], calendar[:, lookback], caches)[:, -1:]
         losses = []
         for t in range(WINDOW - HORIZON, WINDOW):
             s2_logits = model.predict_s2(hidden, s1[:, t : t + 1], caches)
             pairs = (model.predict_s1(hidden), s1[:, t]), (s2_logits, s2[:, t])
             losses.append(sum(F.cross_entropy(a[:, 0], b, reduction="none") for a, b in pairs) / 2)
-            hidden = model.read(s1[:, t : t + 1], s2[:, t : t + 1], stamp[:, t : t + 1], caches)
+            hidden = model.read(s1[:, t : t + 1], s2[:, t : t + 1], calendar[:, t : t + 1], caches)
     assert_close(loss, torch.stack(losses, 1).mean(1), tolerance=1e-5)

@@ -10,7 +10,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.plain_decoding import generate_plainly
 from kronos.errors import CheckpointError
-from kronos.forecast.generate import Decoding, generate_paths
+from kronos.forecast.decoding.generate import generate_paths
+from kronos.forecast.decoding.options import Decoding
 from kronos.forecast.sampling import Sampling
 from kronos.model import Kronos, KronosTokenizer
 from tests.conftest import GOLDEN, assert_close

@@ -1,0 +1,33 @@
+"""Rotary position embedding."""
+
+import torch
+from torch import Tensor, nn
+
+
+class RotaryEmbedding(nn.Module):
+    """Rotary position embedding, half-split convention (arXiv 2104.09864, eq. 34)."""
+
+    inv_freq: Tensor
+
+    def __init__(self, head_width: int, base: float = 10000.0) -> None:
+        super().__init__()
+        exponents = torch.arange(0, head_width, 2).float() / head_width
+        self.register_buffer("inv_freq", base**-exponents)  # saved, because published files contain it
+
+    def forward(self, x: Tensor, first_position: int | Tensor = 0) -> Tensor:
+        """Rotate x (B, H, T, K). Its rows are at first_position, first_position + 1, …; first_position is (B,) or one number."""
+        return rotate_halves(x, *self.compute_table(x.shape[-2], x, first_position))
+
+    def compute_table(self, n_positions: int, like: Tensor, first_position: int | Tensor = 0) -> tuple[Tensor, Tensor]:
+        """Return cosines and signed sines, (T, K) or (B, 1, T, K), of positions from first_position on; dtype and device of `like`."""
+        positions = torch.arange(n_positions, device=like.device)
+        if isinstance(first_position, Tensor):
+            first_position = first_position[:, None, None]  # (B, 1, 1)
+        angles = (positions + first_position).float().unsqueeze(-1) * self.inv_freq.float()  # (…, T, K/2)
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([cos, cos], dim=-1).to(like.dtype), torch.cat([-sin, sin], dim=-1).to(like.dtype)
+
+
+def rotate_halves(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+    """Rotate x (…, T, K) by tables (…, T, K): with halves x1 and x2, return [x1 cos − x2 sin, x2 cos + x1 sin]."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), signed_sin)
