@@ -29,9 +29,12 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.report.advice import log_advice
 from kronos.report.forecast.held_out import draw_held_out_forecasts
 from kronos.report.verdict.evaluation_report import write_evaluation
+from kronos.report.words.catalogue import Words
+from kronos.report.words.times import list_times
 from kronos.run_folder import ReportFolder
 from kronos.saved_run import check_trained, load_models
 from kronos.stage_record import StageRecord
+from kronos.timing import read_clock, run_clock, timed
 from kronos.training.arguments import start_process
 from kronos.training.pipeline import RunResult, load_run_candles, run_pipeline
 from kronos.urls import CandleSource, Url
@@ -56,6 +59,8 @@ class FinishedRun:
     pictures: Sequence[Path] = ()
 
 
+@run_clock()
+@timed("other")
 def run_training(
     config: Config,
     skip_existing: bool = False,
@@ -88,9 +93,12 @@ def run_training(
     evaluation = _evaluate_trained(config, trained, own, command) if evaluated and own else None
     is_first = _end_process_group()
     pictures = draw_held_out_forecasts(config, trained, own) if is_first and own else []
+    _log_times()
     return FinishedRun(config.model_paths.run_folder.report, evaluation, trained.records, pictures)
 
 
+@run_clock()
+@timed("other")
 def run_evaluation(
     config: Config,
     data: CandleSource | Frame | Mapping[str, Frame] | None = None,
@@ -137,9 +145,12 @@ def run_evaluation(
     own = build_own(config, *load_models(config))
     evaluation = write_evaluation(config, own, held_out, own_candles, splits, report, command)
     _end_process_group()
+    _log_times()
     return FinishedRun(report, evaluation)
 
 
+@run_clock()
+@timed("other")
 def run_model_evaluation(
     config: Config,
     models: tuple[KronosTokenizer, Kronos],
@@ -170,6 +181,7 @@ def run_model_evaluation(
     own = build_judged(config, *models)
     evaluation = write_evaluation(config, own, held_out, audited.candles, splits, run.report, command)
     _end_process_group()
+    _log_times()
     return FinishedRun(run.report, evaluation)
 
 
@@ -191,6 +203,12 @@ def _evaluate_trained(config: Config, trained: RunResult, own: KronosForecaster,
             folder=run.path,
             quoted=shlex.quote(str(run.path)),
         ) from None
+
+
+def _log_times() -> None:
+    """Log where the time of the command went, and the total last."""
+    for label, text in list_times(read_clock(), Words("en")):
+        logger.info("time  %-30s %s", label, text)
 
 
 def _end_process_group() -> bool:

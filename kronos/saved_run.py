@@ -12,6 +12,7 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
+from kronos.timing import timed
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def find_run_of(model_folder: Path, tokenizer: KronosTokenizer, overrides: Seque
     return load_run_config(run.path, overrides)
 
 
+@timed("models")
 def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     """Load the best base model of a run and the tokenizer it was trained with.
 

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # same way; files directly in a room may use all of its folders, and what such a folder may use of them is named.
 ORDER = [
     ["errors", "version"],
-    ["candles", "files", "urls"],
+    ["candles", "files", "timing", "urls"],
     ["run_folder"],
     ["config", "model"],
     ["stage_record"],

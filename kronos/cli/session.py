@@ -3,14 +3,17 @@
 Nothing below kronos.cli reads environment variables.
 """
 
+import logging
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import psutil
 import typer
 from filelock import FileLock, Timeout
 
@@ -21,12 +24,15 @@ from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
 from kronos.errors import ConfigError, KronosError
 from kronos.run_folder import RunFolder
+from kronos.timing import run_clock
 from kronos.urls import mask_secrets
 
 READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # those that a file given by --data may need
 # For other candles than the run's own.
 OTHER_CANDLES = tuple(f"data.{key}=null" for key in OF_ONE_SOURCE)
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+logger = logging.getLogger(__name__)
 
 LanguageOption = Annotated[
     Language | None,
@@ -53,7 +59,7 @@ def start_session(on_interrupt: str, distributed: bool = False) -> Iterator[Proc
         on_interrupt: what the log line about an interruption adds, for example how to resume.
         distributed: whether torchrun may launch the command as several processes.
     """
-    with translate_errors(on_interrupt):
+    with translate_errors(on_interrupt), run_clock(find_start()):
         limit_thread_spinning()
         start_logging()  # before the environment is read, to show its errors
         process = read_process() if distributed else Process()
@@ -110,6 +116,16 @@ def limit_thread_spinning() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def find_start() -> float:
+    """Return when this process started, of time.monotonic()."""
+    return time.monotonic() - (time.time() - psutil.Process().create_time())
+
+
+def announce_loading() -> None:
+    """Log that PyTorch is being loaded, which takes seconds."""
+    logger.info("loading PyTorch …")
 
 
 def read_process() -> Process:

@@ -34,6 +34,7 @@ from kronos.model.pretrained import hash_weights
 from kronos.run_folder import RunFolder
 from kronos.saved_run import SavedRun, load_saved_run
 from kronos.stage_record import StageRecord
+from kronos.timing import timed
 from kronos.training.pipeline import build_windows
 from kronos.training.saved.last_seen import read_last_seen
 
@@ -65,6 +66,7 @@ def build_own(config: Config, tokenizer: KronosTokenizer, model: Kronos) -> Kron
     return build_kronos(OWN, label, SavedRun(config, tokenizer, model), config)
 
 
+@timed("baselines")
 def build_baselines(
     config: Config, origins: Origins, candles: CandleSet | None, splits: Splits
 ) -> tuple[list[Forecaster], list[LeftOut]]:

@@ -12,10 +12,12 @@ from kronos.evaluation.scores.calibration import measure_volatility
 from kronos.evaluation.scoring import COMPARED_BY
 from kronos.evaluation.skill import PRETRAINED, STRAW_MEN, decide_skill, list_in_order
 from kronos.evaluation.verdict import CaseTimes, adjust, compare_losses, estimate_evidence
+from kronos.timing import timed
 
 Losses = Mapping[str, Array]  # by metric of COMPARED_BY: (N, H)
 
 
+@timed("scoring")
 def compare_all(
     own: Losses, baselines: Mapping[str, Losses], times: CaseTimes, settings: EvaluationConfig
 ) -> list[Comparison]:

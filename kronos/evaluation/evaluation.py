@@ -38,6 +38,7 @@ from kronos.evaluation.scores.money import Horizons, measure_money
 from kronos.evaluation.scoring import Scored, score, to_returns
 from kronos.evaluation.skill import PRETRAINED
 from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
+from kronos.timing import timed
 from kronos.training.saved.tokenizer_record import read_health
 
 logger = logging.getLogger(__name__)
@@ -149,6 +150,7 @@ def _prepare_all(
     return able
 
 
+@timed("drift")
 def _measure_drift(
     config: Config, own: KronosForecaster, baselines: Sequence[Forecaster], usable: Origins
 ) -> tuple[InventedDrift, ...]:
@@ -166,6 +168,7 @@ def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
     return usable.take(np.sort(chosen))
 
 
+@timed("scoring")
 def _calibrate(
     config: Config, walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
 ) -> tuple[CalibrationResult | None, list[Note]]:
@@ -200,6 +203,7 @@ def _measure_money(
     return money, [Note(code="money_without_overlaps", values=values)] if money.n_origins < len(origins) else []
 
 
+@timed("scoring")
 def _score_all(
     walk: WalkForward,
     forecasters: Sequence[Forecaster],
@@ -213,7 +217,8 @@ def _score_all(
     for each in forecasters:
         try:
             started = time.monotonic()
-            paths = _forecast(walk, each, origins)
+            with timed("baselines" if each.key is None else "forecasts"):
+                paths = _forecast(walk, each, origins)
             seconds = time.monotonic() - started if each.key is None else walk.measure_seconds(each, origins)
             scored.append(score(each, paths, origins, seconds, confidence))
             if table:

@@ -11,6 +11,7 @@ from transformers import TrainingArguments, get_scheduler
 from kronos.config import Config
 from kronos.config.training import ModelName, StageName, TrainingConfig
 from kronos.errors import ConfigError
+from kronos.timing import timed
 from kronos.training.fit.precision import choose_precision, runs_on_cpu
 from kronos.training.trackers import check_trackers
 
@@ -119,6 +120,7 @@ def check_requirements(config: Config) -> None:
     check_trackers(config)
 
 
+@timed("start_up")
 def start_process(config: Config, world_size: int) -> None:
     """Choose the device and, if there are several processes, join the process group.
 

@@ -16,6 +16,7 @@ from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
 from kronos.stage_record import StageRecord
+from kronos.timing import timed
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.device_use import measure_gpu, measure_memory_mb
 from kronos.training.fit.lora_and_freezing import merge
@@ -218,6 +219,7 @@ class BestModelCallback(TrainerCallback):
         return n_since
 
 
+@timed("checkpoints")
 def save_model(model: PretrainedModel, folder: Path, tokenizer_hash: str | None = None) -> None:
     """Save a model; a reader finds the old files or the new ones, never half a file.
 

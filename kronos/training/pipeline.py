@@ -32,6 +32,7 @@ from kronos.model.pretrained import (
 )
 from kronos.saved_run import find_tokenizer
 from kronos.stage_record import StageRecord
+from kronos.timing import timed
 from kronos.training.arguments import check_schedule
 from kronos.training.criterion import BY_LOSS, BuildScore, Criterion, Score, bind_score
 from kronos.training.fit.blend import apply_blend
@@ -124,6 +125,7 @@ def run_pipeline(
     return RunResult(candles, splits, records)
 
 
+@timed("reading")
 def prepare_inputs(config: Config) -> RunInputs:
     """Load and check everything that a run needs before its first step. Writes nothing to the run's folder.
 
@@ -165,6 +167,7 @@ def build_windows(config: Config, candles: CandleSet, splits: dict[SplitName, Sp
     }
 
 
+@timed("reading")
 def load_run_candles(config: Config) -> Audited:
     """Load and audit the candles. Rank 0 goes first and caches large ones on disk for the others."""
     with rank_0_first() as is_rank_0:
@@ -238,6 +241,7 @@ def _build_base_model(config: Config) -> Kronos:
     return adapt_model(model, "basemodel", config.training)
 
 
+@timed("models")
 def _build(
     model_class: type[Model], source: str, preset: dict[str, object] | None, pre_trained: bool, seed: int
 ) -> Model:

@@ -23,6 +23,7 @@ from kronos.files import write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
+from kronos.timing import timed
 from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.criterion import BY_LOSS, Criterion
@@ -114,6 +115,7 @@ def run_stage(
             return _train(config, stage, checkpoint, stop, callbacks)
 
 
+@timed("tokenising")
 def _with_tokens(config: Config, stage: Stage) -> Stage:
     """Return the stage with cached tokens instead of candles, if training.token_cache allows it."""
     if not isinstance(stage.prepare_batch, TokenInputs):
@@ -148,7 +150,7 @@ def _train(
     trainer = build_trainer(config, stage, arguments, [trackers, progress, best_model, *callbacks], stop)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
-    with trackers:
+    with trackers, timed("steps"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.close()
     record = best_model.record.model_copy(update={"finished": True, "steps": trainer.state.global_step})

@@ -19,6 +19,7 @@ from kronos.files import write_json
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.stage_record import StageRecord
+from kronos.timing import timed
 from kronos.training.callbacks import save_model
 from kronos.training.inputs.tokens import encode_candles
 from kronos.training.saved.tokenizer_record import TokenizerFigures, TokenizerHealth, read_health
@@ -80,6 +81,7 @@ def measure_codes(codes: Array, n_codes: int) -> tuple[float, float]:
     return len(frequencies) / n_codes, float(np.exp(-(frequencies * np.log(frequencies)).sum()))
 
 
+@timed("health")
 def apply_gate(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> None:
     """Restore the untouched tokenizer in best_model if the trained one reconstructs prices worse.
 

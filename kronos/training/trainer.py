@@ -53,6 +53,7 @@ from kronos.data.windows.dataset import Batch, PrepareBatch
 from kronos.errors import KronosError, Terminated
 from kronos.files import write_json
 from kronos.model import KronosTokenizer
+from kronos.timing import timed
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.inputs.sampler import WindowSampler
 from kronos.training.safety.divergence import HealthCheck
@@ -145,6 +146,7 @@ class KronosTrainer(Trainer):
 
     # validation
 
+    @timed("validation")
     def evaluation_loop(
         self,
         dataloader: DataLoader[Batch],
@@ -206,6 +208,7 @@ class KronosTrainer(Trainer):
             self._saved_step = step_of(Path(str(resume_from_checkpoint)))
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
+    @timed("checkpoints")
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save a checkpoint that is complete or absent, then remove the oldest."""
         if self.state.global_step == self._saved_step:  # saved before the validation of this step, or resumed from

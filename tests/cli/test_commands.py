@@ -1,6 +1,7 @@
 """The commands as a user types them, and what they say to bad input."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,8 @@ def test_train_sequential_from_another_working_directory(tiny_config: Path, tmp_
         assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
     log = (run_dir / "logs" / "train.log").read_text()
     assert "tokenizer  done" in log and "basemodel  done" in log
+    assert "loading PyTorch" in log.splitlines()[0]
+    assert re.search(r"time  Total  +[0-9.]+ s \(100%\)$", log.splitlines()[-1])
     assert not list(run_dir.rglob(".*"))  # no temporary file is left
 
 

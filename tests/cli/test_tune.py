@@ -32,7 +32,8 @@ def invoke(config: Path, space: object, *arguments: object) -> Result:
 def test_a_search_and_its_continuation(tiny_config: Path, space: Path, tmp_path: Path) -> None:
     done = invoke(tiny_config, space, "--trials", 1)
     assert done.exit_code == 0, done.output
-    lines = done.stderr.splitlines()
+    first, *lines = done.stderr.splitlines()
+    assert first == "loading PyTorch …"
     assert len(lines) == 1, "one line for each trial, and no other"
     assert re.match(
         r"trial 0  done    loss \d\.\d{5}  0:0.*predictor_learning_rate=0.01  best .* \(trial 0\)", lines[0]

@@ -21,6 +21,7 @@ from kronos.data import CandleSet
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
 from kronos.evaluation.records import Note
 from kronos.files import replacing, write_json
+from kronos.timing import timed
 from kronos.version import __version__
 
 CLOSE = CANDLE_COLUMNS.index("close")
@@ -162,6 +163,7 @@ class WalkForward:
     seed: int
     title: str = "forecasts"
 
+    @timed("forecasts")
     def choose(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> Origins:
         """Return the origins that can be forecast within a time: all of them, or a random subset.
 
@@ -181,6 +183,7 @@ class WalkForward:
                 write_json(plan, {"key": key, "rows": rows})
         return origins.take(np.flatnonzero(np.isin(origins.rows, rows)))
 
+    @timed("forecasts")
     def prepare(self, forecaster: Forecaster, origins: Origins) -> None:
         """Make and store the missing forecasts of a forecaster with a key; all ranks share the work.
 

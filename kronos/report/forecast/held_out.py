@@ -17,6 +17,7 @@ from kronos.forecast.coherence import Repairs
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.files import HISTORY_DRAWN, format_title
 from kronos.report.words.catalogue import Words
+from kronos.timing import timed
 from kronos.training.pipeline import RunResult
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class HeldOutForecast:
     actual: pd.DataFrame
 
 
+@timed("forecasts")
 def forecast_held_out(
     own: KronosForecaster, origins: Origins, names: Sequence[str], n_paths: int, seed: int, verbose: bool = True
 ) -> list[HeldOutForecast]:
@@ -84,6 +86,7 @@ def choose_origins(starts: WindowStarts, lookback: int, n_origins: int) -> list[
     return [starts[i] + lookback - 1 for i in chosen]
 
 
+@timed("pictures")
 def _draw(config: Config, n: int, shown: HeldOutForecast, symbol: str, split: SplitName) -> Path:
     language, words = config.report.language, Words(config.report.language)
     name = " · ".join(filter(None, (config.model_paths.exp_name, symbol)))

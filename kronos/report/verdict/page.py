@@ -56,7 +56,9 @@ from kronos.report.words.catalogue import Words, read_texts
 from kronos.report.words.labels import Labels
 from kronos.report.words.numbers import format_count, format_level
 from kronos.report.words.sentences import name_forecaster, name_metric, write_note, write_units
+from kronos.report.words.times import list_times
 from kronos.run_folder import ReportFolder, RunFolder
+from kronos.timing import read_clock, timed
 
 TAGS: dict[Language, str] = {"en": "en", "zh": "zh-CN"}
 CHARTS = ("learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", "pit", "reliability", "calibration")
@@ -83,6 +85,7 @@ class ChartView:
     panels: tuple[PlotView, ...]
 
 
+@timed("pictures")
 def write_report(
     run_dir: Path,
     evaluation: Evaluation,
@@ -213,6 +216,7 @@ def _list_tables(evaluation: Evaluation, words: Words) -> dict[str, Any]:
         "direction": list_direction(evaluation, words),
         "symbols": list_symbols(evaluation, words),
         "money": list_money(evaluation, words),
+        "times": list_times(read_clock(), words),
     }
 
 

@@ -28,6 +28,7 @@ from kronos.files import write_json
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.stage_record import StageRecord
+from kronos.timing import timed
 from kronos.training.callbacks import save_model
 from kronos.training.saved.blend_record import BlendFigures, BlendRecord, Obstacle, read_blend
 from kronos.training.stage import Stage, rank_0_first
@@ -52,6 +53,7 @@ OBSTACLES: dict[Obstacle, str] = {
 }
 
 
+@timed("blend")
 def apply_blend(config: Config, stage: Stage, record: StageRecord, tokenizer: KronosTokenizer) -> StageRecord:
     """Put the chosen blend into best_model; the stage's own best model moves to unblended_model. All ranks must call this.
 

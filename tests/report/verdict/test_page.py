@@ -20,6 +20,7 @@ from kronos.report.words.answers import write_answer, write_headline
 from kronos.report.words.catalogue import Words, read_texts
 from kronos.report.words.labels import MARK
 from kronos.report.words.sentences import write_sentence
+from kronos.timing import run_clock, timed
 from tests.report.conftest import needs_chinese_font
 from tests.report.made_evaluation import make_evaluation, make_examples, make_run
 from tests.report.verdict.parsed_page import Page
@@ -51,6 +52,15 @@ def test_one_page_and_its_pictures(tmp_path: Path) -> None:
     names = {attributes["aria-labelledby"] for tag, attributes in page.tags if attributes.get("role") == "img"}
     ids = {attributes.get("id") for _, attributes in page.tags}
     assert len(names) == 25 and all(set((name or "").split()) <= ids for name in names)
+
+
+@pytest.mark.slow
+def test_the_page_tells_where_the_time_went(tmp_path: Path) -> None:
+    assert 'id="times"' not in write(tmp_path / "without").read_text()
+    with run_clock(), timed("steps"):
+        page = write(tmp_path / "with").read_text()
+    times = page[page.index('id="times"') : page.index("</dl>", page.index('id="times"'))]
+    assert all(name in times for name in ("Pictures and page", "图片与报告页", "Total", "合计"))
 
 
 @pytest.mark.slow
