@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from kronos.model.cache import Cache, Layout
 from kronos.model.dropout import Dropout
-from kronos.model.linear import Linear
+from kronos.model.linear import Linear, project
 from kronos.model.rotary import RotaryEmbedding, rotate_halves
 
 N_QUERIES = 256  # attend together on a CPU; fewer queries skip more of the future, more queries make larger products
@@ -87,9 +87,11 @@ class Attention(nn.Module):
         n_query, n_context = query.shape[1], context.shape[1]
         if n_query > n_context:
             raise ValueError(f"query must hold at most the {n_context} positions of the context, got {n_query}")
-        q = self._split_heads(self.q_proj(query))  # (B, H, T, K)
-        k = self._split_heads(self.k_proj(context))
-        v = self._split_heads(self.v_proj(context))
+        if query is context:
+            projected = project(context, self.q_proj, self.k_proj, self.v_proj)
+        else:
+            projected = self.q_proj(query), *project(context, self.k_proj, self.v_proj)
+        q, k, v = map(self._split_heads, projected)  # (B, H, T, K)
         if rotate:
             cos, sin = self.rotary.compute_table(n_context, like=k)
             q, k = rotate_halves(q, cos[-n_query:], sin[-n_query:]), rotate_halves(k, cos, sin)
@@ -131,7 +133,7 @@ class Attention(nn.Module):
         """Return query, key and value of x (B, T, D), side by side (B, T, 3D)."""
         if self.fused is not None:
             return self.fused(x)  # type: ignore[no-any-return]
-        return torch.cat([self.q_proj(x), self.k_proj(x), self.v_proj(x)], dim=-1)
+        return torch.cat(project(x, self.q_proj, self.k_proj, self.v_proj), dim=-1)
 
     def _split_heads(self, x: Tensor, n_heads: int | None = None) -> Tensor:
         return x.reshape(*x.shape[:2], n_heads or self.n_heads, -1).transpose(1, 2)

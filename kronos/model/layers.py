@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from kronos.model.attention import Attention
 from kronos.model.cache import Cache
 from kronos.model.dropout import Dropout
-from kronos.model.linear import Linear
+from kronos.model.linear import Linear, project
 
 
 def _product_dtype(x: Tensor) -> torch.dtype:
@@ -52,7 +52,7 @@ class FeedForward(nn.Module):
         self.fused: Linear | None = None  # w1 and w3 as one, in a copy of the model that only decodes
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.fused(x).chunk(2, dim=-1) if self.fused is not None else (self.w1(x), self.w3(x))
+        gate, value = project(x, self.w1, self.w3) if self.fused is None else self.fused(x).chunk(2, dim=-1)
         return self.dropout(self.w2(F.silu(gate) * value))  # type: ignore[no-any-return]
 
 

@@ -1,6 +1,7 @@
 """The linear layer of both networks."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 FEW_ROWS = 32
@@ -31,3 +32,21 @@ class Linear(nn.Linear):
     def _can_be_split(self, x: Tensor) -> bool:
         on_cpu = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
         return on_cpu and self.out_features % N_PARTS == 0 and type(self.weight) is nn.Parameter
+
+
+def project(x: Tensor, *layers: nn.Module) -> tuple[Tensor, ...]:
+    """Return what layers (D → D') make of the same x (…, D): on a GPU in one product, which is faster there.
+
+    Layers of another kind, such as those of LoRA, compute one by one.
+    """
+    plain = [layer for layer in layers if type(layer) is Linear]
+    if len(plain) < len(layers) or not multiplies_together(x.device):
+        return tuple(layer(x) for layer in layers)
+    bias = None if plain[0].bias is None else torch.cat([layer.bias for layer in plain])
+    products = F.linear(x, torch.cat([layer.weight for layer in plain]), bias)
+    return products.split([layer.out_features for layer in plain], dim=-1)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def multiplies_together(device: torch.device) -> bool:
+    """Whether one large product beats several smaller ones on a device."""
+    return device.type != "cpu"
