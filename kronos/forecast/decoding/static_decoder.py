@@ -65,8 +65,9 @@ class StaticDecoder:
         horizon = len(draws)
         self._begin(known, future_stamp, draws)
         on_step()
-        for step in range(1, horizon):
-            self._graphs[self._decoding.rolls(known.lengths, step)].run(horizon - step)
+        kinds = [self._decoding.rolls(known.lengths, step) for step in range(1, horizon)]
+        for step, anew in enumerate(kinds):
+            self._graphs[anew].run(n_left=kinds[step:].count(anew))
             on_step()
         return self._tokens[:, :, :horizon].clone(), self._checksum.clone()
 

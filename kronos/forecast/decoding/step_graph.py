@@ -26,7 +26,7 @@ class StepGraph:
         self._replay: Callable[[], None] | None = None
 
     def run(self, n_left: int) -> None:
-        """Run the step once; n_left steps of this call are left, this one included."""
+        """Run the step once; this call runs it n_left times more, this time included."""
         if self._replay is None and self._can_capture and self._n_plain >= WARM_UP and n_left >= REPAYS:
             self._capture()
         if self._replay is not None:
