@@ -158,7 +158,10 @@ def _describe_costs(stage: StagePlan, words: Words) -> dict[str, str]:
     validation, n = _format_time(stage.validation_seconds), stage.validations
     peak, growth = format_bytes(measured.memory_mb * 2**20), format_bytes(measured.growth_mb * 2**20)
     step_values = {"time": _format_short(step), "n": measured.n_steps, "tokens": stage.tokens_a_second}
+    compiling = measured.compiling
+    costs = {"saved": _format_time(compiling.saved_seconds), "takes": _format_time(compiling.compile_seconds)}
     return {
+        "torch_compile": words(f"plan.compiling.{compiling.reason}", **costs),
         "a_step": words("plan.a_step_of", **step_values),
         "training": _format_time(stage.train_seconds),
         "validation": words("plan.validation_of", time=validation, n=n, each=_format_short(each)),

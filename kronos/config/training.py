@@ -27,6 +27,7 @@ RATE_KEYS: dict[StageName, str] = {"tokenizer": "tokenizer_learning_rate", "base
 LOSS_NAME = "loss"  # of training.best_by: the validation loss
 HORIZON_LOSS_NAME = "horizon_loss"  # of training.best_by: the validation loss over the horizon only
 LOSS_NAMES = LOSS_NAME, HORIZON_LOSS_NAME  # each validation of the base model computes both
+AUTO = "auto"  # the value of a key that depends on the machine
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Augmentations = Annotated[tuple[Literal["noise", "mirror", "scale", "warp"], ...], AS_TUPLE]
 Scheduler = Literal[
@@ -72,10 +73,12 @@ class TrainingConfig(Section):
     )  # ends a stage after so many steps, regardless of epochs
     batch_size: Annotated[Integer, WEIGHTS] = Field(32, ge=1)  # windows per optimizer step and process
     accumulation_steps: Annotated[Integer, SPEED] = Field(1, ge=1)  # parts a batch is computed in, to save memory
-    auto_find_batch_size: Annotated[bool, SPEED] = False  # raise accumulation_steps until a part fits into memory
+    auto_find_batch_size: Annotated[bool | None, SPEED] = (
+        None  # raise accumulation_steps until a part fits into memory; none: on a GPU
+    )
     gradient_checkpointing: Annotated[bool, SPEED] = False  # recompute activations instead of storing them
     precision: Annotated[Precision, STAGE_WEIGHTS] = "auto"  # auto: bf16 on hardware with native bf16, else fp32
-    torch_compile: Annotated[bool, VALIDATION] = False
+    torch_compile: Annotated[bool | Literal["auto"], VALIDATION] = "auto"  # auto: on a GPU, where the steps repay it
     token_cache: Annotated[bool | None, SPEED] = (
         None  # tokenise each window once, not once an epoch; none: where it fits
     )

@@ -15,7 +15,7 @@ from kronos.planning.disk import MOMENT_BYTES, WEIGHT_BYTES, compute_disk_bytes,
 from kronos.planning.evidence import MIN_INDEPENDENT_VAL, MIN_ORIGINS
 from kronos.planning.plan import RunPlan, SplitPlan, StagePlan, StageSettings, collect_stage_settings, plan_splits
 from kronos.training.pipeline import RunInputs
-from kronos.training.stage import count_steps_an_epoch
+from kronos.training.step_counts import count_steps_an_epoch
 
 # Rates that are known to work: the published models' fine-tuning scripts; for training from scratch the paper's.
 FINE_TUNING_RATE = {"tokenizer": 2e-4, "basemodel": 4e-5}

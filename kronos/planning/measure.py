@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object, set_seed
@@ -24,7 +25,10 @@ from kronos.config import Config
 from kronos.errors import KronosError
 from kronos.training.arguments import build_arguments
 from kronos.training.device_use import measure_memory_mb
-from kronos.training.stage import Stage, build_trainer, check_batch_fits, hold_stage
+from kronos.training.fit.compiling import CompileChoice, choose_compiling
+from kronos.training.safety.out_of_memory import find_micro_batch, finds_micro_batch
+from kronos.training.stage import Stage, build_trainer, hold_stage
+from kronos.training.step_counts import check_batch_fits, count_steps
 from kronos.training.trainer import KronosTrainer
 
 N_STEPS = 6  # the first one warms up and is not timed
@@ -39,7 +43,7 @@ class Measurement:
 
     step_seconds, validation_batch_seconds: medians. n_steps: steps timed.
     memory_mb: the peak, allocated on a GPU, or of the process on a CPU. growth_mb: its increase during the steps.
-    checkpoint_bytes: weights and optimizer. model_bytes: the weights.
+    compiling: whether the model will be compiled. checkpoint_bytes: weights and optimizer. model_bytes: the weights.
     """
 
     step_seconds: float
@@ -47,6 +51,7 @@ class Measurement:
     validation_batch_seconds: float
     memory_mb: float
     growth_mb: float
+    compiling: CompileChoice
     checkpoint_bytes: int
     model_bytes: int
 
@@ -92,9 +97,12 @@ def measure_stage(config: Config, stage: Stage) -> Measurement:
         DataError: fewer train windows than one step takes.
         KronosError: the steps do not fit into the GPU's memory, or the model is damaged.
     """
-    check_batch_fits(config, stage)
+    check_batch_fits(config, stage.train)
+    n_steps = count_steps(config, stage.name, stage.train)
     few_steps, timer = _limit_to_few_steps(config), _Timer()
     stage = hold_stage(config, stage)
+    if finds_micro_batch(config):
+        few_steps = find_micro_batch(few_steps, stage.name, stage.model, stage.train, stage.prepare_batch)
     with tempfile.TemporaryDirectory() as folder, _watch_memory(PartialState().device) as memory:
         trainer = build_trainer(few_steps, stage, _build_arguments(few_steps, stage, Path(folder)), [timer])
         n_validated = N_VALIDATION_BATCHES * trainer.args.eval_batch_size * trainer.args.world_size
@@ -110,7 +118,7 @@ def measure_stage(config: Config, stage: Stage) -> Measurement:
                 stage=stage.name,
                 windows=config.training.batch_size // config.training.accumulation_steps,
             ) from None
-    measurement = _summarize(trainer, timer, memory)
+    measurement = _summarize(trainer, timer, memory, config, n_steps)
     del trainer
     gc.collect()
     return measurement
@@ -137,7 +145,8 @@ def _build_arguments(config: Config, stage: Stage, folder: Path) -> TrainingArgu
     return arguments
 
 
-def _summarize(trainer: KronosTrainer, timer: _Timer, memory: list[float]) -> Measurement:
+def _summarize(trainer: KronosTrainer, timer: _Timer, memory: list[float], config: Config, n_steps: int) -> Measurement:
+    """Summarize a measurement; n_steps: of the whole stage."""
     own = (_take_median(timer.steps), _take_median(timer.batches), max(memory), max(memory) - memory[0])
     step, batch, peak, growth = (max(values) for values in zip(*gather_object([own])))
     tensors = trainer.model.state_dict().values()
@@ -148,6 +157,7 @@ def _summarize(trainer: KronosTrainer, timer: _Timer, memory: list[float]) -> Me
         validation_batch_seconds=batch,
         memory_mb=peak,
         growth_mb=growth,
+        compiling=choose_compiling(config, trainer.model, step, n_steps),
         checkpoint_bytes=model_bytes + _measure_optimizer_bytes(trainer),
         model_bytes=model_bytes,
     )
@@ -182,3 +192,15 @@ def _watch_memory(device: torch.device) -> Iterator[list[float]]:
         done.set()
         watcher.join()
         samples.append(measure_memory_mb(device))
+
+
+def measure_capacity_mb() -> float:
+    """Return the memory (MB) available to a process: of its GPU, or its share of the free memory of the machine."""
+    state = PartialState()
+    if state.device.type == "cuda":
+        return float(torch.cuda.get_device_properties(state.device).total_memory) / 2**20
+    return float(psutil.virtual_memory().available / state.num_processes + psutil.Process().memory_info().rss) / 2**20
+
+
+def name_device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -7,10 +7,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import psutil
-import torch
-from accelerate import PartialState
-
 from kronos.config import Config
 from kronos.config.training import StageName
 from kronos.data import WindowDataset
@@ -22,15 +18,18 @@ from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
 from kronos.planning.disk import compute_disk_bytes, measure_free_bytes
 from kronos.planning.evidence import count_independent_origins
-from kronos.planning.measure import Measurement, measure_stage
+from kronos.planning.measure import Measurement, measure_capacity_mb, measure_stage, name_device
+from kronos.stage_record import StageRecord
 from kronos.training.arguments import build_arguments
 from kronos.training.fit.blend import SHARES
+from kronos.training.fit.compiling import keep_choice
 from kronos.training.fit.lora_and_freezing import count_parameters
 from kronos.training.fit.precision import choose_precision
 from kronos.training.pipeline import RunInputs, build_stage, prepare_inputs
 from kronos.training.saved.checkpoints import step_of
 from kronos.training.saved.resume import find_continuation
-from kronos.training.stage import Stage, check_batch_fits, count_steps, count_steps_an_epoch, count_windows_a_step
+from kronos.training.stage import Stage
+from kronos.training.step_counts import check_batch_fits, count_steps, count_steps_an_epoch, count_windows_a_step
 
 NOT_YET_TRAINED = "the tokenizer that stage 1 will train"
 
@@ -100,8 +99,11 @@ class StagePlan(StageSettings):
 
     @property
     def train_seconds(self) -> float:
-        """The time of the remaining steps."""
-        return (self.total_steps - self.first_step) * self.measurement.step_seconds if self.measurement else 0.0
+        """The time of the remaining steps, with what compiling saves and takes."""
+        if not self.measurement:
+            return 0.0
+        share = (self.total_steps - self.first_step) / self.total_steps
+        return share * (self.total_steps * self.measurement.step_seconds - self.measurement.compiling.gained_seconds)
 
     @property
     def validation_seconds(self) -> float:
@@ -163,7 +165,7 @@ def plan_run(config: Config, skip_existing: bool) -> RunPlan:
     Raises:
         KronosError: the run would stop before its first step.
     """
-    memory_mb = _measure_capacity()
+    memory_mb = measure_capacity_mb()
     inputs = prepare_inputs(config)
     stages = _build_stages(config, inputs)
     return RunPlan(
@@ -218,12 +220,13 @@ def _find_outlook(stage: Stage, tokenizer_hash: str | None = None) -> Outlook:
 
 
 def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook, skip_existing: bool) -> StagePlan:
-    check_batch_fits(config, stage)
+    check_batch_fits(config, stage.train)
     training, paths = config.training, config.model_paths
     arguments = build_arguments(config, stage.name, stage.files.checkpoints, evaluate_first=True)
     settings = _collect_stage_settings(config, name, stage.model, stage.train)
     steps_an_epoch = count_steps_an_epoch(config, stage.train)
     first_step = outlook.step if skip_existing else 0
+    started = StageRecord.read(stage.folder) if first_step else None
     runs = not (skip_existing and outlook.action in ("skip", "refuse"))
     return StagePlan(
         **vars(settings),
@@ -232,7 +235,7 @@ def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook,
         window=config.data.window,
         n_ranks=arguments.world_size,
         precision=choose_precision(config),
-        device=_name_device(arguments.device),
+        device=name_device(arguments.device),
         steps_an_epoch=steps_an_epoch,
         first_step=first_step,
         validations=_count_validations(settings.total_steps, first_step, steps_an_epoch, training.eval_steps)
@@ -242,7 +245,7 @@ def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook,
         steps_a_checkpoint=training.save_steps or steps_an_epoch,
         outlook=outlook,
         occupied=stage.folder.is_dir() and any(stage.folder.iterdir()),
-        measurement=measure_stage(config, stage) if runs else None,
+        measurement=measure_stage(keep_choice(config, started), stage) if runs else None,
     )
 
 
@@ -279,15 +282,3 @@ def _count_validations(total_steps: int, first_step: int, steps_an_epoch: int, e
     """Count the validations to come: before training, every so many steps, and at the end."""
     unit = eval_steps or steps_an_epoch
     return int(first_step == 0) + math.ceil(total_steps / unit) - first_step // unit
-
-
-def _measure_capacity() -> float:
-    """Return the memory (MB) available to a process: of its GPU, or its share of the free memory of the machine."""
-    state = PartialState()
-    if state.device.type == "cuda":
-        return float(torch.cuda.get_device_properties(state.device).total_memory) / 2**20
-    return float(psutil.virtual_memory().available / state.num_processes + psutil.Process().memory_info().rss) / 2**20
-
-
-def _name_device(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

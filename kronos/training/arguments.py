@@ -53,7 +53,8 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         save_total_limit=None,  # KronosTrainer removes the oldest after the newest is complete
         bf16=choose_precision(config) == "bf16",
         fp16=choose_precision(config) == "fp16",
-        torch_compile=training.torch_compile,
+        torch_compile=training.torch_compile is True,  # compiling.py settles auto
+        tf32=False,  # torch_compile would switch it on for the whole process, forecasts included
         seed=training.seed,
         data_seed=training.seed,
         dataloader_num_workers=_num_workers(config),

@@ -43,7 +43,8 @@ from kronos.training.inputs.tokens import TokenInputs
 from kronos.training.saved.last_seen import SEEN_UNTIL, find_seen_in_all
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
 from kronos.training.saved.stage_settings import collect_settings
-from kronos.training.stage import Stage, count_steps, rank_0_first, run_stage
+from kronos.training.stage import Stage, rank_0_first, run_stage
+from kronos.training.step_counts import count_steps
 from kronos.training.tokenizer_gate import apply_gate
 
 logger = logging.getLogger(__name__)

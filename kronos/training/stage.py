@@ -14,11 +14,10 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from kronos.config import Config
 from kronos.config.load import dump_config
 from kronos.config.schema import find_rate_key
-from kronos.config.training import ModelName
+from kronos.config.training import AUTO, ModelName
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import PrepareBatch, keep_batch
 from kronos.data.windows.splits import count_epoch_windows
-from kronos.errors import DataError
 from kronos.files import write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
@@ -27,11 +26,17 @@ from kronos.timing import timed
 from kronos.training.arguments import build_arguments
 from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.criterion import BY_LOSS, Criterion
+from kronos.training.fit.compiling import fall_back_to_eager, settle_compiling
 from kronos.training.fit.lora_and_freezing import describe_parameters
 from kronos.training.inputs.resident import ResidentInputs, hold_on_device
 from kronos.training.inputs.tokens import TokenInputs, tokenise_splits
 from kronos.training.safety.divergence import HealthCheck
-from kronos.training.safety.out_of_memory import find_micro_batch, translate_out_of_memory
+from kronos.training.safety.out_of_memory import (
+    find_micro_batch,
+    finds_micro_batch,
+    measure_step,
+    translate_out_of_memory,
+)
 from kronos.training.safety.stopping import StopRequest, stop_on_sigterm, translate_lost_peers
 from kronos.training.saved.checkpoints import remove_after, step_of
 from kronos.training.saved.resume import (
@@ -40,6 +45,7 @@ from kronos.training.saved.resume import (
     set_aside,
     was_validated,
 )
+from kronos.training.step_counts import check_batch_fits, count_steps, count_steps_an_epoch, count_windows_a_step
 from kronos.training.trackers import TrackersCallback
 from kronos.training.trainer import KronosTrainer
 
@@ -98,7 +104,7 @@ def run_stage(
         if checkpoint:
             config = keep_global_batch(config, continuation.record)
             stage = stage.on_global_batch(count_windows_a_step(config))
-    check_batch_fits(config, stage)
+    check_batch_fits(config, stage.train)
     PartialState().wait_for_everyone()  # until all ranks have looked at the folder
     with rank_0_first() as is_rank_0:
         if is_rank_0 and checkpoint is None:
@@ -109,7 +115,7 @@ def run_stage(
             remove_after(checkpoint.parent, step_of(checkpoint))
     with translate_out_of_memory(config, stage.name), translate_lost_peers():
         stage = hold_stage(config, _with_tokens(config, stage))
-        if config.training.auto_find_batch_size:
+        if finds_micro_batch(config):
             config = find_micro_batch(config, stage.name, stage.model, stage.train, stage.prepare_batch)
         with stop_on_sigterm() as stop:
             return _train(config, stage, checkpoint, stop, callbacks)
@@ -136,9 +142,16 @@ def _train(
     if PartialState().is_main_process:
         for path in (config.model_paths.run_folder.config, stage.files.config):
             write_text(path, dump_config(config))
+    compiling, record = settle_compiling(
+        config,
+        StageRecord.read(stage.folder) or stage.record,
+        stage.model,
+        lambda: measure_step(config, stage.model, stage.train, stage.prepare_batch),
+        count_steps(config, stage.name, stage.train),
+    )
     best_model = BestModelCallback(
         stage.folder,
-        StageRecord.read(stage.folder) or stage.record,
+        record,
         stage.criterion,
         config.training.early_stopping_patience,
         keep_trained=config.training.blend and stage.name == "basemodel",
@@ -146,11 +159,12 @@ def _train(
     progress = ProgressCallback(stage.name, stage.files.metrics, stage.criterion)
     trackers = TrackersCallback(config, stage.name, stage.files.tracking)
     evaluate_first = _validation_is_due(config, stage, checkpoint)
-    arguments = build_arguments(config, stage.name, stage.files.checkpoints, evaluate_first)
+    arguments = build_arguments(compiling, stage.name, stage.files.checkpoints, evaluate_first)
     trainer = build_trainer(config, stage, arguments, [trackers, progress, best_model, *callbacks], stop)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
-    with trackers, timed("steps"):
+    is_own_choice = config.training.torch_compile == AUTO
+    with trackers, fall_back_to_eager(arguments.torch_compile and is_own_choice), timed("steps"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.close()
     record = best_model.record.model_copy(update={"finished": True, "steps": trainer.state.global_step})
@@ -206,48 +220,6 @@ def _validation_is_due(config: Config, stage: Stage, checkpoint: Path | None) ->
     step = step_of(checkpoint)
     every = config.training.eval_steps or count_steps_an_epoch(config, stage.train)
     return (step % every == 0 or step == count_steps(config, stage.name, stage.train)) and not was_validated(checkpoint)
-
-
-def count_steps_an_epoch(config: Config, train: WindowDataset) -> int:
-    """Return the optimizer steps of an epoch."""
-    a_step = count_windows_a_step(config)
-    return count_epoch_windows(len(train), config.data, a_step) // a_step
-
-
-def count_steps(config: Config, stage: ModelName, train: WindowDataset) -> int:
-    """Return the optimizer steps of a stage."""
-    training = config.training
-    return training.max_steps or training.epochs_of(stage) * count_steps_an_epoch(config, train)
-
-
-def count_windows_a_step(config: Config) -> int:
-    """Return the windows of an optimizer step, over all processes."""
-    return config.training.batch_size * int(PartialState().num_processes)
-
-
-def check_batch_fits(config: Config, stage: Stage) -> None:
-    """Check that an epoch has at least one step.
-
-    Raises:
-        DataError: there are fewer train windows than one step takes.
-    """
-    needed = count_windows_a_step(config)
-    if (n_windows := count_epoch_windows(len(stage.train), config.data, needed)) < needed:
-        if n_windows < len(stage.train):
-            raise DataError(
-                "data.windows_per_epoch is {n_windows}, but one step takes {needed} windows. Set it to at least {needed}.",
-                n_windows=n_windows,
-                needed=needed,
-            )
-        ranks = PartialState().num_processes
-        raise DataError(
-            "training.batch_size is {batch_size}{shared}, but there are only {n_windows} train windows. Set "
-            "training.batch_size to at most {largest}, provide more candles, or lower data.train_stride.",
-            batch_size=config.training.batch_size,
-            shared=f" on each of {ranks} processes" if ranks > 1 else "",
-            n_windows=n_windows,
-            largest=max(n_windows // ranks, 1),
-        )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from kronos.planning.measure import Measurement
 from kronos.planning.plan import Outlook, RunPlan, SplitPlan, StagePlan
 from kronos.report.advice import describe_advice
 from kronos.report.words.catalogue import Words, read_texts
+from kronos.training.fit.compiling import CompileChoice
 
 GIB, MIB = 2**30, 2**20
 
@@ -29,6 +30,7 @@ MEASURED = Measurement(
     validation_batch_seconds=0.1,
     memory_mb=1000,
     growth_mb=500,
+    compiling=CompileChoice(False, "cpu"),
     checkpoint_bytes=12 * MIB,
     model_bytes=4 * MIB,
 )

@@ -29,7 +29,8 @@ from kronos.model.pretrained import hash_weights
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.saved.same_on_all_ranks import check_same_record
-from kronos.training.stage import Stage, count_windows_a_step, run_stage
+from kronos.training.stage import Stage, run_stage
+from kronos.training.step_counts import count_windows_a_step
 
 N_VALIDATIONS = 20  # over the whole training
 PATIENCE = 5  # validations without improvement, if training.early_stopping_patience is not set

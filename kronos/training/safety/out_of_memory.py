@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,7 @@ from kronos.training.fit.precision import choose_precision
 logger = logging.getLogger(__name__)
 
 LOST_WORKER = re.compile(r"DataLoader worker .*(killed|exited unexpectedly)")
+N_TIMED = 4  # parts, the first of which warms up
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -106,6 +108,25 @@ def find_micro_batch(
         logger.info("%s  out of memory, trying training.accumulation_steps=%d", stage, n_parts)
         config = config.override({"training.accumulation_steps": n_parts})
     return config
+
+
+def finds_micro_batch(config: Config) -> bool:
+    """Whether training.auto_find_batch_size is on; by default it is on a GPU."""
+    wanted = config.training.auto_find_batch_size
+    return PartialState().device.type == "cuda" if wanted is None else wanted
+
+
+def measure_step(config: Config, model: PretrainedModel, windows: WindowDataset, prepare_batch: PrepareBatch) -> float:
+    """Measure the seconds that forward and backward of a batch take on this process, after one part as warm-up."""
+    part = config.training.batch_size // config.training.accumulation_steps
+    seconds = []
+    for _ in range(N_TIMED):
+        start = time.perf_counter()
+        _compute_part(model, windows.__getitems__(range(part)), prepare_batch, PRECISIONS[choose_precision(config)])
+        if PartialState().device.type != "cpu":
+            torch.accelerator.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:]) * config.training.accumulation_steps
 
 
 def _compute_part(model: PretrainedModel, batch: Batch, prepare_batch: PrepareBatch, precision: torch.dtype) -> None:

@@ -18,7 +18,7 @@ from kronos.model.pretrained import read_model_config
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.saved.checkpoints import newest_checkpoint, refuse_sharded
-from kronos.training.saved.stage_settings import describe_differences
+from kronos.training.saved.stage_settings import describe_differences, take_choices
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
             "start", "finished before, but with another tokenizer, or its best model is missing; starts again", existing
         )
     reason = f"finished before, skipped: {best_model}"
-    differences = describe_differences(existing.settings, wanted.settings)
+    differences = describe_differences(existing.settings, take_choices(wanted.settings, existing.settings))
     if differences:
         reason += (
             f". It was trained with other settings ({differences}). Run without --skip-existing to train it again."
@@ -74,7 +74,7 @@ def _find_resume_point(folder: Path, existing: StageRecord, wanted: StageRecord)
     if existing.best_step is not None and not _is_readable(StageFolder(folder).best_model):
         reason = "interrupted before, but its best model is missing or damaged; starts again"
         return Continuation("start", reason, existing, caution=True)
-    settings = wanted.settings
+    settings = take_choices(wanted.settings, existing.settings)
     moved = existing.n_processes != wanted.n_processes
     if moved:  # keep_global_batch adapts batch_size
         settings = settings | {GLOBAL_BATCH: existing.settings[GLOBAL_BATCH]}

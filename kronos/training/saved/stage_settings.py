@@ -6,10 +6,10 @@ from accelerate import PartialState
 
 from kronos.config import Config
 from kronos.config.affects import collect_weight_settings
-from kronos.config.training import LOSS_NAME, StageName
+from kronos.config.training import AUTO, LOSS_NAME, StageName
 from kronos.data import CandleSet
 from kronos.stage_record import GLOBAL_BATCH
-from kronos.training.fit.precision import choose_precision
+from kronos.training.fit.precision import choose_precision, runs_on_cpu
 
 # The hash of the candles stands for the keys of `data`, GLOBAL_BATCH for the batch size, tokenizer_hash for the next two. The blend
 # is made after the stage.
@@ -19,6 +19,9 @@ RECORDED_OTHERWISE = {
     *("training.keep_worse_tokenizer", "model_paths.finetuned_tokenizer"),
     *("training.blend", "data.replay"),
 }
+
+
+COMPILE_KEY = "training.torch_compile"
 
 
 def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> dict[str, Any]:
@@ -31,9 +34,16 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
     if not config.data.replay:
         del settings["data.replay_share"]
     settings["training.precision"] = choose_precision(config)  # auto depends on the machine
+    if settings[COMPILE_KEY] == AUTO and runs_on_cpu(config):
+        settings[COMPILE_KEY] = False  # on a GPU it is settled when the stage starts
     settings[GLOBAL_BATCH] = config.training.batch_size * PartialState().num_processes
     settings["candles"] = hash_candles(candles)
     return settings
+
+
+def take_choices(wanted: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """Return wanted settings; what is not chosen yet is taken as it was chosen earlier."""
+    return wanted | {key: earlier[key] for key, value in wanted.items() if value == AUTO and key in earlier}
 
 
 def hash_candles(candles: CandleSet) -> str:

@@ -1,13 +1,19 @@
 """Out of memory: what to lower is said, or done."""
 
+import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from kronos import load_config
 from kronos.errors import KronosError
 from kronos.model import Kronos
 from kronos.stage_record import StageRecord
+from kronos.training.pipeline import build_stage, prepare_inputs
+from kronos.training.safety import out_of_memory
+from kronos.training.safety.out_of_memory import finds_micro_batch, measure_step
 from tests.training.runs import equal, run, weights
 
 
@@ -42,6 +48,30 @@ def test_auto_find_batch_size_computes_the_same_batch_in_parts(
     run(tiny_config, "training.accumulation_steps=4", "training.lr_scheduler=constant", stages=["basemodel"])
     assert equal(weights(folder), found)  # the trial left nothing behind
     assert record.steps == 6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "finds"),
+    [(None, "cuda", True), (None, "cpu", False), (False, "cuda", False), (True, "cpu", True)],
+)
+def test_a_gpu_finds_its_parts_by_default(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool | None, device: str, finds: bool
+) -> None:
+    state = SimpleNamespace(device=torch.device(device))
+    monkeypatch.setattr(out_of_memory, "PartialState", lambda: state)
+    config = load_config(tiny_config).override({"training.auto_find_batch_size": wanted})
+    assert finds_micro_batch(config) is finds
+
+
+def test_measuring_a_step_leaves_nothing_behind(tiny_config: Path) -> None:
+    config = load_config(tiny_config, ["training.accumulation_steps=2"])
+    inputs = prepare_inputs(config)
+    assert inputs.base_model
+    stage = build_stage("basemodel", config, inputs, inputs.base_model, inputs.tokenizer)
+    before, random_state = copy.deepcopy(stage.model.state_dict()), torch.get_rng_state()
+    assert measure_step(config, stage.model, stage.train, stage.prepare_batch) > 0
+    assert equal(stage.model.state_dict(), before) and torch.equal(torch.get_rng_state(), random_state)
+    assert all(parameter.grad is None for parameter in stage.model.parameters())
 
 
 def test_not_even_one_window(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
