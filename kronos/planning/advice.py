@@ -26,6 +26,7 @@ LOWEST_FRACTION = {True: 100.0, False: 10.0}  # one part in so many of the usual
 ADAPTING_SHARE = 0.01  # of a pretrained model's parameters: enough for low-rank fine-tuning
 MAX_HOURS = 24
 MAX_HOURS_AT_RISK = 1
+BUSY_CANDLES = 32_768  # in a step on one GPU; with fewer it mostly waits for the next operation to be launched
 FULL_THRESHOLD = 0.9  # of a memory or a disk
 
 
@@ -149,10 +150,14 @@ def _check_amount_of_data(settings: RunSettings) -> Iterator[Advice]:
 
 def _check_steps(settings: RunSettings) -> Iterator[Advice]:
     """AdamW's mean of squared gradients covers about 1 / (1 - beta2) steps."""
-    needed = 3 / (1 - settings.config.training.adam_beta2)
+    needed = _count_needed_steps(settings.config)
     for stage in settings.stages:
         if stage.total_steps < needed:
             yield Advice("few_steps", {"stage": stage.name, "steps": stage.total_steps, "needed": needed})
+
+
+def _count_needed_steps(config: Config) -> float:
+    return 3 / (1 - config.training.adam_beta2)
 
 
 def _check_validation(settings: RunSettings) -> Iterator[Advice]:
@@ -194,6 +199,31 @@ def _check_hours_at_risk(plan: RunPlan) -> Iterator[Advice]:
             yield Advice("at_risk", {"stage": stage.name, "hours": hours, "steps": half_hour_steps})
 
 
+def _check_batch_size(plan: RunPlan) -> Iterator[Advice]:
+    """Find the largest batch, by doubling, that a GPU has room for and that leaves enough steps."""
+    stages = [stage for stage in _measured(plan) if stage.device not in ("cpu", "mps")]
+    factor = min((_find_larger_batch(plan, stage) for stage in stages), default=1)
+    if factor > 1:
+        batch_size = plan.config.training.batch_size
+        candles = batch_size * stages[0].window
+        yield Advice("larger_batch", {"candles": candles, "batch_size": batch_size * factor})
+
+
+def _find_larger_batch(plan: RunPlan, stage: StagePlan) -> int:
+    """Return by what power of two the batch of a stage can grow until the GPU is busy, or full."""
+    measured, factor = stage.measurement, 1
+    if measured is None:
+        return factor
+    before, most = measured.memory_mb - measured.growth_mb, FULL_THRESHOLD * plan.memory_mb
+    while (
+        stage.windows_a_step // stage.n_ranks * stage.window * factor < BUSY_CANDLES
+        and before + 2 * factor * measured.growth_mb <= most
+        and stage.total_steps // (2 * factor) >= _count_needed_steps(plan.config)
+    ):
+        factor *= 2
+    return factor
+
+
 STOPPING_RULES: tuple[Rule, ...] = (_check_refused, _check_disk, _check_memory)
 SETTINGS_RULES: tuple[SettingsRule, ...] = (
     _check_context,
@@ -204,4 +234,4 @@ SETTINGS_RULES: tuple[SettingsRule, ...] = (
     _check_test_split,
     _check_evidence,
 )
-TIME_RULES: tuple[Rule, ...] = (_check_duration, _check_hours_at_risk)
+TIME_RULES: tuple[Rule, ...] = (_check_duration, _check_hours_at_risk, _check_batch_size)

@@ -113,6 +113,8 @@ def codes(of: RunPlan) -> list[str]:
 TWO_STAGES_DISK = 2 * (3 * 12 + 2 * 4) * MIB
 REFUSED = with_stages(outlook=Outlook("refuse", "other settings"), measurement=None)
 
+ON_GPU = with_stages({"device": "NVIDIA"}, device="NVIDIA")
+
 # Each code: a plan just beyond the limit, one just short of it, and words of the remedy.
 CASES = {
     "refused": (replace(REFUSED, skip_existing=True), REFUSED, "other settings"),
@@ -160,6 +162,11 @@ CASES = {
         with_stages(measurement=replace(MEASURED, step_seconds=3.6)),
         "training.save_steps to 486",
     ),
+    "larger_batch": (  # twice the batch takes 500 MB before the steps, and twice 500 MB for them
+        replace(ON_GPU, memory_mb=1667),
+        replace(ON_GPU, memory_mb=1666),
+        "training.batch_size=64",
+    ),
 }
 
 
@@ -176,6 +183,18 @@ def test_a_warning_and_its_limit(code: str) -> None:
     assert set(codes(beyond)) == {code, *expected} and codes(short) == expected
     english, chinese = (describe_advice(advise(beyond)[-1], Words(language)) for language in ("en", "zh"))
     assert remedy in english and "{" not in english + chinese
+
+
+def test_a_batch_grows_until_the_gpu_is_busy_or_the_steps_are_few() -> None:
+    def find(**changes: object) -> list[object]:
+        stages = with_stages({"device": "NVIDIA"} | changes, **{"device": "NVIDIA"} | changes).stages
+        return [advice.values["batch_size"] for advice in advise(replace(ON_GPU, stages=stages))]
+
+    assert find() == [128]  # 32 windows of 500 are 16,000 candles; 64 are still fewer than 32,768
+    assert find(windows_a_step=66, window=497) == []  # configured(32) counts per GPU
+    assert find(windows_a_step=64, n_ranks=2) == [128]
+    assert find(total_steps=239) == [64] and find(total_steps=119) == []  # at least 60 steps are left
+    assert find(device="mps") == []
 
 
 def test_sizes_and_stages_are_worded() -> None:
