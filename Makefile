@@ -53,8 +53,7 @@ bench: .venv/.dev
 fuzz: .venv/.dev
 	$(BIN)/python -m pytest tests/data/files/test_fuzz.py -m "not network" --hypothesis-profile fuzz
 
-# On a machine with a GPU: its tests, then speed.
+# On a machine with a GPU: its tests, then one table of speed; about eight minutes.
 gpu: .venv/.dev
 	$(BIN)/python -m pytest -m gpu
-	$(BIN)/python benchmarks/train.py --device cuda
-	$(BIN)/python benchmarks/forecast_options.py --device cuda
+	$(BIN)/python benchmarks/gpu.py --device cuda

@@ -19,10 +19,12 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback
@@ -41,10 +43,21 @@ from kronos.training import run_pipeline
 from kronos.training.arguments import StageName, start_process
 from kronos.training.fit.precision import choose_precision
 
-WINDOW, HORIZON, STRIDE = 512, 64, 16
+STRIDE = 16
 WARM_UP = 2
 NEVER = 10**9
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure: windows a step, steps, the candles of a window, and training.torch_compile."""
+
+    device: str
+    batch: int
+    steps: int = 4
+    window: int = 512
+    compile: bool = False
 
 
 class TakeTurns(TrainerCallback):
@@ -67,16 +80,16 @@ class TakeTurns(TrainerCallback):
         return min(self.seconds[way][WARM_UP:])
 
 
-def build_config(folder: Path, preset: str, stage: StageName, options: argparse.Namespace) -> Config:
+def build_config(folder: Path, preset: str, stage: StageName, options: Settings) -> Config:
     """Build the configuration of a stage from the files that `main` has written."""
     n_steps = options.steps + WARM_UP + 1
     tokenizer = folder / f"{preset}-tokenizer"
     return Config(
         data=DataConfig(
             data_path=folder / "candles.csv",
-            lookback_window=WINDOW - HORIZON,
-            predict_window=HORIZON,
-            max_context=WINDOW,
+            lookback_window=options.window * 7 // 8,
+            predict_window=options.window // 8,
+            max_context=options.window,
             train_ratio=0.8,
             val_ratio=0.2,
             train_stride=STRIDE,
@@ -102,7 +115,7 @@ def build_config(folder: Path, preset: str, stage: StageName, options: argparse.
         experiment=ExperimentConfig(
             pre_trained=False, train_tokenizer=stage == "tokenizer", train_basemodel=stage == "basemodel"
         ),
-        device=DeviceConfig(use_cuda={"auto": None, "cuda": True, "cpu": False}[options.device]),
+        device=DeviceConfig(use_cuda=options.device == "cuda"),
     )
 
 
@@ -134,7 +147,7 @@ def build_plain(config: Config, stage: StageName, device: str) -> tuple[nn.Modul
     return model, PlainLoop(model, loss_of_base_model, batches)
 
 
-def count_operations(model: nn.Module, n_tokens: int) -> float:
+def count_operations(model: nn.Module, n_tokens: int, window: int) -> float:
     """Return the floating-point operations of a training step on n_tokens, by the formula above."""
     total = 0.0
     for name, layer in model.named_modules():
@@ -142,7 +155,7 @@ def count_operations(model: nn.Module, n_tokens: int) -> float:
         if isinstance(layer, nn.Linear):
             total += passes * 6 * layer.weight.numel() * n_tokens
         if name.endswith("attn"):
-            total += passes * 6 * layer.q_proj.out_features * WINDOW * n_tokens
+            total += passes * 6 * layer.q_proj.out_features * window * n_tokens
     return total
 
 
@@ -169,22 +182,48 @@ def choose_clock(device: str, cpu_time: bool) -> Callable[[], float]:
     return now
 
 
-def compare(name: str, stage: StageName, config: Config, device: str, now: Callable[[], float]) -> None:
-    """Run a stage and its plain loop in turn, and print a line."""
-    model, plain = build_plain(config, stage, device)
+def compare(name: str, stage: StageName, config: Config, options: Settings, now: Callable[[], float]) -> dict[str, Any]:
+    """Run a stage and its plain loop in turn, and return a row of the table."""
+    on_gpu = options.device == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    model, plain = build_plain(config, stage, options.device)
     turns = TakeTurns(plain, now)
     precision = choose_precision(config)
-    peak = measure_peak(TYPES[precision], device, now)
+    peak = measure_peak(TYPES[precision], options.device, now)
     run_pipeline(config, skip_existing=False, callbacks=[turns])
-    peak = max(peak, measure_peak(TYPES[precision], device, now))
-    n_tokens = config.training.batch_size * WINDOW
+    peak = max(peak, measure_peak(TYPES[precision], options.device, now))
+    n_tokens = options.batch * options.window
     plain_rate, our_rate = (n_tokens / turns.best(way) for way in ("plain", "ours"))
-    share = count_operations(model, n_tokens) * our_rate / n_tokens / peak
-    print(
-        f"{name:<16} {plain_rate:12,.0f} {our_rate:12,.0f} {our_rate / plain_rate:7.2f} {precision:>9} "
-        f"{peak / 1e12:16.2f} {share:8.0%}",
-        flush=True,
-    )
+    memory = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
+    return {
+        "name": name,
+        "compiled": "yes" if options.compile else "no",
+        "plain_tokens_per_s": plain_rate,
+        "tokens_per_s": our_rate,
+        "times_as_fast": our_rate / plain_rate,
+        "precision": precision,
+        "peak": peak,
+        "of_peak": count_operations(model, n_tokens, options.window) * our_rate / n_tokens / peak,
+        "memory_mib": memory / 2**20,
+    }
+
+
+def measure_all(presets: Sequence[str], options: Settings, now: Callable[[], float]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of both stages of some models; a tokenizer that several share is measured once."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_candles(folder / "candles.csv", 8 * options.window + 5 * STRIDE * options.batch)
+        start_process(build_config(folder, presets[0], "tokenizer", options), world_size=1)
+        measured: list[dict[str, Any]] = []
+        for preset in presets:
+            architecture = PRESETS[preset].tokenizer
+            KronosTokenizer(**architecture).save_pretrained(folder / f"{preset}-tokenizer")
+            stages: list[StageName] = ["basemodel"] if architecture in measured else ["tokenizer", "basemodel"]
+            measured.append(architecture)
+            for stage in stages:
+                title = f"{preset} {'tokenizer' if stage == 'tokenizer' else 'model'}"
+                yield compare(title, stage, build_config(folder, preset, stage, options), options, now)
 
 
 def main() -> None:
@@ -195,31 +234,21 @@ def main() -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--compile", action="store_true", help="run ours with training.torch_compile")
     parser.add_argument("--cpu-time", action="store_true", help="measure the CPU seconds of this process")
-    options = parser.parse_args()
+    arguments = parser.parse_args()
     logging.disable(logging.WARNING)
-    device = "cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"
-    options.batch = options.batch or (64 if device == "cuda" else 8)
-    print(f"{options.batch} windows of {WINDOW} per step on {device}, {torch.get_num_threads()} threads")
+    device = "cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu"
+    batch = arguments.batch or (64 if device == "cuda" else 8)
+    options = Settings(device, batch, arguments.steps, compile=arguments.compile)
+    print(f"{batch} windows of {options.window} per step on {device}, {torch.get_num_threads()} threads")
     print(
         f"{'':<16} {'plain, tok/s':>12} {'ours, tok/s':>12} {'ratio':>7} {'precision':>9} {'matmul TFLOP/s':>16} {'used':>8}"
     )
-    now = choose_clock(device, options.cpu_time)
-    measured: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_candles(folder / "candles.csv", 4096 + 5 * STRIDE * options.batch)
-        start_process(build_config(folder, options.models[0], "tokenizer", options), world_size=1)
-        for preset in options.models:
-            architecture = PRESETS[preset].tokenizer
-            KronosTokenizer(**architecture).save_pretrained(folder / f"{preset}-tokenizer")
-            if architecture not in measured:  # several sizes share one architecture
-                measured.append(architecture)
-                compare(
-                    f"{preset} tokenizer", "tokenizer", build_config(folder, preset, "tokenizer", options), device, now
-                )
-            compare(
-                f"{preset} base model", "basemodel", build_config(folder, preset, "basemodel", options), device, now
-            )
+    for row in measure_all(arguments.models, options, choose_clock(device, arguments.cpu_time)):
+        print(
+            f"{row['name']:<16} {row['plain_tokens_per_s']:12,.0f} {row['tokens_per_s']:12,.0f} {row['times_as_fast']:7.2f} "
+            f"{row['precision']:>9} {row['peak'] / 1e12:16.2f} {row['of_peak']:8.0%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
