@@ -5,14 +5,14 @@ the paths (S rows). The tokens that a path adds are its *own* (S·P rows, series
 are padded on the right, where causal attention never looks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kronos.model.rotary import RotaryEmbedding
+from kronos.model.rotary import RotaryEmbedding, RotaryGroups
 
 
 class Cache(Protocol):
@@ -55,9 +55,27 @@ class CacheLayout:
     n_paths: int
     capacity: int
     window: int | None = None
+    shared: "SharedRotations" = field(default_factory=lambda: SharedRotations(), compare=False, repr=False)
 
     def build_cache(self, n_heads: int, weight: Tensor) -> "KeyValueCache":
         return KeyValueCache(self, weight.device)
+
+
+class SharedRotations:
+    """The rotation tables at the positions that all layers read now, computed once for those with the same frequencies."""
+
+    def __init__(self) -> None:
+        self._groups = RotaryGroups()
+        self._tables: dict[int, tuple[object, tuple[Tensor, Tensor]]] = {}  # by group: where, and the tables there
+
+    def get(
+        self, rotary: RotaryEmbedding, x: Tensor, where: object, first_position: int | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the tables of x (B, H, T, K). where: stands for its positions, the same in all layers."""
+        number = self._groups.number_of(rotary)
+        if number not in self._tables or self._tables[number][0] != where:
+            self._tables[number] = where, rotary.compute_table(x.shape[2], x, first_position)
+        return self._tables[number][1]
 
 
 class KeyValueCache:
@@ -72,10 +90,17 @@ class KeyValueCache:
         self._lengths = None if equal else torch.tensor(layout.lengths, device=device)  # (S,)
 
     def rotation_of_next(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
-        return rotary.compute_table(x.shape[2], x, self._next_position())
+        return self._share_rotation(rotary, x, self._next_position(), self.n_own)
 
     def rotation_of_latest(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
-        return rotary.compute_table(x.shape[2], x, self._latest_position(x.shape[2]))
+        return self._share_rotation(rotary, x, self._latest_position(x.shape[2]), self.n_own - x.shape[2])
+
+    def _share_rotation(
+        self, rotary: RotaryEmbedding, x: Tensor, first_position: int | Tensor, first_own: int
+    ) -> tuple[Tensor, Tensor]:
+        in_prefix = isinstance(first_position, int) and first_position == 0
+        where = None if in_prefix else first_own, x.shape[2]
+        return self.layout.shared.get(rotary, x, where, first_position)
 
     def _next_position(self) -> int | Tensor:
         """Return the index of the next position to append; (S·P,) if the series have different lengths."""

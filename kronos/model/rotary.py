@@ -28,6 +28,21 @@ class RotaryEmbedding(nn.Module):
         return torch.cat([cos, cos], dim=-1).to(like.dtype), torch.cat([-sin, sin], dim=-1).to(like.dtype)
 
 
+class RotaryGroups:
+    """Numbers rotary embeddings: those with the same frequencies have the same number, and can share their tables."""
+
+    def __init__(self) -> None:
+        self._first: list[RotaryEmbedding] = []  # of each number
+        self._numbers: dict[int, int] = {}  # from id
+
+    def number_of(self, rotary: RotaryEmbedding) -> int:
+        if id(rotary) not in self._numbers:
+            same = (i for i, first in enumerate(self._first) if torch.equal(first.inv_freq, rotary.inv_freq))
+            number = self._numbers[id(rotary)] = next(same, len(self._first))
+            self._first[number:] = self._first[number:] or [rotary]
+        return self._numbers[id(rotary)]
+
+
 def rotate_halves(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
     """Rotate x (…, T, K) by tables (…, T, K): with halves x1 and x2, return [x1 cos − x2 sin, x2 cos + x1 sin]."""
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), signed_sin)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kronos.model.rotary import RotaryEmbedding
+from kronos.model.rotary import RotaryEmbedding, RotaryGroups
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -58,16 +58,12 @@ class StaticPositions:
         self.in_prefix = True
         self.hidden = like.new_zeros(())  # (S, 1, 1, 1 or T, L + N): −inf for positions not to attend to, else 0
         self._at = self.lengths[:0]  # (S·P, T): the positions being read
-        self._tables: list[Rotation] = []  # of all positions, (L + N, K)
-        self._table_of: dict[int, int] = {}  # from a rotary's id to its table's number
-        self._turned: dict[int, Rotation] = {}  # the tables at the positions being read, by number
-        known: list[Tensor] = []
-        for rotary in rotaries:
-            same = [i for i, frequencies in enumerate(known) if torch.equal(frequencies, rotary.inv_freq)]
-            if not same:
-                known.append(rotary.inv_freq)
-                self._tables.append(rotary.compute_table(shape.n_prefix + shape.n_own, like))
-            self._table_of[id(rotary)] = same[0] if same else len(known) - 1
+        self._groups = RotaryGroups()
+        self._tables = {  # of all positions (L + N, K), by group
+            self._groups.number_of(rotary): rotary.compute_table(shape.n_prefix + shape.n_own, like)
+            for rotary in rotaries
+        }
+        self._turned: dict[int, Rotation] = {}  # the tables at the positions being read, by group
 
     def build_cache(self, n_heads: int, weight: Tensor) -> "StaticKeyValueCache":
         return StaticKeyValueCache(self, n_heads, weight)
@@ -98,7 +94,7 @@ class StaticPositions:
 
     def rotation(self, rotary: RotaryEmbedding, n_positions: int) -> Rotation:
         """Return the tables, (T, K) or (S·P, 1, T, K), of the positions being read, n_positions of each row."""
-        number = self._table_of[id(rotary)]
+        number = self._groups.number_of(rotary)
         if self.in_prefix:
             cos, sin = self._tables[number]
             return cos[:n_positions], sin[:n_positions]
