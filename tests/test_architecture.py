@@ -31,7 +31,7 @@ ORDER = [
 FOLDER_ORDER = {
     "data": [["files"], ["elsewhere"], ["quality"], ["windows"], ["audit", "leakage"]],
     "evaluation": [["results"], ["scores", "forecasters.base"], ["forecasters", "origins"], ["runs"]],
-    "report": [["words"], ["fonts"], ["forecast"], ["charts"], ["verdict"]],
+    "report": [["words"], ["drawing", "fonts"], ["forecast"], ["charts"], ["verdict"]],
 }
 
 

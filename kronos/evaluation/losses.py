@@ -11,6 +11,7 @@ from pyarrow import csv
 from kronos.candles import Array
 from kronos.evaluation.origins.clock import find_local_times
 from kronos.evaluation.origins.walk_forward import Origins
+from kronos.evaluation.scores.quantiles import find_quantiles
 from kronos.evaluation.scoring import to_returns
 from kronos.files import replacing
 
@@ -75,7 +76,7 @@ def build_loss_rows(
     direction, 1/2 for a median that does not move; empty if the close did not move.
     """
     n, horizon = origins.actual.shape
-    quantiles = np.quantile(returns, list(QUANTILES.values()), axis=1, method="weibull")  # as the bands are
+    quantiles = find_quantiles(np.sort(returns, axis=1), list(QUANTILES.values()), "weibull")  # as the bands are
     if not moves:
         quantiles[list(QUANTILES).index("q50")] = 0.0
     symbols = np.array([symbol.symbol for symbol in origins.candles.symbols])

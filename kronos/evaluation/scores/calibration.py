@@ -32,6 +32,7 @@ from kronos.candles import Array
 from kronos.evaluation.records import LEVELS, BandFigures, Note
 from kronos.evaluation.results import CalibrationResult
 from kronos.evaluation.scores.figures import Bands, average, compute_bands
+from kronos.evaluation.scores.quantiles import find_quantiles
 
 SMALLEST_VOLATILITY = 1e-5  # a tenth of a basis point per candle, for prices that did not move
 
@@ -163,7 +164,7 @@ def measure_volatility(closes: Array) -> Array:
 
 def _quantile(paths: Array, q: float) -> Array:
     """Return the q-quantile (N, H) of paths, by the method of `compute_bands`."""
-    quantile: Array = np.quantile(paths, q, axis=1, method="weibull")
+    quantile: Array = find_quantiles(np.sort(paths, axis=1), [q], "weibull")[0]
     return quantile
 
 

@@ -22,6 +22,7 @@ from kronos.evaluation.scores.metrics import (
     compute_ic,
     compute_rank_ic,
 )
+from kronos.evaluation.scores.quantiles import find_median, find_quantiles
 
 WQL_QUANTILES = tuple(tenth / 10 for tenth in range(1, 10))
 
@@ -90,7 +91,7 @@ def compute_return_figures(paths: Array, actual: Array, moves: bool = True) -> F
 def _find_centre(paths: Array, fixed: Array | None) -> tuple[Array, Array]:
     """Return the median and the mean path (N, H), or a fixed level (N, 1) for both."""
     if fixed is None:
-        return np.median(paths, axis=1), paths.mean(axis=1)
+        return find_median(paths), paths.mean(axis=1)
     centre = np.broadcast_to(fixed, (len(paths), paths.shape[2]))
     return centre, centre
 
@@ -107,9 +108,13 @@ def compute_bands(paths: Array) -> Bands:
     """
     if paths.ndim != 3 or not np.isfinite(paths).all():
         raise ValueError(f"paths must be finite and (origins, paths, horizon), got {paths.shape}")
-    tails = [(0.5 - level / 200, 0.5 + level / 200) for level in LEVELS]
-    ends = np.quantile(paths, tails, axis=1, method="weibull")  # (levels, 2, N, H)
-    return {level: (low, high) for level, (low, high) in zip(LEVELS, ends)}
+    return _find_bands(np.sort(paths, axis=1))
+
+
+def _find_bands(ordered: Array) -> Bands:
+    tails = [0.5 + sign * level / 200 for level in LEVELS for sign in (-1, 1)]
+    ends = find_quantiles(ordered, tails, "weibull")  # (2 · levels, N, H)
+    return {level: (low, high) for level, low, high in zip(LEVELS, ends[::2], ends[1::2])}
 
 
 def _compute_point_figures(median: Array, mean: Array, actual: Array) -> Figures:
@@ -139,10 +144,11 @@ def _compute_distribution_figures(paths: Array, actual: Array) -> Figures:
     - coverage_L: share of actual values in the central L% band, edges included (`compute_bands`).
     - width_L: mean width of the band.
     """
-    values = np.quantile(paths, WQL_QUANTILES, axis=1)  # (9, N, H)
+    ordered = np.sort(paths, axis=1)
+    values = find_quantiles(ordered, WQL_QUANTILES, "linear")  # (9, N, H)
     pinball = np.mean([_compute_pinball(value, actual, q) for value, q in zip(values, WQL_QUANTILES)], axis=0)
     figures = {"crps": average(compute_crps(paths, actual)), "wql": _pool(2 * pinball, np.abs(actual))}
-    for level, (low, high) in compute_bands(paths).items():
+    for level, (low, high) in _find_bands(ordered).items():
         figures[f"coverage_{level}"] = average((low <= actual) & (actual <= high))
         figures[f"width_{level}"] = average(high - low)
     return figures

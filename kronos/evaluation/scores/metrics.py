@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.candles import Array
+from kronos.evaluation.scores.quantiles import find_median
 
 FEWEST_ORIGINS = 3  # for a correlation: two points always lie on a line
 SMALLEST_SPREAD = 1e-9  # relative to the values; a smaller spread is rounding
@@ -67,7 +68,7 @@ def compute_crps(paths: Array, actual: Array, fair: bool = True) -> Array:
 
 def compute_absolute_error(paths: Array, actual: Array) -> Array:
     """Return the absolute error (..., H) of the median path at each step of the horizon."""
-    error: Array = np.abs(np.median(paths, axis=-2) - actual)
+    error: Array = np.abs(find_median(paths) - actual)
     return error
 
 
@@ -101,7 +102,7 @@ def compute_direction_hits(paths: Array, actual: Array) -> Array:
     Returns:
         (..., H): 0.5, as for a coin toss, where the median does not move; NaN where the actual value does not move.
     """
-    forecast, direction = np.sign(np.median(paths, axis=-2)), np.sign(actual)
+    forecast, direction = np.sign(find_median(paths)), np.sign(actual)
     hits = np.where(forecast == 0, 0.5, forecast == direction)
     return np.where(direction == 0, np.nan, hits)
 

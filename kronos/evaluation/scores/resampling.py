@@ -11,7 +11,7 @@ Shapes: T terms, H steps of the horizon, R resamples.
 from functools import lru_cache
 
 import numpy as np
-from arch.bootstrap import CircularBlockBootstrap, optimal_block_length
+from arch.bootstrap import optimal_block_length
 from scipy import stats
 
 from kronos.candles import Array
@@ -197,17 +197,20 @@ def _resample(sums: Array, block: int) -> Array:
     at_once = max(ENTRIES_AT_ONCE // n, 1)
     if at_once >= N_BOOTSTRAP:
         return _draw_all(n, block, N_BOOTSTRAP).astype(np.float64) @ sums
-    bootstrap = CircularBlockBootstrap(block, np.arange(n), seed=SEED)
+    generator = np.random.default_rng(SEED)
     parts = [min(at_once, N_BOOTSTRAP - done) for done in range(0, N_BOOTSTRAP, at_once)]
-    return np.concatenate([_draw(bootstrap, n, part).astype(np.float64) @ sums for part in parts])
+    return np.concatenate([_draw(generator, n, block, part).astype(np.float64) @ sums for part in parts])
 
 
 @lru_cache(maxsize=32)
 def _draw_all(n: int, block: int, n_resamples: int) -> Array:
     """Return how often each of n terms is drawn in each resample (R, n); drawn once for all figures of a series."""
-    return _draw(CircularBlockBootstrap(block, np.arange(n), seed=SEED), n, n_resamples)
+    return _draw(np.random.default_rng(SEED), n, block, n_resamples)
 
 
-def _draw(bootstrap: CircularBlockBootstrap, n: int, n_resamples: int) -> Array:
-    counts: Array = bootstrap.apply(lambda drawn: np.bincount(drawn, minlength=n), n_resamples).astype(np.uint16)
-    return counts
+def _draw(generator: np.random.Generator, n: int, block: int, n_resamples: int) -> Array:
+    """Draw as `arch.bootstrap.CircularBlockBootstrap` does, all resamples at once."""
+    firsts = generator.integers(n, size=(n_resamples, -(-n // block)))
+    terms = (firsts[..., np.newaxis] + np.arange(block)).reshape(n_resamples, -1)[:, :n] % n
+    terms += n * np.arange(n_resamples)[:, np.newaxis]
+    return np.bincount(terms.ravel(), minlength=n * n_resamples).reshape(n_resamples, n).astype(np.uint16)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from kronos.evaluation.forecasters.base import KronosForecaster
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.forecast import Forecast
 from kronos.forecast.coherence import Repairs
+from kronos.report.drawing import draw_meanwhile
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.files import HISTORY_DRAWN, format_title
 from kronos.report.words.catalogue import Words
@@ -77,7 +79,11 @@ def draw_held_out_forecasts(config: Config, trained: RunResult, own: KronosForec
     logger.info("%s", Repairs.total(each.forecast.repairs for each in shown if each.forecast.repairs))
     for earlier in config.model_paths.run_folder.report.forecasts:
         earlier.unlink()
-    return [_draw(config, *each, split.name) for each in zip(range(1, len(shown) + 1), shown, symbols)]
+    paths = [config.model_paths.run_folder.report.forecast(n) for n in range(1, len(shown) + 1)]
+    drawn = [partial(_draw, config, *each, split.name) for each in zip(paths, shown, symbols)]
+    with timed("pictures"), draw_meanwhile(drawn):
+        pass
+    return paths
 
 
 def choose_origins(starts: WindowStarts, lookback: int, n_origins: int) -> list[int]:
@@ -86,13 +92,10 @@ def choose_origins(starts: WindowStarts, lookback: int, n_origins: int) -> list[
     return [starts[i] + lookback - 1 for i in chosen]
 
 
-@timed("pictures")
-def _draw(config: Config, n: int, shown: HeldOutForecast, symbol: str, split: SplitName) -> Path:
+def _draw(config: Config, path: Path, shown: HeldOutForecast, symbol: str, split: SplitName) -> None:
     language, words = config.report.language, Words(config.report.language)
     name = " · ".join(filter(None, (config.model_paths.exp_name, symbol)))
     title = format_title(name, shown.forecast, language)
     title = words("forecast.held_out_title", title=title, split=words(f"forecast.splits.{split}"))
     history = shown.history[-HISTORY_DRAWN * len(shown.actual) :]
-    path = config.model_paths.run_folder.report.forecast(n)
     draw_forecast(history, shown.forecast, shown.actual, path, title, config.report.rising, language)
-    return path

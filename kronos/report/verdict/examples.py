@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from kronos.evaluation.results import Evaluation, Example
 from kronos.forecast import Forecast
 from kronos.report.charts.chart_figure import FONT, INK
+from kronos.report.drawing import Picture
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.files import HISTORY_DRAWN, MIN_HISTORY_DRAWN
 from kronos.report.forecast.interactive import build_figure
@@ -96,20 +98,17 @@ def format_figure(example: Example, metric: str, words: Words) -> str:
     return words("page.example_figure", metric=name, figure=format_number(example.figure, 3))
 
 
-def draw_examples(
+def list_pictures(
     shown: Sequence[ExampleForecast], evaluation: Evaluation, folder: ReportFolder, rising: Rising, words: Words
-) -> None:
-    """Draw each example as example_{kind}.png.
-
-    Raises:
-        KronosError: a picture cannot be written.
-    """
+) -> list[Picture]:
+    """Return what draws each example, as example_{kind}.png."""
+    pictures: list[Picture] = []
     for each in shown:
         title = f"{title_example(each.example, words)} · {format_figure(each.example, evaluation.metric, words)}"
         path = folder.example(each.example.kind)
-        draw_forecast(
-            each.shown_history, each.forecast, each.actual, path, f"{evaluation.run} · {title}", rising, words.language
-        )
+        candles = each.shown_history, each.forecast, each.actual
+        pictures.append(partial(draw_forecast, *candles, path, f"{evaluation.run} · {title}", rising, words.language))
+    return pictures
 
 
 def _shorten(value: Any) -> Any:

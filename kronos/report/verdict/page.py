@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from html import escape as escape_html
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from kronos.report.charts.chart_figure import build_panel
 from kronos.report.charts.chart_picture import draw_chart
 from kronos.report.charts.charts import build_charts
 from kronos.report.charts.learning import StageCurves, read_learning_curves
+from kronos.report.drawing import Picture, draw_meanwhile
 from kronos.report.fonts import can_draw
 from kronos.report.verdict.audit_view import read_audit
 from kronos.report.verdict.detail_tables import list_clock_times, list_direction, list_money, list_symbols
@@ -33,10 +35,10 @@ from kronos.report.verdict.examples import (
     ExampleForecast,
     LegendItem,
     build_example_figure,
-    draw_examples,
     format_figure,
     lay_out,
     list_legend,
+    list_pictures,
     title_example,
 )
 from kronos.report.verdict.first_screen import build_first_screen
@@ -111,29 +113,32 @@ def write_report(
     """
     folder = folder or RunFolder(run_dir).report.path
     curves = read_learning_curves(run_dir, config)
-    _write_pictures(ReportFolder(folder), evaluation, curves, config, examples)
+    pictures = _list_pictures(ReportFolder(folder), evaluation, curves, config, examples)
     path = ReportFolder(folder).page
-    page = _render(run_dir, evaluation, curves, config, examples)
+    with draw_meanwhile(pictures):
+        page = _render(run_dir, evaluation, curves, config, examples)
     write_text(path, page.encode("utf-8", "replace").decode())  # a file name may hold bytes that are no text
     return path
 
 
-def _write_pictures(
+def _list_pictures(
     folder: ReportFolder,
     evaluation: Evaluation,
     curves: Sequence[StageCurves],
     config: Config,
     examples: Sequence[ExampleForecast],
-) -> None:
-    """Draw charts and examples again; those that an earlier evaluation left and this one lacks are removed."""
+) -> list[Picture]:
+    """Return what draws the charts and the examples. Those that an earlier evaluation left are removed."""
     for path in (*map(folder.chart, CHARTS), *map(folder.example, KINDS)):
         with suppress(OSError):  # if nothing can be removed, writing fails with the reason
             path.unlink()
     language = config.report.language
     words = Words(language if can_draw("".join(read_texts(language).values())) else "en")
-    for name, chart in build_charts(evaluation, curves, words).items():
-        draw_chart(chart, folder.chart(name))
-    draw_examples(examples, evaluation, folder, config.report.rising, words)
+    charts = build_charts(evaluation, curves, words)
+    return [
+        *(partial(draw_chart, chart, folder.chart(name)) for name, chart in charts.items()),
+        *list_pictures(examples, evaluation, folder, config.report.rising, words),
+    ]
 
 
 def _render(

@@ -1,0 +1,100 @@
+"""Draw pictures in other processes while this one goes on."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple
+
+from kronos.errors import KronosError
+
+logger = logging.getLogger(__name__)
+
+MOST_PROCESSES = 4  # each takes the memory of a few pictures
+PATIENCE_SECONDS = 300.0  # for one process; drawing takes seconds
+
+Picture = Callable[[], None]
+
+
+class _Worker(NamedTuple):
+    """A process that draws its pictures. result: receives None, or the error that ended it."""
+
+    process: BaseProcess
+    result: Connection
+    pictures: Sequence[Picture]
+
+
+@contextmanager
+def draw_meanwhile(pictures: Sequence[Picture]) -> Iterator[None]:
+    """Draw pictures in other processes during the block. All are there at its end.
+
+    Without a second CPU, or on systems where a process cannot be forked safely, draw them before the block. What another
+    process could not draw is drawn by this one. The processes end by themselves: no queue keeps them, or the lock on the
+    folder of the run that they inherit, alive if this process is killed.
+
+    Raises:
+        KronosError: a picture cannot be written.
+    """
+    n = _count_processes(len(pictures))
+    workers = [_start(pictures[k::n]) for k in range(n)]
+    try:
+        if not workers:
+            _draw_all(pictures)
+        yield
+        for worker in workers:
+            _finish(worker)
+    finally:
+        for worker in workers:
+            worker.process.join()
+
+
+def _count_processes(n_pictures: int) -> int:
+    """Return how many processes draw; 0 if this one does."""
+    if sys.platform != "linux" or multiprocessing.current_process().daemon:
+        return 0
+    n_cpus = len(os.sched_getaffinity(0))
+    return min(n_pictures, n_cpus, MOST_PROCESSES) if n_cpus > 1 else 0
+
+
+def _start(pictures: Sequence[Picture]) -> _Worker:
+    context = multiprocessing.get_context("fork")  # nothing is imported or copied again
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(pictures, sender), daemon=True)
+    process.start()
+    sender.close()  # if the process dies, receiving ends
+    return _Worker(process, receiver, pictures)
+
+
+def _work(pictures: Sequence[Picture], sender: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process's parent reports an interruption
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        _draw_all(pictures)
+    except KronosError as error:
+        sender.send(error)
+    else:  # with any other error the process ends, and this one's parent meets the error itself
+        sender.send(None)
+
+
+def _finish(worker: _Worker) -> None:
+    """Wait for a process; draw its pictures here if it died or does not end."""
+    try:
+        error = worker.result.recv() if worker.result.poll(PATIENCE_SECONDS) else EOFError()
+    except EOFError as end:  # the process died
+        error = end
+    if isinstance(error, EOFError):
+        worker.process.kill()
+        logger.warning("a process that drew pictures has ended too early. They are drawn again.")
+        _draw_all(worker.pictures)
+    elif error is not None:
+        raise error
+
+
+def _draw_all(pictures: Sequence[Picture]) -> None:
+    for draw in pictures:
+        draw()
