@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from kronos.config import Config, load_config
 from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
 from kronos.version import __version__
+from kronos.waiting import limit_thread_spinning
 
 if TYPE_CHECKING:
     from kronos.forecast import KronosPredictor
@@ -23,6 +24,8 @@ __all__ = [
     "__version__",
     "load_config",
 ]
+
+limit_thread_spinning()
 
 # These import PyTorch, which takes seconds. --help and an error in the YAML should not wait for it.
 _LAZY = {"Kronos": "kronos.model", "KronosPredictor": "kronos.forecast", "KronosTokenizer": "kronos.model"}

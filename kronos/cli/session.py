@@ -1,6 +1,6 @@
 """What every command does before its own work: environment, log lines, errors, configuration, GPU, lock.
 
-Nothing below kronos.cli reads environment variables.
+Nothing below kronos.cli reads environment variables, except kronos.waiting.
 """
 
 import logging
@@ -53,14 +53,13 @@ class Process(NamedTuple):
 
 @contextmanager
 def start_session(on_interrupt: str, distributed: bool = False) -> Iterator[Process]:
-    """Start a command: limit thread spinning, show log lines, and turn errors into one line and an exit status.
+    """Start a command: show log lines, and turn errors into one line and an exit status.
 
     Args:
         on_interrupt: what the log line about an interruption adds, for example how to resume.
         distributed: whether torchrun may launch the command as several processes.
     """
     with translate_errors(on_interrupt), run_clock(find_start()):
-        limit_thread_spinning()
         start_logging()  # before the environment is read, to show its errors
         process = read_process() if distributed else Process()
         start_logging(process.rank)
@@ -106,16 +105,6 @@ def check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: str, 
             allowed=", ".join(f"{each}*" if each.endswith(".") else each for each in allowed),
             hint=hint,
         )
-
-
-def limit_thread_spinning() -> None:
-    """Let waiting CPU threads of PyTorch sleep soon. Call this before PyTorch is imported.
-
-    By default they spin for milliseconds, and one other busy program slows small models down several times
-    (benchmarks/busy_machine.py).
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def find_start() -> float:

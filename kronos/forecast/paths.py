@@ -22,6 +22,8 @@ from kronos.forecast.devices import eval_mode
 from kronos.forecast.inputs import InputSeries
 from kronos.forecast.sampling import draw_path_uniforms
 from kronos.model import Kronos, KronosTokenizer
+from kronos.model.linear import FEW_ROWS
+from kronos.threads import StepThreads
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,13 @@ class PathSampler:
             translate_forecast_out_of_memory(),
             eval_mode(self.model, self.tokenizer),
             tqdm(total=len(chunks) * horizon, desc="forecast", unit="step", disable=disable, leave=False) as progress,
+            StepThreads(self.device) as threads,
         ):
+
+            def end_step() -> None:
+                progress.update()
+                threads.end_step()
+
             for chunk in chunks:
                 chosen = [inputs[i] for i in chunk.series]
                 normalised = [statistics[i].normalise(inputs[i].candles, self.clip) for i in chunk.series]
@@ -58,10 +66,18 @@ class PathSampler:
                     draw_path_uniforms(seed, series.timestamps[-1], chunk.paths, horizon, series.symbol)
                     for series in chosen
                 ]
-                sampled = self._generate(chosen, normalised, torch.stack(uniforms), progress.update)
+                threads.begin(horizon, self._may_use_fewer_threads(len(chosen) * uniforms[0].shape[0]))
+                sampled = self._generate(chosen, normalised, torch.stack(uniforms), end_step)
                 for i, of_series in zip(chunk.series, sampled):
                     paths[i, chunk.paths] = statistics[i].denormalise(of_series)
         return paths
+
+    def _may_use_fewer_threads(self, n_rows: int) -> bool:
+        """Whether the rounding of a step's products does not depend on the number of threads."""
+        dtype = next(self.model.parameters()).dtype
+        compiled = any(block._compiled_call_impl is not None for block in self.model.transformer)
+        split = n_rows <= FEW_ROWS and dtype == torch.float32 and not compiled
+        return split and self.decoding.policy != "recompute"
 
     def _generate(
         self,

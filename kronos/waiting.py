@@ -1,0 +1,15 @@
+"""How PyTorch's CPU threads wait for each other. OpenMP reads this from the environment when PyTorch is loaded."""
+
+import os
+
+SPIN_COUNT = "3000"  # about 0.2 ms: longer than most pauses between two operations
+
+
+def limit_thread_spinning() -> None:
+    """Let waiting threads sleep soon, unless the user has set how they wait. Call this before PyTorch is imported.
+
+    By default they spin for up to 20 ms. Beside another busy program that slows a small model down many times
+    (benchmarks/busy_machine.py). `import kronos` calls this, the only thing that happens on import.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
