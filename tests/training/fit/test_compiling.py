@@ -102,6 +102,19 @@ def test_what_stands_in_the_way_is_found_with_a_small_function(monkeypatch: pyte
     assert compiling._find_obstacle() == "Failed to find C compiler."
 
 
+@pytest.mark.slow
+def test_what_does_not_compile_is_computed_as_usual() -> None:
+    def refuse(*args: object) -> None:
+        raise ValueError("not on this machine")
+
+    double = torch.compile(lambda x: 2 * x, backend=refuse)
+    with compiling.fall_back_to_eager(True):
+        assert torch.equal(double(torch.ones(3)), torch.full((3,), 2.0))
+    torch._dynamo.reset()
+    with compiling.fall_back_to_eager(False), pytest.raises(Exception, match="not on this machine"):
+        double(torch.ones(3))
+
+
 def test_an_earlier_choice_is_no_other_setting() -> None:
     assert take_choices({COMPILE_KEY: "auto", "a": 1}, {COMPILE_KEY: True, "a": 2}) == {COMPILE_KEY: True, "a": 1}
     assert take_choices({COMPILE_KEY: False}, {COMPILE_KEY: True}) == {COMPILE_KEY: False}
