@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kronos.cli.session import announce_loading
+from kronos.cli.session import loading_libraries
 from kronos.config import Config
 from kronos.report.words.catalogue import Words
 
@@ -26,12 +26,12 @@ LABEL_WIDTH = 16  # of the longest label and its padding
 
 def show_plan(config: Config, rank: int, world_size: int, skip_existing: bool) -> None:
     """Plan a run on all ranks and print the plan on rank 0; nothing is written to the folder of the run."""
-    announce_loading()
-    from accelerate import PartialState  # these import PyTorch: --help and a wrong YAML must answer at once
+    with loading_libraries():
+        from accelerate import PartialState  # these import PyTorch: --help and a wrong YAML must answer at once
 
-    from kronos.planning.advice import advise
-    from kronos.planning.plan import plan_run
-    from kronos.training.arguments import start_process
+        from kronos.planning.advice import advise
+        from kronos.planning.plan import plan_run
+        from kronos.training.arguments import start_process
 
     words = Words(config.report.language)
     start_process(config, world_size)

@@ -15,10 +15,10 @@ from kronos.cli.session import (
     READING_OVERRIDES,
     LanguageOption,
     Process,
-    announce_loading,
     check_overrides,
     format_command_line,
     load_session_config,
+    loading_libraries,
     lock_run_folder,
     start_session,
 )
@@ -132,8 +132,8 @@ def _evaluate_run(
     given = [*(OTHER_CANDLES if data is not None else ()), *given]
     config = load_session_config(lambda given: load_run_config(run, given), given, process, language)
     with lock_run_folder(config.model_paths.run_folder, process.rank):
-        announce_loading()
-        from kronos.run import run_evaluation
+        with loading_libraries():
+            from kronos.run import run_evaluation
 
         return config, run_evaluation(config, data, since, process.world_size, format_command_line())
 
@@ -148,9 +148,9 @@ def _evaluate_model(
     language: Language | None,
     process: Process,
 ) -> tuple[Config, FinishedRun]:
-    announce_loading()
-    from kronos.evaluation.model_without_run import build_model_config, load_judged_models
-    from kronos.run import run_model_evaluation
+    with loading_libraries():
+        from kronos.evaluation.model_without_run import build_model_config, load_judged_models
+        from kronos.run import run_model_evaluation
 
     why = "this setting has no effect on a model that is not trained here"
     check_overrides(given, ALLOWED_FOR_MODELS, why, HINT)

@@ -42,7 +42,7 @@ from kronos.cli.predict_options import (
     TopP,
 )
 from kronos.cli.predict_source import Source, load_source
-from kronos.cli.session import LanguageOption, announce_loading, start_session
+from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.errors import ConfigError, DataError, KronosError
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def predict_command(
 ) -> None:
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
     with start_session("finished forecasts are in --out"):
-        announce_loading()
-        from kronos.forecast import Sampling
+        with loading_libraries():
+            from kronos.forecast import Sampling
 
         levels = _read_quantiles(quantiles)
         given: dict[str, Any] = {"data": [data] if data else None, "horizon": horizon, "lookback": lookback}

@@ -15,9 +15,9 @@ from kronos.cli.logs import log_to_file
 from kronos.cli.session import (
     LanguageOption,
     Process,
-    announce_loading,
     format_command_line,
     load_session_config,
+    loading_libraries,
     lock_run_folder,
     start_session,
 )
@@ -102,8 +102,8 @@ def _train(path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: b
 
 
 def _run(config: Config, skip_existing: bool, process: Process) -> None:
-    announce_loading()
-    from kronos.run import run_training  # it imports PyTorch; --help and an error in the YAML should not wait for it
+    with loading_libraries():  # --help and an error in the YAML do not wait for it
+        from kronos.run import run_training
 
     finished = run_training(config, skip_existing, process.world_size, format_command_line())
     if process.rank == 0:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from kronos.cli.logs import log_to_file
-from kronos.cli.session import LanguageOption, announce_loading, read_process, select_cuda_device, start_session
+from kronos.cli.session import LanguageOption, loading_libraries, read_process, select_cuda_device, start_session
 from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
 from kronos.errors import ConfigError
@@ -77,8 +77,8 @@ def tune_command(
 
         parameters = read_space(space, stage, build)
         select_cuda_device(settings.device.device_id, read_process())
-        announce_loading()
-        from kronos.tuning.plan import SearchPlan  # it imports PyTorch: --help and a wrong YAML must answer at once
+        with loading_libraries():
+            from kronos.tuning.plan import SearchPlan  # it imports PyTorch: --help and a wrong YAML must answer at once
 
         seconds = None if timeout_minutes is None else timeout_minutes * 60
         _search(SearchPlan(build, parameters, stage, trials, seconds))

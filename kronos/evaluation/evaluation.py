@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,8 @@ from kronos.timing import timed
 from kronos.training.saved.tokenizer_record import read_health
 
 logger = logging.getLogger(__name__)
+
+SMALL_BYTES = 100_000_000  # of forecasts: three of them, and what is computed from them, fit into memory
 
 
 def evaluate_run(
@@ -212,23 +216,39 @@ def _score_all(
     confidence: float,
     table: LossTable | None = None,
 ) -> list[Scored]:
-    """Score forecasters, the run's own first. Add those that cannot forecast these candles to left_out."""
-    scored = []
-    for each in forecasters:
-        try:
-            started = time.monotonic()
-            with timed("baselines" if each.key is None else "forecasts"):
-                paths = _forecast(walk, each, origins)
+    """Score forecasters, the run's own first. Add those that cannot forecast these candles to left_out.
+
+    Two are scored at once, because NumPy leaves the other CPU to the other thread; of large forecasts one.
+    """
+    scored: list[Scored] = []
+    begun: deque[tuple[Forecaster, Array, Future[Scored]]] = deque()
+
+    def end_one() -> None:
+        forecaster, paths, result = begun.popleft()
+        scored.append(result.result())
+        if table:
+            table.add(forecaster.name, to_returns(paths, origins), scored[-1].raw, forecaster.moves)
+
+    with ThreadPoolExecutor(2) as threads:
+        for each in forecasters:
+            try:
+                started = time.monotonic()
+                with timed("baselines" if each.key is None else "forecasts"):
+                    paths = _forecast(walk, each, origins)
+            except NotApplicable as error:
+                if each is forecasters[0]:  # without the run's own forecasts there is nothing to compare
+                    raise DataError(
+                        "no evaluation: some closes that {name} forecasts are not finite or not above 0.",
+                        name=each.name,
+                    ) from None
+                left_out.append(LeftOut(baseline=each.name, reason=error.reason))
+                continue
             seconds = time.monotonic() - started if each.key is None else walk.measure_seconds(each, origins)
-            scored.append(score(each, paths, origins, seconds, confidence))
-            if table:
-                table.add(each.name, to_returns(paths, origins), scored[-1].raw, each.moves)
-        except NotApplicable as error:
-            if not scored:  # without the run's own forecasts there is nothing to compare
-                raise DataError(
-                    "no evaluation: some closes that {name} forecasts are not finite or not above 0.", name=each.name
-                ) from None
-            left_out.append(LeftOut(baseline=each.name, reason=error.reason))
+            begun.append((each, paths, threads.submit(score, each, paths, origins, seconds, confidence)))
+            while len(begun) > (2 if paths.nbytes < SMALL_BYTES else 0):
+                end_one()
+        while begun:
+            end_one()
     return scored
 
 
