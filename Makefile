@@ -45,7 +45,7 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/ranks.py
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/forecast.py
-	$(BIN)/python benchmarks/forecast_options.py
+	$(BIN)/python benchmarks/gpu.py --device cpu --presets small
 	$(BIN)/python benchmarks/baselines.py
 	$(BIN)/python benchmarks/verdict.py --replications 200 --power-replications 100
 

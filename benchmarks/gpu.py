@@ -10,7 +10,8 @@ the bandwidth counts the weights and the cache, which a step must read once; the
 attention. Both are relative to a large copy and a large matrix product, measured here. Training is described in
 benchmarks/train.py. The last line is JSON.
 
---toy takes tiny models and few steps, to try the program itself; on a CPU, operators stand for kernels.
+On a CPU, operators stand for kernels, and what takes minutes is left out. --toy takes tiny models and few steps, to try the
+program itself.
 """
 
 import argparse
@@ -50,7 +51,8 @@ class Case(NamedTuple):
     n_series: int
     n_paths: int
     dtype: str
-    plain: bool
+    compiled: str = "no"
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ class Card:
     peaks: dict[str, float]
 
 
-def build_cases(presets: list[str], many: int) -> list[Case]:
-    singles = [
-        Case(preset, 1, n_paths, dtype, plain=dtype == "float32")
-        for preset in presets
-        for n_paths in (1, 30)
-        for dtype in ("float32", "bfloat16")
-    ]
-    return singles + [Case(preset, many, many, "bfloat16", plain=False) for preset in presets]
+def build_cases(presets: list[str], many: int, compiled: bool) -> list[Case]:
+    """Return one series with few paths in each type, compiled too if asked for, and many series with many paths.
+
+    With many = 0, as on a CPU, only what takes seconds.
+    """
+    ways = [("float32", "no", many > 0), ("bfloat16", "no"), *([("bfloat16", "yes")] if compiled else [])]
+    singles = [Case(preset, 1, n_paths, *way) for preset in presets for n_paths in (1, 30) for way in ways]
+    return singles + [Case(preset, many, many, "bfloat16") for preset in presets if many]
 
 
 def measure_card(device: torch.device, now: Callable[[], float], toy: bool) -> Card:
@@ -95,7 +97,8 @@ class Forecasts:
         self._case, self._lookback, self._horizon, self._device, self._now = case, lookback, horizon, device, now
         preset = PRESETS[case.preset]
         self.tokenizer, model = KronosTokenizer(**preset.tokenizer), Kronos(**preset.base_model)
-        self.predictor = KronosPredictor(model, self.tokenizer, device, max_context=lookback, dtype=case.dtype)
+        options = {"dtype": case.dtype, "compile": case.compiled == "yes"}
+        self.predictor = KronosPredictor(model, self.tokenizer, device, max_context=lookback, **options)
         walk = np.random.default_rng(0).standard_normal((case.n_series, lookback, len(CANDLE_COLUMNS)))
         times = pd.date_range("2024-01-02", periods=lookback, freq="5min")
         self._frames = [
@@ -207,6 +210,7 @@ FORECAST_COLUMNS = {
     "n_series": ("series", "d"),
     "n_paths": ("paths", "d"),
     "dtype": ("type", ""),
+    "compiled": ("compiled", ""),
     "plain_s": ("plain, s", ".3f"),
     "first_call_s": ("first call, s", ".3f"),
     "seconds": ("ours, s", ".4f"),
@@ -237,23 +241,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Forecasts and training on a GPU, beside the plain way.")
     parser.add_argument("--presets", nargs="+", choices=PRESETS, help="models; default small and base")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--compiled", action="store_true", help="compiled too; the default on a GPU")
     parser.add_argument("--toy", action="store_true", help="tiny models and few steps, to try the program itself")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     kind = "cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"
     device, now = torch.empty(0, device=kind).device, train.choose_clock(kind, cpu_time=False)
     presets = options.presets or (["demo"] if options.toy else ["small", "base"])
-    lookback, horizon, many = (32, 8, 3) if options.toy else (512, 48, 100)
-    started = time.perf_counter()
+    lookback, horizon, many = (32, 8, 3) if options.toy else (512, 48, 100 if kind == "cuda" else 0)
+    compiled, started = options.compiled or kind == "cuda", time.perf_counter()
     card = measure_card(device, now, options.toy)
     print(f"{card.name}, torch {torch.__version__}: copies {card.bandwidth / 1e9:,.0f} GB/s, products", end=" ")
     print(", ".join(f"{peak / 1e12:,.1f} TFLOP/s in {name}" for name, peak in card.peaks.items()))
-    forecasts = [measure_forecast(case, lookback, horizon, device, card, now) for case in build_cases(presets, many)]
+    forecasts = [
+        measure_forecast(case, lookback, horizon, device, card, now) for case in build_cases(presets, many, compiled)
+    ]
     print_table(f"forecasts, lookback {lookback}, horizon {horizon}", forecasts, FORECAST_COLUMNS)
     training = [
         row
-        for compiled in ([False, True] if kind == "cuda" else [False])
-        for row in train.measure_all(presets, build_settings(kind, options.toy, compiled), now)
+        for each in ([False, True] if compiled else [False])
+        for row in train.measure_all(presets, build_settings(kind, options.toy, each), now)
     ]
     print_table("training", training, TRAINING_COLUMNS)
     print(f"\n{time.perf_counter() - started:.0f} seconds in all")

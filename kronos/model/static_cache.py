@@ -115,8 +115,7 @@ class StaticPositions:
         if self.shape.window is not None:
             hidden = hidden | (prefix < (ends - self.shape.window)[:, None])
         both = torch.cat([hidden[:, None].expand(-1, hidden_own.shape[1], -1), hidden_own], dim=-1)  # (S, T, L + N)
-        dtype = self._tables[0][0].dtype
-        self.hidden = torch.zeros(both.shape, dtype=dtype, device=ends.device).masked_fill_(both, -torch.inf)
+        self.hidden = self.hidden.new_zeros(both.shape).masked_fill_(both, -torch.inf)
 
 
 class StaticKeyValueCache:
