@@ -173,7 +173,7 @@ class KronosTrainer(Trainer):
                     horizon_losses.append(self._gather(output.horizon_loss))
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
                 self._stop_if_agreed()
-        loss = torch.cat(losses).double().mean().item()
+        loss = _average(losses)
         if not math.isfinite(loss):
             raise KronosError(
                 "The validation loss is {loss} at step {step}: training has diverged, or the model is damaged. Lower the "
@@ -184,14 +184,14 @@ class KronosTrainer(Trainer):
         n_windows = sum(len(part) for part in losses)
         figures = {LOSS_NAME: loss} | self._criterion.compute(self.model, self.state.global_step)
         if horizon_losses:
-            figures[HORIZON_LOSS_NAME] = torch.cat(horizon_losses).double().mean().item()
+            figures[HORIZON_LOSS_NAME] = _average(horizon_losses)
         self._stop_if_agreed()
         metrics = {f"{metric_key_prefix}_{name}": figure for name, figure in figures.items()}
         return EvalLoopOutput(np.empty(0), None, metrics, n_windows)
 
     def _gather(self, window_loss: Tensor) -> Tensor:
-        """Return the losses of a batch's windows from all ranks, on the CPU."""
-        return self.accelerator.gather_for_metrics(window_loss).cpu()  # type: ignore[no-any-return]
+        """Return the losses of a batch's windows from all ranks, on the device: nothing waits for them until the last batch."""
+        return self.accelerator.gather_for_metrics(window_loss)  # type: ignore[no-any-return]
 
     def _stop_if_agreed(self) -> None:
         """Stop in the middle of a validation, leaving a checkpoint of the step that it belongs to."""
@@ -269,6 +269,10 @@ class KronosTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         return WindowSampler(self.train_dataset, self.data_config, self.global_batch, self.args.seed)
+
+
+def _average(losses: list[Tensor]) -> float:
+    return torch.cat(losses).cpu().double().mean().item()
 
 
 def _keep_workers_alive(loader: DataLoader[Batch]) -> DataLoader[Batch]:
