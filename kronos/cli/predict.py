@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GROUP = 16  # series that are forecast, then written, together
-
 
 def predict_command(
     overrides: Overrides = None,
@@ -132,10 +130,12 @@ def _forecast_all(
 ) -> Iterator[Forecast]:
     """Forecast in groups of series, to leave whole files if interrupted. A forecast does not depend on its group."""
     from kronos.evaluation.stored_calibration import calibrate
+    from kronos.forecast.chunks import choose_group_size
 
-    firsts = range(0, len(tasks), GROUP)
+    size = choose_group_size(predictor.device)
+    firsts = range(0, len(tasks), size)
     for first in tqdm(firsts, desc="series", unit="group", disable=None if len(firsts) > 1 else True):
-        group = dict(list(tasks.items())[first : first + GROUP])
+        group = dict(list(tasks.items())[first : first + size])
         histories = [task.history[-n_known:] for task in group.values()]
         futures = [task.future for task in group.values()]
         symbols = list(group) if len(tasks) > 1 else None

@@ -191,6 +191,8 @@ def _to_candles(df: pd.DataFrame, name: str) -> Array:
 
 
 def _to_numbers(column: pd.Series, name: str) -> Array:
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu":  # most columns, and many times as fast
+        return column.to_numpy(np.float64)
     is_logical = column.dtype == object and any(isinstance(value, bool | np.bool_) for value in column)
     if is_logical or column.dtype.kind in "bmMc" or isinstance(column.dtype, pd.PeriodDtype):
         template = "{name}: {column} holds {type}, not numbers."

@@ -28,7 +28,7 @@ from kronos.training.stage import Stage, rank_0_first
 logger = logging.getLogger(__name__)
 
 N_WINDOWS = 512
-BATCH_SIZE = 8  # small enough to fit on any device that training fits on
+BATCH_SIZE, BATCH_SIZE_ON_GPU = 8, 64  # small enough to fit on any device that training fits on
 N_PRICES = 4  # open, high, low, close: the first columns of a candle
 ORIGIN_KEYS = ("model_paths.pretrained_tokenizer", "experiment.pre_trained_tokenizer", "training.seed")
 
@@ -40,7 +40,8 @@ def measure_tokenizer(
     n = min(n_windows, len(windows))
     chosen = [i * len(windows) // n for i in range(n)]
     device = next(tokenizer.parameters()).device
-    parts = [_measure_batch(tokenizer, windows, chosen[i : i + BATCH_SIZE], device) for i in range(0, n, BATCH_SIZE)]
+    size = BATCH_SIZE_ON_GPU if device.type == "cuda" else BATCH_SIZE
+    parts = [_measure_batch(tokenizer, windows, chosen[i : i + size], device) for i in range(0, n, size)]
     errors, clipped, s1, s2 = (np.concatenate([part[k] for part in parts], axis=None) for k in range(4))
     s1_used, s1_perplexity = measure_codes(s1, 2**tokenizer.s1_bits)
     s2_used, s2_perplexity = measure_codes(s2, 2**tokenizer.s2_bits)

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronos.forecast.chunks import Footprint, estimate_footprint, measure_budget, plan_chunks
+from kronos.forecast.chunks import GROUP, Footprint, choose_group_size, estimate_footprint, measure_budget, plan_chunks
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 
 FOOTPRINT = Footprint(token=3, path=50)
@@ -23,6 +23,10 @@ def test_chunks_cover_everything_once_within_the_budget(lengths: list[int], n_pa
         n_together = paths.stop - paths.start
         padded = len(series) * (max(lengths[i] for i in series) * FOOTPRINT.token + n_together * FOOTPRINT.path)
         assert padded <= budget or (len(series) == 1 and n_together == 1)
+
+
+def test_a_gpu_forecasts_more_series_together() -> None:
+    assert choose_group_size(torch.device("cuda")) > choose_group_size(torch.device("cpu")) == GROUP
 
 
 def test_footprint_grows_with_the_model_and_the_horizon() -> None:

@@ -8,7 +8,6 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import lfilter
 
 from kronos.candles import Array
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable, PastCloses
@@ -58,6 +57,8 @@ def fit_garch(steps: Array) -> Garch:
 
 def filter_variance(fitted: Garch, steps: Array) -> Array:
     """Return the variance (...) of the step that follows steps (..., T); the recursion starts from their mean square."""
+    from scipy.signal import lfilter  # slow to import
+
     squared = np.square(steps)
     start = squared.mean(axis=-1, keepdims=True)
     variance, _ = lfilter([1.0], [1.0, -fitted.beta], fitted.omega + fitted.alpha * squared, zi=fitted.beta * start)

@@ -21,6 +21,7 @@ from kronos.data import CandleSet
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
 from kronos.evaluation.records import Note
 from kronos.files import replacing, write_json
+from kronos.forecast.chunks import choose_group_size
 from kronos.timing import timed
 from kronos.version import __version__
 
@@ -28,7 +29,6 @@ CLOSE = CANDLE_COLUMNS.index("close")
 PRICES = slice(len(PRICE_COLUMNS))  # the first columns
 CHEAP_PATHS = 1000  # of a forecaster without a key
 CHEAP_VALUES = 5_000_000  # of all these paths together; scoring them takes a second or two
-GROUP = 16  # origins that are forecast and written together
 SUFFIX = ".npz"
 
 
@@ -263,6 +263,6 @@ def _hash(parts: Sequence[object]) -> str:
 
 
 def _groups(origins: Origins, rank: int, n_ranks: int) -> Iterator[Origins]:
-    size = min(GROUP, -(-len(origins) // n_ranks)) or 1
+    size = min(choose_group_size(PartialState().device), -(-len(origins) // n_ranks)) or 1
     firsts: Sequence[int] = range(0, len(origins), size)[rank::n_ranks]
     return (origins.take(np.arange(first, min(first + size, len(origins)))) for first in firsts)

@@ -11,7 +11,6 @@ Shapes: T terms, H steps of the horizon, R resamples.
 from functools import lru_cache
 
 import numpy as np
-from arch.bootstrap import optimal_block_length
 from scipy import stats
 
 from kronos.candles import Array
@@ -168,6 +167,8 @@ def choose_block(deviations: Array, lags: int) -> int:
     """
     n, block = len(deviations), 3 * lags + 1
     if n >= FEWEST_FOR_OPTIMAL_BLOCK and deviations.any():
+        from arch.bootstrap import optimal_block_length  # slow to import
+
         optimal = optimal_block_length(deviations)["circular"].iloc[0]
         block = max(block, int(np.ceil(optimal)) if np.isfinite(optimal) else 1)
     return max(min(block, n // 3), 1)

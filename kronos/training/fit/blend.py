@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the fine-tuned weights
 N_WINDOWS = 2048  # validation windows at most, spread evenly; more would overlap more and tell little more
-BATCH_SIZE = 16  # small enough to fit on any device that training fits on
+BATCH_SIZE, BATCH_SIZE_ON_GPU = 16, 64  # small enough to fit on any device that training fits on
 HORIZONS_A_STRETCH = 2  # neighbouring stretches share few targets, and a short validation split still has several
 ENCODER_PARTS = ("embed", "encoder", "quant_embed")  # of the tokenizer: they alone decide the tokens
 NOT_FINITE = 1e6  # nats that a loss counts which is none, of a model that has diverged
@@ -151,10 +151,11 @@ def number_stretches(candles: CandleSet, starts: Array, n_candles: int) -> Array
 def measure_windows(stage: Stage, model: nn.Module, chosen: Sequence[int]) -> Array:
     """Return the validation losses (N,) over the horizon of the chosen windows; the ranks share the batches."""
     state, own = PartialState(), {}
-    batches = range(0, len(chosen), BATCH_SIZE)
+    size = BATCH_SIZE_ON_GPU if state.device.type == "cuda" else BATCH_SIZE
+    batches = range(0, len(chosen), size)
     with torch.no_grad():
         for start in batches[state.process_index :: state.num_processes]:
-            batch = stage.val.__getitems__(chosen[start : start + BATCH_SIZE])
+            batch = stage.val.__getitems__(chosen[start : start + size])
             inputs = stage.prepare_batch(send_to_device(batch, state.device), None)
             inputs["lookback_weight"] = 0.0  # compute the horizon's positions only
             own[start] = model(**inputs).horizon_loss.double().cpu().numpy()

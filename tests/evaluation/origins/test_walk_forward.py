@@ -14,8 +14,9 @@ from kronos.data import load_candles, split_candles
 from kronos.errors import DataError
 from kronos.evaluation.origins import walk_forward
 from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, find_local, is_own
-from kronos.evaluation.origins.walk_forward import GROUP, Origins, WalkForward
+from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.records import Note
+from kronos.forecast.chunks import GROUP
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
 from kronos.training.saved.last_seen import SEEN_UNTIL, find_last_seen
