@@ -135,9 +135,8 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "cached tokens" else pytest.mark.slow) for name in CASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_a_run_has_the_same_losses(tiny_config: Path, run_dir: Path, name: str) -> None:
     figures = []
     for place in ("false", "true"):
