@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import nn
 
 from kronos.config import Config
@@ -13,6 +12,7 @@ from kronos.config.training import LOSS_NAME
 from kronos.data import CandleSet, Split
 from kronos.errors import KronosError
 from kronos.model import KronosTokenizer
+from kronos.training.device_use import fork_random_state
 
 
 class Score(Protocol):
@@ -53,7 +53,7 @@ class Criterion:
         """
         if self.rate is None:
             return {}
-        with torch.random.fork_rng():
+        with fork_random_state():
             figure = self.rate(model)
         if not math.isfinite(figure):
             raise KronosError(

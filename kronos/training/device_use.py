@@ -1,7 +1,21 @@
-"""How much of the processor that trains is in use: memory and, for a GPU, what its driver tells."""
+"""The processor that trains: its random state, its memory and, for a GPU, what its driver tells."""
+
+from contextlib import AbstractContextManager
 
 import psutil
 import torch
+from accelerate import PartialState
+
+
+def fork_random_state() -> AbstractContextManager[None]:
+    """Restore the random states of the CPU and of this process's GPU after the body.
+
+    PyTorch's own default sets up every GPU of the machine in every process, which takes memory on each.
+    """
+    device = PartialState().device
+    if device.type == "cuda":
+        return torch.random.fork_rng([device], device_type="cuda")
+    return torch.random.fork_rng([] if device.type == "cpu" else None)
 
 
 def measure_memory_mb(device: torch.device) -> float:

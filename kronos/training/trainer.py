@@ -55,6 +55,7 @@ from kronos.files import write_json
 from kronos.model import KronosTokenizer
 from kronos.timing import timed
 from kronos.training.criterion import BY_LOSS, Criterion
+from kronos.training.device_use import fork_random_state
 from kronos.training.inputs.sampler import WindowSampler
 from kronos.training.safety.divergence import HealthCheck
 from kronos.training.safety.stopping import StopRequest
@@ -137,7 +138,7 @@ class KronosTrainer(Trainer):
 
     def _measure_whole(self, model: KronosTokenizer, parts: list[Batch]) -> Tensor:
         """Return the mean probability of each code bit over all parts of a batch on all ranks."""
-        with torch.no_grad(), torch.random.fork_rng(), self.accelerator.autocast():
+        with torch.no_grad(), fork_random_state(), self.accelerator.autocast():
             on_device = [super(KronosTrainer, self)._prepare_inputs(part) for part in parts]
             step = self.state.global_step  # the model may still be in eval mode
             measured = [model.measure_batch(self._prepare_batch(part, step)["candles"]) for part in on_device]
@@ -165,7 +166,7 @@ class KronosTrainer(Trainer):
         losses: list[Tensor] = []
         horizon_losses: list[Tensor] = []
         # PyTorch's loader draws a seed. The fork keeps the training independent of the number of validations.
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), fork_random_state():
             for batch in dataloader:
                 output = self.model(**self._prepare_inputs(batch))
                 losses.append(self._gather(output.window_loss))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kronos.config.training import LoraConfig, StageName, TrainingConfig
 from kronos.errors import ConfigError
 from kronos.model.pretrained import PretrainedModel
+from kronos.training.device_use import fork_random_state
 
 ADAPTER = "default"  # peft's name for our only adapter
 
@@ -78,7 +79,7 @@ def add_lora(model: nn.Module, lora: LoraConfig, seed: int) -> nn.Module:
 
     strength: dict[str, Any] = {"r": lora.r, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
     settings = peft.LoraConfig(target_modules=_find_targets(model, lora.targets), **strength)
-    with torch.random.fork_rng():
+    with fork_random_state():
         torch.manual_seed(seed)
         peft.inject_adapter_in_model(settings, model, ADAPTER)
     return model

@@ -15,6 +15,7 @@ from kronos.data.windows.dataset import Batch, PrepareBatch
 from kronos.errors import KronosError
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
+from kronos.training.device_use import fork_random_state
 from kronos.training.fit.precision import choose_precision
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ def _compute_part(model: PretrainedModel, batch: Batch, prepare_batch: PrepareBa
     batch = {key: value.to(device) if torch.is_tensor(value) else value for key, value in batch.items()}
     try:
         moments = [torch.empty_like(p) for p in model.parameters() if p.requires_grad for _ in range(2)]
-        with torch.random.fork_rng(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        with fork_random_state(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
             inputs = prepare_batch(batch, 0)
             if isinstance(model, KronosTokenizer):  # it reduces over ranks; here a rank may fail alone
                 inputs["bit_mean"] = model.measure_batch(inputs["candles"]).detach()
