@@ -18,6 +18,7 @@ GRAIN = 32768  # elements that PyTorch computes in one thread
 LOOK_AGAIN = 32  # steps after which the other settings are measured again
 SLOW = 2.0  # spinning that is so many times slower is not tried again for a while
 PAUSE_SECONDS = 10.0
+CLEARLY = 0.8  # fewer threads must take at most this share of the time
 
 
 class Setting(NamedTuple):
@@ -88,6 +89,11 @@ class StepThreads:
         self._left, self._since_look = n_steps, 0
         self._use(self._usual)
 
+    def start_step(self) -> None:
+        """Start a step now, if something else came after the last one."""
+        if self._started is not None:
+            self._started = self._clock()
+
     def end_step(self) -> None:
         """Note what the step took, and choose the setting of the next one."""
         if self._all == 1:
@@ -136,3 +142,28 @@ class StepThreads:
             self._idle = None
         if torch.get_num_threads() != setting.threads:
             torch.set_num_threads(setting.threads)
+
+
+def choose_number(measure: Callable[[], float]) -> int:
+    """Return the number of threads to compute with: all, unless half of them, or half of those, are clearly faster.
+
+    Args:
+        measure: measures the seconds of a piece of the work.
+    """
+    number = allowed = torch.get_num_threads()
+    if allowed == 1:
+        return 1
+    seconds = measure()
+    idle = IdleThreads()
+    try:
+        seconds = min(seconds, measure())
+        while number > 1:
+            torch.set_num_threads(number // 2)
+            fewer = measure()
+            if fewer > CLEARLY * seconds:
+                break
+            number, seconds = number // 2, fewer
+    finally:
+        torch.set_num_threads(allowed)
+        idle.end()
+    return number

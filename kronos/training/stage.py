@@ -28,6 +28,7 @@ from kronos.training.callbacks import BestModelCallback, ProgressCallback
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.fit.compiling import fall_back_to_eager, settle_compiling
 from kronos.training.fit.lora_and_freezing import describe_parameters
+from kronos.training.fit.threads import ThreadsCallback, settle_threads, take_small_batch
 from kronos.training.inputs.resident import ResidentInputs, hold_on_device
 from kronos.training.inputs.tokens import TokenInputs, tokenise_splits
 from kronos.training.safety.divergence import HealthCheck
@@ -149,6 +150,9 @@ def _train(
         lambda: measure_step(config, stage.model, stage.train, stage.prepare_batch),
         count_steps(config, stage.name, stage.train),
     )
+    small = take_small_batch(config)
+    record = settle_threads(record, lambda: measure_step(small, stage.model, stage.train, stage.prepare_batch))
+    threads = ThreadsCallback(record.threads)
     best_model = BestModelCallback(
         stage.folder,
         record,
@@ -160,11 +164,11 @@ def _train(
     trackers = TrackersCallback(config, stage.name, stage.files.tracking)
     evaluate_first = _validation_is_due(config, stage, checkpoint)
     arguments = build_arguments(compiling, stage.name, stage.files.checkpoints, evaluate_first)
-    trainer = build_trainer(config, stage, arguments, [trackers, progress, best_model, *callbacks], stop)
+    trainer = build_trainer(config, stage, arguments, [threads, trackers, progress, best_model, *callbacks], stop)
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
     is_own_choice = config.training.torch_compile == AUTO
-    with trackers, fall_back_to_eager(arguments.torch_compile and is_own_choice), timed("steps"):
+    with threads, trackers, fall_back_to_eager(arguments.torch_compile and is_own_choice), timed("steps"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.close()
     record = best_model.record.model_copy(update={"finished": True, "steps": trainer.state.global_step})
