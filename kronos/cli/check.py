@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kronos.cli.output.check import Check, print_check
-from kronos.cli.session import LanguageOption, start_session
+from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.config import Config, load_config
 from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError, DataError
@@ -77,14 +77,14 @@ def _configure(arguments: Sequence[str], config: Path | None) -> Config:
 
 
 def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> Check:
-    # These import PyTorch. Imported here, they do not delay --help.
-    from kronos.data import load_candles, split_candles
-    from kronos.data.as_read import read_ends
-    from kronos.data.elsewhere.gather import gather_files
-    from kronos.data.elsewhere.options import FetchOptions
-    from kronos.data.leakage import find_leaks
-    from kronos.data.windows.load import Audited
-    from kronos.planning.enough import measure_sufficiency, propose_sizes
+    with loading_libraries():  # --help does not wait for it
+        from kronos.data import load_candles, split_candles
+        from kronos.data.as_read import read_ends
+        from kronos.data.elsewhere.gather import gather_files
+        from kronos.data.elsewhere.options import FetchOptions
+        from kronos.data.leakage import find_leaks
+        from kronos.data.windows.load import Audited
+        from kronos.planning.enough import measure_sufficiency, propose_sizes
 
     candles, findings = load_candles(settings.data, settings.repairs)
     if not with_splits:  # then nobody chose the length of a window

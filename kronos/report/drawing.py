@@ -1,5 +1,6 @@
 """Draw pictures in other processes while this one goes on."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -71,6 +72,7 @@ def _start(pictures: Sequence[Picture]) -> _Worker:
 
 
 def _work(pictures: Sequence[Picture], sender: Connection) -> None:
+    gc.disable()  # what belongs to the GPU can be freed by the parent only
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process's parent reports an interruption
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
