@@ -100,20 +100,20 @@ class Attention(nn.Module):
 
     def build_cache(self, layout: Layout) -> Cache:
         """Return an empty cache for `remember` and `recall`."""
-        return layout.build_cache(self.n_heads, self.k_proj.weight)
+        return layout.build_cache(self.n_heads, self.k_proj.weight, self.rotary)
 
     def remember(self, context: Tensor, cache: Cache, rotate: bool = True) -> None:
         """Append to the cache the keys and values of context (B, T, D), the positions after those already in it."""
         keys = self._split_heads(self.k_proj(context))
         if rotate:
-            keys = rotate_halves(keys, *cache.rotation_of_next(self.rotary, keys))
+            keys = rotate_halves(keys, *cache.rotation_of_next(keys))
         cache.append(keys, self._split_heads(self.v_proj(context)))
 
     def remember_and_recall(self, x: Tensor, cache: Cache) -> Tensor:
         """Append x (B, T, D) to the cache, then attend from x to everything in the cache. Return the shape of x."""
         projected = self._split_heads(self._project(x), 3 * self.n_heads)  # (B, 3H, T, K)
         turned, values = projected[:, : 2 * self.n_heads], projected[:, 2 * self.n_heads :]
-        turned = rotate_halves(turned, *cache.rotation_of_next(self.rotary, turned))
+        turned = rotate_halves(turned, *cache.rotation_of_next(turned))
         query, keys = turned.chunk(2, dim=1)
         cache.append(keys, values)
         return self._merge(cache.attend(query))
@@ -122,7 +122,7 @@ class Attention(nn.Module):
         """Attend from query (B, T, D), the latest cached positions, to everything in the cache. Return the shape of query."""
         q = self._split_heads(self.q_proj(query))
         if rotate:
-            q = rotate_halves(q, *cache.rotation_of_latest(self.rotary, q))
+            q = rotate_halves(q, *cache.rotation_of_latest(q))
         return self._merge(cache.attend(q))
 
     def _merge(self, heads: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ from kronos.model.rotary import RotaryEmbedding, RotaryGroups
 class Cache(Protocol):
     """The keys and values of one attention layer: `KeyValueCache`, which grows, or `StaticKeyValueCache`, of fixed shape."""
 
-    def rotation_of_next(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
+    def rotation_of_next(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rotation tables of x (B, H, T, K), the positions to append next."""
         ...
 
-    def rotation_of_latest(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
+    def rotation_of_latest(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rotation tables of x (B, H, T, K), the latest positions."""
         ...
 
@@ -38,7 +38,7 @@ class Cache(Protocol):
 class Layout(Protocol):
     """The settings that the caches of all layers share."""
 
-    def build_cache(self, n_heads: int, weight: Tensor) -> Cache:
+    def build_cache(self, n_heads: int, weight: Tensor, rotary: RotaryEmbedding) -> Cache:
         """Return an empty cache of a layer. weight (D, D): the layer's, for width, device and type."""
         ...
 
@@ -57,8 +57,8 @@ class CacheLayout:
     window: int | None = None
     shared: "SharedRotations" = field(default_factory=lambda: SharedRotations(), compare=False, repr=False)
 
-    def build_cache(self, n_heads: int, weight: Tensor) -> "KeyValueCache":
-        return KeyValueCache(self, weight.device)
+    def build_cache(self, n_heads: int, weight: Tensor, rotary: RotaryEmbedding) -> "KeyValueCache":
+        return KeyValueCache(self, weight.device, rotary)
 
 
 class SharedRotations:
@@ -81,26 +81,25 @@ class SharedRotations:
 class KeyValueCache:
     """The keys and values of one attention layer."""
 
-    def __init__(self, layout: CacheLayout, device: torch.device) -> None:
+    def __init__(self, layout: CacheLayout, device: torch.device, rotary: RotaryEmbedding) -> None:
         self.layout = layout
+        self._rotary = rotary
         self.n_own = 0
         self._prefix: tuple[Tensor, Tensor] | None = None  # keys, values: (S, H, L, K)
         self._own: tuple[Tensor, Tensor] | None = None  # (S, H, P, capacity, K)
         equal = len(set(layout.lengths)) == 1
         self._lengths = None if equal else torch.tensor(layout.lengths, device=device)  # (S,)
 
-    def rotation_of_next(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self._share_rotation(rotary, x, self._next_position(), self.n_own)
+    def rotation_of_next(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._share_rotation(x, self._next_position(), self.n_own)
 
-    def rotation_of_latest(self, rotary: RotaryEmbedding, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self._share_rotation(rotary, x, self._latest_position(x.shape[2]), self.n_own - x.shape[2])
+    def rotation_of_latest(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._share_rotation(x, self._latest_position(x.shape[2]), self.n_own - x.shape[2])
 
-    def _share_rotation(
-        self, rotary: RotaryEmbedding, x: Tensor, first_position: int | Tensor, first_own: int
-    ) -> tuple[Tensor, Tensor]:
+    def _share_rotation(self, x: Tensor, first_position: int | Tensor, first_own: int) -> tuple[Tensor, Tensor]:
         in_prefix = isinstance(first_position, int) and first_position == 0
         where = None if in_prefix else first_own, x.shape[2]
-        return self.layout.shared.get(rotary, x, where, first_position)
+        return self.layout.shared.get(self._rotary, x, where, first_position)
 
     def _next_position(self) -> int | Tensor:
         """Return the index of the next position to append; (S·P,) if the series have different lengths."""

@@ -4,7 +4,6 @@ Whatever changes from step to step is a tensor on the device: how many tokens ar
 which positions a query sees. `KeyValueCache` says what the prefix and the own positions are.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -44,29 +43,23 @@ class StaticPositions:
         and are written in place.
     """
 
-    def __init__(self, shape: StaticShape, rotaries: Iterable[RotaryEmbedding], like: Tensor) -> None:
-        """Allocate the counters and the rotation tables.
-
-        Args:
-            rotaries: of the layers; those with the same frequencies share their tables.
-            like: a weight, for device and type.
-        """
+    def __init__(self, shape: StaticShape, like: Tensor) -> None:
+        """Allocate the counters. like: a weight, for device and type."""
         self.shape = shape
         self.lengths = torch.ones(shape.n_series, dtype=torch.long, device=like.device)
         self.n_own = torch.zeros(1, dtype=torch.long, device=like.device)
         self.slot = self.n_own  # (1,): where the token being read goes among the own ones
         self.in_prefix = True
         self.hidden = like.new_zeros(())  # (S, 1, 1, 1 or T, L + N): −inf for positions not to attend to, else 0
-        self._at = self.lengths[:0]  # (S·P, T): the positions being read
         self._groups = RotaryGroups()
-        self._tables = {  # of all positions (L + N, K), by group
-            self._groups.number_of(rotary): rotary.compute_table(shape.n_prefix + shape.n_own, like)
-            for rotary in rotaries
-        }
-        self._turned: dict[int, Rotation] = {}  # the tables at the positions being read, by group
+        self._tables: dict[int, Rotation] = {}  # of all positions (L + N, K), by group
+        self._turned: dict[int, Rotation] = {}  # the tables at the positions being read (S·P, 1, T, K), by group
 
-    def build_cache(self, n_heads: int, weight: Tensor) -> "StaticKeyValueCache":
-        return StaticKeyValueCache(self, n_heads, weight)
+    def build_cache(self, n_heads: int, weight: Tensor, rotary: RotaryEmbedding) -> "StaticKeyValueCache":
+        group = self._groups.number_of(rotary)
+        if group not in self._tables:
+            self._tables[group] = rotary.compute_table(self.shape.n_prefix + self.shape.n_own, weight)
+        return StaticKeyValueCache(self, n_heads, weight, group)
 
     def read_prefix(self) -> None:
         """Let the next tokens read be the prefix."""
@@ -92,21 +85,19 @@ class StaticPositions:
         self._stand_at(self.lengths[:, None] + own)
         self._hide(self.lengths + self.n_own, (own > own[:, None]).expand(self.shape.n_series, -1, -1))
 
-    def rotation(self, rotary: RotaryEmbedding, n_positions: int) -> Rotation:
+    def rotation(self, group: int, n_positions: int) -> Rotation:
         """Return the tables, (T, K) or (S·P, 1, T, K), of the positions being read, n_positions of each row."""
-        number = self._groups.number_of(rotary)
         if self.in_prefix:
-            cos, sin = self._tables[number]
+            cos, sin = self._tables[group]
             return cos[:n_positions], sin[:n_positions]
-        if number not in self._turned:
-            cos, sin = (table[self._at].unsqueeze(1) for table in self._tables[number])
-            self._turned[number] = cos, sin
-        return self._turned[number]
+        return self._turned[group]
 
     def _stand_at(self, positions: Tensor) -> None:
         """Stand at positions (S, T) of each path."""
-        self._at = positions[:, None].expand(-1, self.shape.n_paths, -1).flatten(0, 1)
-        self._turned = {}
+        at = positions[:, None].expand(-1, self.shape.n_paths, -1).flatten(0, 1)  # (S·P, T)
+        self._turned = {
+            group: (cos[at].unsqueeze(1), sin[at].unsqueeze(1)) for group, (cos, sin) in self._tables.items()
+        }
 
     def _hide(self, ends: Tensor, hidden_own: Tensor) -> None:
         """Hide own positions (S, T, N), padding, and what is before the window that ends at ends (S,)."""
@@ -121,18 +112,20 @@ class StaticPositions:
 class StaticKeyValueCache:
     """The keys and values of one attention layer, in buffers of fixed shape."""
 
-    def __init__(self, positions: StaticPositions, n_heads: int, weight: Tensor) -> None:
+    def __init__(self, positions: StaticPositions, n_heads: int, weight: Tensor, group: int) -> None:
+        """Allocate the buffers of a layer. group: the number of its rotation tables."""
+        self._group = group
         shape, width = positions.shape, weight.shape[0] // n_heads
         self._positions = positions
         # Zeros, because weights of 0 times what is not a number would not be 0.
         self._prefix = weight.new_zeros(2, shape.n_series, n_heads, shape.n_prefix, width)  # keys and values
         self._own = weight.new_zeros(2, shape.n_series, n_heads, shape.n_paths, shape.n_own, width)
 
-    def rotation_of_next(self, rotary: RotaryEmbedding, x: Tensor) -> Rotation:
-        return self._positions.rotation(rotary, x.shape[2])
+    def rotation_of_next(self, x: Tensor) -> Rotation:
+        return self._positions.rotation(self._group, x.shape[2])
 
-    def rotation_of_latest(self, rotary: RotaryEmbedding, x: Tensor) -> Rotation:
-        return self._positions.rotation(rotary, x.shape[2])
+    def rotation_of_latest(self, x: Tensor) -> Rotation:
+        return self._positions.rotation(self._group, x.shape[2])
 
     def append(self, keys: Tensor, values: Tensor) -> None:
         n_added = keys.shape[2]

@@ -12,3 +12,9 @@ CUDA = pytest.param(
 def device(request: pytest.FixtureRequest) -> torch.device:
     """The CPU, then the first CUDA device if there is one."""
     return torch.empty(0, device=request.param).device
+
+
+def skip_on_cpu(device: torch.device, covered_by: str) -> None:
+    """Leave a slow test to the GPU; covered_by tests the same on a CPU."""
+    if device.type == "cpu":
+        pytest.skip(f"slow on a CPU, and covered by {covered_by}")

@@ -16,6 +16,7 @@ from kronos.forecast.decoding.step_graph import StepGraph
 from kronos.model import Kronos, KronosTokenizer
 from tests.conftest import GOLDEN, ROOT, assert_close
 from tests.forecast.decoding.test_static_decoder import make_tokens
+from tests.gpu.conftest import skip_on_cpu
 from tests.model.test_cache import make_tokens as make_model_tokens
 from tests.model.test_cache import read
 from tests.model.test_static_cache import TOLERANCES, build_both
@@ -149,6 +150,7 @@ def test_a_step_that_no_graph_can_hold_stays_plain(device: torch.device, caplog:
 @pytest.mark.slow
 @torch.inference_mode()
 def test_compiled_steps_choose_the_same_tokens(device: torch.device) -> None:
+    skip_on_cpu(device, "tests/forecast/decoding/test_static_decoder.py")
     model, decoding, inputs = load_model(device), Decoding(48), make_inputs(device)
     decoders = StaticDecoders(model, compile=True)
     for _ in range(2):

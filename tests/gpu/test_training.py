@@ -13,6 +13,7 @@ from accelerate import PartialState
 from accelerate.state import AcceleratorState
 
 from tests.conftest import ROOT
+from tests.gpu.conftest import skip_on_cpu
 from tests.training.runs import Killed, interrupt_at, read_metrics, run, weights
 
 pytestmark = pytest.mark.slow
@@ -33,11 +34,6 @@ def train(config: Path, device: torch.device, name: str, *overrides: str, **opti
     chosen = [f"device.use_cuda={str(device.type == 'cuda').lower()}", f"model_paths.exp_name={name}"]
     run(config, *chosen, *overrides, **options)
     return config.parent / "runs" / name
-
-
-def skip_on_cpu(device: torch.device, covered_by: str) -> None:
-    if device.type == "cpu":
-        pytest.skip(f"slow on a CPU, and covered by {covered_by}")
 
 
 def list_losses(run_folder: Path) -> list[float]:

@@ -18,8 +18,7 @@ def build_both(model: Kronos, window: int | None) -> tuple[KronosCaches, KronosC
     """Return caches that grow, and static ones with more room than is needed."""
     growing = model.build_caches(CacheLayout(LENGTHS, N_PATHS, N_OWN, window))
     shape = StaticShape(len(LENGTHS), N_PATHS, 16, 8, window)
-    layers = model.list_attention_layers()
-    positions = StaticPositions(shape, [layer.rotary for layer in layers], layers[0].k_proj.weight)
+    positions = StaticPositions(shape, model.norm.weight)
     positions.lengths.copy_(torch.tensor(LENGTHS))
     return growing, model.build_caches(positions), positions
 

@@ -17,32 +17,37 @@ from kronos.forecast.decoding.options import Decoding, KnownTokens, choose_token
 from kronos.forecast.decoding.step_graph import StepGraph
 from kronos.model import Kronos
 from kronos.model.fusing import fuse_projections
+from kronos.model.layers import list_blocks
 from kronos.model.static_cache import StaticPositions, StaticShape
 
 FEW_ROWS = 512  # up to which the number of series is rounded up, to use a graph again
 PREFIX_STEP = 64  # to whose multiples the capacity for known tokens is rounded up
 OWN_STEP = 16  # the same for the tokens of a path
+ChooseTokens = Callable[..., tuple[Tensor, Tensor]]
+
 KEPT_SHARE = 0.125  # of the memory, which the buffers of earlier calls may hold
 
 
 class StaticDecoder:
     """Decodes P futures of each of S series in buffers that later calls of the same shape use again."""
 
-    def __init__(self, model: Kronos, shape: StaticShape, decoding: Decoding, compile: bool = False) -> None:
+    def __init__(
+        self, model: Kronos, shape: StaticShape, decoding: Decoding, choose: ChooseTokens = choose_tokens
+    ) -> None:
         """Allocate the buffers.
 
         Args:
             model: one with fused projections.
-            compile: compile the steps first: fewer kernels, but a long first call.
+            choose: `choose_tokens`, or the same compiled.
         """
         self.shape = shape
         self._model = model
         self._decoding = decoding
+        self._choose_tokens = choose
         weight = model.dep_layer.cross_attn.k_proj.weight  # (D, D)
-        layers = model.list_attention_layers()
-        self._positions = StaticPositions(shape, [layer.rotary for layer in layers], weight)
+        self._positions = StaticPositions(shape, weight)
         self._caches = model.build_caches(self._positions, decoding.rotate_s2)
-        self.n_bytes = 2 * len(layers) * shape.count_positions() * weight[0].nbytes
+        self.n_bytes = 2 * len(model.list_attention_layers()) * shape.count_positions() * weight[0].nbytes
         longs = partial(torch.zeros, dtype=torch.long, device=weight.device)
         rows = shape.n_series * shape.n_paths
         self._tokens = longs(2, rows, shape.n_own)  # s1 and s2 of each path
@@ -54,8 +59,7 @@ class StaticDecoder:
         self._known = weight.new_zeros(shape.n_series, shape.n_prefix, len(weight))  # the calendar, embedded
         self._known_lengths = longs(shape.n_series)
         self._graphs = {
-            anew: StepGraph(torch.compile(step) if compile else step, weight.device)
-            for anew, step in ((False, self._step), (True, self._step_anew))
+            anew: StepGraph(step, weight.device) for anew, step in ((False, self._step), (True, self._step_anew))
         }
 
     def decode(
@@ -116,13 +120,14 @@ class StaticDecoder:
     def _read_prefix(self, ids: Tensor, calendar: Tensor) -> Tensor:
         """Read known tokens (2, S, T) with their embedded calendar (S, T, D). Return their hidden states (S, T, D)."""
         self._positions.read_prefix()
-        return self._model.read(ids[0], ids[1], calendar, self._caches)
+        with torch.compiler.set_stance("force_eager"):  # its length varies, and each would be compiled anew
+            return self._model.read(ids[0], ids[1], calendar, self._caches)
 
     def _choose(self, latest: Tensor) -> None:
         """Choose the tokens that follow hidden states (S·P, 1, D)."""
         at = self._positions.n_own
         draws = self._draws.index_select(0, at)[0]
-        tokens, checksum = choose_tokens(self._model, latest, self._caches, self._decoding.sampling, draws)
+        tokens, checksum = self._choose_tokens(self._model, latest, self._caches, self._decoding.sampling, draws)
         self._tokens.index_copy_(2, at, tokens)
         self._checksum += checksum
 
@@ -135,8 +140,14 @@ class StaticDecoders:
     """The decoders of a model by their shapes, kept for later calls."""
 
     def __init__(self, model: Kronos, compile: bool = False) -> None:
+        """Take the model, of which a copy is made at the first call.
+
+        Args:
+            compile: compile the blocks and the choice of tokens: fewer kernels, but a long first call.
+        """
         self._source = model
         self._compile = compile
+        self._choose: ChooseTokens = torch.compile(choose_tokens) if compile else choose_tokens
         self._model: Kronos | None = None
         self._version = -1
         self._kept: OrderedDict[tuple[StaticShape, Decoding], StaticDecoder] = OrderedDict()
@@ -174,10 +185,10 @@ class StaticDecoders:
         if decoder := self._kept.pop((shape, decoding), None):
             return decoder
         try:
-            return StaticDecoder(model, shape, decoding, self._compile)
+            return StaticDecoder(model, shape, decoding, self._choose)
         except torch.OutOfMemoryError:
             self._kept.clear()
-            return StaticDecoder(model, shape, decoding, self._compile)
+            return StaticDecoder(model, shape, decoding, self._choose)
 
     def _keep(self, decoder: StaticDecoder, decoding: Decoding) -> None:
         self._kept[decoder.shape, decoding] = decoder
@@ -190,6 +201,8 @@ class StaticDecoders:
         version = sum(0 if each.is_inference() else each._version for each in self._source.parameters())
         if self._model is None:
             self._model = copy.deepcopy(self._source).eval().requires_grad_(False)
+            for block in list_blocks(self._model.transformer) if self._compile else ():
+                block.compile()  # once for all of them: they differ only in their weights
         elif version == self._version:
             return self._model
         else:
