@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 WAYS = ("plain", "ours", "torch first")
 WORKS = ("forecast, 1 path", "forecast, 30 paths", "training")
-LOOKBACK, HORIZON, N_STEPS = 512, 48, 30
+LOOKBACK, HORIZON, N_STEPS = 512, 48, 12
 THREAD_NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
