@@ -1,4 +1,4 @@
-"""Draw pictures in other processes while this one goes on."""
+"""Draw pictures, in other processes while this one goes on."""
 
 import gc
 import logging
@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import NamedTuple
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from kronos.errors import KronosError
 
@@ -95,6 +99,11 @@ def _finish(worker: _Worker) -> None:
         _draw_all(worker.pictures)
     elif error is not None:
         raise error
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Draw a figure as a PNG picture at its own resolution. `savefig` would draw it twice, first to find its layout."""
+    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
 
 
 def _draw_all(pictures: Sequence[Picture]) -> None:

@@ -15,6 +15,7 @@ from matplotlib.ticker import ScalarFormatter
 
 from kronos.files import replacing
 from kronos.report.charts.chart import NEUTRAL_COLOUR, Chart, ChartSeries, Panel
+from kronos.report.drawing import write_png
 from kronos.report.fonts import accept_any_weight, choose_fonts
 
 WIDTH, ROW_HEIGHT, HEADROOM = 12.0, 3.4, 0.9  # inches
@@ -35,7 +36,7 @@ def draw_chart(chart: Chart, path: Path) -> None:
     with matplotlib.rc_context(style), accept_any_weight():
         figure = _build_figure(chart)
         with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=100)
+            write_png(figure, temporary)
 
 
 def _build_figure(chart: Chart) -> Figure:

@@ -20,6 +20,7 @@ from matplotlib.ticker import ScalarFormatter
 from kronos.config.schema import Language
 from kronos.files import replacing
 from kronos.forecast import Forecast
+from kronos.report.drawing import write_png
 from kronos.report.fonts import accept_any_weight, can_draw, choose_fonts
 from kronos.report.forecast.scene import (
     CANDLE_COLOURS,
@@ -70,7 +71,8 @@ def draw_forecast(
     if not can_draw("".join(str(handle.get_label()) for handle in _legend_handles(scene, rising))):
         scene = build_scene(history, forecast, actual, "en")
     with replacing(path) as temporary, accept_any_weight():
-        _build_figure(scene, title, rising, notes).savefig(temporary, format="png", dpi=100)
+        figure = _build_figure(scene, title, rising, notes)
+        write_png(figure, temporary)
 
 
 def _build_figure(scene: Scene, title: str, rising: Rising, notes: Sequence[str]) -> Figure:

@@ -135,8 +135,9 @@ def _list_pictures(
     language = config.report.language
     words = Words(language if can_draw("".join(read_texts(language).values())) else "en")
     charts = build_charts(evaluation, curves, words)
+    longest_first = sorted(charts, key=lambda name: -len(charts[name].panels))  # the processes take turns
     return [
-        *(partial(draw_chart, chart, folder.chart(name)) for name, chart in charts.items()),
+        *(partial(draw_chart, charts[name], folder.chart(name)) for name in longest_first),
         *list_pictures(examples, evaluation, folder, config.report.rising, words),
     ]
 

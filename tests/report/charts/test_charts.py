@@ -29,7 +29,9 @@ NAMES = ["learning_curves", "error_by_horizon", "skill_by_horizon", "coverage", 
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures saved so far."""
     saved: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: (saved.append(self), path.touch()))
+    monkeypatch.setattr(
+        "kronos.report.charts.chart_picture.write_png", lambda figure, path: (saved.append(figure), path.touch())
+    )
     return saved
 
 

@@ -35,7 +35,9 @@ def count_pixels(picture: np.ndarray, colour: str, opacity: float = 1.0) -> int:
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures saved so far."""
     saved: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: (saved.append(self), path.touch()))
+    monkeypatch.setattr(
+        "kronos.report.forecast.candle_plot.write_png", lambda figure, path: (saved.append(figure), path.touch())
+    )
     return saved
 
 
