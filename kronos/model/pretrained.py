@@ -78,7 +78,8 @@ class PretrainedModel(
             locate_file(pretrained_model_name_or_path, name, cls.nano_part, **kwargs)
             for name in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE)
         )
-        model = cls.from_config(read_model_config(config_file), config_file)
+        with torch.device("meta"):  # drawing weights that are replaced takes seconds
+            model = cls.from_config(read_model_config(config_file), config_file)
         model._load_weights(weights_file)
         return model.eval()
 
@@ -113,7 +114,9 @@ class PretrainedModel(
             raise CheckpointError(
                 f"{weights_file}: does not fit its {CONFIG_NAME} as a {type(self).__name__}: {listed}."
             )
-        self.load_state_dict(stored)
+        # Copies, because what is loaded may be a map of the file, which training may replace.
+        own = {name: stored[name].to(tensor.dtype, copy=True) for name, tensor in self.state_dict().items()}
+        self.load_state_dict(own, assign=True)
 
 
 def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **hub_options: Any) -> Path:
