@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 import torch
 
 GRAIN = 32768  # elements that PyTorch computes in one thread
-LOOK_AGAIN = 32  # steps after which the other settings are measured again
+LOOK_AGAIN = 64  # steps after which the other settings are measured again
 SLOW = 2.0  # spinning that is so many times slower is not tried again for a while
 PAUSE_SECONDS = 10.0
 CLEARLY = 0.8  # fewer threads must take at most this share of the time

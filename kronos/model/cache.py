@@ -85,7 +85,7 @@ class KeyValueCache:
         self.layout = layout
         self._rotary = rotary
         self.n_own = 0
-        self._prefix: tuple[Tensor, Tensor] | None = None  # keys, values: (S, H, L, K)
+        self._prefix: tuple[Tensor, ...] | None = None  # keys, values: (S, H, L, K)
         self._own: tuple[Tensor, Tensor] | None = None  # (S, H, P, capacity, K)
         equal = len(set(layout.lengths)) == 1
         self._lengths = None if equal else torch.tensor(layout.lengths, device=device)  # (S,)
@@ -118,8 +118,8 @@ class KeyValueCache:
         return self._next_position() - n_query
 
     def append(self, keys: Tensor, values: Tensor) -> None:
-        if self._prefix is None:
-            self._prefix = keys, values
+        if self._prefix is None:  # copies, as views would keep the queries, and each step would copy them again
+            self._prefix = tuple(part.clone(memory_format=torch.contiguous_format) for part in (keys, values))
             return
         if self._own is None:
             n_series, n_heads, _, width = self._prefix[0].shape
