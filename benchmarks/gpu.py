@@ -94,6 +94,7 @@ class Forecasts:
 
     def __init__(self, case: Case, lookback: int, horizon: int, device: torch.device, now: Callable[[], float]) -> None:
         torch.manual_seed(0)
+        torch.compiler.reset()  # what earlier cases have compiled counts towards a limit
         self._case, self._lookback, self._horizon, self._device, self._now = case, lookback, horizon, device, now
         preset = PRESETS[case.preset]
         self.tokenizer, model = KronosTokenizer(**preset.tokenizer), Kronos(**preset.base_model)
