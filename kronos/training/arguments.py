@@ -63,7 +63,6 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         remove_unused_columns=False,
         label_names=[],
         ddp_find_unused_parameters=False,
-        ddp_broadcast_buffers=False,  # ours are constants
         ddp_backend=PartialState().backend,
         use_cpu=runs_on_cpu(config),
         disable_tqdm=True,  # callbacks.py has its own progress bar and log lines

@@ -294,12 +294,15 @@ TOO_FAST = "training.predictor_learning_rate=9.0"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["cosine", "constant"])  # the last step is the best, or one before
+@pytest.mark.parametrize(
+    ("scheduler", "rate"), [("cosine", 9.0), ("constant", 1.0)]
+)  # the last step is best, or the first
 def test_the_best_trained_model_is_blended_even_if_it_is_worse(
-    tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+    tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str, rate: float
 ) -> None:
     monkeypatch.setattr(blend_module, "choose_share", lambda *figures: 0.25)
-    given = [TOO_FAST, f"training.lr_scheduler={scheduler}", "training.eval_steps=1"]
+    too_fast = f"training.predictor_learning_rate={rate}"
+    given = [too_fast, f"training.lr_scheduler={scheduler}", "training.eval_steps=1"]
     record = run(tiny_config, BLEND, *given, stages=BASE).records["basemodel"]
     assert not record.improved and record.blend == 0.25
     folder = run_dir / "basemodel"
@@ -310,7 +313,7 @@ def test_the_best_trained_model_is_blended_even_if_it_is_worse(
     assert (lines.index(best) == len(lines) - 1) is (scheduler == "cosine")
     assert read_blend(folder).figures.losses[-1] == pytest.approx(best["val_horizon_loss"], rel=1e-4)
     for given, share in ((["training.blend=false"], None), ([BLEND], 0.25)):
-        again = run(tiny_config, TOO_FAST, *given, stages=BASE, skip_existing=True).records["basemodel"]
+        again = run(tiny_config, too_fast, *given, stages=BASE, skip_existing=True).records["basemodel"]
         assert again.blend == share and equal(weights(folder), mix(trained, share or 0.0))
         assert (folder / "unblended_model").exists() is (share is not None)
 
