@@ -66,9 +66,10 @@ def run_clock(started: float | None = None) -> Iterator[Clock]:
     if clock := _clock.get():
         yield clock
         return
-    token = _clock.set(Clock(started))
+    clock = Clock(started)
+    token = _clock.set(clock)
     try:
-        yield _clock.get() or Clock()
+        yield clock
     finally:
         _clock.reset(token)
 

@@ -2,7 +2,7 @@
 
 import os
 
-SPIN_COUNT = "3000"  # about 0.2 ms: longer than most pauses between two operations
+SPIN_COUNT = "3000"  # turns of the loop in which a thread waits, after which it sleeps
 
 
 def limit_thread_spinning() -> None:

@@ -14,12 +14,12 @@ class RotaryEmbedding(nn.Module):
         exponents = torch.arange(0, head_width, 2).float() / head_width
         self.register_buffer("inv_freq", base**-exponents)  # saved, because published files contain it
 
-    def forward(self, x: Tensor, first_position: int | Tensor = 0) -> Tensor:
-        """Rotate x (B, H, T, K). Its rows are at first_position, first_position + 1, …; first_position is (B,) or one number."""
-        return rotate_halves(x, *self.compute_table(x.shape[-2], x, first_position))
-
     def compute_table(self, n_positions: int, like: Tensor, first_position: int | Tensor = 0) -> tuple[Tensor, Tensor]:
-        """Return cosines and signed sines, (T, K) or (B, 1, T, K), of positions from first_position on; dtype and device of `like`."""
+        """Return cosines and signed sines, (T, K) or (B, 1, T, K), for `rotate_halves`; dtype and device of `like`.
+
+        Args:
+            first_position: of n_positions in a row; (B,) or one number.
+        """
         positions = torch.arange(n_positions, device=like.device)
         if isinstance(first_position, Tensor):
             first_position = first_position[:, None, None]  # (B, 1, 1)
