@@ -45,6 +45,11 @@ def read_lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def count_logged(folder: Path) -> int:
+    """Lines of figures that a run's stages have logged so far."""
+    return sum(len(read_lines(path)) for path in folder.glob("*/metrics.jsonl"))
+
+
 def last_step(folder: Path) -> int:
     return max(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoints/checkpoint-*"))
 
@@ -177,23 +182,21 @@ def test_kill_9_again_and_again(tiny_config: Path, tmp_path: Path, seed: int) ->
     """Killed at random moments of either stage until it ends: the same weights."""
     arguments = ["--config", tiny_config, "report.n_origins=0", "training.epochs=30", "training.save_steps=7"]
     arguments += ["training.tokenizer_epochs=20", "training.basemodel_epochs=30"]
-    started = time.monotonic()
     assert launch(*TRAIN, *arguments, f"model_paths.base_path={tmp_path}/whole").returncode == 0
-    whole_seconds = time.monotonic() - started
     generator = random.Random(seed)
     n_killed = 0
     while True:
         process = start(*TRAIN, *arguments, "--skip-existing")
-        try:
-            process.communicate(timeout=whole_seconds * generator.uniform(0.4, 0.8))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            n_killed += 1
-            assert n_killed < 60
-            continue
-        assert process.returncode == 0
-        break
-    assert n_killed
+        n_lines = count_logged(tmp_path / "runs/tiny") + generator.randint(8, 40)  # of 150 steps; one saves every 7
+        while process.poll() is None and count_logged(tmp_path / "runs/tiny") < n_lines:
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0, 0.5))
+        process.kill()
+        process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            break
+        n_killed += 1
+        assert n_killed < 60
+    assert process.returncode == 0 and n_killed
     for stage in ("tokenizer", "basemodel"):
         assert equal(weights(tmp_path / "runs/tiny" / stage), weights(tmp_path / "whole/tiny" / stage))
