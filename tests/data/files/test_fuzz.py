@@ -73,7 +73,7 @@ def check_file(name: str, content: bytes, repairs: RepairsConfig, windows: Windo
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
-        started = time.perf_counter()
+        started = time.process_time()
         config = DataConfig(data_path=(path,), max_context=64, **windows)  # type: ignore[arg-type]
         candles, findings = load_candles(config, repairs)
         for finding in findings:
@@ -98,7 +98,7 @@ def check_file(name: str, content: bytes, repairs: RepairsConfig, windows: Windo
                     batch = windows_of.__getitems__(list(range(len(windows_of)))[:500])
                     assert np.isfinite(batch["candles"].numpy()).all() and np.isfinite(batch["stamp"].numpy()).all()
                     assert (batch["candles"].abs() <= config.clip).all()
-        assert time.perf_counter() - started < SECONDS
+        assert time.process_time() - started < SECONDS
         return usable
 
 
@@ -311,9 +311,9 @@ def test_a_million_identical_rows(tmp_path: Path, same_time: bool) -> None:
     frame = pd.DataFrame({"timestamps": times.astype("M8[s]"), **dict.fromkeys(COLUMNS[1:], 1.0)})
     path = tmp_path / "c.parquet"
     frame.to_parquet(path)
-    started = time.perf_counter()
+    started = time.process_time()
     candles, findings = load_candles(DataConfig(data_path=(path,)), RepairsConfig())
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert len(candles) == (1 if same_time else n)
     counts = {finding.kind: finding.count for finding in findings}
     assert counts.get("duplicates", 0) == (n - 1 if same_time else 0)
