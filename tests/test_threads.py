@@ -1,11 +1,13 @@
 """The choice of threads, on machines whose clock is simulated."""
 
+import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 import torch
 
-from kronos.threads import PAUSE_SECONDS, IdleThreads, Setting, StepThreads
+from kronos.threads import GRAIN, PAUSE_SECONDS, IdleThreads, Setting, StepThreads
 
 CPU = torch.device("cpu")
 FAST, SLEEPING, ONE = Setting(2, False), Setting(2, True), Setting(1, True)
@@ -26,16 +28,26 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def simulate(machine: Machine, n_steps: int = 48, fewer: bool = True) -> list[Setting]:
-    """Return the setting of each step on a machine that takes machine(step)[setting] milliseconds for it."""
+def simulate(machine: Machine, n_steps: int = 48, fewer: bool = True, pause_before: int | None = None) -> list[Setting]:
+    """Return the setting of each step on a machine that takes machine(step)[setting] milliseconds for it.
+
+    Args:
+        pause_before: the step before which the loop does something else for a minute.
+    """
     seconds, used = 0.0, []
     with StepThreads(CPU, lambda: seconds) as threads:
         threads.begin(n_steps, fewer)
         for step in range(n_steps):
+            if step == pause_before:
+                seconds += 60.0
+                threads.start_step()
             assert torch.get_num_threads() == threads.current.threads
+            assert (threads._idle is not None) == threads.current.asleep
             used.append(threads.current)
             seconds += machine(step)[threads.current] / 1000
             threads.end_step()
+        assert torch.get_num_threads() == 2  # the rest of the loop may round differently on fewer
+        assert (threads._idle is not None) == used[-1].asleep
     return used
 
 
@@ -71,6 +83,13 @@ def test_spinning_that_is_much_too_slow_is_not_tried_again_for_a_while() -> None
     assert FAST in simulate(lambda step: CROWDED)
 
 
+@pytest.mark.parametrize("milliseconds", [IDLE, BUSY, CROWDED])
+def test_a_pause_between_steps_is_no_part_of_a_step(milliseconds: dict[Setting, float]) -> None:
+    expected = simulate(lambda step: milliseconds)
+    StepThreads._spin_again = 0.0
+    assert simulate(lambda step: milliseconds, pause_before=5) == expected
+
+
 def test_fewer_threads_are_not_used_where_results_depend_on_them() -> None:
     assert ONE not in simulate(lambda step: CROWDED, fewer=False)
 
@@ -103,8 +122,20 @@ def test_nothing_changes_on_a_gpu_or_with_one_thread(device: str, n_threads: int
             assert torch.get_num_threads() == n_threads
 
 
+def list_threads() -> set[int]:
+    return {thread.id for thread in psutil.Process().threads()}
+
+
 def test_idle_threads_end() -> None:
+    torch.ones(GRAIN * 3, dtype=torch.uint8)  # starts the threads that compute for this one
+    before = list_threads()
     idle = IdleThreads()
+    started = list_threads() - before
     assert idle._thread.is_alive()
+    assert len(started) >= 2  # a team, not only its first thread
     idle.end()
     assert not idle._thread.is_alive()
+    deadline = time.monotonic() + 60
+    while started & list_threads():  # the team ends soon after its first thread
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from kronos.waiting import SPIN_COUNT, limit_thread_spinning
+from kronos.waiting import SPIN_COUNT, is_number_given, limit_thread_spinning
 
 NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -28,6 +28,26 @@ def test_what_the_user_has_set_wins(
     assert {name: os.environ[name] for name in NAMES if name in os.environ} == expected
     for name in NAMES:  # what the function itself has set
         os.environ.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, False),
+        ({"OMP_NUM_THREADS": ""}, False),
+        ({"OMP_NUM_THREADS": "2"}, True),
+        ({"MKL_NUM_THREADS": "2"}, True),
+        ({"OMP_NUM_THREADS": "", "MKL_NUM_THREADS": "2"}, True),
+    ],
+)
+def test_either_variable_gives_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: bool
+) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert is_number_given() is expected
 
 
 @pytest.mark.process

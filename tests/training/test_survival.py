@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,21 +24,27 @@ LONG = ["report.n_origins=0", "training.basemodel_epochs=60", "training.save_ste
 
 
 def start(*command: object, **options: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-        **options,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([str(part) for part in command], text=True, env=ENVIRONMENT, **pipes | options)
 
 
 def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> None:
     """Wait until a running training has logged a step."""
+
+    def is_logged() -> bool:
+        return any(f'"step": {step}, ' in line for line in read_lines(folder / "metrics.jsonl"))
+
+    wait_for(process, is_logged)
+    assert is_logged()
+
+
+def wait_for(process: subprocess.Popen[str], is_reached: Callable[[], bool]) -> None:
+    """Wait until something is reached or the process ends. A process that stalls is killed."""
     deadline = time.monotonic() + 200
-    while not any(f'"step": {step}, ' in line for line in read_lines(folder / "metrics.jsonl")):
-        assert process.poll() is None and time.monotonic() < deadline
+    while process.poll() is None and not is_reached():
+        if time.monotonic() > deadline:
+            process.kill()
+            pytest.fail("the training stalls")
         time.sleep(0.01)
 
 
@@ -185,17 +192,17 @@ def test_kill_9_again_and_again(tiny_config: Path, tmp_path: Path, seed: int) ->
     generator = random.Random(seed)
     n_killed = 0
     while True:
-        process = start(*TRAIN, *arguments, "--skip-existing")
         n_lines = count_logged(tmp_path / "runs/tiny") + generator.randint(8, 40)  # of 150 steps; one saves every 7
-        while process.poll() is None and count_logged(tmp_path / "runs/tiny") < n_lines:
-            time.sleep(0.01)
+        with (tmp_path / "output.txt").open("w") as output:  # nobody reads a pipe meanwhile
+            process = start(*TRAIN, *arguments, "--skip-existing", stdout=output, stderr=output)
+        wait_for(process, lambda n_lines=n_lines: count_logged(tmp_path / "runs/tiny") >= n_lines)
         time.sleep(generator.uniform(0, 0.5))
         process.kill()
-        process.communicate()
+        process.wait()
         if process.returncode != -signal.SIGKILL:
             break
         n_killed += 1
         assert n_killed < 60
-    assert process.returncode == 0 and n_killed
+    assert process.returncode == 0 and n_killed, (tmp_path / "output.txt").read_text()
     for stage in ("tokenizer", "basemodel"):
         assert equal(weights(tmp_path / "runs/tiny" / stage), weights(tmp_path / "whole/tiny" / stage))

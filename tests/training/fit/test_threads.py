@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -64,6 +65,15 @@ def test_a_resumed_stage_keeps_its_number() -> None:
 def test_a_number_that_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "is_number_given", lambda: True)
     assert settle_threads(RECORD.model_copy(update={"threads": 1}), lambda: pytest.fail("measured")).threads is None
+
+
+@pytest.mark.parametrize(("device", "num_processes"), [("cuda", 1), ("cpu", 2)])
+def test_a_gpu_or_several_processes_choose_no_number(
+    monkeypatch: pytest.MonkeyPatch, device: str, num_processes: int
+) -> None:
+    state = SimpleNamespace(device=torch.device(device), num_processes=num_processes)
+    monkeypatch.setattr(threads, "PartialState", lambda: state)
+    settle_threads(RECORD, lambda: pytest.fail("measured"))
 
 
 def test_the_callers_number_is_restored_even_after_an_error() -> None:
