@@ -110,7 +110,11 @@ def check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: str, 
 
 def find_start() -> float:
     """Return when this process started, of time.monotonic()."""
-    return time.monotonic() - (time.time() - psutil.Process().create_time())
+    created = psutil.Process().create_time()
+    age = time.time() - created
+    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, where psutil knows the time of boot in whole seconds only
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - (created - psutil.boot_time())
+    return time.monotonic() - age
 
 
 @contextmanager
@@ -119,10 +123,10 @@ def loading_libraries() -> Iterator[None]:
 
     The garbage collector would take a fifth of that time, and later as much again whenever it visits what was imported.
     """
-    logger.info("loading PyTorch …")
     if "torch" in sys.modules:
         yield
         return
+    logger.info("loading PyTorch …")
     gc.disable()
     try:
         yield
