@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 MOST_PROCESSES = 4  # each takes the memory of a few pictures
 PATIENCE_SECONDS = 300.0  # for one process; drawing takes seconds
+ENDING_SECONDS = 10.0  # for one that has drawn, or whose pictures are not needed any more
 
 Picture = Callable[[], None]
 
@@ -46,15 +47,22 @@ def draw_meanwhile(pictures: Sequence[Picture]) -> Iterator[None]:
         KronosError: a picture cannot be written.
     """
     n = _count_processes(len(pictures))
-    workers = [_start(pictures[k::n]) for k in range(n)]
+    workers: list[_Worker] = []
     try:
-        if not workers:
+        for share in [pictures[k::n] for k in range(n)]:
+            if worker := _start(share):
+                workers.append(worker)
+            else:
+                _draw_all(share)
+        if n == 0:
             _draw_all(pictures)
         yield
         for worker in workers:
             _finish(worker)
     finally:
         for worker in workers:
+            worker.process.join(ENDING_SECONDS)
+            worker.process.kill()  # if it has not ended
             worker.process.join()
 
 
@@ -66,11 +74,15 @@ def _count_processes(n_pictures: int) -> int:
     return min(n_pictures, n_cpus, MOST_PROCESSES) if n_cpus > 1 else 0
 
 
-def _start(pictures: Sequence[Picture]) -> _Worker:
+def _start(pictures: Sequence[Picture]) -> _Worker | None:
+    """Start a process that draws pictures; None if the system starts no more processes."""
     context = multiprocessing.get_context("fork")  # nothing is imported or copied again
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(pictures, sender), daemon=True)
-    process.start()
+    try:
+        process.start()
+    except OSError:
+        return None
     sender.close()  # if the process dies, receiving ends
     return _Worker(process, receiver, pictures)
 

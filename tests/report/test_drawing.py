@@ -1,9 +1,12 @@
 """Pictures are drawn in other processes during the block; whatever happens there, they are drawn or the error is raised."""
 
 import logging
+import multiprocessing
 import os
+import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,24 @@ def test_errors_are_raised(tmp_path: Path) -> None:
         pass
     with pytest.raises(ZeroDivisionError), draw_meanwhile(list_pictures(tmp_path, fail_with_a_bug, n=1)):
         pass
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_without_room_for_a_process_this_one_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(process: BaseProcess) -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(BaseProcess, "start", refuse)
+    with draw_meanwhile(list_pictures(tmp_path, note_process)):
+        assert [(tmp_path / str(i)).read_text() for i in range(3)] == [str(os.getpid())] * 3
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_an_error_does_not_wait_for_a_process_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "ENDING_SECONDS", 0.1)
+    with pytest.raises(ValueError, match="broken"), draw_meanwhile([lambda: time.sleep(1000)]):
+        raise ValueError("broken")
+    assert not multiprocessing.active_children()
 
 
 def test_one_cpu_draws_before_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
