@@ -53,7 +53,7 @@ def place_models(
                 "compile=True needs a C++ compiler ({compilers}), and none is installed.",
                 compilers=", ".join(COMPILERS),
             )
-        if not has_static_decoders(chosen):  # which compile their whole step
+        if not has_static_decoders(chosen):  # which compile the blocks of their own copy
             placed = copy.deepcopy(model) if placed is model else placed
             for block in placed.transformer:  # one graph is compiled for all of them
                 block.compile(dynamic=True)

@@ -7,6 +7,7 @@ GPU idle most of the time. A graph launches all of them at once.
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -120,7 +121,9 @@ class StaticDecoder:
     def _read_prefix(self, ids: Tensor, calendar: Tensor) -> Tensor:
         """Read known tokens (2, S, T) with their embedded calendar (S, T, D). Return their hidden states (S, T, D)."""
         self._positions.read_prefix()
-        with torch.compiler.set_stance("force_eager"):  # its length varies, and each would be compiled anew
+        compiled = self._choose_tokens is not choose_tokens
+        # The length varies, and each would be compiled anew. Without compiling, loading the compiler would take seconds.
+        with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
             return self._model.read(ids[0], ids[1], calendar, self._caches)
 
     def _choose(self, latest: Tensor) -> None:

@@ -149,3 +149,11 @@ def test_compiled_steps_choose_the_same_tokens() -> None:
         expected, _ = decode_growing(model, *inputs, decoding)
         compiled, _ = StaticDecoders(model, compile=True).decode(*inputs, decoding)
     assert torch.equal(compiled, expected)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_compiler_is_not_loaded_in_vain(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "set_stance", lambda stance: pytest.fail("loads torch._dynamo"))
+    _, model = load_models()
+    with torch.inference_mode():
+        StaticDecoders(model).decode(*make_tokens((9,), 4, 1), Decoding(8, policy, GREEDY, True))
