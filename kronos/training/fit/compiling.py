@@ -29,12 +29,14 @@ class CompileChoice:
     """Whether a stage's model is compiled, and why. Seconds are estimates for the whole stage.
 
     reason: "on" and "off" as set; of auto: "cpu", "repays", "too_few_steps", or "no_compiler".
+    obstacle: with "no_compiler", PyTorch's message.
     """
 
     compiles: bool
     reason: Literal["on", "off", "cpu", "repays", "too_few_steps", "no_compiler"]
     saved_seconds: float = 0.0
     compile_seconds: float = 0.0
+    obstacle: str = ""
 
     @property
     def gained_seconds(self) -> float:
@@ -43,7 +45,7 @@ class CompileChoice:
 
 
 def choose_compiling(config: Config, model: nn.Module, step_seconds: float, n_steps: int) -> CompileChoice:
-    """Choose whether to compile a model.
+    """Choose whether to compile a model. All ranks must call this, with the same arguments.
 
     Args:
         step_seconds: what a step takes; not compiled, with auto.
@@ -56,7 +58,11 @@ def choose_compiling(config: Config, model: nn.Module, step_seconds: float, n_st
         return CompileChoice(False, "cpu")
     n_blocks = sum(name.endswith("attn") for name, _ in model.named_modules())
     saved, takes = SHARE_SAVED * step_seconds * n_steps, SECONDS_A_BLOCK * n_blocks
-    return CompileChoice(saved > takes, "repays" if saved > takes else "too_few_steps", saved, takes)
+    if saved <= takes:
+        return CompileChoice(False, "too_few_steps", saved, takes)
+    if obstacle := next(filter(None, gather_object([_find_obstacle()])), ""):
+        return CompileChoice(False, "no_compiler", obstacle=obstacle)
+    return CompileChoice(True, "repays", saved, takes)
 
 
 def settle_compiling(
@@ -75,11 +81,10 @@ def settle_compiling(
     choice = CompileChoice(False, "cpu")
     if PartialState().device.type == "cuda":
         choice = choose_compiling(config, model, max(gather_object([measure_step()])), n_steps)
-    if choice.compiles and (reason := next(filter(None, gather_object([_find_obstacle()])), "")):
-        choice = CompileChoice(False, "no_compiler")
+    if choice.obstacle:
         logger.warning(
             "%s  torch_compile is off, because PyTorch cannot compile here (%s). Install a C compiler and Triton.",
-            *(record.stage, reason),
+            *(record.stage, choice.obstacle),
         )
     elif choice.reason != "cpu":
         logger.info(

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -11,12 +12,14 @@ import yaml
 from kronos import load_config
 from kronos.config import Config
 from kronos.config.load import build_config
+from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.model import PRESETS, Kronos
+from kronos.report.words.catalogue import Words
 from kronos.stage_record import StageRecord
 from kronos.training import stage as stage_module
 from kronos.training.fit import compiling
-from kronos.training.fit.compiling import choose_compiling, keep_choice, settle_compiling
+from kronos.training.fit.compiling import CompileChoice, choose_compiling, keep_choice, settle_compiling
 from kronos.training.saved import stage_settings
 from kronos.training.saved.stage_settings import COMPILE_KEY, take_choices
 from tests.training.runs import Killed, equal, interrupt_at, run, weights
@@ -89,6 +92,14 @@ def test_without_a_compiler_nothing_is_compiled(
     settled, kept = settle_compiling(config, record("auto"), model, lambda: 0.1, 10**6)
     assert settled.training.torch_compile is False and kept.settings == {COMPILE_KEY: False}
     assert "torch_compile is off, because PyTorch cannot compile here (Failed to find C compiler)" in caplog.text
+    planned = choose_compiling(config, model, 0.1, 10**6)  # as the dry run does
+    assert (planned.compiles, planned.reason, planned.gained_seconds) == (False, "no_compiler", 0)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_dry_run_has_words_for_each_reason(language: Language) -> None:
+    reasons = get_args(get_type_hints(CompileChoice)["reason"])
+    assert {Words(language)(f"plan.compiling.{reason}", saved="1 min", takes="2 min") for reason in reasons}
 
 
 def test_what_stands_in_the_way_is_found_with_a_small_function(monkeypatch: pytest.MonkeyPatch) -> None:
