@@ -34,7 +34,7 @@ class StageRecord(BaseModel):
     tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
     start_hash: str | None = None  # of the untouched model; None with LoRA
     n_processes: int = Field(1, ge=1)  # at the start of the stage
-    n_parts: int = Field(1, ge=1)  # in which each process computed its share of a batch
+    n_parts: int | None = Field(1, ge=1)  # in which each process computes its share of a batch; None: not found yet
     threads: int | None = Field(None, ge=1)  # that compute it, where they were chosen when the stage started
     settings: dict[str, Any]  # everything that changes the result, by its YAML name
 

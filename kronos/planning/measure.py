@@ -116,7 +116,7 @@ def measure_stage(config: Config, stage: Stage) -> Measurement:
                 "training.accumulation_steps (the same result, computed in smaller parts), or lower training.batch_size or "
                 "data.lookback_window.",
                 stage=stage.name,
-                windows=config.training.batch_size // config.training.accumulation_steps,
+                windows=few_steps.training.batch_size // few_steps.training.accumulation_steps,
             ) from None
     measurement = _summarize(trainer, timer, memory, config, n_steps)
     del trainer

@@ -40,6 +40,7 @@ from kronos.training.fit.lora_and_freezing import adapt_model
 from kronos.training.inputs.augment import CandleInputs
 from kronos.training.inputs.replay import ReplayDataset, add_replay, load_replay
 from kronos.training.inputs.tokens import TokenInputs
+from kronos.training.safety.out_of_memory import finds_micro_batch
 from kronos.training.saved.last_seen import SEEN_UNTIL, find_seen_in_all
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
 from kronos.training.saved.stage_settings import collect_settings
@@ -196,7 +197,7 @@ def build_stage(
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
         start_hash=None if config.training.lora else hash_weights(model),
         n_processes=PartialState().num_processes,
-        n_parts=config.training.accumulation_steps,
+        n_parts=None if finds_micro_batch(config) else config.training.accumulation_steps,
         best_by=criterion.name,
     )
     check_same_record(record)

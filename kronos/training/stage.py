@@ -43,6 +43,7 @@ from kronos.training.saved.checkpoints import remove_after, step_of
 from kronos.training.saved.resume import (
     find_continuation,
     keep_global_batch,
+    keep_parts,
     set_aside,
     was_validated,
 )
@@ -103,7 +104,7 @@ def run_stage(
             return continuation.record
         checkpoint = continuation.checkpoint
         if checkpoint:
-            config = keep_global_batch(config, continuation.record)
+            config = keep_parts(keep_global_batch(config, continuation.record), continuation.record)
             stage = stage.on_global_batch(count_windows_a_step(config))
     check_batch_fits(config, stage.train)
     PartialState().wait_for_everyone()  # until all ranks have looked at the folder
@@ -118,8 +119,8 @@ def run_stage(
         stage = hold_stage(config, _with_tokens(config, stage))
         if finds_micro_batch(config):
             config = find_micro_batch(config, stage.name, stage.model, stage.train, stage.prepare_batch)
-        with stop_on_sigterm() as stop:
-            return _train(config, stage, checkpoint, stop, callbacks)
+    with translate_out_of_memory(config, stage.name), translate_lost_peers(), stop_on_sigterm() as stop:
+        return _train(config, stage, checkpoint, stop, callbacks)
 
 
 @timed("tokenising")
@@ -151,8 +152,13 @@ def _train(
         count_steps(config, stage.name, stage.train),
     )
     small = take_small_batch(config)
-    record = settle_threads(record, lambda: measure_step(small, stage.model, stage.train, stage.prepare_batch))
-    threads = ThreadsCallback(record.threads)
+    record, n_threads = settle_threads(
+        record,
+        lambda: measure_step(small, stage.model, stage.train, stage.prepare_batch),
+        resumes=checkpoint is not None,
+    )
+    record = record.model_copy(update={"n_parts": config.training.accumulation_steps})
+    threads = ThreadsCallback(n_threads)
     best_model = BestModelCallback(
         stage.folder,
         record,

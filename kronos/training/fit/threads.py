@@ -26,27 +26,30 @@ def take_small_batch(config: Config) -> Config:
     return config.override({"training.batch_size": max(n_windows, 1), "training.accumulation_steps": 1})
 
 
-def settle_threads(record: StageRecord, measure_step: Callable[[], float]) -> StageRecord:
-    """Return the record of a stage with its number of threads. A resumed stage keeps the number in its record.
+def settle_threads(
+    record: StageRecord, measure_step: Callable[[], float], resumes: bool = False
+) -> tuple[StageRecord, int | None]:
+    """Return the record of a stage with the number of threads chosen for it, and the number to use now.
 
-    The number is not chosen on a GPU, with several processes, or if the user has set OMP_NUM_THREADS.
+    The number is chosen when a stage starts, and not when it resumes. On a GPU, with several processes, or if the user has
+    set OMP_NUM_THREADS, it is None: the number stays as it is.
 
     Args:
         measure_step: measures the seconds of a step.
     """
     state = PartialState()
     if state.device.type != "cpu" or state.num_processes > 1 or is_number_given():
-        return record.model_copy(update={"threads": None})
-    if record.threads:
-        return record
+        return record, None
+    if record.threads or resumes:
+        return record, record.threads
     allowed = torch.get_num_threads()
     threads = choose_number(measure_step)
     if threads < allowed:
         logger.info(
-            "%s  %d of %d threads compute, because other programs use the CPU. OMP_NUM_THREADS sets another number.",
+            "%s  %d of %d threads compute: more were not faster just now. OMP_NUM_THREADS sets another number.",
             *(record.stage, threads, allowed),
         )
-    return record.model_copy(update={"threads": threads})
+    return record.model_copy(update={"threads": threads}), threads
 
 
 class ThreadsCallback(TrainerCallback):

@@ -64,11 +64,9 @@ def _list_remedies(config: Config) -> list[str]:
     training = config.training
     remedies = []
     if training.accumulation_steps < training.batch_size:
-        finer = next_accumulation(config)
-        remedies.append(
-            f"Set training.accumulation_steps={finer} (or training.auto_find_batch_size=true): the same result, "
-            f"with batches of {training.batch_size} computed in smaller parts"
-        )
+        key = f"training.accumulation_steps={next_accumulation(config)}"
+        key += "" if finds_micro_batch(config) else " (or training.auto_find_batch_size=true)"
+        remedies.append(f"Set {key}: the same result, with batches of {training.batch_size} computed in smaller parts")
     if not training.gradient_checkpointing:
         remedies.append("set training.gradient_checkpointing=true (the same result, but slower)")
     if training.precision == "fp32":

@@ -17,6 +17,7 @@ from kronos.errors import CheckpointError, ConfigError
 from kronos.model.pretrained import read_model_config
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
+from kronos.training.safety.out_of_memory import finds_micro_batch
 from kronos.training.saved.checkpoints import newest_checkpoint, refuse_sharded
 from kronos.training.saved.stage_settings import describe_differences, take_choices
 
@@ -95,12 +96,14 @@ def _find_resume_point(folder: Path, existing: StageRecord, wanted: StageRecord)
             f". It was started on {_count_processes(existing)} and resumes on {wanted.n_processes}: the steps take the same "
             "windows, but rounding and dropout differ, so the result is not identical to an uninterrupted run."
         )
-    elif existing.n_parts != wanted.n_parts:
+    elif wanted.n_parts not in (None, existing.n_parts):
         reason += (
             f". Batches were computed in {existing.n_parts} parts and are now computed in {wanted.n_parts}: the result is the "
             "same except for rounding."
         )
-    return Continuation("resume", reason, existing, checkpoint, caution=moved or existing.n_parts != wanted.n_parts)
+    return Continuation(
+        "resume", reason, existing, checkpoint, caution=moved or wanted.n_parts not in (None, existing.n_parts)
+    )
 
 
 def _is_readable(best_model: Path) -> bool:
@@ -141,6 +144,15 @@ def keep_global_batch(config: Config, existing: StageRecord) -> Config:
         "%s  batch_size is %d on %d processes, for the same windows a step", existing.stage, batch_size, n_processes
     )
     return config.override({"training.batch_size": batch_size, "training.accumulation_steps": accumulation_steps})
+
+
+def keep_parts(config: Config, existing: StageRecord) -> Config:
+    """Return the configuration with the parts of a batch that the stage began with, if it finds them by itself."""
+    n_parts = existing.n_parts or 1
+    same_share = existing.n_processes == PartialState().num_processes and config.training.batch_size % n_parts == 0
+    if not same_share or not finds_micro_batch(config) or n_parts < config.training.accumulation_steps:
+        return config
+    return config.override({"training.accumulation_steps": n_parts})
 
 
 def was_validated(checkpoint: Path) -> bool:

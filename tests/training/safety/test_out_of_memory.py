@@ -14,7 +14,7 @@ from kronos.stage_record import StageRecord
 from kronos.training.pipeline import build_stage, prepare_inputs
 from kronos.training.safety import out_of_memory
 from kronos.training.safety.out_of_memory import finds_micro_batch, measure_step
-from tests.training.runs import equal, run, weights
+from tests.training.runs import Killed, equal, interrupt_at, run, weights
 
 
 @pytest.fixture
@@ -38,6 +38,39 @@ def test_what_to_lower_is_said(tiny_config: Path, small_memory: None) -> None:
         run(tiny_config, stages=["basemodel"])
 
 
+def test_parts_that_were_found_are_not_proposed_again(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, limits = Kronos.forward, iter([4] * 4)  # two trials that fail, one that succeeds, and a step
+
+    def limited(self, s1_ids, *args, **kwargs):
+        if self.training and len(s1_ids) > next(limits, 2):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return forward(self, s1_ids, *args, **kwargs)
+
+    monkeypatch.setattr(Kronos, "forward", limited)
+    with pytest.raises(KronosError, match=r"out of memory\. Set training\.accumulation_steps=8: the same result"):
+        run(tiny_config, "training.auto_find_batch_size=true", stages=["basemodel"])
+
+
+@pytest.mark.slow
+def test_a_resumed_stage_begins_with_the_parts_that_were_found(
+    tiny_config: Path,
+    tmp_path: Path,
+    small_memory: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        interrupt_at(patched, 4)
+        run(tiny_config, "training.auto_find_batch_size=true", stages=["basemodel"])
+    record = StageRecord.read(tmp_path / "runs/tiny/basemodel")
+    assert record and record.n_parts == 4
+    caplog.clear()
+    with caplog.at_level("INFO", logger="kronos"):
+        run(tiny_config, "training.auto_find_batch_size=true", stages=["basemodel"], skip_existing=True)
+    assert "resumes from" in caplog.text
+    assert "out of memory" not in caplog.text and "parts" not in caplog.text
+
+
 @pytest.mark.slow
 def test_auto_find_batch_size_computes_the_same_batch_in_parts(
     tiny_config: Path, tmp_path: Path, small_memory: None, caplog: pytest.LogCaptureFixture
@@ -47,7 +80,7 @@ def test_auto_find_batch_size_computes_the_same_batch_in_parts(
     found, record = weights(folder), StageRecord.read(folder)
     run(tiny_config, "training.accumulation_steps=4", "training.lr_scheduler=constant", stages=["basemodel"])
     assert equal(weights(folder), found)  # the trial left nothing behind
-    assert record.steps == 6
+    assert record and (record.steps, record.n_parts) == (6, 4)
 
 
 @pytest.mark.parametrize(
