@@ -53,7 +53,7 @@ bench: .venv/.dev
 fuzz: .venv/.dev
 	$(BIN)/python -m pytest tests/data/files/test_fuzz.py -m "not network" --hypothesis-profile fuzz
 
-# On a machine with a GPU: its tests, then one table of speed; about eight minutes.
+# On a machine with a GPU: its tests, then one table of speed; planned for eight minutes, not yet timed on a GPU.
 gpu: .venv/.dev
 	$(BIN)/python -m pytest -m gpu
 	$(BIN)/python benchmarks/gpu.py --device cuda

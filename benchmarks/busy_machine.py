@@ -165,7 +165,7 @@ def measure(name: str, rounds: int) -> dict[str, dict[str, list[float]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed on a busy machine.")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind")
-    parser.add_argument("--only", choices=WORKS, help="measure this work alone")
+    parser.add_argument("--only", choices=WORKS, metavar="WORK", help=f"measure this work alone: {'; '.join(WORKS)}")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:

@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py [--presets small base] [--device cuda] [--toy]
 
-Random weights. A forecast goes through `KronosPredictor.forecast`, lookback 512, horizon 48; the best of three counts, after a
+Random weights. A forecast goes through `KronosPredictor.forecast_batch`, lookback 512, horizon 48; the best of three counts, after a
 first one that captures the step. "plain" reads the whole context of every path anew at each step, as the reference
 implementation does. Time to the first candle is that of a horizon of 1; time per step is the difference to the whole horizon,
 by its steps. Kernels are those that the profiler sees, launches are the calls that start them or a graph of them. The share of
@@ -182,7 +182,9 @@ def measure_forecast(
 
 def count_step_work(model: Kronos, case: Case, lookback: int, horizon: int) -> tuple[float, float]:
     """Return the bytes that a step must read, and its operations: 2 a weight and row, 4 a width and position attended to."""
-    weights = [p for name, p in model.named_parameters() if p.ndim == 2 and "emb" not in name]
+    weights = [
+        p for name, p in model.named_parameters() if p.ndim == 2 and "emb_" not in name and "_embed." not in name
+    ]
     rows, layers = case.n_series * case.n_paths, model.list_attention_layers()
     width, size = layers[0].q_proj.in_features, weights[0].element_size()
     cached = case.n_series * lookback + rows * horizon / 2  # half of the horizon's on average

@@ -24,6 +24,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 
+from kronos.waiting import SPIN_COUNT
+
 ROOT = Path(__file__).parents[1]
 LENGTH = 120  # candles per window
 STEPS_PER_TURN = 2
@@ -111,7 +113,7 @@ def time_steps(step: Callable[[], None], context: Callable[[], object]) -> float
 
 def launch(ranks: int, threads: int, batch: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Measure with torchrun."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "1000", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": SPIN_COUNT, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "times.json"
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", __file__]

@@ -81,7 +81,7 @@ class TakeTurns(TrainerCallback):
 
 
 def build_config(folder: Path, preset: str, stage: StageName, options: Settings) -> Config:
-    """Build the configuration of a stage from the files that `main` has written."""
+    """Build the configuration of a stage from the files that `measure_all` has written."""
     n_steps = options.steps + WARM_UP + 1
     tokenizer = folder / f"{preset}-tokenizer"
     return Config(
