@@ -232,7 +232,7 @@ def _score_all(
     with ThreadPoolExecutor(2) as threads:
         for each in forecasters:
             try:
-                started = time.monotonic()
+                started = time.thread_time()  # other threads score at the same time
                 with timed("baselines" if each.key is None else "forecasts"):
                     paths = _forecast(walk, each, origins)
             except NotApplicable as error:
@@ -243,7 +243,7 @@ def _score_all(
                     ) from None
                 left_out.append(LeftOut(baseline=each.name, reason=error.reason))
                 continue
-            seconds = time.monotonic() - started if each.key is None else walk.measure_seconds(each, origins)
+            seconds = time.thread_time() - started if each.key is None else walk.measure_seconds(each, origins)
             begun.append((each, paths, threads.submit(score, each, paths, origins, seconds, confidence)))
             while len(begun) > (2 if paths.nbytes < SMALL_BYTES else 0):
                 end_one()

@@ -38,7 +38,7 @@ class ForecasterResult(Record):
     pit_high: Figure = float("nan")
     moves: bool = True
     direction: DirectionFigures | None = None
-    seconds: float = 0.0  # that the forecasts took
+    seconds: float = 0.0  # that the forecasts took; of simple forecasts, processor time
 
 
 class SymbolSkill(Record):
