@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from kronos.candles import CANDLE_COLUMNS, Array, compute_calendar
@@ -22,7 +23,7 @@ from kronos.forecast.devices import eval_mode
 from kronos.forecast.inputs import InputSeries
 from kronos.forecast.sampling import draw_path_uniforms
 from kronos.model import Kronos, KronosTokenizer
-from kronos.model.linear import FEW_ROWS
+from kronos.model.linear import FEW_ROWS, Linear
 from kronos.threads import StepThreads
 
 
@@ -76,8 +77,10 @@ class PathSampler:
         """Whether the rounding of a step's products does not depend on the number of threads."""
         dtype = next(self.model.parameters()).dtype
         compiled = any(block._compiled_call_impl is not None for block in self.model.transformer)
-        split = n_rows <= FEW_ROWS and dtype == torch.float32 and not compiled
-        return split and self.decoding.policy != "recompute"
+        if n_rows > FEW_ROWS or dtype != torch.float32 or compiled or self.decoding.policy == "recompute":
+            return False
+        layers = [layer for layer in self.model.modules() if isinstance(layer, nn.Linear)]
+        return all(isinstance(layer, Linear) and layer.splits_few_rows for layer in layers)
 
     def _generate(
         self,

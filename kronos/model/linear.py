@@ -29,9 +29,13 @@ class Linear(nn.Linear):
             products = torch.baddbmm(self.bias.view(N_PARTS, 1, -1), rows, parts)
         return products.transpose(0, 1).reshape(*x.shape[:-1], -1)
 
+    @property
+    def splits_few_rows(self) -> bool:
+        """Whether the product of few rows is split between the threads on a CPU."""
+        return self.out_features % N_PARTS == 0 and type(self.weight) is nn.Parameter
+
     def _can_be_split(self, x: Tensor) -> bool:
-        on_cpu = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-        return on_cpu and self.out_features % N_PARTS == 0 and type(self.weight) is nn.Parameter
+        return self.splits_few_rows and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
 def project(x: Tensor, *layers: nn.Module) -> tuple[Tensor, ...]:

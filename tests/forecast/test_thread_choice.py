@@ -80,3 +80,15 @@ def test_fewer_threads_are_used_only_where_the_rounding_is_the_same(
         block.compile()
     predictor.forecast(build_candles(40), horizon=2, n_paths=n_paths, seed=0, verbose=False)
     assert began == [(2, expected)]
+
+
+def test_all_threads_compute_products_that_are_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = []
+    monkeypatch.setattr(StepThreads, "begin", lambda threads, n_steps, fewer: began.append(fewer))
+    for ff_dim in (96, 100):  # the second cannot be shared by 8 parts
+        torch.manual_seed(0)
+        sizes = PRESETS["demo"]
+        model = Kronos(**sizes.base_model | {"ff_dim": ff_dim})
+        predictor = KronosPredictor(model, KronosTokenizer(**sizes.tokenizer), device="cpu")
+        predictor.forecast(build_candles(40), horizon=2, n_paths=1, seed=0, verbose=False)
+    assert began == [True, False]
