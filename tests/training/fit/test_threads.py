@@ -57,14 +57,16 @@ def test_a_small_batch_is_measured(tiny_config: Path, batch_size: int, parts: in
 
 
 def test_a_resumed_stage_keeps_its_number() -> None:
-    first = settle_threads(RECORD, lambda: {1: 1.0, 2: 2.0}[torch.get_num_threads()])
-    assert first.threads == 1
-    assert settle_threads(first, lambda: pytest.fail("measured")) == first
+    first, number = settle_threads(RECORD, lambda: {1: 1.0, 2: 2.0}[torch.get_num_threads()])
+    assert first.threads == number == 1
+    assert settle_threads(first, lambda: pytest.fail("measured"), resumes=True) == (first, 1)
+    assert settle_threads(RECORD, lambda: pytest.fail("measured"), resumes=True) == (RECORD, None)
 
 
 def test_a_number_that_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "is_number_given", lambda: True)
-    assert settle_threads(RECORD.model_copy(update={"threads": 1}), lambda: pytest.fail("measured")).threads is None
+    record = RECORD.model_copy(update={"threads": 1})
+    assert settle_threads(record, lambda: pytest.fail("measured")) == (record, None)  # kept for the next time
 
 
 @pytest.mark.parametrize(("device", "num_processes"), [("cuda", 1), ("cpu", 2)])
