@@ -123,10 +123,10 @@ def loading_libraries() -> Iterator[None]:
 
     The garbage collector would take a fifth of that time, and later as much again whenever it visits what was imported.
     """
+    logger.info("loading PyTorch …")
     if "torch" in sys.modules:
         yield
         return
-    logger.info("loading PyTorch …")
     gc.disable()
     try:
         yield
