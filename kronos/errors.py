@@ -7,7 +7,8 @@ An error carries an English template and its values, which a catalogue can word 
 KronosError
 ├── ConfigError       the YAML file, an override or an option is wrong
 ├── DataError         the candles are missing, unreadable or too few
-└── CheckpointError   a model folder is missing, damaged or does not fit
+├── CheckpointError   a model folder is missing, damaged or does not fit
+└── WriteError        a file cannot be written: the disk is full, or the folder is protected
 """
 
 from collections.abc import Sequence
@@ -60,3 +61,12 @@ class DataError(KronosError):
 
 class CheckpointError(KronosError):
     """A model folder is missing, damaged, or does not fit what it is used with."""
+
+
+class WriteError(KronosError):
+    """A file cannot be written: the disk is full, or the folder is protected."""
+
+    @classmethod
+    def about(cls, path: object, error: OSError) -> "WriteError":
+        """Return the error for a path that the file system refused to write."""
+        return cls("{path}: cannot be written: {reason}.", path=path, reason=error.strerror or error)

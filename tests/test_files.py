@@ -1,11 +1,75 @@
-"""Names of folders."""
+"""Names of folders; files and folders that are written completely or not at all."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from kronos.files import shorten_names
+import pytest
+
+from kronos import files
+from kronos.errors import WriteError
+from kronos.files import remove_temporaries, replacing_folder, restore_folder, shorten_names, write_text
 
 
 def test_names_are_short_and_unique() -> None:
     folders = [Path(text) for text in ("/runs/a/demo", "/runs/b/demo", "/runs/small", "/other/b/demo", "/")]
     assert shorten_names(folders) == ["a/demo", "runs/b/demo", "small", "other/b/demo", "/"]
     assert shorten_names([Path("/demo"), Path("/x/demo")]) == ["/demo", "x/demo"]
+
+
+def fill(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_text(name)
+
+
+@pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two renames"])
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool) -> None:
+    if not exchanges:
+        monkeypatch.setattr(files, "_exchange", lambda *folders: False)
+    folder = tmp_path / "report"
+    for names in (("a", "b"), ("b", "c")):
+        with replacing_folder(folder, keep=lambda path: path.name == "notes") as new:
+            fill(new, *names)
+        assert {path.name for path in folder.iterdir()} == {*names, *(["notes"] if "c" in names else [])}
+        fill(folder, "notes")
+    with pytest.raises(ZeroDivisionError), replacing_folder(folder) as new:
+        fill(new, "d")
+        raise ZeroDivisionError
+    assert {path.name for path in folder.iterdir()} == {"b", "c", "notes"} and list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_process_that_ends_between_two_renames_loses_nothing(tmp_path: Path) -> None:
+    fill(tmp_path / ".report.old", "a")
+    restore_folder(tmp_path / "report")
+    assert (tmp_path / "report/a").is_file() and not (tmp_path / ".report.old").exists()
+    restore_folder(tmp_path / "never")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="report: cannot be written"), replacing_folder(tmp_path / "file" / "report"):
+        pass
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    dead, live, later = (tmp_path / f".{files.HOST}-{n}.x.csv" for n in (2**22 + 5, child.pid, os.getpid()))
+    elsewhere, abandoned = (tmp_path / f".0a0a0a-{n}.x.csv" for n in (1, 2))
+    earlier, other = tmp_path / f".{2**22 + 6}.x.csv", tmp_path / ".hidden.csv"
+    for path in (dead, live, later, elsewhere, abandoned, earlier, other):
+        path.touch()
+    os.utime(later, (1e9, 1e9))  # of an earlier process with the number of this one
+    os.utime(abandoned, (1e9, 1e9))
+    fill(tmp_path / "report" / dead.name, "a")
+    remove_temporaries(tmp_path)
+    child.communicate(b"\n")
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {live, elsewhere, other}
+    assert not list((tmp_path / "report").iterdir())
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".csv", "价" * 83 + ".csv"], ids=["ASCII", "Chinese"])
+def test_the_longest_names(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -24,6 +24,7 @@ from kronos.config import Config
 from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
 from kronos.errors import ConfigError, KronosError
+from kronos.files import remove_temporaries
 from kronos.run_folder import RunFolder
 from kronos.timing import run_clock
 from kronos.urls import mask_secrets
@@ -197,7 +198,7 @@ def select_cuda_device(device_id: int, process: Process) -> None:
 
 @contextmanager
 def lock_run_folder(run: RunFolder, rank: int = 0) -> Iterator[None]:
-    """Keep other commands out of a run's folder. The lock ends with the process, however the process ends.
+    """Keep other commands out of a run's folder, and remove what killed ones left. The lock ends with the process.
 
     Raises:
         KronosError: another command holds the folder.
@@ -214,6 +215,7 @@ def lock_run_folder(run: RunFolder, rank: int = 0) -> Iterator[None]:
             folder=run.path,
         ) from None
     try:
+        remove_temporaries(run.path)
         yield
     finally:
         lock.release()

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from kronos.config.training import LOSS_NAME, LOSS_NAMES
-from kronos.files import replacing, write_text
+from kronos.files import name_temporary, replacing, write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
 from kronos.stage_record import StageRecord
@@ -228,7 +228,7 @@ def save_model(model: PretrainedModel, folder: Path, tokenizer_hash: str | None 
     Args:
         tokenizer_hash: of the tokenizer that the base model was trained with; saved in the metadata of the weights.
     """
-    staging = folder.with_name(f".{folder.name}.new")
+    staging = name_temporary(folder)
     plain = merge(model)
     plain.tokenizer_hash = tokenizer_hash
     try:

@@ -20,7 +20,7 @@ from kronos.data.audit import audit_candles, audit_to_json, describe_candles, de
 from kronos.data.windows.load import Audited
 from kronos.data.windows.splits import SplitName, find_moments
 from kronos.errors import ConfigError
-from kronos.files import write_json
+from kronos.files import remove_temporaries, write_json
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import (
     PretrainedModel,
@@ -174,6 +174,7 @@ def load_run_candles(config: Config) -> Audited:
     """Load and audit the candles. Rank 0 goes first and caches large ones on disk for the others."""
     with rank_0_first() as is_rank_0:
         if is_rank_0:
+            remove_temporaries(config.data.cache_dir)
             audited = audit_candles(config.data, config.repairs)
     return audited if is_rank_0 else audit_candles(config.data, config.repairs)
 

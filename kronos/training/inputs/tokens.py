@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from kronos.config.training import TrainingConfig
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import Batch
 from kronos.data.windows.splits import count_epoch_windows
+from kronos.files import name_temporary
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.training.inputs.augment import Augmentation, send_drawn
@@ -216,8 +216,7 @@ def locate_tokens(windows: WindowDataset, tokenizer: KronosTokenizer, folder: Pa
 
 def _build(file: TokenFile, windows: WindowDataset, tokenizer: KronosTokenizer, batch_size: int) -> str:
     """Compute a file's tokens, each rank a part. Return why that failed on any rank, or an empty text."""
-    [unique] = broadcast_object_list([uuid.uuid4().hex])
-    temporary = file.path.with_name(f".{unique}{SUFFIX}")
+    [temporary] = broadcast_object_list([name_temporary(file.path)])  # that of rank 0
     is_main = PartialState().is_main_process
     try:
         return (

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from kronos.errors import CheckpointError, KronosError
+from kronos.errors import CheckpointError, WriteError
 from kronos.files import sync, write_json
 
 logger = logging.getLogger(__name__)
@@ -28,14 +28,14 @@ def writing(path: Path) -> Iterator[None]:
     """Translate what PyTorch and safetensors raise on a full or broken disk.
 
     Raises:
-        KronosError: the body could not write.
+        WriteError: the body could not write.
     """
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(name in str(error) for name in WRITER_NAMES):
             raise
-        raise KronosError(
+        raise WriteError(
             "{path}: cannot be written ({reason}; {free_mb:,.0f} MB free). Free some space, then rerun with --skip-existing to "
             "resume from the last checkpoint, if any. Everything saved before is kept.",
             path=path,
