@@ -125,7 +125,7 @@ def run_evaluation(
         data = data if isinstance(data, Path | Url) else _save_frames(data, config)
         named = data if data != Path() else Path.cwd()  # an empty path is no folder, but "." is
         config = config.override({"data.data_path": named})
-        report = config.model_paths.run_folder.report_on(data)
+        report = config.model_paths.run_folder.report_on(config.data.data_path[0])
     candles = load_run_candles(config).candles
     own_candles, splits = None, {}
     if since is None and is_own(config, candles):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kronos.urls import CandleSource, name_source
+from kronos.names import hash_text
+from kronos.urls import CandleSource, hash_source, name_source
 
 StageName = Literal["tokenizer", "basemodel"]
 
@@ -88,6 +91,15 @@ class ReportFolder:
         """The evaluation as plain values."""
         return self.path / "metrics.json"
 
+    def is_for(self, subject: str) -> bool:
+        """Whether the folder holds no verdict on something else than `hash_subject` names."""
+        try:
+            return bool(json.loads(self.results.read_text(encoding="utf-8"))["subject"] == subject)
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     @property
     def losses(self) -> Path:
         """Every forecast with its actual value and its losses."""
@@ -108,6 +120,12 @@ class ReportFolder:
 
     def chart(self, name: str) -> Path:
         return self.path / f"{name}.png"
+
+
+def hash_subject(data: Sequence[CandleSource], model: str = "") -> str:
+    """Return a short hash of what a verdict is on: candles and, if no run here has trained it, the model."""
+    paths = [hash_source(each) for each in data]
+    return hash_text(repr((paths, str(Path(model).resolve()) if Path(model).exists() else model)))
 
 
 @dataclass(frozen=True)
@@ -164,8 +182,13 @@ class RunFolder:
         return ReportFolder(self.path / "report")
 
     def report_on(self, data: CandleSource) -> ReportFolder:
-        """Return the folder of a verdict on other candles: a file, a folder, a glob or a URL."""
-        return ReportFolder(self.path / f"report-{name_source(data)}")
+        """Return the folder of a verdict on other candles: a file, a folder, a glob or a URL.
+
+        It is report-{name}, or report-{name}-{hash} if the former holds a verdict on others of the same name.
+        """
+        report = ReportFolder(self.path / f"report-{name_source(data)}")
+        subject = hash_subject([data])
+        return report if report.is_for(subject) else ReportFolder(Path(f"{report.path}-{subject}"))
 
     def list_reports(self) -> list[ReportFolder]:
         """Return the folders of all verdicts that are there, that on the run's own candles first."""

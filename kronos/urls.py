@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from kronos.errors import ConfigError
+from kronos.names import hash_text, shorten_name
 
 DATABASE = "duckdb"
 ON_DISK = ("file", "local")
@@ -21,6 +22,7 @@ SECRET = re.compile(
     r"token|secret|passw|pwd|signature|api.?key|access.?key|credential|auth|^(x-amz|x-goog)-|^sig$|^sign$"
 )
 OF_SIGNATURES = ("expires", "policy", "key-pair-id", "googleaccessid", "se", "st", "sp", "sr", "sv", "spr")
+MAX_NAME = 60  # bytes of a name in a path
 KEY_LENGTH = 16  # from which on a parameter `key` is a secret, not a symbol
 
 
@@ -78,9 +80,14 @@ def parse_source(value: str | Path | Url) -> CandleSource:
 
 
 def name_source(source: CandleSource) -> str:
-    """Return a short name for candles that may stand in a path."""
+    """Return a short name for candles that may stand in a path; others may have the same."""
     name = source.name if isinstance(source, Url) else source.absolute().stem
-    return re.sub(r"[^\w.-]+", "_", name)
+    return shorten_name(re.sub(r"[^\w.-]+", "_", name), MAX_NAME).rstrip(".")
+
+
+def hash_source(source: CandleSource) -> str:
+    """Return a short hash that tells candles from others of the same name."""
+    return hash_text(str(source) if isinstance(source, Url) else str(source.resolve()))
 
 
 def mask_secrets(text: str) -> str:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from kronos.run_folder import ReportFolder, RunFolder
+from kronos.files import write_json
+from kronos.run_folder import ReportFolder, RunFolder, hash_subject
 from tests.conftest import FinishedRun
 
 CHARTS = ("coverage", "error_by_horizon", "learning_curves", "pit", "reliability", "skill_by_horizon")
@@ -37,3 +38,17 @@ def test_the_folder_of_a_report_is_named_after_the_candles(tmp_path: Path) -> No
     run = RunFolder(tmp_path)
     assert run.report_on(Path("new/BTC USDT.csv")) == ReportFolder(tmp_path / "report-BTC_USDT")
     assert run.report_on(Path("new/*.csv")) == ReportFolder(tmp_path / "report-_")
+
+
+def test_a_report_on_others_of_the_same_name_has_its_own_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    first = run.report_on(Path("x/later.csv"))
+    first.path.mkdir()
+    assert first.path.name == "report-later" == run.report_on(Path("y/later.csv")).path.name
+    write_json(first.results, {"subject": hash_subject([Path("x/later.csv")])})
+    assert run.report_on(Path("x/later.csv")) == run.report_on(Path("x/../x/later.csv")) == first
+    second = run.report_on(Path("y/later.csv"))
+    assert second.path.name.startswith("report-later-") and second == run.report_on(Path("y/later.csv").absolute())
+    write_json(first.results, {"format": 2})  # of an earlier version, which did not store what it is on
+    assert run.report_on(Path("x/later.csv")) != first
+    assert len(run.report_on(Path("x" * 255)).path.name) < 100

@@ -44,6 +44,7 @@ from kronos.cli.predict_options import (
 from kronos.cli.predict_source import Source, load_source
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.errors import ConfigError, DataError, KronosError
+from kronos.names import name_files
 
 if TYPE_CHECKING:
     from kronos.evaluation.scores.calibration import Calibration
@@ -159,11 +160,11 @@ def _save_all(
     from kronos.report.forecast.files import save_forecast
     from kronos.report.words.catalogue import Words
 
-    done, saved = [], []
+    done, saved, names = [], [], dict(zip(tasks, name_files(list(tasks))))
     for each in forecasts:
         notes = summary.write(each.calibrated, Words(kept["language"]))
         try:
-            saved.append(save_forecast(each, tasks[each.name], out, notes=notes, **kept))
+            saved.append(save_forecast(each, tasks[each.name], out, notes=notes, name=names[each.name], **kept))
             done.append(each)
         except KronosError as error:
             errors.append(f"{each.name}: {error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,8 +17,7 @@ from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.aliases import SYMBOL
 from kronos.data.files.columns import recognise_columns
 from kronos.errors import DataError
-
-NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+from kronos.names import name_file
 
 
 class ArrowStream(Protocol):
@@ -86,8 +84,8 @@ def save_candles(frames: Frame | Mapping[str, Frame], folder: Path) -> Path:
 def _write_tables(tables: Mapping[str, pd.DataFrame], temporary: Path, folder: Path) -> Path:
     digest = hashlib.sha256()
     for n, (symbol, table) in enumerate(tables.items(), 1):
-        number = f"{n:05}_" if len(tables) > 1 else ""  # keeps the order, and names that differ in signs only
-        file = temporary / f"{number}{NOT_IN_NAMES.sub('_', symbol)}.feather"
+        number = f"{n:05}_" if len(tables) > 1 else ""  # keeps the order
+        file = temporary / f"{number}{name_file(symbol)}.feather"
         pyarrow.feather.write_feather(pa.Table.from_pandas(table, preserve_index=False), str(file))
         digest.update(file.name.encode() + file.read_bytes())
     saved = folder / digest.hexdigest()[:16]

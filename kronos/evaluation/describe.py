@@ -20,6 +20,7 @@ from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note
 from kronos.evaluation.results import FORMAT, MODEL
+from kronos.run_folder import hash_subject
 from kronos.stage_record import StageRecord
 from kronos.version import __version__
 
@@ -70,6 +71,9 @@ def describe_settings(config: Config, own: Forecaster, command: str) -> dict[str
     return {
         "format": FORMAT,
         "kind": "model" if own.name == MODEL else "run",
+        "subject": hash_subject(
+            config.data.data_path, "" if own.name != MODEL else config.model_paths.pretrained_predictor
+        ),
         "run": own.label if own.name == MODEL else config.model_paths.exp_name,
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -19,10 +19,11 @@ from kronos.evaluation.records import Note
 from kronos.evaluation.results import MODEL
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with, locate_file
-from kronos.run_folder import RunFolder
+from kronos.names import name_file, shorten_name
+from kronos.run_folder import RunFolder, hash_subject
 from kronos.saved_run import SavedRun, find_tokenizer, load_run_config
 from kronos.training.saved.last_seen import read_last_seen_of
-from kronos.urls import CandleSource, Url, name_source
+from kronos.urls import MAX_NAME, CandleSource, Url, name_source
 
 FOLDER = "evaluations"  # {FOLDER}/{model}-{data}
 KEPT_SHARE = (
@@ -66,12 +67,12 @@ def build_model_config(
         raise ConfigError(
             "--model needs --data (a file, a folder, a glob or a URL of candles), or --config with data.data_path."
         )
-    published, name = PUBLISHED.get(Path(model).name), name_model(model)
+    published, unnamed = PUBLISHED.get(Path(model).name), name_file(f"unnamed-{model}")
     own = [
         f"model_paths.pretrained_predictor={model}",
         f"model_paths.pretrained_tokenizer={tokenizer or _find_tokenizer(model)}",
         f"model_paths.base_path={FOLDER}",
-        f"model_paths.exp_name={name}",
+        f"model_paths.exp_name={unnamed}",
         *("model_paths.base_save_path=", "model_paths.finetuned_tokenizer=", "experiment.pre_trained=true"),
         *("experiment.pre_trained_tokenizer=true", "experiment.pre_trained_predictor=true"),
         f"data.max_context={published.max_context if published else DEFAULT_CONTEXT}",
@@ -81,9 +82,17 @@ def build_model_config(
     config = load_config(file, own) if file else build_config({}, own)
     baselines = [each for each in config.evaluation.rivals if each != "pretrained"]  # it is the model itself
     changes: dict[str, object] = {"evaluation.rivals": baselines}
-    if config.model_paths.exp_name == name:
-        changes["model_paths.exp_name"] = f"{name}-{name_source(config.data.data_path[0])}"
+    if config.model_paths.exp_name == unnamed:
+        changes["model_paths.exp_name"] = _choose_name(model, config)
     return config.override(changes)
+
+
+def _choose_name(model: str, config: Config) -> str:
+    """Return {model}-{data}, with a hash behind it if that folder holds a verdict on others of these names."""
+    data = config.data.data_path
+    name = name_file(f"{shorten_name(name_model(model), MAX_NAME)}-{name_source(data[0])}")
+    subject, folder = hash_subject(data, model), RunFolder(config.model_paths.base_path / name)
+    return name if folder.report.is_for(subject) else f"{name}-{subject}"
 
 
 def _write_source(data: CandleSource) -> str:

@@ -190,6 +190,7 @@ class Evaluation(Record):
     format: int = 1  # FORMAT of the version that wrote it
     kind: Literal["run", "model"] = "run"  # what was judged
     run: str  # its name
+    subject: str = ""  # of `hash_subject`: the candles, and a model without a run
     version: str
     created: str
     candles: str

@@ -18,6 +18,7 @@ from kronos.evaluation.stored_calibration import describe_conditions, write_cali
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.names import name_file
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT, FinishedRun
@@ -102,7 +103,9 @@ def test_a_file_of_many_symbols(candles: Path, out: Path) -> None:
     candles.unlink()
     result = invoke(*MODELS, "--data", candles.parent, *SMALL, "--no-pictures", "--out", out)
     assert result.exit_code == 0, result.output
-    assert {path.name for path in out.iterdir()} == {"000001_forecast.csv", "BTC-USDT_forecast.csv"}
+    assert {path.name for path in out.iterdir()} == {
+        f"{name}_forecast.csv" for name in ("000001", name_file("BTC/USDT"))
+    }
     one, other = (pd.read_csv(path)["close"] for path in out.iterdir())
     assert not np.allclose(one, other)  # each draws its own random numbers
 

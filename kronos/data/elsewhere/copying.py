@@ -9,9 +9,11 @@ from typing import NoReturn, Protocol
 from tqdm import tqdm
 
 from kronos.errors import DataError
+from kronos.names import name_file
 from kronos.urls import Url
 
 CHUNK = 1 << 20
+ENDING = re.compile(r"^.+?(?=(\.[A-Za-z0-9]{1,10}){0,2}\Z)", re.DOTALL)  # what stands before .csv.gz
 MASKED_HINT = (
     "{url}: its secret is not saved, and there is no copy of what was fetched with it. Give the whole URL again, on the "
     "command line."
@@ -59,6 +61,7 @@ def check_size(path: Path, url: Url, expected: int | None) -> None:
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a name that a server gives, without characters that mean something in a path."""
+    """Return the last part of a name that a server gives as a file name; others have others."""
     last = re.split(r"[/\\]", name)[-1]
-    return re.sub(r'[<>:"|?*\x00-\x1f]', "_", last).lstrip(".")[:150] or "candles"
+    ending = ENDING.sub("", last, count=1)
+    return name_file(last.removesuffix(ending)) + ending

@@ -15,6 +15,7 @@ from kronos.data.elsewhere.arrow import ROWS_AT_A_TIME, write_batches
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.elsewhere.snapshot import Fetch, keep_time
 from kronos.errors import ConfigError, DataError
+from kronos.names import name_file
 from kronos.urls import Url
 
 # Options of a connection that loads nothing.
@@ -75,7 +76,7 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
     except ImportError:
         template = "{url}: the package for databases is not installed. Run: pip install duckdb"
         raise DataError(template, url=url) from None
-    target, temporary = folder / f"{path.stem}.parquet", folder / "temporary"
+    target, temporary = folder / f"{name_file(path.stem)}.parquet", folder / "temporary"
     settings: dict[str, Any] = {"temp_directory": str(temporary), **NO_VARIABLES} | ({} if external_access else CLOSED)
     try:
         connection = duckdb.connect(path, read_only=True, config=settings)

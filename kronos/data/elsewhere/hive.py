@@ -25,6 +25,7 @@ from kronos.data.files.aliases import SYMBOL
 from kronos.data.files.columns import match_names
 from kronos.data.files.sources import find_files
 from kronos.errors import DataError
+from kronos.names import name_file
 
 PARTITION = re.compile(r"([^=/]+)=([^/]*)")
 ENDINGS = {
@@ -108,7 +109,7 @@ def write_dataset(
         DataError: the files cannot be read together, or hold no rows.
     """
     try:
-        rows = _write(names, system, source, folder / f"{_plain(title)}.parquet", options)
+        rows = _write(names, system, source, folder / f"{name_file(title)}.parquet", options)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the disk, not the content of a file
             raise
@@ -120,11 +121,7 @@ def write_dataset(
         template = "{source}: the partitions hold no rows{between}."
         between = " from data.since to data.until" if options.since or options.until else ""
         raise DataError(template, source=source, between=between)
-    keep_time(folder / f"{_plain(title)}.parquet", modified)
-
-
-def _plain(title: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", title) or "candles"
+    keep_time(folder / f"{name_file(title)}.parquet", modified)
 
 
 def _write(names: Sequence[str], system: Any, source: str, path: Path, options: FetchOptions) -> int:

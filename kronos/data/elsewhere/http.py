@@ -91,7 +91,8 @@ def _build_request(url: Url) -> Request:
 
 
 def _choose_name(headers: Message, address: str) -> str:
-    return safe_name(headers.get_filename() or unquote(Path(urlsplit(address).path).name))
+    name = headers.get_filename() or unquote(Path(urlsplit(address).path).name)
+    return safe_name(re.split(r"[/\\]", name)[-1].lstrip(".") or "candles")
 
 
 def _read_time(text: str | None) -> float | None:

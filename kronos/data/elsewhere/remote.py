@@ -90,7 +90,7 @@ def _copy(system: Any, name: str, path: Path, url: Url) -> None:
 
 def _keep_folders(name: str, fixed: str) -> str:
     inside = name.removeprefix(fixed).lstrip("/")
-    return "/".join(safe_name(part) for part in inside.split("/") if part not in ("", ".", ".."))
+    return "/".join(map(safe_name, inside.split("/"))) if inside else ""
 
 
 def _find_package(message: str) -> str:

@@ -21,6 +21,8 @@ from filelock import FileLock
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.errors import DataError
 from kronos.files import write_json
+from kronos.names import shorten_name
+from kronos.urls import MAX_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ def fetch_once(fetch: Fetch, options: FetchOptions) -> Snapshot:
         DataError: there is nothing, or it cannot be fetched or written.
     """
     key = hashlib.sha256(json.dumps(fetch.identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    name = re.sub(r"[^\w.-]+", "_", fetch.name).strip("._")[:60] or "candles"
+    name = shorten_name(re.sub(r"[^\w.-]+", "_", fetch.name).strip("._"), MAX_NAME) or "candles"
     folder = options.cache_dir / FOLDER / f"{name}-{key}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from kronos.config.schema import Language
 from kronos.files import replacing
 from kronos.forecast import Forecast
 from kronos.forecast.origin import ForecastTask
+from kronos.names import name_file
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.interactive import write_page
 from kronos.report.forecast.scene import Rising
@@ -44,15 +44,16 @@ def save_forecast(
     rising: Rising = "hollow",
     language: Language = "en",
     notes: Sequence[str] = (),
+    name: str | None = None,
 ) -> dict[str, Path]:
     """Write {name}_forecast.csv and, if asked for, {name}_paths.csv, {name}_forecast.png and {name}_forecast.html.
 
-    language: of the picture and the page. notes: lines below their titles, on the models.
+    name: of the files; by default `kronos.names.name_file` makes it of the forecast's. language: of the picture and the page. notes: lines below their titles, on the models.
 
     Returns:
         The files, by kind: table, paths, picture, page.
     """
-    name = re.sub(r'[\\/:*?"<>|]', "-", forecast.name)  # BTC/USDT is no folder
+    name = name or name_file(forecast.name)  # BTC/USDT is no folder
     files = {"table": folder / f"{name}_forecast.{table_format}"}
     write_table(forecast.to_frame(quantiles).rename_axis(TIMESTAMP_COLUMN), files["table"])
     if with_paths:
