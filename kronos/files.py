@@ -1,14 +1,19 @@
-"""Write files and folders completely or not at all, and remove what killed processes left of them."""
+"""Write files and folders completely or not at all, remove what killed processes left of them, and notice later changes.
+
+A kept file carries the SHA-256 of its content: JSON under the key "seal", a binary file in its last bytes, the files of a
+folder in complete.json.
+"""
 
 import ctypes
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,13 @@ TEMPORARY_NAME = re.compile(r"\.(?:([0-9a-f]{6})-)?(\d+)\..+")  # without a host
 LONGEST_PART = 56  # characters of a temporary name; with its beginning they take at most 255 bytes
 ABANDONED_SECONDS = 86_400  # nothing is written for so long by a live process of another machine
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
+
+MANIFEST_NAME = "complete.json"  # in a sealed folder, written last: the size and SHA-256 of every other file
+SEAL_KEY = "seal"
+DIGEST_BYTES = hashlib.sha256().digest_size
+CHUNK_BYTES = 1 << 24
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -167,6 +179,104 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file completely or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object with its own SHA-256, completely or not at all."""
+    write_json(path, value | {SEAL_KEY: _hash_values(value)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `write_sealed` wrote, or a JSON object that an earlier version wrote without a seal.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is no JSON object, or it has changed since it was written.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    if value.pop(SEAL_KEY, None) not in (None, _hash_values(value)):
+        raise ValueError("changed since it was written: its checksum does not match")
+    return value
+
+
+def find_sealed(path: Path) -> dict[str, Any] | None:
+    """Return what `read_sealed` does; None if the file is missing or damaged, which is logged."""
+    try:
+        return read_sealed(path) if path.exists() else None
+    except (OSError, ValueError) as error:
+        logger.warning("%s: damaged (%s). It is not used.", path, error)
+        return None
+
+
+def _hash_values(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def append_digest(path: Path) -> None:
+    """Append the SHA-256 of a binary file to it."""
+    digest = _hash_start(path, path.stat().st_size)
+    with path.open("ab") as file:
+        file.write(digest)
+
+
+def ends_with_digest(path: Path) -> bool:
+    """Whether a file is as `append_digest` left it."""
+    try:
+        size = path.stat().st_size - DIGEST_BYTES
+        return path.is_file() and size >= 0 and _hash_start(path, size) == _read_end(path, size)
+    except OSError:
+        return False
+
+
+def _hash_start(path: Path, n_bytes: int) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for start in range(0, n_bytes, CHUNK_BYTES):
+            digest.update(file.read(min(CHUNK_BYTES, n_bytes - start)))
+    return digest.digest()
+
+
+def _read_end(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()
+
+
+def seal_folder(folder: Path) -> None:
+    """Mark a folder as complete: flush every file in it to the disk, and record its size and hash."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST_NAME]
+    for path in files:
+        sync(path)
+    write_json(folder / MANIFEST_NAME, {path.relative_to(folder).as_posix(): _identify(path) for path in files})
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of a folder is unchanged since it was sealed."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+        return bool(manifest) and all(is_unchanged(folder / name, each) for name, each in manifest.items())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
+def is_unchanged(path: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether a file has this size and SHA-256. A large file is only read if the size is right."""
+    return path.is_file() and path.stat().st_size == identity["bytes"] and hash_file(path) == identity["sha256"]
+
+
+def _identify(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shorten_names(folders: Sequence[Path]) -> list[str]:

@@ -24,7 +24,7 @@ from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choo
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.runs.earlier import note_judged_before
 from kronos.evaluation.runs.unlike import note_unlike_candles
-from kronos.files import write_json
+from kronos.files import write_sealed
 from kronos.model import Kronos, KronosTokenizer
 from kronos.report.advice import log_advice
 from kronos.report.forecast.held_out import draw_held_out_forecasts
@@ -177,7 +177,7 @@ def run_model_evaluation(
     unlike = note_unlike_candles(config, audited.candles, with_own=False)
     held_out = replace(held_out, notes=(*held_out.notes, *unlike))
     if PartialState().is_main_process:
-        write_json(run.audit, audit_to_json(audited))
+        write_sealed(run.audit, audit_to_json(audited))
     own = build_judged(config, *models)
     evaluation = write_evaluation(config, own, held_out, audited.candles, splits, run.report, command)
     _end_process_group()

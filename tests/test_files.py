@@ -1,5 +1,6 @@
-"""Names of folders; files and folders that are written completely or not at all."""
+"""Names of folders; files and folders that are written completely or not at all, and carry their checksum."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,18 @@ import pytest
 
 from kronos import files
 from kronos.errors import WriteError
-from kronos.files import remove_temporaries, replacing_folder, restore_folder, shorten_names, write_text
+from kronos.files import (
+    find_sealed,
+    is_whole,
+    read_sealed,
+    remove_temporaries,
+    replacing_folder,
+    restore_folder,
+    seal_folder,
+    shorten_names,
+    write_sealed,
+    write_text,
+)
 
 
 def test_names_are_short_and_unique() -> None:
@@ -73,3 +85,26 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
 def test_the_longest_names(tmp_path: Path, name: str) -> None:
     write_text(tmp_path / name, "text")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_json_that_changed_is_refused(tmp_path: Path) -> None:
+    path, value = tmp_path / "x.json", {"figures": [1.5, None, "涨"], "n": 3}
+    write_sealed(path, value)
+    assert read_sealed(path) == find_sealed(path) == value
+    whole = path.read_text()
+    for changed in (whole.replace("1.5", "1.6"), whole[:-9], "[1]", "[" * 100_000, ""):
+        path.write_text(changed)
+        with pytest.raises(ValueError):
+            read_sealed(path)
+        assert find_sealed(path) is None
+    path.write_text(json.dumps(value))  # of an earlier version
+    assert read_sealed(path) == value
+
+
+def test_a_sealed_folder_holds_regular_files(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    seal_folder(tmp_path)
+    assert is_whole(tmp_path)
+    (tmp_path / "a").unlink()
+    os.mkfifo(tmp_path / "a")  # opening it would wait forever
+    assert not is_whole(tmp_path)

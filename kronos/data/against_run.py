@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from kronos.candles import Array
 from kronos.data.candle_kind import LEVELS, MINUTE, CandleKind, Level, format_clock
 from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import DAY
+from kronos.files import find_sealed
 from kronos.run_folder import RunFolder
 
 MIN_CANDLES = 16  # fewer show neither interval nor hours
@@ -87,8 +87,10 @@ class RunCandles:
     @classmethod
     def read(cls, run: RunFolder) -> RunCandles | None:
         """Read the description in a run's folder; None if there is none."""
+        audit = find_sealed(run.audit)
+        if audit is None:
+            return None
         try:
-            audit = json.loads(run.audit.read_text(encoding="utf-8"))
             symbols, kind = audit["symbols"], audit.get("kind", {})
             hours, minutes, zones, openings = (
                 frozenset(kind.get(key, ())) for key in ("hours_of_week", "minutes", "zones", "openings")
@@ -103,7 +105,7 @@ class RunCandles:
                 zones=zones,
                 openings=openings,
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
 

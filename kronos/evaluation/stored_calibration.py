@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.evaluation.scores.calibration import Calibration, measure_volatility
-from kronos.files import write_json
+from kronos.files import read_sealed, write_sealed
 from kronos.forecast import Forecast, KronosPredictor, Sampling
 from kronos.forecast.forecast import check_quantile
 from kronos.model.pretrained import hash_weights
@@ -69,7 +68,7 @@ def write_calibration(path: Path, calibration: Calibration, conditions: dict[str
     Raises:
         KronosError: path cannot be written.
     """
-    write_json(path, {"conditions": conditions, **calibration.to_json()})
+    write_sealed(path, {"conditions": conditions, **calibration.to_json()})
 
 
 def find_calibration(path: Path, conditions: dict[str, Any], n_paths: int) -> Calibration | None:
@@ -77,11 +76,11 @@ def find_calibration(path: Path, conditions: dict[str, Any], n_paths: int) -> Ca
     if not path.is_file():
         return None
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_sealed(path)
         kept, calibration = dict(stored["conditions"]), Calibration.from_json(stored)
     except (OSError, ValueError, KeyError, TypeError) as error:
         logger.warning(
-            "%s: cannot be read (%r). The bands are as sampled; kronos evaluate writes the file.", path, error
+            "%s: cannot be read (%s). The bands are as sampled; kronos evaluate writes the file.", path, error
         )
         return None
     differences = [key for key, value in conditions.items() if kept.get(key) != value]

@@ -20,7 +20,7 @@ from kronos.data.audit import audit_candles, audit_to_json, describe_candles, de
 from kronos.data.windows.load import Audited
 from kronos.data.windows.splits import SplitName, find_moments
 from kronos.errors import ConfigError
-from kronos.files import remove_temporaries, write_json
+from kronos.files import remove_temporaries, write_sealed
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import (
     PretrainedModel,
@@ -106,7 +106,7 @@ def run_pipeline(
     if PartialState().is_main_process:
         seen = find_seen_in_all(config, candles, splits, skip_existing)
         audit = audit_to_json(inputs.audited) | {SEEN_UNTIL: seen}
-        write_json(config.model_paths.run_folder.audit, audit)
+        write_sealed(config.model_paths.run_folder.audit, audit)
     records: dict[StageName, StageRecord] = {}
     if config.experiment.train_tokenizer:
         stage = build_stage("tokenizer", config, inputs, tokenizer)

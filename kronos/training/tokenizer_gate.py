@@ -15,7 +15,7 @@ from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from kronos.candles import Array
 from kronos.data import WindowDataset
 from kronos.data.windows.normalize import Statistics
-from kronos.files import write_json
+from kronos.files import write_sealed
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.stage_record import StageRecord
@@ -122,7 +122,7 @@ def _decide_and_save(stage: Stage, record: StageRecord, untouched: KronosTokeniz
         _save(trained, stage.best_model)
         (rejected_model / SAFETENSORS_SINGLE_FILE).unlink(missing_ok=True)
         shutil.rmtree(rejected_model, ignore_errors=True)
-    write_json(stage.files.health, json.loads(health.model_dump_json()))
+    write_sealed(stage.files.health, json.loads(health.model_dump_json()))
     _report(stage, health)
 
 

@@ -51,7 +51,7 @@ from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import Batch, PrepareBatch
 from kronos.errors import KronosError, Terminated
-from kronos.files import write_json
+from kronos.files import seal_folder, write_json
 from kronos.model import KronosTokenizer
 from kronos.timing import timed
 from kronos.training.criterion import BY_LOSS, Criterion
@@ -59,7 +59,7 @@ from kronos.training.device_use import fork_random_state
 from kronos.training.inputs.sampler import WindowSampler
 from kronos.training.safety.divergence import HealthCheck
 from kronos.training.safety.stopping import StopRequest
-from kronos.training.saved.checkpoints import remove_checkpoints, seal, step_of, writing
+from kronos.training.saved.checkpoints import remove_checkpoints, step_of, writing
 
 PROGRESS_NAME = "progress.json"
 WORKER_SECONDS = 30  # that a loader process lives on after SIGTERM
@@ -222,7 +222,7 @@ class KronosTrainer(Trainer):
                 self.accelerator.wait_for_everyone()  # each rank has written its random state
                 if self.args.should_save:
                     write_json(folder / PROGRESS_NAME, {"loss": loss, "last_logged": self._globalstep_last_logged})
-                    seal(folder)
+                    seal_folder(folder)
         except KronosError:
             shutil.rmtree(folder, ignore_errors=True)  # an incomplete checkpoint only takes space
             raise

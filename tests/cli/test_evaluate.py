@@ -14,6 +14,7 @@ from typer.testing import Result
 from kronos.cli.session import lock_run_folder
 from kronos.config.schema import Language
 from kronos.evaluation.results import FORMAT, Evaluation
+from kronos.files import read_sealed, write_sealed
 from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import write_note, write_sentence
@@ -216,8 +217,8 @@ def test_other_runs_as_baselines(finished_run: FinishedRun, run: Path, tmp_path:
     same, later, unknown, untrained = (tmp_path / name / "there" for name in ("a", "b", "c", "d"))
     for folder in (same, later, unknown, untrained):
         shutil.copytree(finished_run.path, folder)
-    audit = json.loads((later / "data.json").read_text())
-    (later / "data.json").write_text(json.dumps(audit | {"seen_until": audit["seen_until"] + 10**9}))
+    audit = read_sealed(later / "data.json")
+    write_sealed(later / "data.json", audit | {"seen_until": audit["seen_until"] + 10**9})
     (unknown / "data.json").unlink()
     shutil.rmtree(untrained / "basemodel/best_model")
     baselines = [word for folder in (same, later, unknown, untrained, run) for word in ("--rivals", folder)]

@@ -1,6 +1,7 @@
 """`kronos predict` as a user types it, and what it says to bad input."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -403,8 +404,12 @@ def test_a_calibration_of_other_weights_is_not_applied(calibrated_run: Path, can
     assert json.loads(result.stdout)["forecasts"][0]["calibrated"] is False
 
 
-def test_a_damaged_calibration_is_not_applied(calibrated_run: Path, candles: Path, out: Path) -> None:
-    RunFolder(calibrated_run).calibration.write_text('{"conditions": ')
+@pytest.mark.parametrize("damage", ["cut", "another number"])
+def test_a_damaged_calibration_is_not_applied(calibrated_run: Path, candles: Path, out: Path, damage: str) -> None:
+    path = RunFolder(calibrated_run).calibration
+    whole = path.read_text()
+    changed = re.sub(r'"n_origins": (\d)', r'"n_origins": 9\1', whole)
+    path.write_text('{"conditions": ' if damage == "cut" else changed)
     result = invoke("--run", calibrated_run, "--data", candles, "--no-pictures", "--out", out)
     assert result.exit_code == 0 and "calibration.json: cannot be read" in result.stderr
 

@@ -6,9 +6,10 @@ import pytest
 from safetensors.torch import load_file
 
 from kronos.errors import CheckpointError, ConfigError
+from kronos.files import seal_folder
 from kronos.forecast import KronosPredictor
 from kronos.model import Kronos, KronosTokenizer
-from kronos.training.saved.checkpoints import list_checkpoints, newest_checkpoint, seal
+from kronos.training.saved.checkpoints import list_checkpoints, newest_checkpoint
 from kronos.training.trainer import KronosTrainer
 from tests.conftest import GOLDEN
 from tests.training.runs import Killed, equal, interrupt_at, read_figures, read_metrics, run, weights
@@ -207,9 +208,9 @@ def test_the_only_checkpoint_stays_until_the_next_is_whole(
     def die(checkpoint: Path) -> None:
         if checkpoint.name == "checkpoint-4":
             raise Killed
-        seal(checkpoint)
+        seal_folder(checkpoint)
 
-    monkeypatch.setattr("kronos.training.trainer.seal", die)
+    monkeypatch.setattr("kronos.training.trainer.seal_folder", die)
     with pytest.raises(Killed):
         run(tiny_config, "training.save_steps=2", "training.save_total_limit=1", stages=BASE)
     assert newest_checkpoint(folder / "checkpoints").name == "checkpoint-2"

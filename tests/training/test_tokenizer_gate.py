@@ -251,7 +251,7 @@ def test_a_kill_between_the_steps_is_survived(
         return write_or_die
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        for name in ("save_model", "write_json"):
+        for name in ("save_model", "write_sealed"):
             patched.setattr(tokenizer_gate, name, counting(getattr(tokenizer_gate, name)))
         run_spoilt(tiny_config, stages=["tokenizer"])
     assert len(written) == n_writes and not (run_dir / "tokenizer" / "health.json").exists()

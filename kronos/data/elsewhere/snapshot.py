@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.errors import DataError
-from kronos.files import write_json
+from kronos.files import hash_file, is_unchanged, read_sealed, write_sealed
 from kronos.names import shorten_name
 from kronos.urls import MAX_NAME
 
@@ -109,16 +109,19 @@ def _start_of_process() -> datetime:
 
 
 def _load(folder: Path, remote: bool) -> Snapshot | None:
-    """Read a snapshot; None if there is none, or a file is missing or has another size."""
+    """Read a snapshot; None if there is none, or a file is missing or has changed (logged)."""
+    if not folder.exists():
+        return None
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_sealed(folder / RECORD)
         files = {folder / each["name"]: each["size"] for each in record["files"]}
-        if any(path.stat().st_size != size for path, size in files.items()):
-            raise ValueError(f"{folder}: incomplete")
+        if not all(is_unchanged(folder / each["name"], each | {"bytes": each["size"]}) for each in record["files"]):
+            raise ValueError("a file is missing or has changed")
         fetched = datetime.fromisoformat(record["fetched"])
         values = (sum(files.values()), record["sha256"], remote, record["query"])
         return Snapshot(folder, record["source"], fetched, tuple(files), *values)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s is damaged or incomplete and is fetched again (%s)", folder, error)
         return None
 
 
@@ -130,7 +133,7 @@ def _write(fetch: Fetch, folder: Path) -> Snapshot:
     new.mkdir()
     try:
         fetch.write(new)
-        write_json(new / RECORD, _describe(fetch, new))
+        write_sealed(new / RECORD, _describe(fetch, new))
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -145,8 +148,7 @@ def _write(fetch: Fetch, folder: Path) -> Snapshot:
 def _describe(fetch: Fetch, folder: Path) -> dict[str, Any]:
     files, total = [], hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        digest = hash_file(path)
         name = path.relative_to(folder).as_posix()
         total.update(f"{name} {digest}\n".encode())
         files.append({"name": name, "size": path.stat().st_size, "sha256": digest})

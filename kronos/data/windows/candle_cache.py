@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ from kronos.data.quality.findings import Finding
 from kronos.data.quality.series import InspectedSeries
 from kronos.data.windows.candle_set import CandleSet, SymbolRows, compute_small_calendar, place_series
 from kronos.errors import DataError
-from kronos.files import write_json
+from kronos.files import is_whole, seal_folder, write_json
 
 CACHE_FROM_BYTES = 64 << 20  # about a million candles of text
 ARRAYS = {"values": (np.float32, len(CANDLE_COLUMNS)), "instants": (np.int64, 1), "calendar": (np.uint8, 5)}
-INDEX = "index.json"  # written last: a folder that has it is complete
+INDEX = "index.json"
+
+logger = logging.getLogger(__name__)
 
 Loaded = tuple[CandleSet, list[Finding]]
 
@@ -48,7 +51,9 @@ class CandleCache:
         return cls(data.cache_dir / digest.hexdigest()[:32])
 
     def load(self) -> Loaded | None:
-        """Map the entry; None if it does not exist or is incomplete."""
+        """Map the entry; None if it does not exist, is incomplete or has changed since it was written."""
+        if not is_whole(self.folder):
+            return None
         try:
             index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
             arrays = {name: self._map(name, index["rows"]) for name in ARRAYS}
@@ -82,7 +87,9 @@ class CandleCache:
             ) from None
 
     def _write(self, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> Loaded:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            logger.warning("%s is damaged or incomplete and is made anew", self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         findings: list[Finding] = []
         symbols: list[SymbolRows] = []
@@ -108,6 +115,7 @@ class CandleCache:
             "findings": [finding.to_json() for finding in findings],
         }
         write_json(self.folder / INDEX, index)
+        seal_folder(self.folder)
         loaded = self.load()
         assert loaded is not None
         return loaded

@@ -1,7 +1,7 @@
 """Forecast from one origin after another with the data known at the time, and store the forecasts on disk."""
 
 import hashlib
-import json
+import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,12 @@ from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.data import CandleSet
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
 from kronos.evaluation.records import Note
-from kronos.files import replacing, write_json
+from kronos.files import append_digest, ends_with_digest, find_sealed, replacing, write_sealed
 from kronos.forecast.chunks import choose_group_size
 from kronos.timing import timed
 from kronos.version import __version__
+
+logger = logging.getLogger(__name__)
 
 CLOSE = CANDLE_COLUMNS.index("close")
 PRICES = slice(len(PRICE_COLUMNS))  # the first columns
@@ -120,38 +122,53 @@ class ForecastStore:
             parts = (*parts, "each symbol draws its own random numbers")
         name = re.sub(r"[^\w.-]+", "_", forecaster.name)  # a run's name is a part of its path
         self.folder = folder / f"{name}-{_hash(parts)}"
+        self._shape = n_paths, origins.horizon
 
     def load(self) -> dict[int, Array]:
         """Return the stored paths (P, H) by the origin's row. Damaged files are deleted."""
         stored: dict[int, Array] = {}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            try:
-                with np.load(path, allow_pickle=False) as file:
-                    rows, paths, _ = (file[name] for name in ("rows", "paths", "seconds"))
-                    stored |= dict(zip(rows.tolist(), paths))
-            except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            group = self._read(path)
+            if group is None:
+                logger.warning("%s is damaged, or of an earlier version, and is made anew", path)
                 path.unlink(missing_ok=True)
+            else:
+                stored |= dict(zip(group[0].tolist(), group[1]))
         return stored
+
+    def _read(self, path: Path) -> tuple[Array, Array] | None:
+        """Return rows (N,) and paths (N, P, H) of a file; None if it is not as `save` left it."""
+        try:
+            if not ends_with_digest(path):
+                return None
+            with np.load(path, allow_pickle=False) as file:
+                rows, paths = file["rows"], file["paths"]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+        fits = rows.dtype.kind == "i" and paths.dtype == np.float32 and paths.shape == (rows.size, *self._shape)
+        return (rows, paths) if fits else None
 
     def load_seconds(self, rows: Array) -> float:
         """Return the seconds that the stored forecasts from some origins took."""
         total = 0.0
         for path in self.folder.glob(f"*{SUFFIX}"):
-            with np.load(path, allow_pickle=False) as file:
-                total += float(file["seconds"] * np.isin(file["rows"], rows).mean())
+            seconds, group = (find_sealed(path.with_suffix(".json")) or {}).get("seconds"), self._read(path)
+            if group and isinstance(seconds, float):
+                total += float(seconds * np.isin(group[0], rows).mean())
         return total
 
     def save(self, rows: Array, paths: Array, seconds: float) -> None:
-        """Write the paths (N, P, H) of some origins, and the seconds that they took.
+        """Write the paths (N, P, H) of some origins; and the seconds that they took beside it, which always differ.
 
         Raises:
             KronosError: the disk is full, or the folder cannot be written to.
         """
-        with (
-            replacing(self.folder / f"{rows[0]}-{len(rows)}-{rows[-1]}{SUFFIX}") as temporary,
-            temporary.open("wb") as file,
-        ):
-            np.savez(file, rows=rows, paths=paths, seconds=seconds)
+        path = self.folder / f"{rows[0]}-{len(rows)}-{rows[-1]}{SUFFIX}"
+        write_sealed(path.with_suffix(".json"), {"seconds": seconds})
+        with replacing(path) as temporary:
+            with temporary.open("wb") as file:
+                np.savez(file, rows=rows, paths=paths)
+            append_digest(temporary)
 
 
 @dataclass(frozen=True)
@@ -180,7 +197,7 @@ class WalkForward:
             able = set(self._run(forecaster, origins.take(order), seconds))
             rows = sorted(takewhile(able.__contains__, origins.rows[order].tolist()))
             if PartialState().is_main_process:
-                write_json(plan, {"key": key, "rows": rows})
+                write_sealed(plan, {"key": key, "rows": rows})
         return origins.take(np.flatnonzero(np.isin(origins.rows, rows)))
 
     @timed("forecasts")
@@ -251,9 +268,8 @@ class WalkForward:
 
 def _read_plan(path: Path, origins: Origins) -> list[int]:
     """Return the rows of a plan; empty if the file is missing or damaged, or names other origins."""
-    try:
-        rows = [int(row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    rows = (find_sealed(path) or {}).get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, int) for row in rows):
         return []
     return rows if set(rows) <= set(origins.rows.tolist()) else []
 

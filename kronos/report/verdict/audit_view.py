@@ -1,6 +1,5 @@
 """The audit of a run's candles (data.json) as tables of the page."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kronos.data.quality.findings import SEVERITIES
+from kronos.files import find_sealed
 from kronos.report.verdict.tables import Cell, Row
 from kronos.report.words.catalogue import Words
 from kronos.report.words.details import write_detail
@@ -37,10 +37,12 @@ class AuditView:
 
 def read_audit(run_dir: Path, words: Words) -> AuditView | None:
     """Read a run's audit; None if it is missing or damaged."""
+    audit = find_sealed(RunFolder(run_dir).audit)
+    if audit is None:
+        return None
     try:
-        audit = json.loads(RunFolder(run_dir).audit.read_text(encoding="utf-8"))
         return _build_view(audit["symbols"], audit["findings"], audit["candles"], words)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the report is useful without its audit
+    except (ValueError, KeyError, TypeError, AttributeError):  # the report is useful without its audit
         return None
 
 

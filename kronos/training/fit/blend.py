@@ -24,7 +24,7 @@ from kronos.candles import Array
 from kronos.config import Config
 from kronos.config.training import HORIZON_LOSS_NAME
 from kronos.data import CandleSet
-from kronos.files import write_json
+from kronos.files import write_sealed
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.stage_record import StageRecord
@@ -250,7 +250,7 @@ def _save(stage: Stage, record: StageRecord, own: Kronos, blended: Kronos | None
     if record.improved:
         shutil.rmtree(stage.files.trained_model, ignore_errors=True)  # of the time before the first improvement
     if blend:
-        write_json(stage.files.blend, json.loads(blend.model_dump_json()))
+        write_sealed(stage.files.blend, json.loads(blend.model_dump_json()))
     else:
         stage.files.blend.unlink(missing_ok=True)
     record.write(stage.folder)

@@ -5,7 +5,7 @@ a memory map: on a full disk a map kills the process, whereas `write` raises an 
 """
 
 import errno
-import hashlib
+import logging
 import os
 import shutil
 import time
@@ -18,10 +18,11 @@ import numpy as np
 import psutil
 
 from kronos.candles import Array
+from kronos.files import DIGEST_BYTES, append_digest, ends_with_digest, sync
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".tokens"
-DIGEST_BYTES = hashlib.sha256().digest_size
-CHUNK_BYTES = 1 << 24
 MAX_TOTAL_BYTES = 20 * 10**9
 MAX_AGE_SECONDS = 30 * 86_400
 MAX_TEMPORARY_AGE_SECONDS = 86_400
@@ -47,23 +48,13 @@ class TokenFile:
     def is_whole(self, verify: bool) -> bool:
         """Whether the file exists with the right size; with verify, also whether its checksum matches."""
         try:
-            if self.path.stat().st_size != self.n_bytes + DIGEST_BYTES:
-                return False
-            return not verify or self._compute_digest(self.path) == self._read_digest()
+            right_size = self.path.stat().st_size == self.n_bytes + DIGEST_BYTES
         except OSError:
             return False
-
-    def _compute_digest(self, path: Path) -> bytes:
-        digest = hashlib.sha256()
-        with path.open("rb") as content:
-            for start in range(0, self.n_bytes, CHUNK_BYTES):
-                digest.update(content.read(min(CHUNK_BYTES, self.n_bytes - start)))
-        return digest.digest()
-
-    def _read_digest(self) -> bytes:
-        with self.path.open("rb") as content:
-            content.seek(self.n_bytes)
-            return content.read()
+        is_whole = right_size and (not verify or ends_with_digest(self.path))
+        if not is_whole:
+            logger.warning("%s is damaged and is made anew", self.path)
+        return is_whole
 
     def map(self) -> Array:
         return np.memmap(self.path, np.int16, "r", shape=(self.n_windows, 2, self.window))
@@ -100,9 +91,8 @@ class TokenFile:
         Raises:
             OSError: the disk is full.
         """
-        digest = self._compute_digest(temporary)
-        with temporary.open("ab") as content:
-            content.write(digest)
+        append_digest(temporary)
+        sync(temporary)
         temporary.replace(self.path)
 
 

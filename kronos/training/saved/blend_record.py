@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from kronos.files import find_sealed
 from kronos.run_folder import StageFolder
 
 Obstacle = Literal["from_scratch", "no_trained_model", "other_start", "other_tokens"]
@@ -38,7 +39,8 @@ class BlendRecord(BaseModel):
 
 def read_blend(stage_dir: Path) -> BlendRecord | None:
     """Read blend.json of a base model's stage folder; None if it is missing or not readable."""
+    stored = find_sealed(StageFolder(stage_dir).blend)
     try:
-        return BlendRecord.model_validate_json(StageFolder(stage_dir).blend.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError):
+        return BlendRecord.model_validate(stored) if stored else None
+    except ValidationError:
         return None

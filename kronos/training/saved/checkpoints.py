@@ -1,25 +1,21 @@
 """Checkpoints for resuming: complete or ignored."""
 
-import hashlib
-import json
 import logging
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
 from kronos.errors import CheckpointError, WriteError
-from kronos.files import sync, write_json
+from kronos.files import MANIFEST_NAME, is_whole
 
 logger = logging.getLogger(__name__)
 
 # In the messages of PyTorch's RuntimeErrors if a file cannot be written; the last one if the disk fills with the last bytes.
 WRITER_NAMES = "PytorchStreamWriter", "inline_container", "iostream error"
-MANIFEST_NAME = "complete.json"  # written last: the size and SHA-256 of every other file
 SHARD_NAME = re.compile(r"pytorch_model_fsdp.*|optimizer_\d+|\.metadata|.*\.distcp")
 
 
@@ -51,31 +47,6 @@ def _measure_free_bytes(path: Path) -> int:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def seal(checkpoint: Path) -> None:
-    """Mark a checkpoint as complete: record the size and hash of every file in it."""
-    files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MANIFEST_NAME]
-    for path in files:
-        sync(path)
-    write_json(checkpoint / MANIFEST_NAME, {path.relative_to(checkpoint).as_posix(): _identify(path) for path in files})
-
-
-def is_whole(checkpoint: Path) -> bool:
-    """Whether every file of a checkpoint is unchanged since it was written."""
-    try:
-        manifest: dict[str, Any] = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
-        return bool(manifest) and all(
-            (checkpoint / name).stat().st_size == identity["bytes"] and _identify(checkpoint / name) == identity
-            for name, identity in manifest.items()
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return False
-
-
-def _identify(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """The last candle that a run has trained or validated on: an evaluation on other candles begins after it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from kronos.config import Config
 from kronos.data import CandleSet, Split
 from kronos.data.windows.splits import SplitName
+from kronos.files import find_sealed
 from kronos.run_folder import RunFolder
 
 SEEN_UNTIL = "seen_until"  # key in data.json: the last instant trained or validated on, microseconds since 1970
@@ -38,10 +38,8 @@ def read_last_seen(config: Config) -> int | None:
 
 def read_last_seen_of(run: RunFolder) -> int | None:
     """Return what `read_last_seen` does, for the folder of a run."""
-    try:
-        return int(json.loads(run.audit.read_text(encoding="utf-8"))[SEEN_UNTIL])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    seen = (find_sealed(run.audit) or {}).get(SEEN_UNTIL)
+    return seen if isinstance(seen, int) else None
 
 
 def _find_seen_before(config: Config) -> list[int]:

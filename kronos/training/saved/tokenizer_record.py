@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
+from kronos.files import find_sealed
 from kronos.run_folder import StageFolder
 
 Figure = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]  # NaN is null in a file
@@ -49,7 +50,8 @@ class TokenizerHealth(BaseModel):
 
 def read_health(stage_dir: Path) -> TokenizerHealth | None:
     """Read health.json of a tokenizer stage's folder; None if it is missing or not readable."""
+    stored = find_sealed(StageFolder(stage_dir).health)
     try:
-        return TokenizerHealth.model_validate_json(StageFolder(stage_dir).health.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError):
+        return TokenizerHealth.model_validate(stored) if stored else None
+    except ValidationError:
         return None

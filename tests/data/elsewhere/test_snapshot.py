@@ -39,11 +39,19 @@ def test_what_is_complete_is_not_fetched_again(options: FetchOptions) -> None:
     written: list[str] = []
     first = fetch_once(make_fetch(written), options)
     assert fetch_once(make_fetch(written), options) == first and len(written) == 1
-    (first.folder / "a.csv").write_text("changed")  # another size
-    fetch_once(make_fetch(written), options)
-    (first.folder / RECORD).unlink()
-    fetch_once(make_fetch(written), options)
-    assert len(written) == 3
+
+
+@pytest.mark.parametrize("damage", ["another size", "one bit", "record gone", "record changed"])
+def test_what_is_damaged_is_fetched_again(options: FetchOptions, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    folder = fetch_once(make_fetch(), options).folder
+    record = (folder / RECORD).read_text()
+    (folder / "a.csv").write_text({"another size": "changed", "one bit": "0"}.get(damage, "1"))
+    (folder / RECORD).write_text(record.replace('"s3://bucket/a"', '"s3://bucket/b"') if "record" in damage else record)
+    if damage == "record gone":
+        (folder / RECORD).unlink()
+    again = fetch_once(make_fetch(), options)
+    assert (again.source, (folder / "a.csv").read_text()) == ("s3://bucket/a", "1")
+    assert f"{folder} is damaged or incomplete and is fetched again" in caplog.text
 
 
 def test_refetch_replaces_what_an_earlier_process_fetched(

@@ -71,19 +71,30 @@ def test_another_content_or_setting_is_another_entry(data: DataConfig) -> None:
     assert len(entries(data)) == 3
 
 
-@pytest.mark.parametrize("damage", ["index gone", "index cut", "values cut"])
-def test_an_incomplete_entry_is_built_again(data: DataConfig, damage: str) -> None:
-    first = load_candles(data, RepairsConfig())
+DAMAGES = {
+    "gone": lambda content: None,
+    "cut": lambda content: content[:-100],
+    "zeroed": lambda content: bytes(len(content)),
+    "one bit": lambda content: bytes([content[0] ^ 1]) + content[1:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["values", "instants", "calendar", "index.json", "complete.json"])
+def test_a_damaged_entry_is_built_again(
+    data: DataConfig, name: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_candles(data, RepairsConfig())
     (folder,) = entries(data)
-    file = folder / ("values" if damage == "values cut" else "index.json")
-    if damage == "index gone":
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[:-100])
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    damaged = DAMAGES[damage](whole[name])
+    (folder / name).write_bytes(damaged or b"")
+    if damaged is None:
+        (folder / name).unlink()
     again = load_candles(data, RepairsConfig())
-    assert np.array_equal(first.candles.instants, again.candles.instants) and len(again.candles.values) == len(
-        first.candles
-    )
+    assert f"{folder} is damaged or incomplete and is made anew" in caplog.text
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert np.array_equal(again.candles.values, np.frombuffer(whole["values"], np.float32).reshape(-1, 6))
 
 
 def test_a_cache_that_cannot_be_written_says_where_else(data: DataConfig, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which origins are forecast from, what is known there, and that no forecast is made twice or lost."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from kronos.evaluation.origins import walk_forward
 from kronos.evaluation.origins.held_out import choose_held_out, choose_new, find_instant, find_local, is_own
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.records import Note
+from kronos.files import append_digest
 from kronos.forecast.chunks import GROUP
 from kronos.run_folder import RunFolder
 from kronos.stage_record import StageRecord
@@ -133,16 +135,67 @@ def test_an_interrupted_walk_goes_on_where_it_was(tiny_config: Path, tmp_path: P
     assert not list(tmp_path.rglob(".*"))
 
 
-def test_a_damaged_file_is_made_again(tiny_config: Path, tmp_path: Path) -> None:
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _replace(**arrays: np.ndarray) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with np.load(path) as file:
+            kept = dict(file)
+        np.savez(path, **kept | arrays)
+        append_digest(path)
+
+    return write
+
+
+def _zero(path: Path) -> None:
+    with np.load(path) as file:
+        kept = dict(file)
+    np.savez(path, **kept | {"paths": np.zeros_like(kept["paths"])})  # as an earlier version would write it
+
+
+DAMAGES = {
+    "cut": _cut,
+    "one bit": _flip,
+    "other values": _zero,
+    "other number of paths": _replace(paths=np.ones((GROUP, 2, 8), np.float32)),
+    "other horizon": _replace(paths=np.ones((GROUP, 3, 7), np.float32)),
+    "fewer origins": _replace(rows=np.arange(GROUP - 1)),
+    "no numbers": _replace(paths=np.full((GROUP, 3, 8), "1.0")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_made_again(
+    tiny_config: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     _, candles, _ = load(tiny_config)
     origins = Origins(candles, np.arange(20, 20 + 2 * GROUP), lookback=16, horizon=8)
     walk = WalkForward(tmp_path, n_paths=3, seed=0)
     walk.prepare(Counting(), origins)
+    whole = walk.forecast(Counting(), origins)
     damaged = sorted(tmp_path.rglob("*.npz"))[0]
-    damaged.write_bytes(damaged.read_bytes()[:200])
+    DAMAGES[damage](damaged)
     again = Counting()
     walk.prepare(again, origins)
-    assert len(again.asked) == GROUP and len(walk.forecast(again, origins)) == 2 * GROUP
+    assert len(again.asked) == GROUP and np.array_equal(walk.forecast(again, origins), whole)
+    assert f"{damaged} is damaged, or of an earlier version, and is made anew" in caplog.text
+
+
+def test_stored_forecasts_are_the_same_bytes_each_time(tiny_config: Path, tmp_path: Path) -> None:
+    _, candles, _ = load(tiny_config)
+    origins = Origins(candles, np.arange(20, 20 + GROUP), lookback=16, horizon=8)
+    for name in ("first", "second"):
+        WalkForward(tmp_path / name, n_paths=3, seed=0).prepare(Counting(), origins)
+    first, second = sorted(tmp_path.rglob("*.npz"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("change", [{"n_paths": 4}, {"seed": 1}])

@@ -215,7 +215,7 @@ def test_a_kill_between_the_steps_is_survived(
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(blend_module, "save_model", counting(blend_module.save_model))
-        patched.setattr(blend_module, "write_json", counting(blend_module.write_json))
+        patched.setattr(blend_module, "write_sealed", counting(blend_module.write_sealed))
         patched.setattr(StageRecord, "write", counting(StageRecord.write))
         run(tiny_config, BLEND, stages=BASE, skip_existing=True)
     again = Path(shutil.copytree(base_run, base_run.with_name("again")))

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from kronos.errors import KronosError
+from kronos.files import is_whole, seal_folder
 from kronos.training.saved.checkpoints import (
-    is_whole,
     newest_checkpoint,
     remove_after,
     remove_checkpoints,
-    seal,
     writing,
 )
 
@@ -21,7 +20,7 @@ def make(folder: Path, step: int) -> Path:
     checkpoint.mkdir(parents=True)
     (checkpoint / "model.safetensors").write_bytes(bytes(range(200)))
     (checkpoint / "trainer_state.json").write_text("{}")
-    seal(checkpoint)
+    seal_folder(checkpoint)
     return checkpoint
 
 

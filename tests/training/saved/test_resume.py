@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kronos.errors import CheckpointError
+from kronos.files import seal_folder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
-from kronos.training.saved.checkpoints import seal
 from tests.training.runs import run
 
 
@@ -31,7 +31,7 @@ def test_a_sharded_checkpoint_is_refused_and_never_opened(
     shard = folder / "checkpoints" / "checkpoint-3" / name
     shard.parent.mkdir(parents=True)
     shard.write_bytes(pickle.dumps(CreatesAFile(created)))
-    seal(folder / "checkpoints" / "checkpoint-3")
+    seal_folder(folder / "checkpoints" / "checkpoint-3")
     StageRecord(stage="basemodel", settings={GLOBAL_BATCH: 16}).write(folder)
     with pytest.raises(CheckpointError, match=r"checkpoint-3: this checkpoint is sharded .* without --skip-existing"):
         run(tiny_config, stages=["basemodel"], skip_existing=True)
