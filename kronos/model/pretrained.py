@@ -1,7 +1,6 @@
 """Model folders, local or on the hub: config.json (the constructor's arguments) and model.safetensors."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -9,11 +8,11 @@ from typing import Any, ClassVar, Self
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from kronos.errors import CheckpointError
+from kronos.model.stored.architecture import read_model_config, select_arguments
+from kronos.model.stored.weights import read_header, read_weights, write_weights
 
 MODEL_CARD = """---
 {{ card_data }}
@@ -78,45 +77,31 @@ class PretrainedModel(
             locate_file(pretrained_model_name_or_path, name, cls.nano_part, **kwargs)
             for name in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE)
         )
+        header = read_header(weights_file)
         with torch.device("meta"):  # drawing weights that are replaced takes seconds
-            model = cls.from_config(read_model_config(config_file), config_file)
-        model._load_weights(weights_file)
+            model = cls.from_config(read_model_config(config_file), config_file, len(header.shapes))
+        model.load_state_dict(read_weights(weights_file, model.state_dict(), cls.__name__), assign=True)
+        model.tokenizer_hash = header.metadata.get(TOKENIZER_KEY)
         return model.eval()
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], source: Path | str) -> Self:
-        """Build an untrained model from the content of config.json. Errors name source."""
-        known = list(cls._hub_mixin_init_parameters)[1:]
-        missing = [name for name in known if name not in config]
-        if missing:
-            raise CheckpointError(f"{source}: not the configuration of a {cls.__name__}: {', '.join(missing)} missing.")
+    def from_config(cls, config: dict[str, Any], source: Path | str, n_tensors: int | None = None) -> Self:
+        """Build an untrained model from the content of config.json. Errors name source.
+
+        Args:
+            n_tensors: of the stored weights, if there are any.
+        """
+        arguments = select_arguments(cls, config, source, n_tensors)
         try:
-            return cls(**{name: config[name] for name in known})
-        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-            raise CheckpointError(f"{source}: cannot build a {cls.__name__}: {error}.") from error
+            return cls(**arguments)
+        except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise CheckpointError(f"{source}: cannot build a {cls.__name__}: {reason}.") from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         metadata = {"format": "pt"} | ({TOKENIZER_KEY: self.tokenizer_hash} if self.tokenizer_hash else {})
-        save_file(weights, save_directory / SAFETENSORS_SINGLE_FILE, metadata)
-
-    def _load_weights(self, weights_file: Path) -> None:
-        try:
-            stored = load_file(weights_file)
-            with safe_open(weights_file, "pt") as opened:
-                self.tokenizer_hash = (opened.metadata() or {}).get(TOKENIZER_KEY)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{weights_file}: not a readable safetensors file: {error}.") from error
-        differences = _compare_tensors(self.state_dict(), stored)
-        if differences:
-            listed = "; ".join(differences[:3])
-            listed += f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
-            raise CheckpointError(
-                f"{weights_file}: does not fit its {CONFIG_NAME} as a {type(self).__name__}: {listed}."
-            )
-        # Copies, because what is loaded may be a map of the file, which training may replace.
-        own = {name: stored[name].to(tensor.dtype, copy=True) for name, tensor in self.state_dict().items()}
-        self.load_state_dict(own, assign=True)
+        write_weights(save_directory / SAFETENSORS_SINGLE_FILE, weights, metadata)
 
 
 def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **hub_options: Any) -> Path:
@@ -151,21 +136,6 @@ def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **
 def names_nano(name_or_path: str | Path) -> bool:
     """Whether this is the model in the package, not a local model folder of the same name."""
     return str(name_or_path) == NANO and not Path(name_or_path, CONFIG_NAME).is_file()
-
-
-def read_model_config(path: Path) -> dict[str, Any]:
-    """Read a config.json.
-
-    Raises:
-        CheckpointError: it is not a JSON object.
-    """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON: {error}.") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path}: expected a JSON object of constructor arguments.")
-    return config
 
 
 def check_pair(tokenizer: Any, base_model: Any, n_features: int) -> None:
@@ -208,15 +178,3 @@ def hash_weights(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _compare_tensors(expected: dict[str, torch.Tensor], stored: dict[str, torch.Tensor]) -> list[str]:
-    """Describe each stored tensor that differs from the expected one in name or shape."""
-    missing = [f"{name} missing" for name in expected if name not in stored]
-    unknown = [f"{name} unknown" for name in stored if name not in expected]
-    misshapen = [
-        f"{name} is {tuple(stored[name].shape)}, should be {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in stored and stored[name].shape != tensor.shape
-    ]
-    return misshapen + missing + unknown

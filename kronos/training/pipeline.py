@@ -28,8 +28,8 @@ from kronos.model.pretrained import (
     hash_weights,
     locate_file,
     names_nano,
-    read_model_config,
 )
+from kronos.model.stored.architecture import read_model_config
 from kronos.saved_run import find_tokenizer
 from kronos.stage_record import StageRecord
 from kronos.timing import timed

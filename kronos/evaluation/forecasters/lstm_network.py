@@ -108,9 +108,9 @@ class LstmNetwork(PretrainedModel):
         self.head.bias.data.copy_(torch.tensor(start))
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], source: Path | str) -> Self:
+    def from_config(cls, config: dict[str, Any], source: Path | str, n_tensors: int | None = None) -> Self:
         """Build an untrained model. A config.json of an earlier version names no cell and no indicators."""
-        return super().from_config({"cell": "lstm", "indicators": []} | config, source)
+        return super().from_config({"cell": "lstm", "indicators": []} | config, source, n_tensors)
 
     def forward(self, candles: Tensor, stamp: Tensor) -> LstmOutput:
         """Compute the loss of windows, candles (B, T, 6) with calendar rows (B, T, 5).

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from kronos.config import Config
 from kronos.errors import CheckpointError, ConfigError
-from kronos.model.pretrained import read_model_config
+from kronos.model.stored.architecture import read_model_config
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.safety.out_of_memory import finds_micro_batch

@@ -1,0 +1,1 @@
+"""The two files of a model folder: config.json and model.safetensors."""

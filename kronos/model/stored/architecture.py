@@ -1,0 +1,81 @@
+"""Read config.json and check its values, before anything is built from them."""
+
+import inspect
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kronos.errors import CheckpointError
+
+MAX_BYTES = 1 << 20
+LARGEST = 1_000_000
+MOST_LAYERS = 1_000
+
+
+def read_model_config(path: Path) -> dict[str, Any]:
+    """Read a config.json.
+
+    Raises:
+        CheckpointError: it is not a JSON object of at most 1 MB.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("no regular file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError("larger than 1 MB")
+        config = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise CheckpointError(f"{path}: not readable as JSON: nested too deeply.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: expected a JSON object of constructor arguments.")
+    return config
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def select_arguments(
+    model_class: type, config: Mapping[str, Any], source: object, n_tensors: int | None
+) -> dict[str, Any]:
+    """Return the constructor's arguments of a config; other keys are ignored.
+
+    Args:
+        n_tensors: of the stored weights, which no model has fewer of than layers; None for a model without weights.
+
+    Raises:
+        CheckpointError: one is missing, of another type or out of bounds.
+    """
+    parameters = list(inspect.signature(model_class.__init__).parameters.values())[1:]  # type: ignore[misc]
+    missing = [each.name for each in parameters if each.name not in config]
+    if missing:
+        raise CheckpointError(
+            f"{source}: not the configuration of a {model_class.__name__}: {', '.join(missing)} missing."
+        )
+    for each in parameters:
+        most = min(MOST_LAYERS, n_tensors or MOST_LAYERS) if each.name.endswith("layers") else LARGEST
+        expected = _describe_wrong(config[each.name], each.annotation, most)
+        if expected:
+            raise CheckpointError(
+                f"{source}: {each.name} is {config[each.name]!r:.40}, but a {model_class.__name__} needs {expected}. "
+                "Copy the file again from where the model came."
+            )
+    return {each.name: config[each.name] for each in parameters}
+
+
+def _describe_wrong(value: object, kind: object, most: int) -> str:
+    """Return what a value should be; empty if it is."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    if kind is int:
+        is_right = is_number and isinstance(value, int) and 1 <= value <= most
+        return "" if is_right else f"a whole number from 1 to {most:,}"
+    if kind is float:
+        is_right = is_number and abs(value) <= LARGEST and math.isfinite(value)  # type: ignore[arg-type]
+        return "" if is_right else f"a number from -{LARGEST:,} to {LARGEST:,}"
+    return ""
