@@ -49,9 +49,9 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/baselines.py
 	$(BIN)/python benchmarks/verdict.py --replications 200 --power-replications 100
 
-# Malformed files of candles, many more of them than the tests try.
+# Malformed configurations, candles, models, checkpoints and runs, many more than the tests try; some minutes.
 fuzz: .venv/.dev
-	$(BIN)/python -m pytest tests/data/files/test_fuzz.py -m "not network" --hypothesis-profile fuzz
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/data/files/test_fuzz.py tests/fuzz -m "not network" --hypothesis-profile fuzz
 
 # On a machine with a GPU: its tests, then one table of speed; planned for eight minutes, not yet timed on a GPU.
 gpu: .venv/.dev

@@ -3,6 +3,8 @@
 import os
 import shutil
 import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +14,16 @@ os.environ["OMP_NUM_THREADS"] = (
 )
 
 import pytest
+from hypothesis import settings
 from safetensors.torch import load_file
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
+settings.register_profile("fuzz", derandomize=False)  # make fuzz
+
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
+FUZZ_INPUTS = "fuzz inputs"
 REAL_CANDLES = ROOT.parent / "shared" / "data" / "ashare_600977_5min.csv"
 
 
@@ -143,3 +149,27 @@ def golden_run(tiny_config: Path) -> Path:
         shutil.copytree(GOLDEN / model, run / stage / "best_model")
     shutil.copy(tiny_config, run / "config.yaml")
     return run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Report how many inputs a fuzz test tried."""
+    yield
+    for kind, tally in getattr(getattr(item, "function", None), "tally", {}).items():
+        item.user_properties.append((FUZZ_INPUTS, {kind: dict(tally)}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the inputs of the fuzz tests that passed, by kind. A test fails at the first traceback, hang or NaN."""
+    totals: dict[str, Counter[str]] = defaultdict(Counter)
+    for report in terminalreporter.stats.get("passed", []):
+        for name, tallies in report.user_properties:
+            for kind, tally in tallies.items() if name == FUZZ_INPUTS else ():
+                totals[kind].update(tally)
+    if totals and settings.get_current_profile_name() == "fuzz":
+        terminalreporter.section("inputs of the fuzz tests that passed")
+        for kind, tally in sorted(totals.items()):
+            refused = tally["inputs"] - tally["accepted"]
+            terminalreporter.write_line(
+                f"{kind:32}{tally['inputs']:8,}  accepted {tally['accepted']:7,}  refused {refused:7,}"
+            )
