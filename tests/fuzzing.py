@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import signal
@@ -134,7 +135,7 @@ def mutate_values(document: Any, changes: Sequence[Change]) -> Any:
             break
         container, key = places[at % len(places)]
         if replaces:
-            container[key] = new
+            container[key] = copy.deepcopy(new)
         else:
             del container[key]
     return document
