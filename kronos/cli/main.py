@@ -1,5 +1,7 @@
 """`kronos` and `python -m kronos`."""
 
+from typing import Annotated
+
 import typer
 
 from kronos.cli.check import check_command
@@ -9,6 +11,7 @@ from kronos.cli.logs import make_stdout_unicode_safe
 from kronos.cli.predict import predict_command
 from kronos.cli.train import train_command
 from kronos.cli.tune import tune_command
+from kronos.version import __version__
 
 app = typer.Typer(
     name="kronos",
@@ -32,8 +35,18 @@ def _explain_lr_range() -> None:
     raise typer.Exit(2)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"kronos {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _main() -> None:
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Fine-tune the Kronos foundation model on your own K-lines."""
 
 
