@@ -14,6 +14,8 @@ KronosError
 from collections.abc import Sequence
 from typing import Self
 
+from kronos.names import Message, fill_template
+
 
 class KronosError(Exception):
     """Something a user can fix; the message says what is wrong, where, and how to fix it.
@@ -24,7 +26,7 @@ class KronosError(Exception):
     """
 
     def __init__(self, template: str, /, **values: object) -> None:
-        super().__init__(template.format(**values) if values else template)
+        super().__init__(fill_template(template, values))
         self.template = template
         self.values = values
 
@@ -50,7 +52,7 @@ class ConfigError(KronosError):
         """Return one error for several, a line each."""
         if len(errors) == 1:
             return errors[0]
-        joined = cls("{lines}", lines="\n".join(map(str, errors)))
+        joined = cls("{lines}", lines=Message("\n".join(map(str, errors))))
         joined.errors = tuple(each for error in errors for each in error.errors)
         return joined
 

@@ -13,13 +13,14 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from kronos.disk.reading import read_json
 from kronos.errors import WriteError
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
@@ -193,10 +194,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         OSError: there is no such file, or it cannot be read.
         ValueError: it is no JSON object, or it has changed since it was written.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    value = read_json(path)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     if value.pop(SEAL_KEY, None) not in (None, _hash_values(value)):
@@ -277,16 +275,3 @@ def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def shorten_names(folders: Sequence[Path]) -> list[str]:
-    """Return the shortest unique end of each folder's path."""
-    names = []
-    for folder in folders:
-        others = [other.parts for other in folders if other != folder]
-        n = next(
-            (n for n in range(1, len(folder.parts)) if all(other[-n:] != folder.parts[-n:] for other in others)),
-            len(folder.parts),
-        )
-        names.append(str(Path(*folder.parts[-n:])))
-    return names

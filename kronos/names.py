@@ -2,16 +2,21 @@
 
 import hashlib
 import re
+import string
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 MAX_FILE_NAME = 120  # bytes; 255 are allowed, and endings, "report-" and the like are added
+MAX_FOLDER_NAME = 200  # of a folder that the user names
 HASH_DIGITS = 12
 NOT_IN_FILES = frozenset('\\/:*?"<>|')  # on Windows or elsewhere
 RESERVED = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 HASHED = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}$", re.IGNORECASE)
-MAX_SHOWN = 200  # characters of a name
+MAX_SYMBOL = 80  # characters
+MAX_SHOWN = 1000  # characters of a value in a message
+ESCAPE = re.compile(r"\\(?=x[0-9a-f]{2}|u[0-9a-f]{4})")
 
 
 def name_file(text: str) -> str:
@@ -35,6 +40,17 @@ def name_files(texts: Sequence[str]) -> list[str]:
         f"{name}-{hash_text(text)}" if counts[unicodedata.normalize("NFKC", name).casefold()] > 1 else name
         for name, text in zip(names, texts)
     ]
+
+
+def find_problem(name: str) -> str:
+    """Return why a name cannot be that of a folder within another one; empty if it can."""
+    if not name.strip(". "):
+        return "that names no folder of its own"
+    if "/" in name or "\\" in name:
+        return "it has a separator of folders"
+    if not name.isprintable() or name != name.strip() or name.endswith("."):
+        return "it has a character that cannot be seen, or ends in a space or a dot"
+    return f"it is longer than {MAX_FOLDER_NAME} bytes" if len(name.encode()) > MAX_FOLDER_NAME else ""
 
 
 def hash_text(text: str) -> str:
@@ -68,5 +84,46 @@ def _is_space(character: str) -> bool:
 
 
 def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    if ord(character) < 0x80:
+        return f"\\x{ord(character):02x}"
+    units = character.encode("utf-16-be", errors="surrogatepass").hex()  # as in JSON
+    return "".join(f"\\u{units[n : n + 4]}" for n in range(0, len(units), 4))
+
+
+def name_symbol(text: str) -> str:
+    """Return a symbol as it is shown everywhere: printable and not too long. Two symbols stay two."""
+    plain = make_printable(ESCAPE.sub(r"\\x5c", text))
+    return plain if len(plain) <= MAX_SYMBOL else f"{plain[:MAX_SYMBOL]}…{hash_text(text)}"
+
+
+class Message(str):
+    """A text of several lines that is safe to show already."""
+
+    __slots__ = ()
+
+
+class _Formatter(string.Formatter):
+    def format_field(self, value: object, format_spec: str) -> str:
+        text = str(super().format_field(value, format_spec))
+        if isinstance(value, Message | Exception):
+            return make_printable(text, keep="\n")
+        text = make_printable(text)
+        return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} …"
+
+
+def fill_template(template: str, values: Mapping[str, object]) -> str:
+    """Put values into a template as `str.format` does, each safe to show; without values it is the text itself."""
+    return _Formatter().vformat(template, (), values) if values else make_printable(template, keep="\n")
+
+
+def shorten_names(folders: Sequence[Path]) -> list[str]:
+    """Return the shortest unique end of each folder's path."""
+    names = []
+    for folder in folders:
+        others = [other.parts for other in folders if other != folder]
+        n = next(
+            (n for n in range(1, len(folder.parts)) if all(other[-n:] != folder.parts[-n:] for other in others)),
+            len(folder.parts),
+        )
+        names.append(make_printable(str(Path(*folder.parts[-n:]))))
+    return names

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kronos.disk.reading import read_json
 from kronos.names import hash_text
 from kronos.urls import CandleSource, hash_source, name_source
 
@@ -94,7 +95,7 @@ class ReportFolder:
     def is_for(self, subject: str) -> bool:
         """Whether the folder holds no verdict on something else than `hash_subject` names."""
         try:
-            return bool(json.loads(self.results.read_text(encoding="utf-8"))["subject"] == subject)
+            return bool(read_json(self.results)["subject"] == subject)
         except FileNotFoundError:
             return True
         except (OSError, ValueError, KeyError, TypeError):
@@ -120,6 +121,15 @@ class ReportFolder:
 
     def chart(self, name: str) -> Path:
         return self.path / f"{name}.png"
+
+
+OWN_NAMES = frozenset(("report", "evaluation", "logs", "tune", "config.yaml", "data.json", "readme.md"))
+
+
+def is_own_name(name: str) -> bool:
+    """Whether a run writes something of this name into its folder, beside the stages."""
+    plain = name.casefold()
+    return plain in OWN_NAMES or plain.startswith("report-") or bool(re.search(r"\.previous(-\d+)?$", plain))
 
 
 def hash_subject(data: Sequence[CandleSource], model: str = "") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME, ModelName
+from kronos.disk.reading import read_regular
 from kronos.errors import CheckpointError
 from kronos.files import write_json
 from kronos.run_folder import StageFolder
@@ -73,7 +74,7 @@ class StageRecord(BaseModel):
         if not path.is_file():
             return None
         try:
-            record = cls.model_validate_json(path.read_text(encoding="utf-8"))
+            record = cls.model_validate_json(read_regular(path))
             record.settings[GLOBAL_BATCH]
             return record
         except (OSError, ValidationError, UnicodeDecodeError, KeyError) as error:

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A room imports from lower lines only; rooms on one line do not know each other. Folders of a room are listed in the
 # same way; files directly in a room may use all of its folders, and what such a folder may use of them is named.
 ORDER = [
-    ["names", "version", "waiting"],
+    ["disk", "names", "version", "waiting"],
     ["errors"],
     ["candles", "files", "threads", "timing", "urls"],
     ["run_folder"],

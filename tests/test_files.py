@@ -18,10 +18,10 @@ from kronos.files import (
     replacing_folder,
     restore_folder,
     seal_folder,
-    shorten_names,
     write_sealed,
     write_text,
 )
+from kronos.names import shorten_names
 
 
 def test_names_are_short_and_unique() -> None:

@@ -112,7 +112,7 @@ def test_names_that_a_server_gives_keep_their_endings() -> None:
         ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
         ("a\nb\rc\0d\te", r"a\x0ab\x0dc\x00d\x09e"),
         ("\u202egpj.exe \u2066", r"\u202egpj.exe \u2066"),
-        ("\udcff \U000e0041", r"\udcff \U000e0041"),
+        ("\udcff \U000e0041", r"\udcff \udb40\udc41"),
         ("全角\u3000空格", "全角\u3000空格"),
     ],
 )

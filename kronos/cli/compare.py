@@ -33,7 +33,8 @@ from kronos.evaluation.runs.compare import (
     flatten_settings,
 )
 from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
-from kronos.files import shorten_names, write_text
+from kronos.files import write_text
+from kronos.names import Message, shorten_names
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import NO_FIGURE, format_figures, format_level, format_percent
 from kronos.report.words.sentences import name_forecaster, write_outcome
@@ -103,7 +104,7 @@ def _find_runs(paths: Sequence[Path]) -> list[Path]:
             else f"{path}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}."
             for path in missing
         ]
-        raise CheckpointError("{errors}", errors="\n".join(lines))
+        raise CheckpointError("{errors}", errors=Message("\n".join(lines)))
     return folders
 
 

@@ -5,10 +5,12 @@ import io
 import logging
 import sys
 import warnings
+from pathlib import Path
 
 from tqdm import tqdm
 
 from kronos.errors import KronosError
+from kronos.names import Message, make_printable
 from kronos.run_folder import RunFolder
 
 logger = logging.getLogger("kronos")
@@ -43,6 +45,22 @@ def _write_plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(ASCII_FALLBACK.get(each, "?") for each in error.object[error.start : error.end]), error.end
 
 
+class _Formatter(logging.Formatter):
+    """Makes what is logged safe to show: a name from outside begins no line, and moves no cursor."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return make_printable(super().formatMessage(record), keep="\n\t")
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_make_safe(each) for each in record.args)
+        return super().format(record)
+
+
+def _make_safe(value: object) -> object:
+    return make_printable(str(value)) if isinstance(value, str | Path) and not isinstance(value, Message) else value
+
+
 class _ConsoleHandler(logging.Handler):
     """Writes to stderr without breaking a progress bar."""
 
@@ -62,7 +80,9 @@ def start_logging(rank: int = 0) -> None:
     """Show the log lines of rank 0 on stderr."""
     logger.setLevel(logging.INFO if rank == 0 else logging.CRITICAL)
     logger.propagate = False
-    logger.handlers[:] = [_ConsoleHandler()]
+    console = _ConsoleHandler()
+    console.setFormatter(_Formatter())
+    logger.handlers[:] = [console]
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # report/fonts.py warns about missing fonts
     warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|accelerate\..*")
 
@@ -84,5 +104,5 @@ def log_to_file(run: RunFolder, rank: int = 0) -> None:
             path=run.log,
             reason=error.strerror,
         ) from None
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s  %(message)s"))
     logger.addHandler(handler)

@@ -44,7 +44,7 @@ from kronos.cli.predict_options import (
 from kronos.cli.predict_source import Source, load_source
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.errors import ConfigError, DataError, KronosError
-from kronos.names import name_files
+from kronos.names import Message, name_files
 
 if TYPE_CHECKING:
     from kronos.evaluation.scores.calibration import Calibration
@@ -196,9 +196,9 @@ def _summarize(source: Source, conditions: dict[str, Any], tokenizer: str | None
 def _report_errors(errors: Sequence[str], n_done: int) -> None:
     """Log what could not be forecast; raise it if nothing could."""
     if errors and not n_done:
-        raise DataError("{errors}", errors="\n".join(errors))
+        raise DataError("{errors}", errors=Message("\n".join(errors)))
     for error in errors:
-        logger.error("error: %s", error)
+        logger.error("error: %s", Message(error))
     if errors:
         logger.error("error: %d of %d files could not be forecast", len(errors), len(errors) + n_done)
 

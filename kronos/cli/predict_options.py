@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from kronos.config.section import MAX_CANDLES
+
+MAX_SEED = 2**32 - 1
 DEFAULT_HORIZON = 48
 DEFAULT_CONTEXT = 512  # that of the published models; Kronos-mini's is 2048
 
@@ -36,21 +39,26 @@ Origin = Annotated[
     str, _series("--origin", help="The last known candle: a local time like '2024-04-02 10:10', or last.")
 ]
 Horizon = Annotated[
-    int | None, _series("--horizon", help=f"Candles to forecast; by default the run's, else {DEFAULT_HORIZON}.")
+    int | None,
+    _series("--horizon", help=f"Candles to forecast; by default the run's, else {DEFAULT_HORIZON}."),
 ]
 Lookback = Annotated[
-    int | None, _series("--lookback", help="Candles to forecast from; by default the run's, else --max-context.")
+    int | None,
+    _series("--lookback", max=MAX_CANDLES, help="Candles to forecast from; by default the run's, else --max-context."),
 ]
 Exchange = Annotated[
     str | None, _series("--exchange", help="The exchange whose calendar gives the future times: XSHG, XNYS, 24/7, …")
 ]
 
 Paths = Annotated[int, _sampling("--paths", help="Futures to sample.")]
-Seed = Annotated[int, _sampling("--seed", help="The same seed gives the same forecast.")]
+Seed = Annotated[int, _sampling("--seed", max=MAX_SEED, help="The same seed gives the same forecast.")]
 Temperature = Annotated[
-    float | None, _sampling("--temperature", "-T", help="0 is greedy; by default the run's report.temperature, else 1.")
+    float | None,
+    _sampling("--temperature", "-T", max=1000, help="0 is greedy; by default the run's report.temperature, else 1."),
 ]
-TopK = Annotated[int, _sampling("--top-k", help="Draw from the k most probable tokens; 0 for all of them.")]
+TopK = Annotated[
+    int, _sampling("--top-k", max=MAX_CANDLES, help="Draw from the k most probable tokens; 0 for all of them.")
+]
 TopP = Annotated[
     float | None,
     _sampling("--top-p", help="Draw from this share of probability; by default the run's report.top_p, else 1 (all)."),
@@ -72,7 +80,11 @@ Policy = Annotated[
 ]
 MaxContext = Annotated[
     int | None,
-    _computing("--max-context", help=f"The most tokens to attend to; by default the run's, else {DEFAULT_CONTEXT}."),
+    _computing(
+        "--max-context",
+        max=MAX_CANDLES,
+        help=f"The most tokens to attend to; by default the run's, else {DEFAULT_CONTEXT}.",
+    ),
 ]
 Device = Annotated[str, _computing("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Dtype = Annotated[

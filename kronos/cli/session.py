@@ -32,6 +32,7 @@ from kronos.urls import mask_secrets
 READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # those that a file given by --data may need
 # For other candles than the run's own.
 OTHER_CANDLES = tuple(f"data.{key}=null" for key in OF_ONE_SOURCE)
+MAX_RANK_DIGITS = 6
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 logger = logging.getLogger(__name__)
@@ -167,9 +168,11 @@ def read_process() -> Process:
 
 def _read_integer(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_RANK_DIGITS):
         raise ConfigError(
-            "The environment variable {name} is {text!r}. Set it to a whole number, or unset it.", name=name, text=text
+            "The environment variable {name} is {text!r}. Set it to a whole number below 1,000,000, or unset it.",
+            name=name,
+            text=text,
         )
     return int(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -47,10 +48,12 @@ SpaceOption = Annotated[
         show_default=False,
     ),
 ]
-TrialsOption = Annotated[int, typer.Option("--trials", min=1, help="Number of trials, including earlier calls.")]
+TrialsOption = Annotated[
+    int, typer.Option("--trials", min=1, max=100_000, help="Number of trials, including earlier calls.")
+]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option("--timeout-minutes", min=0, help="Start no trial later than this.", show_default=False),
+    typer.Option("--timeout-minutes", min=0, max=1e6, help="Start no trial later than this.", show_default=False),
 ]
 StageOption = Annotated[
     TrialStages, typer.Option("--stage", help="What a trial trains; the validation loss of the last stage counts.")
@@ -80,6 +83,8 @@ def tune_command(
         with loading_libraries():
             from kronos.tuning.plan import SearchPlan  # it imports PyTorch: --help and a wrong YAML must answer at once
 
+        if timeout_minutes is not None and math.isnan(timeout_minutes):
+            raise ConfigError("--timeout-minutes must be a number.")
         seconds = None if timeout_minutes is None else timeout_minutes * 60
         _search(SearchPlan(build, parameters, stage, trials, seconds))
 

@@ -9,7 +9,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
 from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, SPLIT, STAGE_WEIGHTS, WEIGHTS, WINDOWS
-from kronos.config.section import Integer, Moment, Names, Number, Section, UserPath, UserSources, cross_field_error
+from kronos.config.section import (
+    MAX_CANDLES,
+    MAX_ITEMS,
+    MAX_WINDOWS,
+    Integer,
+    Moment,
+    Names,
+    Number,
+    Section,
+    UserPath,
+    UserSources,
+    cross_field_error,
+)
 from kronos.urls import CandleSource
 
 # Keys of `data` that tell how a file is read; `predict` and `evaluate` take them for --data.
@@ -28,12 +40,14 @@ TIME_UNITS = ("s", "ms", "us", "ns", "days", "ticks", "filetime", "excel")
 class DataConfig(Section):
     """`data`: which candles, how long a window is, how the rows are split."""
 
-    data_path: Annotated[UserSources, WINDOWS] = Field(min_length=1)  # files, folders, globs or URLs
+    data_path: Annotated[UserSources, WINDOWS] = Field(
+        min_length=1, max_length=MAX_ITEMS
+    )  # files, folders, globs or URLs
     query: Annotated[str | None, WINDOWS] = None  # SQL, for duckdb:///file.db
     since: Annotated[Moment | None, WINDOWS] = None  # the first day, or time, to use
     until: Annotated[Moment | None, WINDOWS] = None  # the last day, or time, to use
     columns: Annotated[dict[str, str], WINDOWS] = Field(
-        default_factory=dict
+        default_factory=dict, max_length=len(get_args(CandleColumn))
     )  # the known name of a column: the file's name
     timezone: Annotated[str | None, WINDOWS] = None  # the market's; UTC:Asia/Shanghai if times are written in UTC
     time_format: Annotated[str | None, WINDOWS] = None  # how times are written, as in strptime: %d/%m/%Y %H:%M
@@ -41,28 +55,36 @@ class DataConfig(Section):
         None  # parts in time of one series; None: by content
     )
     decimal: Annotated[Literal[".", ","] | None, WINDOWS] = None  # the decimal sign; the other separates thousands
-    lookback_window: Annotated[Integer, WINDOWS] = Field(512, ge=2)
-    predict_window: Annotated[Integer, WINDOWS] = Field(48, ge=1)
-    max_context: Annotated[Integer, BASE_MODEL_VALIDATION] = Field(512, ge=2)  # tokens that a forecast attends to
-    clip: Annotated[Number, WINDOWS] = Field(5.0, gt=0)  # standard deviations
+    lookback_window: Annotated[Integer, WINDOWS] = Field(512, ge=2, le=MAX_CANDLES)
+    predict_window: Annotated[Integer, WINDOWS] = Field(48, ge=1, le=MAX_CANDLES)
+    max_context: Annotated[Integer, BASE_MODEL_VALIDATION] = Field(
+        512, ge=2, le=MAX_CANDLES
+    )  # tokens that a forecast attends to
+    clip: Annotated[Number, WINDOWS] = Field(5.0, gt=0, le=1e6)  # standard deviations
     train_ratio: Annotated[Number, SPLIT] = Field(0.9, gt=0, le=1)
     val_ratio: Annotated[Number, SPLIT] = Field(0.1, gt=0, le=1)
     test_ratio: Annotated[Number, SPLIT] = Field(0.0, ge=0, le=1)
     train_end: Annotated[Moment | None, SPLIT] = None  # the last day, or time, of train; the ratios are then ignored
     val_end: Annotated[Moment | None, SPLIT] = None  # the same for validation; the test split begins after it
-    embargo: Annotated[Integer, WINDOWS] = Field(0, ge=0)  # candles to skip after the end of a split
+    embargo: Annotated[Integer, WINDOWS] = Field(0, ge=0, le=MAX_CANDLES)  # candles to skip after the end of a split
     val_symbols: Annotated[Names, SPLIT] = ()  # only for validation
     test_symbols: Annotated[Names, SPLIT] = ()  # only for the test split
     max_gap: Annotated[Integer | None, WINDOWS] = Field(
-        None, ge=0
+        None, ge=0, le=MAX_CANDLES
     )  # candles that may be missing in a row within a window
-    train_stride: Annotated[Integer, WEIGHTS] = Field(1, ge=1)  # candles from one train window's start to the next's
-    windows_per_epoch: Annotated[Annotated[Integer, Field(ge=1)] | Literal["independent"] | None, WEIGHTS] = (
-        None  # maximum of train windows; independent: as many as have horizons that do not overlap
-    )
-    val_windows: Annotated[Integer | None, WINDOWS] = Field(None, ge=1)  # maximum of validation windows, spread evenly
+    train_stride: Annotated[Integer, WEIGHTS] = Field(
+        1, ge=1, le=MAX_CANDLES
+    )  # candles from one train window's start to the next's
+    windows_per_epoch: Annotated[
+        Annotated[Integer, Field(ge=1, le=MAX_WINDOWS)] | Literal["independent"] | None, WEIGHTS
+    ] = None  # maximum of train windows; independent: as many as have horizons that do not overlap
+    val_windows: Annotated[Integer | None, WINDOWS] = Field(
+        None, ge=1, le=MAX_WINDOWS
+    )  # maximum of validation windows, spread evenly
     balance_symbols: Annotated[bool, WEIGHTS] = False  # the same number of train windows from each symbol
-    replay: Annotated[UserSources, STAGE_WEIGHTS] = ()  # other candles to train on, against forgetting
+    replay: Annotated[UserSources, STAGE_WEIGHTS] = Field(
+        (), max_length=MAX_ITEMS
+    )  # other candles to train on, against forgetting
     replay_share: Annotated[Number, STAGE_WEIGHTS] = Field(0.25, gt=0, lt=1)  # of the train windows of an epoch
     cache_dir: Annotated[UserPath, NAMING] = Path(
         "~/.cache/kronos"
@@ -237,7 +259,7 @@ class RepairsConfig(Section):
     blank_volume: Annotated[Literal["zero", "error"], WINDOWS] = "zero"  # volume or amount left blank
     unfinished: Annotated[Literal["drop", "keep", "error"], WINDOWS] = "drop"  # a last candle that is not complete yet
     gaps: Annotated[Literal["keep", "fill"], WINDOWS] = "keep"  # fill: short ones, with the close before and no volume
-    fill_limit: Annotated[Integer, WINDOWS] = Field(5, ge=1)  # maximum of filled candles in a row
+    fill_limit: Annotated[Integer, WINDOWS] = Field(5, ge=1, le=MAX_CANDLES)  # maximum of filled candles in a row
     intervals: Annotated[Literal["error", "keep"], WINDOWS] = (
         "error"  # a stretch of 5-minute candles, then one of 1-minute candles
     )

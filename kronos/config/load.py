@@ -10,10 +10,12 @@ from kronos.config.messages import KeyPath, build_config_error
 from kronos.config.schema import Config
 from kronos.config.section import UserSource, set_key
 from kronos.config.yaml_text import parse_yaml, read_value, write_yaml_text
+from kronos.disk.reading import read_regular
 from kronos.errors import ConfigError
 
 COMMAND_LINE = "command line"
 EXTERNAL_ACCESS = ("data", "external_access")
+MAX_BYTES = 1 << 20  # of a YAML file
 UNSHARDED = "distributed.strategy=ddp"  # an override to read runs that an earlier version trained with fsdp
 
 
@@ -109,18 +111,19 @@ def read_yaml(
 
 
 def _read_text(path: Path, example: str) -> str:
+    if path.is_dir():
+        raise ConfigError("{path}: this is a folder; give a YAML file.", path=path)
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular(path, MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         template = "{path}: no such config file. Ready ones are in configs/, for example {example}."
         raise ConfigError(template, path=path, example=example) from None
-    except IsADirectoryError:
-        raise ConfigError("{path}: this is a folder; give a YAML file.", path=path) from None
     except UnicodeDecodeError as error:
         template = "{path}: not a UTF-8 text file ({reason} at byte {byte})."
         raise ConfigError(template, path=path, reason=error.reason, byte=error.start) from None
     except OSError as error:
-        raise ConfigError("{path}: cannot be read: {reason}.", path=path, reason=error.strerror) from None
+        template = "{path}: cannot be read: {reason}. Give a YAML file."
+        raise ConfigError(template, path=path, reason=error.strerror or error) from None
 
 
 def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override: str) -> None:

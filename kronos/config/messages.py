@@ -12,6 +12,7 @@ from kronos.errors import ConfigError
 from kronos.urls import mask_secrets
 
 KeyPath = tuple[str, ...]
+MAX_DIGITS, MAX_SHOWN = 30, 200
 
 # pydantic's type of an error: what the value must be, with the limits of the field.
 REQUIREMENTS = {
@@ -26,10 +27,11 @@ REQUIREMENTS = {
     "dict_type": "it must be a mapping, for example {{key: value}}",
     "path_type": "it must be a path",
     "tuple_type": "it must be a list, for example [a, b]",
-    "greater_than": "it must be more than {gt:g}",
-    "greater_than_equal": "it must be at least {ge:g}",
-    "less_than": "it must be less than {lt:g}",
-    "less_than_equal": "it must be at most {le:g}",
+    "too_long": "it must not have more than {max_length:,} items",
+    "greater_than": "it must be more than {gt:,.15g}",
+    "greater_than_equal": "it must be at least {ge:,.15g}",
+    "less_than": "it must be less than {lt:,.15g}",
+    "less_than_equal": "it must be at most {le:,.15g}",
 }
 
 
@@ -61,7 +63,7 @@ def _describe(
     context, kind = details.get("ctx", {}), details["type"]
     keys = tuple(context["key"].split(".")) if "key" in context else tuple(str(key) for key in details["loc"])
     place = next((places[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in places), default_place)
-    named: dict[str, Any] = {"place": place, "key": ".".join(keys), "value": _mask(details["input"])}
+    named: dict[str, Any] = {"place": place, "key": ".".join(keys), "value": _describe_value(details["input"])}
     if kind == "cross_field":
         return ConfigError("{place}: " + context["template"] + ".", place=place, **context["values"])
     if kind == "missing":
@@ -69,24 +71,30 @@ def _describe(
     if kind == "extra_forbidden":
         return ConfigError("{place}: unknown key {key}; {hint}", **named, hint=did_you_mean(keys, section))
     if kind == "model_type":
-        return ConfigError("{place}: {key} must be a section of keys, but it is {value!r}.", **named)
+        return ConfigError("{place}: {key} must be a section of keys, but it is {value}.", **named)
     if kind == "literal_error":
         hint = _nearest(details["input"], context["expected"])
-        template = "{place}: {key} is {value!r}; it must be {expected}{hint}"
+        template = "{place}: {key} is {value}; it must be {expected}{hint}"
         return ConfigError(template, **named, expected=context["expected"], hint=hint)
     if kind in REQUIREMENTS:
-        return ConfigError("{place}: {key} is {value!r}; " + REQUIREMENTS[kind] + ".", **named, **context)
+        return ConfigError("{place}: {key} is {value}; " + REQUIREMENTS[kind] + ".", **named, **context)
     reason = details["msg"][:1].lower() + details["msg"][1:]
-    return ConfigError("{place}: {key} is {value!r}; {reason}.", **named, reason=reason)
+    return ConfigError("{place}: {key} is {value}; {reason}.", **named, reason=reason)
 
 
-def _mask(value: object) -> object:
-    return mask_secrets(value) if isinstance(value, str) else value
+def _describe_value(value: object) -> str:
+    """Return a value as code, shortened, without the secrets of a URL."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**MAX_DIGITS:
+        return "a number of very many digits"
+    shown = repr(mask_secrets(value[:MAX_SHOWN]) if isinstance(value, str) else value)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]} …"
 
 
 def _nearest(value: object, expected: str) -> str:
     """End the sentence, with the valid value closest to the given one if there is one."""
-    close = difflib.get_close_matches(str(value).lower(), re.findall("'([^']*)'", expected), n=1)
+    if not isinstance(value, str | bool):
+        return "."
+    close = difflib.get_close_matches(str(value)[:MAX_SHOWN].lower(), re.findall("'([^']*)'", expected), n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
@@ -101,7 +109,7 @@ def did_you_mean(keys: KeyPath, root: type[BaseModel]) -> str:
     sections = _list_keys(root)
     *prefix, key = keys
     siblings = sections.get(".".join(prefix), [])
-    if close := difflib.get_close_matches(key, siblings, n=1, cutoff=0.6):
+    if close := difflib.get_close_matches(key[:MAX_SHOWN], siblings, n=1, cutoff=0.6):
         return f"did you mean {'.'.join([*prefix, close[0]])}?"
     if homes := [section for section, known in sections.items() if section and key in known]:
         return f"{key} belongs in section {homes[0]}."

@@ -3,6 +3,7 @@
 Every key of Kronos' own YAML files is accepted under its original name, with its original meaning.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from kronos.config.affects import (
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.config.evaluation import EvaluationConfig, LstmConfig
 from kronos.config.recipes import RecipeName, fill_recipe, list_defaults
-from kronos.config.section import Integer, Number, Section, UserPath, cross_field_error
+from kronos.config.section import MAX_PATHS, FolderName, Integer, Number, Section, UserPath, cross_field_error
 from kronos.config.training import RATE_KEYS, DistributedConfig, ModelName, TrainingConfig
 from kronos.run_folder import RunFolder
 
@@ -31,11 +32,11 @@ class ModelPathsConfig(Section):
 
     pretrained_tokenizer: Annotated[str, TOKENIZER] = ""  # a folder, hub name or nano; a preset to train from scratch
     pretrained_predictor: Annotated[str, BASE_MODEL] = ""
-    exp_name: Annotated[str, NAMING] = Field("default_experiment", min_length=1)
+    exp_name: Annotated[FolderName, NAMING] = "default_experiment"
     base_path: Annotated[UserPath, NAMING] = Path("finetuned")
     base_save_path: Annotated[UserPath, NAMING] = Path()  # empty: {base_path}/{exp_name}
-    tokenizer_save_name: Annotated[str, NAMING] = Field("tokenizer", min_length=1)
-    basemodel_save_name: Annotated[str, NAMING] = Field("basemodel", min_length=1)
+    tokenizer_save_name: Annotated[FolderName, NAMING] = "tokenizer"
+    basemodel_save_name: Annotated[FolderName, NAMING] = "basemodel"
     finetuned_tokenizer: Annotated[UserPath, BASE_MODEL_VALIDATION] = Path()  # empty: the best model of stage 1
 
     @field_validator("base_save_path", mode="before")
@@ -52,7 +53,7 @@ class ModelPathsConfig(Section):
     @classmethod
     def _check_folder_names(cls, basemodel_save_name: str, info: ValidationInfo) -> str:
         names = [info.data.get("tokenizer_save_name", "tokenizer"), basemodel_save_name]
-        if names[0] == names[1] or any(Path(name).name != name for name in names):
+        if names[0].casefold() == names[1].casefold():
             raise cross_field_error(
                 "model_paths.basemodel_save_name",
                 "tokenizer_save_name and basemodel_save_name must be two different plain folder names, but they are "
@@ -83,14 +84,14 @@ def _expand(value: Any, template: str, known: dict[str, Any]) -> Any:
     if not isinstance(value, str | Path):
         return value
     text = template if str(value) in ("", ".") else str(value)
-    for key, replacement in known.items():
-        text = text.replace(f"{{{key}}}", str(replacement))
-    return text
+    return re.sub(r"\{(\w+)\}", lambda match: str(known.get(match[1], match[0])), text)
 
 
 TrackerName = Literal["tensorboard", "wandb", "swanlab", "mlflow", "comet", "trackio"]
 TrackerNames = Annotated[
-    tuple[TrackerName, ...], BeforeValidator(lambda v: v if isinstance(v, list | tuple) else (v,) if v else ())
+    tuple[TrackerName, ...],
+    Field(max_length=100),
+    BeforeValidator(lambda v: v if isinstance(v, list | tuple) else (v,) if v else ()),
 ]
 
 
@@ -119,7 +120,7 @@ class DeviceConfig(Section):
     """`device`: the device to compute on."""
 
     use_cuda: Annotated[bool | None, SPEED] = None  # None: true if there is a GPU
-    device_id: Annotated[Integer, SPEED] = Field(0, ge=0)
+    device_id: Annotated[Integer, SPEED] = Field(0, ge=0, le=1023)
 
 
 Language = Literal["en", "zh"]
@@ -129,9 +130,9 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 class ReportConfig(Section):
     """`report`: the pictures and the page at the end of a run."""
 
-    n_origins: Annotated[Integer, REPORT] = Field(4, ge=0)
-    n_paths: Annotated[Integer, REPORT] = Field(30, ge=1)
-    temperature: Annotated[Number, REPORT] = Field(1.0, ge=0)  # 0 is greedy
+    n_origins: Annotated[Integer, REPORT] = Field(4, ge=0, le=10_000)
+    n_paths: Annotated[Integer, REPORT] = Field(30, ge=1, le=MAX_PATHS)
+    temperature: Annotated[Number, REPORT] = Field(1.0, ge=0, le=1000)  # 0 is greedy
     top_p: Annotated[Number, REPORT] = Field(1.0, gt=0, le=1)
     rising: Annotated[Literal["hollow", "red", "green"], REPORT] = "hollow"  # colour of rising candles
     language: Annotated[Language, REPORT] = "en"  # of the verdict's sentence, and of the page when it opens

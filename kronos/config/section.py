@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     PlainSerializer,
     PlainValidator,
@@ -24,11 +25,22 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from kronos.config.messages import KeyPath, build_config_error
 from kronos.config.yaml_text import BACKSLASHES
 from kronos.errors import ConfigError
+from kronos.names import find_problem
+from kronos.run_folder import is_own_name
 from kronos.urls import CandleSource, Url, parse_source
 
 # true is not 1, and "32" is not 32.
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
+
+# Upper bounds, far above what anybody needs: beyond them something later would overflow, or never end.
+MAX_CANDLES = 10_000_000  # in a row: of a window, a gap, a step
+MAX_STEPS = 10**9
+MAX_WINDOWS = 10**12
+MAX_PATHS = 100_000
+MAX_RATE = 1e30  # of learning
+MAX_ITEMS = 50_000  # of a list
+YEARS = range(1700, 2201)
 
 
 def cross_field_error(key: str, template: str, **values: object) -> PydanticCustomError:
@@ -52,6 +64,19 @@ def _read_path(path: Path) -> Path:
 UserPath = Annotated[Path, AfterValidator(_read_path)]
 
 
+def _check_folder_name(name: str) -> str:
+    """Check that a name is one part of a path, and of nothing that a run writes itself."""
+    problem = find_problem(name) or ("the run writes it itself" if is_own_name(name) else "")
+    if problem:
+        raise PydanticCustomError(
+            "folder_name", "{hint}", {"hint": f"{problem}. Give a plain folder name, for example my_run"}
+        )
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_check_folder_name)]
+
+
 class _SourceField:
     """The schema of a path or a URL. Saved, a URL has no secrets."""
 
@@ -72,7 +97,7 @@ Moment = Annotated[
     PlainSerializer(lambda value: value if value is None else value.isoformat(), when_used="json"),
 ]
 AS_TUPLE = BeforeValidator(lambda v: v if isinstance(v, list | tuple) else (v,))
-Names = Annotated[tuple[str, ...], AS_TUPLE]
+Names = Annotated[tuple[str, ...], Field(max_length=MAX_ITEMS), AS_TUPLE]
 
 
 def _read_source(value: object, read_path: ValidatorFunctionWrapHandler) -> CandleSource:
@@ -87,8 +112,16 @@ def _read_source(value: object, read_path: ValidatorFunctionWrapHandler) -> Cand
 
 def _read_moment(value: object) -> date | datetime | None:
     """Read a day (2024-06-30, 20240630) or a time (2024-06-30 15:00), local to the exchange."""
-    if value is None or isinstance(value, date):
+    if value is None:
         return value
+    moment = value if isinstance(value, date) else _parse_moment(value)
+    if moment.year not in YEARS:
+        hint = f"give a year from {YEARS[0]} to {YEARS[-1]}"
+        raise PydanticCustomError("moment", "{hint}", {"hint": hint})
+    return moment
+
+
+def _parse_moment(value: object) -> date | datetime:
     text = str(value).replace("/", "-")
     try:
         if len(text) in (8, 10):

@@ -1,6 +1,6 @@
 """The sections `training` and `distributed`: epochs, rates, batches, and the processes of a launch."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -19,7 +19,16 @@ from kronos.config.affects import (
 from kronos.config.affects import (
     ModelName as ModelName,
 )
-from kronos.config.section import AS_TUPLE, Integer, Names, Number, Section, cross_field_error
+from kronos.config.section import (
+    AS_TUPLE,
+    MAX_RATE,
+    MAX_STEPS,
+    Integer,
+    Names,
+    Number,
+    Section,
+    cross_field_error,
+)
 from kronos.run_folder import StageName as StageName
 
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
@@ -29,7 +38,8 @@ HORIZON_LOSS_NAME = "horizon_loss"  # of training.best_by: the validation loss o
 LOSS_NAMES = LOSS_NAME, HORIZON_LOSS_NAME  # each validation of the base model computes both
 AUTO = "auto"  # the value of a key that depends on the machine
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Augmentations = Annotated[tuple[Literal["noise", "mirror", "scale", "warp"], ...], AS_TUPLE]
+Augmentations = Annotated[tuple[Literal["noise", "mirror", "scale", "warp"], ...], Field(max_length=100), AS_TUPLE]
+MAX_EPOCHS = 100_000
 Scheduler = Literal[
     "cosine",
     "linear",
@@ -42,12 +52,22 @@ Scheduler = Literal[
     "warmup_stable_decay",
 ]
 
+# For transformers: num_cycles, power, min_lr and the like.
+SchedulerArguments = dict[
+    str,
+    Annotated[Integer, Field(ge=-MAX_STEPS, le=MAX_STEPS)]
+    | Annotated[Number, Field(ge=-MAX_STEPS, le=MAX_STEPS)]
+    | bool
+    | str
+    | None,
+]
+
 
 class LoraConfig(Section):
     """`training.lora`: train low-rank additions to the base model's linear layers, not the layers (arXiv 2106.09685)."""
 
-    r: Annotated[Integer, BASE_MODEL] = Field(8, ge=1)  # rank of the additions
-    alpha: Annotated[Number, BASE_MODEL] = Field(16.0, gt=0)  # they count alpha / r times
+    r: Annotated[Integer, BASE_MODEL] = Field(8, ge=1, le=1 << 16)  # rank of the additions
+    alpha: Annotated[Number, BASE_MODEL] = Field(16.0, gt=0, le=1e6)  # they count alpha / r times
     dropout: Annotated[Number, BASE_MODEL] = Field(0.0, ge=0, lt=1)
     targets: Annotated[Names, BASE_MODEL] = (
         "q_proj",
@@ -63,16 +83,22 @@ class LoraConfig(Section):
 class TrainingConfig(Section):
     """`training`: epochs, rates and batches."""
 
-    epochs: Annotated[Integer | None, SHORTHAND] = Field(None, ge=1)  # of both stages, unless a stage's own key is set
-    tokenizer_epochs: Annotated[Integer, TOKENIZER] = Field(default_factory=lambda data: data.get("epochs") or 30, ge=1)
+    epochs: Annotated[Integer | None, SHORTHAND] = Field(
+        None, ge=1, le=MAX_EPOCHS
+    )  # of both stages, unless a stage's own key is set
+    tokenizer_epochs: Annotated[Integer, TOKENIZER] = Field(
+        default_factory=lambda data: data.get("epochs") or 30, ge=1, le=MAX_EPOCHS
+    )
     basemodel_epochs: Annotated[Integer, BASE_MODEL] = Field(
-        default_factory=lambda data: data.get("epochs") or 20, ge=1
+        default_factory=lambda data: data.get("epochs") or 20, ge=1, le=MAX_EPOCHS
     )
     max_steps: Annotated[Integer | None, STAGE_WEIGHTS] = Field(
-        None, ge=1
+        None, ge=1, le=MAX_STEPS
     )  # ends a stage after so many steps, regardless of epochs
-    batch_size: Annotated[Integer, WEIGHTS] = Field(32, ge=1)  # windows per optimizer step and process
-    accumulation_steps: Annotated[Integer, SPEED] = Field(1, ge=1)  # parts a batch is computed in, to save memory
+    batch_size: Annotated[Integer, WEIGHTS] = Field(32, ge=1, le=1 << 20)  # windows per optimizer step and process
+    accumulation_steps: Annotated[Integer, SPEED] = Field(
+        1, ge=1, le=1 << 20
+    )  # parts a batch is computed in, to save memory
     auto_find_batch_size: Annotated[bool | None, SPEED] = (
         None  # raise accumulation_steps until a part fits into memory; none: on a GPU
     )
@@ -83,17 +109,19 @@ class TrainingConfig(Section):
         None  # tokenise each window once, not once an epoch; none: where it fits
     )
     data_on_device: Annotated[bool | None, SPEED] = None  # gather batches on the device; none: on a GPU, where they fit
-    log_interval: Annotated[Integer, REPORT] = Field(50, ge=1)  # steps
+    log_interval: Annotated[Integer, REPORT] = Field(50, ge=1, le=MAX_STEPS)  # steps
     eval_steps: Annotated[Integer | None, VALIDATION] = Field(
-        None, ge=1
+        None, ge=1, le=MAX_STEPS
     )  # validation every so many steps; none: every epoch
     save_steps: Annotated[Integer | None, SPEED] = Field(
-        None, ge=1
+        None, ge=1, le=MAX_STEPS
     )  # a checkpoint for resuming every so many steps; none: every epoch
     save_total_limit: Annotated[Integer, SPEED] = Field(
-        2, ge=1
+        2, ge=1, le=100_000
     )  # checkpoints kept for resuming; the best model is kept beside them
-    early_stopping_patience: Annotated[Integer | None, WEIGHTS] = Field(None, ge=1)  # validations without improvement
+    early_stopping_patience: Annotated[Integer | None, WEIGHTS] = Field(
+        None, ge=1, le=MAX_STEPS
+    )  # validations without improvement
     best_by: Annotated[Literal["loss", "horizon_loss", "crps", "mae", "direction", "ic"], BASE_MODEL_VALIDATION] = (
         "loss"  # what chooses the base model that is kept
     )
@@ -106,16 +134,16 @@ class TrainingConfig(Section):
     lookback_weight: Annotated[Number, BASE_MODEL] = Field(
         0.1, gt=0, lt=1
     )  # of a position of the lookback, with loss_on: weighted
-    num_workers: Annotated[Integer, SPEED] = Field(0, ge=0)
+    num_workers: Annotated[Integer, SPEED] = Field(0, ge=0, le=1024)
     seed: Annotated[Integer, SEED] = Field(42, ge=0, lt=2**32)
-    tokenizer_learning_rate: Annotated[Number, TOKENIZER] = Field(2e-4, gt=0)
-    predictor_learning_rate: Annotated[Number, BASE_MODEL] = Field(4e-5, gt=0)
+    tokenizer_learning_rate: Annotated[Number, TOKENIZER] = Field(2e-4, gt=0, le=MAX_RATE)
+    predictor_learning_rate: Annotated[Number, BASE_MODEL] = Field(4e-5, gt=0, le=MAX_RATE)
     lr_scheduler: Annotated[Scheduler, STAGE_WEIGHTS] = "cosine"
-    lr_scheduler_kwargs: Annotated[dict[str, Any], STAGE_WEIGHTS] = Field(default_factory=dict)
+    lr_scheduler_kwargs: Annotated[SchedulerArguments, STAGE_WEIGHTS] = Field(default_factory=dict, max_length=100)
     warmup_ratio: Annotated[Number, WEIGHTS] = Field(0.03, ge=0, lt=1)  # share of all steps
     adam_beta1: Annotated[Number, WEIGHTS] = Field(0.9, ge=0, lt=1)
     adam_beta2: Annotated[Number, WEIGHTS] = Field(0.95, ge=0, lt=1)
-    adam_weight_decay: Annotated[Number, WEIGHTS] = Field(0.1, ge=0)
+    adam_weight_decay: Annotated[Number, WEIGHTS] = Field(0.1, ge=0, le=1e6)
     lora: Annotated[LoraConfig | None, BASE_MODEL] = None  # base model only
     keep_worse_tokenizer: Annotated[bool, BASE_MODEL_VALIDATION] = (
         False  # true: only warn of one that reconstructs prices worse than before training

@@ -18,6 +18,8 @@ NO_TAG = ""
 KNOWN_TAGS = (NO_TAG, f"{TAG}str", f"{TAG}map", f"{TAG}seq")
 MERGE = "\0<<"  # no key of a file has this name
 MAX_VALUES = 100_000  # a few lines of nested aliases can stand for billions
+MAX_CHARACTERS = 1 << 22  # of all values, with aliases
+MAX_DEPTH = 50
 INTEGER = re.compile(r"[-+]?[0-9][0-9_]{0,400}|0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 BACKSLASHES = (
@@ -32,6 +34,17 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
     DEFAULT_SCALAR_TAG = NO_TAG  # type: ignore[misc]
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Build a node, unless it lies too deep: nested brackets would exhaust the stack."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, f"it is nested more than {MAX_DEPTH} levels deep", mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class _Dumper(yaml.SafeDumper):
@@ -90,11 +103,15 @@ class _Reader:
     places: dict[KeyPath, str] = field(default_factory=dict)
     open_nodes: set[int] = field(default_factory=set)  # an alias to one of these contains itself
     n_values: int = 0
+    n_characters: int = 0
 
     def read(self, node: yaml.Node, keys: KeyPath) -> Any:
         self.n_values += 1
         if self.n_values > MAX_VALUES:
             raise self._error(node, "its aliases stand for more than {n:,} values", n=MAX_VALUES)
+        self.n_characters += len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        if self.n_characters > MAX_CHARACTERS:
+            raise self._error(node, "its aliases stand for more than {n:,} characters", n=MAX_CHARACTERS)
         if node.tag not in KNOWN_TAGS:
             template = "the tag {tag} is not supported: write the value without it"
             raise self._error(node, template, tag=node.tag.replace(TAG, "!!"))

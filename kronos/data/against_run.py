@@ -16,6 +16,7 @@ from kronos.data.candle_kind import LEVELS, MINUTE, CandleKind, Level, format_cl
 from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import DAY
 from kronos.files import find_sealed
+from kronos.names import fill_template
 from kronos.run_folder import RunFolder
 
 MIN_CANDLES = 16  # fewer show neither interval nor hours
@@ -116,7 +117,7 @@ class Difference(NamedTuple):
     values: Mapping[str, int | float | str] = MappingProxyType({})
 
     def __str__(self) -> str:
-        return DIFFERENCES[self.code].format(**self.values)
+        return fill_template(DIFFERENCES[self.code], self.values)
 
 
 def compare_with_run(new: CandleKind, run: RunCandles) -> list[Difference]:

@@ -27,10 +27,10 @@ from kronos.evaluation.origins.past import collect_past
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Label
 from kronos.evaluation.results import LeftOut
-from kronos.files import shorten_names
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.names import shorten_names
 from kronos.run_folder import RunFolder
 from kronos.saved_run import SavedRun, load_saved_run
 from kronos.stage_record import StageRecord

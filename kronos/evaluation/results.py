@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 
+from kronos.disk.reading import read_regular
 from kronos.errors import CheckpointError
 from kronos.evaluation.records import BandFigures, DirectionFigures, HorizonFigures, Label, Note, Record
 from kronos.files import write_text
@@ -252,7 +253,7 @@ class Evaluation(Record):
             CheckpointError: there is no such file, or it is damaged.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(read_regular(path))
         except OSError as error:
             raise CheckpointError(
                 "{path}: cannot be read ({reason}). kronos evaluate writes it.", path=path, reason=error.strerror

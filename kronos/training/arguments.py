@@ -93,11 +93,12 @@ def check_schedule(training: TrainingConfig, stage: StageName, n_steps: int) -> 
             reason=str(error).splitlines()[0],
             needs=SCHEDULER_NEEDS.get(name, ""),
         ) from None
-    if int(arguments.get("num_decay_steps", 0)) > n_steps - n_warmup:
+    n_decay = arguments.get("num_decay_steps")
+    if isinstance(n_decay, int | float) and n_decay > n_steps - n_warmup:
         raise ConfigError(
             "training.lr_scheduler_kwargs.num_decay_steps is {n_decay}, but the {stage} stage has only {n_left} steps after its "
             "warm-up and would never reach its learning rate. Set num_decay_steps lower.",
-            n_decay=arguments["num_decay_steps"],
+            n_decay=n_decay,
             stage=stage,
             n_left=n_steps - n_warmup,
         )

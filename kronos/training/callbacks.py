@@ -12,6 +12,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from kronos.config.training import LOSS_NAME, LOSS_NAMES
+from kronos.disk.reading import parse_json, read_regular
 from kronos.files import name_temporary, replacing, write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
@@ -247,7 +248,7 @@ def _forget_after(metrics_path: Path, step: int, validated: bool) -> float:
     """Drop the lines that a resumed run will write again; return the seconds that the others took."""
     if not metrics_path.exists():
         return 0.0
-    text = metrics_path.read_text(encoding="utf-8", errors="replace")
+    text = read_regular(metrics_path).decode(errors="replace")
     lines = [_read_figures(line) for line in text.splitlines()]
     kept = [
         figures
@@ -260,7 +261,7 @@ def _forget_after(metrics_path: Path, step: int, validated: bool) -> float:
 
 def _read_figures(line: str) -> dict[str, Any] | None:
     try:
-        figures = json.loads(line)
+        figures = parse_json(line)
     except ValueError:  # an incomplete line of a run that was killed
         return None
     return figures if isinstance(figures, dict) and isinstance(figures.get("step"), int) else None

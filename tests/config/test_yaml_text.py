@@ -70,7 +70,7 @@ LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: 1\nb: \x01\n", "f:2: not valid YAML: the character U+0001 is not allowed."),
         ("a: 1\nb: &x [1, *x]\n", "f:2: not valid YAML: an alias contains itself."),
         ("a: &x\n  <<: *x\n", "f:1: not valid YAML: an alias contains itself."),
-        ("a: " + "[" * 5000, "f: not valid YAML: it is nested too deeply."),
+        ("a: " + "[" * 5000, "f:1: not valid YAML: it is nested more than 50 levels deep."),
         (LAUGHS, "f:1: not valid YAML: its aliases stand for more than 100,000 values."),
         ("a: 1\n? [b]\n: 2\n", "f:2: not valid YAML: a key must be a text."),
         (

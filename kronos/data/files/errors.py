@@ -9,6 +9,7 @@ from pathlib import Path
 from kronos.candles import Array
 from kronos.data.files.tables import Table
 from kronos.errors import DataError
+from kronos.names import Message, make_printable
 
 
 class ErrorsInRows:
@@ -45,6 +46,6 @@ def join_errors(path: Path, errors: Sequence[DataError]) -> DataError:
     """Return one error for several about a file, which begin with its path."""
     if len(errors) == 1:
         return errors[0]
-    plain = [str(error).removeprefix(str(path)).lstrip(":, ") for error in errors]
-    listed = " ".join(f"({n}) {text[0].upper()}{text[1:]}" for n, text in enumerate(plain, start=1))
+    plain = [str(error).removeprefix(make_printable(str(path))).lstrip(":, ") for error in errors]
+    listed = Message(" ".join(f"({n}) {text[0].upper()}{text[1:]}" for n, text in enumerate(plain, start=1)))
     return DataError("{path}: {n} things are wrong. {listed}", path=path, n=len(errors), listed=listed)

@@ -24,6 +24,7 @@ from kronos.data.files.tables import Table, open_table
 from kronos.data.files.text.numbers import Decimal, parse_numbers
 from kronos.data.files.times import NOT_A_TIME, TimestampFormat
 from kronos.errors import DataError
+from kronos.names import name_symbol
 
 logger = logging.getLogger(__name__)
 
@@ -236,14 +237,14 @@ class _Symbols:
         if (codes < 0).any():
             errors.add(DataError("the symbol is blank. Write a symbol in every row."), int((codes < 0).argmax()))
             return np.zeros(len(codes), np.int32)
-        numbers = [self.names.setdefault(str(name), len(self.names)) for name in names]
+        numbers = [self.names.setdefault(name_symbol(str(name)), len(self.names)) for name in names]
         return np.asarray(numbers, np.int32)[codes]
 
 
 def _split_by_symbol(
     table: Table, arrays: dict[str, Array], symbols: _Symbols, clock: TimestampFormat, notes: tuple[ReadingNote, ...]
 ) -> list[RawSeries]:
-    names = list(symbols.names) or [table.symbol or symbol_of(table.path)]
+    names = list(symbols.names) or [name_symbol(table.symbol) or symbol_of(table.path)]
     named = bool(symbols.names or table.symbol)
     instants = arrays.get("instants", arrays["local"])
     series = RawSeries(

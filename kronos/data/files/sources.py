@@ -13,6 +13,7 @@ from kronos.data.files.columns import recognise_columns
 from kronos.data.files.tables import open_table
 from kronos.data.files.text.encodings import OTHERS
 from kronos.errors import DataError
+from kronos.names import name_symbol
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq", ".feather", ".ftr", ".arrow")
 HEAD_BYTES = 4096
@@ -40,7 +41,10 @@ def find_files(data_path: Sequence[Path], passed_over: list[Path] | None = None)
 
 def symbol_of(path: Path) -> str:
     """Return the symbol of a file without a symbol column: its name without the endings."""
-    name = path.name
+    return name_symbol(_cut_endings(path.name))
+
+
+def _cut_endings(name: str) -> str:
     for suffix in (*COMPRESSIONS, *TABLES, ".txt", ".xlsx", ".xls"):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             name = name[: -len(suffix)]
@@ -49,17 +53,17 @@ def symbol_of(path: Path) -> str:
 
 def name_files(files: Sequence[Path]) -> list[str]:
     """Return the symbols of files without a symbol column; the folders distinguish files of one name."""
-    names = [symbol_of(file) for file in files]
+    names = [_cut_endings(file.name) for file in files]
     for depth in range(1, max((len(file.parts) for file in files), default=0)):
         counts = Counter(names)
         names = [
-            "/".join((*file.relative_to(file.anchor).parent.parts[-depth:], symbol_of(file)))
+            "/".join((*file.relative_to(file.anchor).parent.parts[-depth:], _cut_endings(file.name)))
             if counts[name] > 1
             else name
             for file, name in zip(files, names)
         ]
     counts = Counter(names)  # in one folder the endings differ
-    return [file.name if counts[name] > 1 else name for file, name in zip(files, names)]
+    return [name_symbol(file.name if counts[name] > 1 else name) for file, name in zip(files, names)]
 
 
 def _expand(path: Path, passed_over: list[Path]) -> list[Path]:

@@ -14,6 +14,7 @@ from kronos.candles import Array
 from kronos.config.data import RepairsConfig
 from kronos.data.files.read import LINES_A_PART, RawSeries
 from kronos.errors import DataError
+from kronos.names import Message, fill_template
 
 Severity = Literal["error", "repair", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "repair", "note")
@@ -91,11 +92,11 @@ class Finding:
 
     @property
     def text(self) -> str:
-        return self.template.format(**self.values) if self.values else self.template
+        return fill_template(self.template, self.values)
 
     @property
     def remedy(self) -> str:
-        return self.remedy_template.format(**self.values) if self.values else self.remedy_template
+        return fill_template(self.remedy_template, self.values)
 
     def __str__(self) -> str:
         where = (
@@ -229,7 +230,7 @@ def raise_errors(findings: Iterable[Finding]) -> None:
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return
-    listed = "\n".join(str(error) for error in errors[:MAX_ERRORS_LISTED])
+    listed = Message("\n".join(str(error) for error in errors[:MAX_ERRORS_LISTED]))
     if len(errors) <= MAX_ERRORS_LISTED:
         raise DataError("{errors}", errors=listed)
     more = len(errors) - MAX_ERRORS_LISTED

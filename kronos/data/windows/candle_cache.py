@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from kronos.data.files.sources import name_files
 from kronos.data.quality.findings import Finding
 from kronos.data.quality.series import InspectedSeries
 from kronos.data.windows.candle_set import CandleSet, SymbolRows, compute_small_calendar, place_series
+from kronos.disk.reading import read_json
 from kronos.errors import DataError
 from kronos.files import is_whole, seal_folder, write_json
 
@@ -55,7 +55,7 @@ class CandleCache:
         if not is_whole(self.folder):
             return None
         try:
-            index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
+            index = read_json(self.folder / INDEX)
             arrays = {name: self._map(name, index["rows"]) for name in ARRAYS}
             symbols = tuple(SymbolRows.from_json(values) for values in index["symbols"])
             findings = [Finding.from_json(values) for values in index["findings"]]

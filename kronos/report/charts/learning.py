@@ -1,6 +1,5 @@
 """The losses that the stages of a run left in metrics.jsonl."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from kronos.config import Config
 from kronos.config.training import HORIZON_LOSS_NAME, STAGES, StageName
+from kronos.disk.reading import parse_json, read_regular
 from kronos.errors import CheckpointError
 from kronos.stage_record import StageRecord
 
@@ -63,7 +63,7 @@ def _find_kept(record: StageRecord | None, validation: Sequence[Point]) -> tuple
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_regular(path).decode(errors="replace")
     except OSError:  # a run may be moved without it
         return []
     return [line for line in map(_parse, text.splitlines()) if line]
@@ -71,7 +71,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
-        figures = json.loads(line)
+        figures = parse_json(line)
     except ValueError:  # half a line, of a run that was killed
         return None
     return figures if isinstance(figures, dict) else None

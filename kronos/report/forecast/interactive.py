@@ -24,6 +24,7 @@ from kronos.report.forecast.scene import (
     build_scene,
     rises,
 )
+from kronos.report.words.catalogue import make_safe
 
 CONFIG = {
     "scrollZoom": True,
@@ -55,7 +56,9 @@ def write_page(
     Raises:
         KronosError: path cannot be written.
     """
-    templates = Environment(loader=PackageLoader("kronos.report"), autoescape=True, undefined=StrictUndefined)
+    templates = Environment(
+        loader=PackageLoader("kronos.report"), finalize=make_safe, autoescape=True, undefined=StrictUndefined
+    )
     figure = build_figure(build_scene(history, forecast, actual, language), rising)
     script = templates.get_template("forecast.js").render()
     plot = figure.to_html(full_html=False, include_plotlyjs=True, config=CONFIG, div_id="forecast", post_script=script)

@@ -54,7 +54,7 @@ from kronos.report.verdict.tables import (
     list_seconds,
 )
 from kronos.report.words.answers import write_headline
-from kronos.report.words.catalogue import Words, read_texts
+from kronos.report.words.catalogue import Words, make_safe, read_texts
 from kronos.report.words.labels import Labels
 from kronos.report.words.numbers import format_count, format_level
 from kronos.report.words.sentences import name_forecaster, name_metric, write_note, write_units
@@ -152,6 +152,7 @@ def _render(
     words, rising = Labels(), config.report.rising
     environment = Environment(
         loader=PackageLoader("kronos.report"),
+        finalize=make_safe,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

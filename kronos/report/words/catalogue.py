@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from kronos.config.schema import Language
+from kronos.names import make_printable
 
 CHINESE = "\u4e00-\u9fff"
 EDGE = "\0"  # marks both ends of a value while it is put into a Chinese text
@@ -28,6 +29,9 @@ class Words:
         In Chinese, a space separates the Latin letters and digits of a value from the characters around it.
         """
         text = self._texts[key]
+        values = {
+            name: make_printable(value, "\n") if isinstance(value, str) else value for name, value in values.items()
+        }
         if self.language != "zh":
             return text.format(**values) if values else text
         marked = {name: f"{EDGE}{value}{EDGE}" if isinstance(value, str) else value for name, value in values.items()}
@@ -60,3 +64,8 @@ def _flatten(texts: dict[str, Any], prefix: str = "") -> dict[str, str]:
     for key, text in texts.items():
         flat |= _flatten(text, f"{prefix}{key}.") if isinstance(text, dict) else {f"{prefix}{key}": str(text)}
     return flat
+
+
+def make_safe(value: object) -> object:
+    """Return a value of a page without characters that would change its order or its look; for Jinja's finalize."""
+    return make_printable(value, "\n\t") if type(value) is str else value  # Markup is a page's own

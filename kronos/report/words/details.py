@@ -8,6 +8,7 @@ from functools import cache
 
 from kronos.data.against_run import WEEKDAYS as WEEKDAY_NAMES
 from kronos.data.quality.findings import FINDINGS
+from kronos.names import fill_template
 from kronos.report.words.catalogue import Words, read_texts
 from kronos.report.words.sentences import write_units
 
@@ -20,7 +21,7 @@ LISTED = re.compile(r"(?<=\w) (and|or) (?=\w+$)")  # the last of a list of colum
 
 def write_finding(kind: str, template: str, values: Mapping[str, object], words: Words) -> str:
     """Return what a finding says. A detail that has no other wording follows its kind in English."""
-    english = template.format(**values) if values else template
+    english = fill_template(template, values)
     if words.language == "en":
         return english
     if (text := write_detail(template, values, words)) is not None:
