@@ -3,18 +3,20 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kronos.config import Config, load_config
 from kronos.config.load import UNSHARDED
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
-from kronos.model.pretrained import hash_weights
-from kronos.run_folder import RunFolder
+from kronos.model.pretrained import PretrainedModel, hash_weights
+from kronos.run_folder import RunFolder, StageFolder
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
 
 logger = logging.getLogger(__name__)
+
+Model = TypeVar("Model", bound=PretrainedModel)
 
 
 class SavedRun(NamedTuple):
@@ -33,6 +35,25 @@ def load_saved_run(folder: Path) -> SavedRun:
     """
     config = load_run_config(folder)
     return SavedRun(config, *load_models(config))
+
+
+def load_model(model_class: type[Model], source: str | Path) -> Model:
+    """Load a model from a folder, a hub name or the package. The best model of a finished stage must be as the stage left it.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or has changed.
+    """
+    stage_dir = Path(source).expanduser().resolve().parent
+    is_best = Path(source).name == StageFolder(stage_dir).best_model.name
+    record = StageRecord.read(stage_dir) if is_best else None
+    if record and record.finished and not record.fits_best_model(stage_dir):
+        raise CheckpointError(
+            "{folder}: the model is damaged, or was replaced: its files differ from their SHA-256 in {record}. Train the stage "
+            "again with --skip-existing (the old files are moved aside), or copy the folder again from where it came.",
+            folder=source,
+            record=StageFolder(stage_dir).record,
+        )
+    return model_class.from_pretrained(source)
 
 
 def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
@@ -72,12 +93,12 @@ def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     """
     folder = config.model_paths.run_folder.basemodel
     tokenizer_path = find_tokenizer(config)
-    tokenizer = KronosTokenizer.from_pretrained(tokenizer_path)
+    tokenizer = load_model(KronosTokenizer, tokenizer_path)
     record = _check_trained_with(folder.path, tokenizer, tokenizer_path)
     check_trained(config)
     if record and not record.finished:
         logger.warning("%s: the training has not finished; this is the best model so far", folder.path)
-    return tokenizer, Kronos.from_pretrained(folder.best_model)
+    return tokenizer, load_model(Kronos, folder.best_model)
 
 
 def check_trained(config: Config) -> None:

@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME, ModelName
 from kronos.disk.reading import read_regular
 from kronos.errors import CheckpointError
-from kronos.files import write_json
+from kronos.files import hash_file, write_json
 from kronos.run_folder import StageFolder
 
 GLOBAL_BATCH = "windows a step"
+MODEL_FILES = CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 
 
 class StageRecord(BaseModel):
@@ -38,6 +40,7 @@ class StageRecord(BaseModel):
     n_parts: int | None = Field(1, ge=1)  # in which each process computes its share of a batch; None: not found yet
     threads: int | None = Field(None, ge=1)  # that compute it, where they were chosen when the stage started
     settings: dict[str, Any]  # everything that changes the result, by its YAML name
+    best_model_sha256: dict[str, str] | None = None  # of the files of best_model; None: not known, or about to change
 
     @property
     def improved(self) -> bool:
@@ -62,6 +65,27 @@ class StageRecord(BaseModel):
 
     def write(self, folder: Path) -> None:
         write_json(StageFolder(folder).record, self.model_dump())
+
+    def begin_change(self, folder: Path) -> None:
+        """Write the record without the hashes of best_model, which is about to change."""
+        if self.best_model_sha256:
+            self.model_copy(update={"best_model_sha256": None}).write(folder)
+
+    def seal(self, folder: Path) -> "StageRecord":
+        """Write the record with the hashes of best_model as it is now, and return it."""
+        best_model = StageFolder(folder).best_model
+        hashes = {name: hash_file(best_model / name) for name in MODEL_FILES}
+        record = self.model_copy(update={"best_model_sha256": hashes})
+        record.write(folder)
+        return record
+
+    def fits_best_model(self, folder: Path) -> bool:
+        """Whether best_model has not changed since it was sealed, as far as the record knows its hashes."""
+        best_model = StageFolder(folder).best_model
+        try:
+            return all(hash_file(best_model / name) == each for name, each in (self.best_model_sha256 or {}).items())
+        except OSError:
+            return False
 
     @classmethod
     def read(cls, folder: Path) -> "StageRecord | None":

@@ -91,7 +91,7 @@ def load_source(
     if (run is None) == (tokenizer is None or model is None) or (run is not None and (tokenizer or model)):
         raise ConfigError("give either --run, or both --tokenizer and --model; see --help.")
     from kronos.model import Kronos, KronosTokenizer
-    from kronos.saved_run import find_run_of, load_models, load_run_config
+    from kronos.saved_run import find_run_of, load_model, load_models, load_run_config
 
     check_overrides(overrides, READING_OVERRIDES, "a forecast does not depend on this key", "")
     given = {key: value for key, value in given.items() if value is not None}
@@ -103,7 +103,7 @@ def load_source(
         source = Source(*load_models(config), config.data, config.repairs, config, data=config.data.data_path)
         return source._replace(**_read_settings(config) | given)
     plain = build_reading_config([], overrides)
-    models = KronosTokenizer.from_pretrained(str(tokenizer)), Kronos.from_pretrained(str(model))
+    models = load_model(KronosTokenizer, str(tokenizer)), load_model(Kronos, str(model))
     source = Source(*models, plain.data, plain.repairs)
     trained_by = find_run_of(Path(str(model)), source.tokenizer, overrides)
     if trained_by is not None:

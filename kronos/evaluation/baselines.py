@@ -32,7 +32,7 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.names import shorten_names
 from kronos.run_folder import RunFolder
-from kronos.saved_run import SavedRun, load_saved_run
+from kronos.saved_run import SavedRun, load_model, load_saved_run
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
 from kronos.training.pipeline import build_windows
@@ -129,8 +129,8 @@ def _build_pretrained(config: Config) -> Forecaster:
     if not has_pretrained(config):
         raise NotApplicable("from_scratch")
     try:
-        tokenizer = KronosTokenizer.from_pretrained(config.model_paths.pretrained_tokenizer)
-        model = Kronos.from_pretrained(config.model_paths.pretrained_predictor)
+        tokenizer = load_model(KronosTokenizer, config.model_paths.pretrained_tokenizer)
+        model = load_model(Kronos, config.model_paths.pretrained_predictor)
     except KronosError as error:
         raise NotApplicable("not_loadable", error=str(error)) from None
     _check_untouched(config, {"tokenizer": tokenizer, "basemodel": model})

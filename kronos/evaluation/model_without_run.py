@@ -21,7 +21,7 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with, locate_file
 from kronos.names import name_file, shorten_name
 from kronos.run_folder import RunFolder, hash_subject
-from kronos.saved_run import SavedRun, find_tokenizer, load_run_config
+from kronos.saved_run import SavedRun, find_tokenizer, load_model, load_run_config
 from kronos.training.saved.last_seen import read_last_seen_of
 from kronos.urls import MAX_NAME, CandleSource, Url, name_source
 
@@ -116,11 +116,11 @@ def load_judged_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     """
     paths = config.model_paths
     try:
-        model = Kronos.from_pretrained(paths.pretrained_predictor)
+        model = load_model(Kronos, paths.pretrained_predictor)
     except CheckpointError as error:
         raise _explain("--model", error) from None
     try:
-        tokenizer = KronosTokenizer.from_pretrained(paths.pretrained_tokenizer)
+        tokenizer = load_model(KronosTokenizer, paths.pretrained_tokenizer)
     except CheckpointError as error:
         raise _explain("--tokenizer", error) from None
     try:

@@ -19,6 +19,7 @@ from kronos.model.pretrained import PretrainedModel
 from kronos.planning.disk import compute_disk_bytes, measure_free_bytes
 from kronos.planning.evidence import count_independent_origins
 from kronos.planning.measure import Measurement, measure_capacity_mb, measure_stage, name_device
+from kronos.saved_run import load_model
 from kronos.stage_record import StageRecord
 from kronos.training.arguments import build_arguments
 from kronos.training.fit.blend import SHARES
@@ -197,7 +198,7 @@ def _build_stages(config: Config, inputs: RunInputs) -> dict[StageName, tuple[St
         stage = build_stage("tokenizer", config, inputs, copy.deepcopy(inputs.tokenizer))  # measuring trains it
         outlook = _find_outlook(stage)
         is_final = outlook.action == "skip"
-        tokenizer = KronosTokenizer.from_pretrained(stage.best_model) if is_final else tokenizer
+        tokenizer = load_model(KronosTokenizer, stage.best_model) if is_final else tokenizer
         stages["tokenizer"] = stage, outlook
     if inputs.base_model:
         stage = build_stage("basemodel", config, inputs, inputs.base_model, tokenizer)

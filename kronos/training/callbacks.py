@@ -197,10 +197,11 @@ class BestModelCallback(TrainerCallback):
         changes: dict[str, Any] = {"best_step": step, "steps": state.max_steps}
         for point in ("start", "best") if step == 0 else ("best",):
             changes |= {f"{point}_{name}": value for name, value in figures.items()}
-        self.record = self.record.model_copy(update=changes)
+        before, self.record = self.record, self.record.model_copy(update=changes)
         if state.is_world_process_zero:
+            before.begin_change(self._folder)
             save_model(kwargs["model"], StageFolder(self._folder).best_model, self.record.tokenizer_hash)
-            self.record.write(self._folder)
+            self.record = self.record.seal(self._folder)
 
     def _has_lost_patience(self, state: TrainerState) -> bool:
         return bool(self._patience and state.global_step and self._count_since_best(state) >= self._patience)

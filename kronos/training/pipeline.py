@@ -30,7 +30,7 @@ from kronos.model.pretrained import (
     names_nano,
 )
 from kronos.model.stored.architecture import read_model_config
-from kronos.saved_run import find_tokenizer
+from kronos.saved_run import find_tokenizer, load_model
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
 from kronos.training.arguments import check_schedule
@@ -111,9 +111,9 @@ def run_pipeline(
     if config.experiment.train_tokenizer:
         stage = build_stage("tokenizer", config, inputs, tokenizer)
         untouched = copy.deepcopy(tokenizer)  # the stage trains the model in place
-        record = records["tokenizer"] = run_stage(config, stage, skip_existing, callbacks)
-        apply_gate(stage, record, untouched, config.training.keep_worse_tokenizer)
-        tokenizer = KronosTokenizer.from_pretrained(stage.best_model)
+        record = run_stage(config, stage, skip_existing, callbacks)
+        records["tokenizer"] = apply_gate(stage, record, untouched, config.training.keep_worse_tokenizer)
+        tokenizer = load_model(KronosTokenizer, stage.best_model)
     if base_model:
         check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
         logger.info("basemodel  uses the tokenizer %s", find_tokenizer(config))
@@ -147,9 +147,7 @@ def prepare_inputs(config: Config) -> RunInputs:
         replayed, moments = load_replay(config, load_run_candles), find_moments(audited.candles, config.data)
         windows["train"] = add_replay(windows["train"], replayed, moments[0])
     _check_schedules(config, windows["train"])
-    tokenizer = (
-        _build_tokenizer(config) if on.train_tokenizer else KronosTokenizer.from_pretrained(find_tokenizer(config))
-    )
+    tokenizer = _build_tokenizer(config) if on.train_tokenizer else load_model(KronosTokenizer, find_tokenizer(config))
     base_model = _build_base_model(config) if on.train_basemodel else None
     check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
     return RunInputs(audited, splits, windows, tokenizer, base_model)
@@ -257,7 +255,7 @@ def _build(
             source=source,
         )
     if pre_trained:
-        return model_class.from_pretrained(source)
+        return load_model(model_class, source)
     set_seed(seed)
     if is_preset:
         return model_class.from_config(preset or {}, source)

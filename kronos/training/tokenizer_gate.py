@@ -83,7 +83,7 @@ def measure_codes(codes: Array, n_codes: int) -> tuple[float, float]:
 
 
 @timed("health")
-def apply_gate(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> None:
+def apply_gate(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> StageRecord:
     """Restore the untouched tokenizer in best_model if the trained one reconstructs prices worse.
 
     The trained one then moves to rejected_model. Figures in health.json are reused, but the decision is made again: with
@@ -95,15 +95,19 @@ def apply_gate(stage: Stage, record: StageRecord, untouched: KronosTokenizer, ke
         untouched: the tokenizer that a stage with these settings begins with.
         keep_worse: keep a worse tokenizer with a warning.
 
+    Returns:
+        The record, with the hashes of the tokenizer that was kept.
+
     Raises:
         KronosError: a model cannot be read or written.
     """
     with rank_0_first() as is_rank_0:
         if is_rank_0:
-            _decide_and_save(stage, record, untouched, keep_worse)
+            return _decide_and_save(stage, record, untouched, keep_worse)
+    return record
 
 
-def _decide_and_save(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> None:
+def _decide_and_save(stage: Stage, record: StageRecord, untouched: KronosTokenizer, keep_worse: bool) -> StageRecord:
     best = KronosTokenizer.from_pretrained(stage.best_model)
     trained, before = best, untouched if _began_with_it(stage, record) else None
     rejected_model = stage.files.rejected_model
@@ -115,6 +119,7 @@ def _decide_and_save(stage: Stage, record: StageRecord, untouched: KronosTokeniz
     health = _read_or_measure(stage, before, trained)
     kept: Literal["before", "after"] = "before" if health.got_worse and before and not keep_worse else "after"
     health = health.model_copy(update={"kept": kept})
+    record.begin_change(stage.folder)
     if kept == "before" and before:
         _save(trained, rejected_model)  # first: the trained model is always in one of the two folders
         _save(before, stage.best_model)
@@ -122,8 +127,10 @@ def _decide_and_save(stage: Stage, record: StageRecord, untouched: KronosTokeniz
         _save(trained, stage.best_model)
         (rejected_model / SAFETENSORS_SINGLE_FILE).unlink(missing_ok=True)
         shutil.rmtree(rejected_model, ignore_errors=True)
+    record = record.seal(stage.folder)
     write_sealed(stage.files.health, json.loads(health.model_dump_json()))
     _report(stage, health)
+    return record
 
 
 def _began_with_it(stage: Stage, record: StageRecord) -> bool:

@@ -18,7 +18,7 @@ from kronos.errors import KronosError
 from kronos.files import write_text
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
-from kronos.saved_run import find_tokenizer
+from kronos.saved_run import find_tokenizer, load_model
 from kronos.stage_record import StageRecord
 from kronos.training.pipeline import run_pipeline
 from kronos.training.saved.stage_settings import collect_settings
@@ -136,7 +136,7 @@ def _collect_settings(plan: SearchPlan, fixed: Sequence[str]) -> dict[str, Any]:
         searched.add("windows a step")
     settings = {name: value for name, value in settings.items() if name not in searched}
     if plan.stage == "basemodel":
-        settings["tokenizer"] = hash_weights(KronosTokenizer.from_pretrained(find_tokenizer(config)))
+        settings["tokenizer"] = hash_weights(load_model(KronosTokenizer, find_tokenizer(config)))
     return {"stage": plan.stage} | settings | {f"space {parameter.key}": str(parameter) for parameter in plan.space}
 
 

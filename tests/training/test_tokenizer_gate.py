@@ -292,6 +292,7 @@ def test_an_untouched_model_is_neither_better_nor_worse(tiny_config: Path, run_d
 def test_other_weights_are_measured_anew(tiny_config: Path, run_dir: Path, never_trains_again) -> None:
     run(tiny_config, stages=["tokenizer"])
     spoil(run_dir / "tokenizer" / "best_model")
+    StageRecord.read(run_dir / "tokenizer").seal(run_dir / "tokenizer")
     done = never_trains_again()
     run(tiny_config, stages=["tokenizer"], skip_existing=True)
     assert done == ["measured", "measured"] and read_health(run_dir / "tokenizer").kept == "before"

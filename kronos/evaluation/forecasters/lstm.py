@@ -129,13 +129,14 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
 
 
 def find_lstm(folder: Path) -> Forecaster | None:
-    """Load the trained LSTM of a folder, with any settings; None if there is none.
+    """Load the trained LSTM of a folder, with any settings; None if there is none, or it is damaged.
 
     Raises:
         NotApplicable: its indicators need TA-Lib, which is not installed.
     """
     record = StageRecord.read(folder)
-    return _load(StageFolder(folder).best_model) if record and record.finished else None
+    is_usable = record and record.finished and record.fits_best_model(folder)
+    return _load(StageFolder(folder).best_model) if is_usable else None
 
 
 def _load(model: Path) -> Forecaster:

@@ -27,6 +27,7 @@ from kronos.data import CandleSet
 from kronos.files import write_sealed
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.saved_run import load_model
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
 from kronos.training.callbacks import save_model
@@ -88,7 +89,7 @@ def apply_blend(config: Config, stage: Stage, record: StageRecord, tokenizer: Kr
     record = record.model_copy(update={"blend": blend.share if blend and blend.figures else None})
     with rank_0_first() as is_rank_0:
         if is_rank_0:
-            _save(stage, record, own, blended, blend)
+            record = _save(stage, record, own, blended, blend)
     if blend:
         _report(stage, blend, record.improved)
     return record
@@ -181,7 +182,7 @@ def _find_pretrained(
         return None, "from_scratch"
     if not (record.improved or _is_whole(stage.files.trained_model)):
         return None, "no_trained_model"
-    pretrained = Kronos.from_pretrained(config.model_paths.pretrained_predictor)
+    pretrained = load_model(Kronos, config.model_paths.pretrained_predictor)
     same_start = all(record.settings.get(key) == stage.record.settings.get(key) for key in START_KEYS)
     if not same_start or record.start_hash not in (None, hash_weights(pretrained)):
         return None, "other_start"
@@ -195,7 +196,7 @@ def _reads_tokens_of(config: Config, pretrained: Kronos, tokenizer: KronosTokeni
     source = config.model_paths.pretrained_tokenizer
     if not (source and config.experiment.pre_trained_tokenizer):
         return False
-    own = KronosTokenizer.from_pretrained(source)
+    own = load_model(KronosTokenizer, source)
     belongs = pretrained.tokenizer_hash in (None, hash_weights(own))
     return belongs and own.s1_bits == tokenizer.s1_bits and _have_same_encoder(own, tokenizer)
 
@@ -237,9 +238,12 @@ def _read_or_measure(stage: Stage, pretrained: Kronos, trained: Kronos) -> Blend
     )
 
 
-def _save(stage: Stage, record: StageRecord, own: Kronos, blended: Kronos | None, blend: BlendRecord | None) -> None:
-    """Save the models, blend.json and stage.json. The stage's own best model is always in one of the two folders."""
+def _save(
+    stage: Stage, record: StageRecord, own: Kronos, blended: Kronos | None, blend: BlendRecord | None
+) -> StageRecord:
+    """Save the models, blend.json and stage.json, whose record is returned. The stage's own best model is always in one of the two folders."""
     unblended_model = stage.files.unblended_model
+    record.begin_change(stage.folder)
     if blended and hash_weights(blended) != hash_weights(own):
         _save_model(own, unblended_model, record)
         _save_model(blended, stage.best_model, record)
@@ -253,7 +257,7 @@ def _save(stage: Stage, record: StageRecord, own: Kronos, blended: Kronos | None
         write_sealed(stage.files.blend, json.loads(blend.model_dump_json()))
     else:
         stage.files.blend.unlink(missing_ok=True)
-    record.write(stage.folder)
+    return record.seal(stage.folder)
 
 
 def _save_model(model: Kronos, folder: Path, record: StageRecord) -> None:

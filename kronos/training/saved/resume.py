@@ -10,11 +10,11 @@ from typing import Literal
 
 from accelerate import PartialState
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
-from safetensors import SafetensorError, safe_open
 
 from kronos.config import Config
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.stored.architecture import read_model_config
+from kronos.model.stored.weights import read_header
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.safety.out_of_memory import finds_micro_batch
@@ -54,10 +54,11 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
     if not existing.finished:
         return _find_resume_point(folder, existing, wanted)
     best_model = StageFolder(folder).best_model
-    if existing.tokenizer_hash != wanted.tokenizer_hash or not _is_readable(best_model):
-        return Continuation(
-            "start", "finished before, but with another tokenizer, or its best model is missing; starts again", existing
-        )
+    if existing.tokenizer_hash != wanted.tokenizer_hash:
+        return Continuation("start", "finished before, but with another tokenizer; starts again", existing)
+    if not _is_usable(existing, folder):
+        reason = f"finished before, but its best model is missing or damaged ({best_model}); starts again"
+        return Continuation("start", reason, existing, caution=True)
     reason = f"finished before, skipped: {best_model}"
     differences = describe_differences(existing.settings, take_choices(wanted.settings, existing.settings))
     if differences:
@@ -72,7 +73,7 @@ def _find_resume_point(folder: Path, existing: StageRecord, wanted: StageRecord)
     checkpoint = newest_checkpoint(StageFolder(folder).checkpoints)
     if checkpoint is None:
         return Continuation("start", "interrupted before its first checkpoint, starts again", existing)
-    if existing.best_step is not None and not _is_readable(StageFolder(folder).best_model):
+    if existing.best_step is not None and not _is_usable(existing, folder):
         reason = "interrupted before, but its best model is missing or damaged; starts again"
         return Continuation("start", reason, existing, caution=True)
     settings = take_choices(wanted.settings, existing.settings)
@@ -106,13 +107,15 @@ def _find_resume_point(folder: Path, existing: StageRecord, wanted: StageRecord)
     )
 
 
-def _is_readable(best_model: Path) -> bool:
+def _is_usable(record: StageRecord, folder: Path) -> bool:
+    """Whether the best model is readable and as it was saved."""
+    best_model = StageFolder(folder).best_model
     try:
         read_model_config(best_model / CONFIG_NAME)
-        with safe_open(best_model / SAFETENSORS_SINGLE_FILE, "pt"):
-            return True
-    except (CheckpointError, OSError, SafetensorError):
+        read_header(best_model / SAFETENSORS_SINGLE_FILE)
+    except CheckpointError:
         return False
+    return record.fits_best_model(folder)
 
 
 def _count_processes(record: StageRecord) -> str:

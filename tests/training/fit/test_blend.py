@@ -196,11 +196,11 @@ def test_both_ends_are_kept_to_the_bit(tiny_config: Path, base_run: Path, choose
     assert share or equal(unblended(base_run), trained)
 
 
-@pytest.mark.parametrize("n_writes", [0, 1, 2, 3])
+@pytest.mark.parametrize("n_writes", [0, 1, 2, 3, 4])
 def test_a_kill_between_the_steps_is_survived(
     tiny_config: Path, base_run: Path, choose, monkeypatch: pytest.MonkeyPatch, n_writes: int
 ) -> None:
-    """Before anything is moved; with the trained model in both places; before blend.json; before stage.json."""
+    """Before the hashes of best_model are dropped; before anything is moved; with the trained model in both places; before blend.json; before stage.json."""
     trained, written = weights(base_run / "basemodel"), []
     choose(0.25)
 
