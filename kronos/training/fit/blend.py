@@ -5,11 +5,10 @@ the validation split. It is 0 unless this loss is below the pretrained model's b
 """
 
 import copy
-import json
 import logging
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -202,11 +201,11 @@ def _reads_tokens_of(config: Config, pretrained: Kronos, tokenizer: KronosTokeni
 
 
 def _have_same_encoder(first: nn.Module, second: nn.Module) -> bool:
-    tensors: list[Mapping[str, Tensor]] = [
+    one, other = (
         {name: tensor.cpu() for name, tensor in each.state_dict().items() if name.split(".")[0] in ENCODER_PARTS}
         for each in (first, second)
-    ]
-    return tensors[0].keys() == tensors[1].keys() and all(torch.equal(tensors[0][k], tensors[1][k]) for k in tensors[0])
+    )
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def _read_or_measure(stage: Stage, pretrained: Kronos, trained: Kronos) -> BlendFigures:
@@ -241,7 +240,7 @@ def _read_or_measure(stage: Stage, pretrained: Kronos, trained: Kronos) -> Blend
 def _save(
     stage: Stage, record: StageRecord, own: Kronos, blended: Kronos | None, blend: BlendRecord | None
 ) -> StageRecord:
-    """Save the models, blend.json and stage.json, whose record is returned. The stage's own best model is always in one of the two folders."""
+    """Save the models, blend.json and stage.json, and return the record. One of the two folders always has the own model."""
     unblended_model = stage.files.unblended_model
     record.begin_change(stage.folder)
     if blended and hash_weights(blended) != hash_weights(own):
@@ -253,10 +252,9 @@ def _save(
         shutil.rmtree(unblended_model, ignore_errors=True)
     if record.improved:
         shutil.rmtree(stage.files.trained_model, ignore_errors=True)  # of the time before the first improvement
+    stage.files.blend.unlink(missing_ok=True)
     if blend:
-        write_sealed(stage.files.blend, json.loads(blend.model_dump_json()))
-    else:
-        stage.files.blend.unlink(missing_ok=True)
+        write_sealed(stage.files.blend, blend.model_dump(mode="json"))
     return record.seal(stage.folder)
 
 
@@ -273,8 +271,7 @@ def _report(stage: Stage, blend: BlendRecord, improved: bool) -> None:
     if blend.share == 1:
         logger.info("basemodel  blend: the fine-tuned model is kept as it is.")
         return
-    files = stage.files
-    trained_model = files.unblended_model if improved else files.trained_model
+    trained_model = stage.files.unblended_model if improved else stage.files.trained_model
     kept = (
         f"{blend.share:.0%} fine-tuned and {1 - blend.share:.0%} pretrained weights are"
         if blend.share
