@@ -4,8 +4,7 @@ python finetune_base_model.py --config configs/demo.yaml [--skip-existing] [sect
 torchrun --nproc_per_node=8 finetune_base_model.py --config configs/demo.yaml
 """
 
-from kronos.cli.session import run_command
-from kronos.cli.train import train_base_model
+from kronos.cli.start import run_script
 
 if __name__ == "__main__":
-    run_command(train_base_model)
+    run_script("kronos.cli.train:train_base_model")

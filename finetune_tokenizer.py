@@ -4,8 +4,7 @@ python finetune_tokenizer.py --config configs/demo.yaml [--skip-existing] [secti
 torchrun --nproc_per_node=8 finetune_tokenizer.py --config configs/demo.yaml
 """
 
-from kronos.cli.session import run_command
-from kronos.cli.train import train_tokenizer
+from kronos.cli.start import run_script
 
 if __name__ == "__main__":
-    run_command(train_tokenizer)
+    run_script("kronos.cli.train:train_tokenizer")

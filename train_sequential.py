@@ -4,8 +4,7 @@ python train_sequential.py --config configs/demo.yaml [--skip-existing] [section
 torchrun --nproc_per_node=8 train_sequential.py --config configs/demo.yaml
 """
 
-from kronos.cli.session import run_command
-from kronos.cli.train import train_command
+from kronos.cli.start import run_script
 
 if __name__ == "__main__":
-    run_command(train_command)
+    run_script("kronos.cli.train:train_command")

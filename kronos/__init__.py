@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kronos.config import Config, load_config
 from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
 from kronos.version import __version__
 from kronos.waiting import limit_thread_spinning
 
 if TYPE_CHECKING:
+    from kronos.config import Config, load_config
     from kronos.forecast import KronosPredictor
     from kronos.model import Kronos, KronosTokenizer
 
@@ -27,8 +27,15 @@ __all__ = [
 
 limit_thread_spinning()
 
-# These import PyTorch, which takes seconds. --help and an error in the YAML should not wait for it.
-_LAZY = {"Kronos": "kronos.model", "KronosPredictor": "kronos.forecast", "KronosTokenizer": "kronos.model"}
+# What is slow to import, PyTorch above all. --help and an error in the YAML should not wait for it, and a program must be
+# ready for signals before.
+_LAZY = {
+    "Config": "kronos.config",
+    "Kronos": "kronos.model",
+    "KronosPredictor": "kronos.forecast",
+    "KronosTokenizer": "kronos.model",
+    "load_config": "kronos.config",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,3 +1,3 @@
-from kronos.cli.main import main
+from kronos.cli.start import main
 
 main()

@@ -11,8 +11,12 @@ KronosError
 └── WriteError        a file cannot be written: the disk is full, or the folder is protected
 """
 
+import signal
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
+
+# Ctrl-C, a cluster or kill, and a terminal that is closed. Windows has no SIGHUP.
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 from kronos.names import Message, fill_template
 
@@ -37,7 +41,18 @@ class KronosError(Exception):
 
 
 class Terminated(BaseException):
-    """SIGTERM ended the run in good order; not a KronosError, and passed by whatever catches exceptions."""
+    """A signal ended the run in good order; not a KronosError, and passed by whatever catches exceptions.
+
+    Args:
+        signum: the signal. where: what the message adds, as " at step 5".
+    """
+
+    is_ending: ClassVar[bool] = False  # a signal has been obeyed; the same signal once more is no news
+
+    def __init__(self, signum: int, where: str = "") -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}{where}")
+        self.status = 128 + signum
+        Terminated.is_ending = True
 
 
 class ConfigError(KronosError):

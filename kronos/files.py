@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ from kronos.errors import WriteError
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 TEMPORARY_NAME = re.compile(r"\.(?:([0-9a-f]{6})-)?(\d+)\..+")  # without a host: of an earlier version
 LONGEST_PART = 56  # characters of a temporary name; with its beginning they take at most 255 bytes
+_own: set[Path] = set()  # what this process is writing
 ABANDONED_SECONDS = 86_400  # nothing is written for so long by a live process of another machine
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
 
@@ -45,6 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
         WriteError: the file system refuses.
     """
     temporary = name_temporary(path)
+    _own.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -53,6 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise WriteError.about(path, error) from error
     finally:
+        _own.discard(temporary)
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
@@ -71,6 +75,7 @@ def replacing_folder(path: Path, keep: Callable[[Path], bool] = lambda file: Fal
         WriteError: the file system refuses.
     """
     temporary = name_temporary(path)
+    _own.add(temporary)
     try:
         with _translate(path):
             shutil.rmtree(temporary, ignore_errors=True)
@@ -83,7 +88,27 @@ def replacing_folder(path: Path, keep: Callable[[Path], bool] = lambda file: Fal
                     _copy(each, temporary / each.name)
             _put_in_place(temporary, path)
     finally:
+        _own.discard(temporary)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give an empty folder in the system's place for temporary files, and remove it afterwards."""
+    folder = Path(tempfile.mkdtemp())
+    _own.add(folder)
+    try:
+        yield folder
+    finally:
+        _own.discard(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_own_temporaries() -> None:
+    """Remove what this process is writing, because it ends at once."""
+    for path in list(_own):
+        with suppress(OSError):
+            _remove(path)
 
 
 def restore_folder(path: Path) -> None:

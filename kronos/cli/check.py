@@ -51,7 +51,7 @@ def check_command(
     language: LanguageOption = None,
 ) -> None:
     """Audit candles: list errors, repairs and notes. The exit status is 1 if there are errors."""
-    with start_session("nothing was changed"):
+    with start_session("nothing was changed; run the same command again"):
         settings = _configure(arguments or [], config)
         check = _check_candles(settings, config is not None, leakage)
         check = replace(check, next=_propose_command(check, settings, arguments or [], config))

@@ -67,7 +67,7 @@ def compare_command(
     language: LanguageOption = None,
 ) -> None:
     """Compare evaluated runs: which is best by each metric, where they differ, and whether they are comparable."""
-    with start_session("nothing was written"):
+    with start_session("nothing was written; run the same command again"):
         folders = _find_runs(runs)
         configs = [_read_config(folder) for folder in folders]
         names = [name.strip() for each in metric or [] for name in each.split(",")]

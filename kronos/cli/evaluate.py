@@ -16,12 +16,12 @@ from kronos.cli.session import (
     LanguageOption,
     Process,
     check_overrides,
-    format_command_line,
     load_session_config,
     loading_libraries,
     lock_run_folder,
     start_session,
 )
+from kronos.cli.start import format_command_line
 from kronos.config import Config
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
@@ -99,7 +99,7 @@ def evaluate_command(
     language: LanguageOption = None,
 ) -> None:
     """Measure whether a run helped, or whether any model has skill: against naive forecasts, an LSTM or other runs."""
-    with start_session("run the same command to resume; finished forecasts are kept", distributed=True) as process:
+    with start_session("finished forecasts are kept; run the same command to resume", distributed=True) as process:
         given, source = [*(overrides or [])], None if data is None else parse_source(data)
         given += [f"evaluation.rivals=[{', '.join(map(repr, baselines))}]"] if baselines else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []

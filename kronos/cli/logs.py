@@ -5,10 +5,12 @@ import io
 import logging
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
+from kronos.cli.start import write_stderr
 from kronos.errors import KronosError
 from kronos.names import Message, make_printable
 from kronos.run_folder import RunFolder
@@ -65,14 +67,21 @@ class _ConsoleHandler(logging.Handler):
     """Writes to stderr without breaking a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        try:
+            tqdm.write(self.format(record), file=sys.stderr)
+        except RuntimeError:  # a signal came while something was written
+            write_stderr(self.format(record))
 
 
 class _FileHandler(logging.FileHandler):
     """Stops writing when it cannot, for example because the disk is full; the training goes on."""
 
     def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):  # a signal came while something was written
+            return
         logger.removeHandler(self)
+        with suppress(OSError):
+            self.close()
         logger.warning("%s: cannot be written any more. Logging continues on the screen only.", self.baseFilename)
 
 

@@ -7,8 +7,8 @@ import typer
 from kronos.cli.check import check_command
 from kronos.cli.compare import compare_command
 from kronos.cli.evaluate import evaluate_command
-from kronos.cli.logs import make_stdout_unicode_safe
 from kronos.cli.predict import predict_command
+from kronos.cli.start import main  # noqa: F401  # what earlier installations start
 from kronos.cli.train import train_command
 from kronos.cli.tune import tune_command
 from kronos.version import __version__
@@ -48,8 +48,3 @@ def _main(
     ] = False,
 ) -> None:
     """Fine-tune the Kronos foundation model on your own K-lines."""
-
-
-def main() -> None:
-    make_stdout_unicode_safe()
-    app()

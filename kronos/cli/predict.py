@@ -86,7 +86,7 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
-    with start_session("finished forecasts are in --out"):
+    with start_session("finished forecasts are in --out; run the same command again"):
         with loading_libraries():
             from kronos.forecast import Sampling
 

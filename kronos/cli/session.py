@@ -6,12 +6,10 @@ Nothing below kronos.cli reads environment variables, except kronos.waiting.
 import gc
 import logging
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import psutil
@@ -19,7 +17,8 @@ import typer
 from filelock import FileLock, Timeout
 
 from kronos.cli.errors import translate_errors
-from kronos.cli.logs import make_stdout_unicode_safe, start_logging
+from kronos.cli.logs import start_logging
+from kronos.cli.start import format_command_line, prepare, run_app, set_advice
 from kronos.config import Config
 from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
@@ -55,15 +54,19 @@ class Process(NamedTuple):
 
 
 @contextmanager
-def start_session(on_interrupt: str, distributed: bool = False) -> Iterator[Process]:
+def start_session(advice: str, option: str = "", distributed: bool = False) -> Iterator[Process]:
     """Start a command: show log lines, and turn errors into one line and an exit status.
 
     Args:
-        on_interrupt: what the log line about an interruption adds, for example how to resume.
+        advice: what the log line about a signal adds: which command to run next.
+        option: one that this next command needs.
         distributed: whether torchrun may launch the command as several processes.
     """
-    with translate_errors(on_interrupt), run_clock(find_start()):
+    if os.environ.get("WORLD_SIZE", "1") == "1":  # otherwise the command has a launcher, which is not known here
+        advice = f"{advice}: {format_command_line(*filter(None, [option]))}"
+    with translate_errors(advice), run_clock(find_start()):
         start_logging()  # before the environment is read, to show its errors
+        set_advice(advice, logger.critical)
         process = read_process() if distributed else Process()
         start_logging(process.rank)
         yield process
@@ -224,16 +227,9 @@ def lock_run_folder(run: RunFolder, rank: int = 0) -> Iterator[None]:
         lock.release()
 
 
-def format_command_line() -> str:
-    """Return the command as it was typed, without the launcher and its options, and without the secrets of URLs."""
-    name = Path(sys.argv[0]).name
-    program = ["python", name] if name.endswith(".py") and name != "__main__.py" else ["kronos"]
-    return shlex.join([*program, *map(mask_secrets, sys.argv[1:])])
-
-
 def run_command(command: Callable[..., None]) -> None:
     """Run a function as the one command of a script."""
+    prepare()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
-    make_stdout_unicode_safe()
-    app()
+    run_app(app)

@@ -15,12 +15,12 @@ from kronos.cli.logs import log_to_file
 from kronos.cli.session import (
     LanguageOption,
     Process,
-    format_command_line,
     load_session_config,
     loading_libraries,
     lock_run_folder,
     start_session,
 )
+from kronos.cli.start import format_command_line
 from kronos.config import Config, load_config
 from kronos.config.schema import Language
 from kronos.config.training import LOSS_NAMES
@@ -87,9 +87,11 @@ def train_base_model(
 
 
 def _train(path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: bool, language: Language | None) -> None:
-    with start_session(
-        "run the same command with --skip-existing to resume from the last checkpoint", distributed=True
-    ) as process:
+    if dry_run:
+        advice = "nothing was written; run the same command again", ""
+    else:
+        advice = "run the same command with --skip-existing to resume from the last checkpoint", "--skip-existing"
+    with start_session(*advice, distributed=True) as process:
         config = load_session_config(lambda given: load_config(path, given), overrides, process, language)
         skip_existing = skip_existing or config.experiment.skip_existing
         if dry_run:

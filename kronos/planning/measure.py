@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from kronos.config import Config
 from kronos.errors import KronosError
+from kronos.files import temporary_folder
 from kronos.training.arguments import build_arguments
 from kronos.training.device_use import measure_memory_mb
 from kronos.training.fit.compiling import CompileChoice, choose_compiling
@@ -103,8 +103,8 @@ def measure_stage(config: Config, stage: Stage) -> Measurement:
     stage = hold_stage(config, stage)
     if finds_micro_batch(config):
         few_steps = find_micro_batch(few_steps, stage.name, stage.model, stage.train, stage.prepare_batch)
-    with tempfile.TemporaryDirectory() as folder, _watch_memory(PartialState().device) as memory:
-        trainer = build_trainer(few_steps, stage, _build_arguments(few_steps, stage, Path(folder)), [timer])
+    with temporary_folder() as folder, _watch_memory(PartialState().device) as memory:
+        trainer = build_trainer(few_steps, stage, _build_arguments(few_steps, stage, folder), [timer])
         n_validated = N_VALIDATION_BATCHES * trainer.args.eval_batch_size * trainer.args.world_size
         trainer.eval_dataset = Subset(stage.val, range(min(n_validated, len(stage.val))))
         set_seed(config.training.seed, device_specific=True)

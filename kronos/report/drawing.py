@@ -16,7 +16,7 @@ from typing import NamedTuple
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kronos.errors import KronosError
+from kronos.errors import STOP_SIGNALS, KronosError
 
 logger = logging.getLogger(__name__)
 
@@ -89,10 +89,13 @@ def _start(pictures: Sequence[Picture]) -> _Worker | None:
 
 def _work(pictures: Sequence[Picture], sender: Connection) -> None:
     gc.disable()  # what belongs to the GPU can be freed by the parent only
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process's parent reports an interruption
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for signum in STOP_SIGNALS:  # this process's parent obeys them, and ends this one
+        signal.signal(signum, signal.SIG_DFL if signum == signal.SIGTERM else signal.SIG_IGN)
+    parent = os.getppid()
     try:
-        _draw_all(pictures)
+        for picture in pictures:
+            if os.getppid() == parent:  # otherwise nobody waits for it
+                picture()
     except KronosError as error:
         sender.send(error)
     else:  # with any other error the process ends, and this one's parent meets the error itself

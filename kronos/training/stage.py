@@ -38,7 +38,7 @@ from kronos.training.safety.out_of_memory import (
     measure_step,
     translate_out_of_memory,
 )
-from kronos.training.safety.stopping import StopRequest, stop_on_sigterm, translate_lost_peers
+from kronos.training.safety.stopping import StopRequest, stop_on_signal, translate_lost_peers
 from kronos.training.saved.checkpoints import remove_after, step_of
 from kronos.training.saved.resume import (
     find_continuation,
@@ -119,7 +119,7 @@ def run_stage(
         stage = hold_stage(config, _with_tokens(config, stage))
         if finds_micro_batch(config):
             config = find_micro_batch(config, stage.name, stage.model, stage.train, stage.prepare_batch)
-    with translate_out_of_memory(config, stage.name), translate_lost_peers(), stop_on_sigterm() as stop:
+    with translate_out_of_memory(config, stage.name), translate_lost_peers(), stop_on_signal() as stop:
         return _train(config, stage, checkpoint, stop, callbacks)
 
 

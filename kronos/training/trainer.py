@@ -7,7 +7,7 @@ minor versions that were tested. tests/training/test_trainer.py compares this li
 Overridden, private:
     _prepare_inputs           the base model reads tokens and noise, made from the candles on the device
     _get_grad_norm            a loss or gradient that is not finite must stop the run before the weights change
-    _maybe_log_save_evaluate  nothing is saved after divergence; SIGTERM ends the run between two steps
+    _maybe_log_save_evaluate  nothing is saved after divergence; a signal ends the run between two steps
     _save_checkpoint          a checkpoint is complete or absent; the oldest is removed after the newest is complete
     _load_rng_state           the loss summed since the last log line belongs to the state of a resumed run
     _run_epoch                a run that was interrupted after its last step takes no further step
@@ -17,7 +17,7 @@ Overridden, public:
     get_batch_samples         the tokenizer's loss needs a mean over the whole batch
     training_step             notes the loss and the windows of each step for messages
     create_scheduler          a warm-up from 0 would waste the first step
-    get_train_dataloader      loader processes must survive SIGTERM until the checkpoint is written
+    get_train_dataloader      loader processes must survive a signal until the checkpoint is written
     get_eval_dataloader       the same
     get_decay_parameter_names the Trainer would apply weight decay to our norms and embeddings
     evaluation_loop           each validation window counts once, and logits stay on the device
@@ -50,7 +50,7 @@ from kronos.config.data import DataConfig
 from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import Batch, PrepareBatch
-from kronos.errors import KronosError, Terminated
+from kronos.errors import STOP_SIGNALS, KronosError, Terminated
 from kronos.files import seal_folder, write_json
 from kronos.model import KronosTokenizer
 from kronos.timing import timed
@@ -62,7 +62,7 @@ from kronos.training.safety.stopping import StopRequest
 from kronos.training.saved.checkpoints import remove_checkpoints, step_of, writing
 
 PROGRESS_NAME = "progress.json"
-WORKER_SECONDS = 30  # that a loader process lives on after SIGTERM
+WORKER_SECONDS = 30  # that a loader process lives on after a signal
 
 
 class KronosTrainer(Trainer):
@@ -134,7 +134,7 @@ class KronosTrainer(Trainer):
             control.should_evaluate, control.should_save = False, True
         super()._maybe_log_save_evaluate(*args, **kwargs)
         if stop and self.state.global_step:
-            raise Terminated(f"stopped by SIGTERM at step {self.state.global_step}")
+            raise Terminated(stop, f" at step {self.state.global_step}")
 
     def _measure_whole(self, model: KronosTokenizer, parts: list[Batch]) -> Tensor:
         """Return the mean probability of each code bit over all parts of a batch on all ranks."""
@@ -196,11 +196,12 @@ class KronosTrainer(Trainer):
 
     def _stop_if_agreed(self) -> None:
         """Stop in the middle of a validation, leaving a checkpoint of the step that it belongs to."""
-        if not self._stop.agreed():
+        stop = self._stop.agreed()
+        if not stop:
             return
         if self.state.global_step:  # before the first step there is nothing to save
             self._save_checkpoint(self.model, None)
-        raise Terminated(f"stopped by SIGTERM in the validation at step {self.state.global_step}")
+        raise Terminated(stop, f" in the validation at step {self.state.global_step}")
 
     # checkpoints and resuming
 
@@ -277,13 +278,14 @@ def _average(losses: list[Tensor]) -> float:
 
 
 def _keep_workers_alive(loader: DataLoader[Batch]) -> DataLoader[Batch]:
-    """Keep the loader's processes alive while a SIGTERM to all processes makes this one write its checkpoint."""
+    """Keep the loader's processes alive while a signal to all processes makes this one write its checkpoint."""
     started_from = getattr(loader, "base_dataloader", loader)  # accelerate's loader wraps PyTorch's
     started_from.worker_init_fn = partial(_start_worker, started_from.worker_init_fn)
     return loader
 
 
 def _start_worker(start: Callable[[int], None] | None, number: int) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_SECONDS))
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, lambda *_: signal.alarm(WORKER_SECONDS))
     if start is not None:
         start(number)

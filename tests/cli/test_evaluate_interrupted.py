@@ -73,7 +73,9 @@ def test_stopped_by_sigterm(command: tuple[Path, list[object]]) -> None:
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in said, said
-    assert "stopped by SIGTERM; run the same command to resume; finished forecasts are kept" in said
+    assert (
+        "stopped by SIGTERM; finished forecasts are kept; run the same command to resume: kronos evaluate --run" in said
+    )
 
 
 @pytest.mark.slow

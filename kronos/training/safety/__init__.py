@@ -1,1 +1,1 @@
-"""Divergence, lack of memory and SIGTERM."""
+"""Divergence, lack of memory and signals."""

@@ -1,46 +1,71 @@
-"""SIGTERM: all ranks stop at the same step and leave a checkpoint."""
+"""Ctrl-C, SIGTERM and SIGHUP: all ranks stop at the same step and leave a checkpoint."""
 
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from kronos.errors import KronosError, Terminated
+from kronos.errors import STOP_SIGNALS, KronosError, Terminated
 
 LOST_CONNECTION = re.compile(
     r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|[Tt]imed out|aborted|socket", re.IGNORECASE
 )
+REPEATED_SECONDS = 3.0
 
 
 class StopRequest:
-    """Whether the run must stop; every rank gets the same answer at the same step.
+    """Which signal stops the run, or none; every rank gets the same answer at the same step.
 
-    Ranks receive a signal at different moments. At each step they start to sum their votes, in a separate group on the CPU,
-    and read the sum one step later. Nothing waits, and a rank that died is noticed.
+    Ranks receive a signal at different moments. At each step they begin to exchange what they have received, in a separate
+    group on the CPU, and read it one step later. Nothing waits, and a rank that died is noticed.
     """
 
     def __init__(self) -> None:
-        self.signalled = False
+        self.signum = 0
+        self._since = 0.0
+        self._handlers: dict[int, Any] = {}
         self._group = dist.new_group(backend="gloo") if _is_distributed() else None
         self._votes: torch.Tensor | None = None
         self._work: dist.Work | None = None
 
-    def receive(self, signum: int, frame: FrameType | None) -> None:
-        """Record a signal; this is the signal handler."""
-        self.signalled = True
+    def listen(self) -> None:
+        """Handle the signals that are not ignored. This thread must be the main one."""
+        for signum in STOP_SIGNALS:
+            if (handler := signal.getsignal(signum)) not in (signal.SIG_IGN, None):
+                self._handlers[signum] = handler
+                signal.signal(signum, self.receive)
 
-    def agreed(self) -> bool:
-        """Whether all ranks stop now. Each rank must call this equally often."""
+    def unlisten(self) -> None:
+        """Handle signals as before."""
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
+
+    def receive(self, signum: int, frame: FrameType | None) -> None:
+        """Record a signal; this is the signal handler. A second Ctrl-C quits at once."""
+        if self.signum and signum == signal.SIGINT and not self._is_repeated():
+            self.unlisten()
+            signal.raise_signal(signum)
+        elif not self.signum:
+            self.signum, self._since = signum, time.monotonic()
+
+    def _is_repeated(self) -> bool:
+        """Whether torchrun may have sent the same signal once more, after the terminal sent it to all processes."""
+        return _is_distributed() and time.monotonic() - self._since < REPEATED_SECONDS
+
+    def agreed(self) -> int:
+        """Return the signal for which all ranks stop now, or 0. Each rank must call this equally often."""
         if self._group is None:
-            return self.signalled
+            return self.signum
         stop = self._read_votes()
-        self._votes = torch.tensor(float(self.signalled))
-        self._work = dist.all_reduce(self._votes, group=self._group, async_op=True)
+        self._votes = torch.tensor(float(self.signum))
+        self._work = dist.all_reduce(self._votes, dist.ReduceOp.MAX, group=self._group, async_op=True)
         return stop
 
     def close(self) -> None:
@@ -50,12 +75,12 @@ class StopRequest:
             dist.destroy_process_group(self._group)
             self._group = None
 
-    def _read_votes(self) -> bool:
+    def _read_votes(self) -> int:
         if self._work is None or self._votes is None:
-            return False
+            return 0
         self._work.wait()
         self._work = None
-        return bool(self._votes > 0)
+        return int(self._votes)
 
 
 def _is_distributed() -> bool:
@@ -84,8 +109,8 @@ def translate_lost_peers() -> Iterator[None]:
 
 
 @contextmanager
-def stop_on_sigterm() -> Iterator[StopRequest]:
-    """Let SIGTERM request a stop while the body runs.
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Let a signal request a stop while the body runs.
 
     Raises:
         Terminated: the signal came too late for the body to act on it.
@@ -94,10 +119,10 @@ def stop_on_sigterm() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only
         yield request
         return
-    before = signal.signal(signal.SIGTERM, request.receive)
+    request.listen()
     try:
         yield request
     finally:
-        signal.signal(signal.SIGTERM, before)
-    if request.signalled:
-        raise Terminated("stopped by SIGTERM")
+        request.unlisten()
+    if request.signum:
+        raise Terminated(request.signum)

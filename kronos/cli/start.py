@@ -1,0 +1,175 @@
+"""How a program begins: with output that cannot fail, and with signals that end it in good order.
+
+All of this happens before anything slow is imported, so no signal is lost. A signal ends the program at once, with one
+line that names the next command; nothing needs to be unwound, because files are written whole or not at all. Training
+sets handlers of its own meanwhile (`kronos.training.safety.stopping`), which leave a checkpoint first.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from kronos.errors import STOP_SIGNALS, Terminated
+from kronos.urls import mask_secrets
+
+Report = Callable[[str], object]
+
+
+def main() -> None:
+    """Run `kronos`."""
+    prepare()
+    from kronos.cli.main import app
+
+    run_app(app)
+
+
+def run_script(command: str) -> None:
+    """Run a function, "module:name", as the one command of a script."""
+    prepare()
+    from kronos.cli.session import run_command
+
+    module, _, name = command.partition(":")
+    run_command(getattr(import_module(module), name))
+
+
+def run_app(app: Callable[[], object]) -> None:
+    """Run a Typer app to its end. The exit status is 1 if what it printed is lost, except to a reader that has left."""
+    from kronos.cli.logs import make_stdout_unicode_safe
+
+    make_stdout_unicode_safe()
+    try:
+        app()
+    except SystemExit as end:
+        lost = _find_lost_output()
+        if lost is None or lost.errno == errno.EPIPE or end.code:
+            raise
+        write_stderr(f"error: the output cannot be written: {lost.strerror}. All else is done.")
+        sys.exit(1)
+
+
+def prepare() -> None:
+    """Make the output and the signals of this process safe; a second time does nothing."""
+    if _program.process == os.getpid():
+        return
+    _program.process = os.getpid()
+    _open_missing_files()
+    sys.stdout, sys.stderr = _survive(sys.stdout), _survive(sys.stderr)
+    for signum in STOP_SIGNALS:
+        if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup and & leave them
+            signal.signal(signum, _receive)
+
+
+def set_advice(advice: str, report: Report) -> None:
+    """Set what the line about a signal adds, for example how to resume, and what writes this line."""
+    _program.advice, _program.report = advice, report
+
+
+def format_command_line(*more: str) -> str:
+    """Return the command as it was typed, without the launcher and its options, and without the secrets of URLs.
+
+    Args:
+        more: options to add, if they are not there.
+    """
+    name = Path(sys.argv[0]).name
+    program = ["python", name] if name.endswith(".py") and name != "__main__.py" else ["kronos"]
+    given = sys.argv[1:]
+    return shlex.join([*program, *map(mask_secrets, given), *(each for each in more if each not in given)])
+
+
+def write_stderr(line: str) -> None:
+    """Write a line to stderr even while it is being written to."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+
+
+def end_process(status: int) -> NoReturn:
+    """End this process and those it has started, without unwinding."""
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        for child in multiprocessing.active_children():
+            child.kill()
+    if files := sys.modules.get("kronos.files"):
+        files.remove_own_temporaries()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # it may be in use
+            stream.flush()
+    os._exit(status)
+
+
+class _Program:
+    """What a signal finds. process: the one that handles signals; a copy of it that was forked does not."""
+
+    process: int | None = None
+    advice: str | None = None
+    report: Report = staticmethod(write_stderr)
+
+
+_program = _Program()
+
+
+def _receive(signum: int, frame: FrameType | None) -> None:
+    if os.getpid() != _program.process:
+        os._exit(128 + signum)
+    launched = os.environ.get("WORLD_SIZE", "1") != "1"  # torchrun repeats what the terminal has sent to all processes
+    if Terminated.is_ending and (launched or signum != signal.SIGINT):
+        return
+    stop, advice = Terminated(signum), _program.advice or f"run the same command again: {format_command_line()}"
+    if os.environ.get("RANK", "0") == "0":
+        _program.report(f"{stop}; {advice}")
+    end_process(stop.status)
+
+
+def _open_missing_files() -> None:
+    """Open stdin, stdout and stderr if they are closed; otherwise the next file to be opened takes their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+class _SurvivingFile(io.FileIO):
+    """A file whose writes do not fail: once it cannot be written, what is written is dropped."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # libraries write there, too
+            return memoryview(data).nbytes
+
+
+def _survive(stream: Any) -> Any:
+    """Return a stream to the same file that cannot fail."""
+    if stream is None:  # it was closed
+        return Path(os.devnull).open("w")
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.flush()
+    file = _SurvivingFile(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(file),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def _find_lost_output() -> OSError | None:
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        return None
+    sys.stdout.flush()
+    raw = getattr(sys.stdout.buffer, "raw", None)
+    return raw.error if isinstance(raw, _SurvivingFile) else None
