@@ -15,10 +15,10 @@ import signal
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
+from kronos.names import Message, fill_template
+
 # Ctrl-C, a cluster or kill, and a terminal that is closed. Windows has no SIGHUP.
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-from kronos.names import Message, fill_template
 
 
 class KronosError(Exception):

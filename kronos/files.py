@@ -1,4 +1,4 @@
-"""Write files and folders completely or not at all, remove what killed processes left of them, and notice later changes.
+"""Write files and folders completely or not at all, and notice later changes.
 
 A kept file carries the SHA-256 of its content: JSON under the key "seal", a binary file in its last bytes, the files of a
 folder in complete.json.
@@ -9,26 +9,16 @@ import hashlib
 import json
 import logging
 import os
-import platform
-import re
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from kronos.disk.reading import read_json
+from kronos.disk.temporaries import beside
 from kronos.errors import WriteError
 
-HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
-TEMPORARY_NAME = re.compile(r"\.(?:([0-9a-f]{6})-)?(\d+)\..+")  # without a host: of an earlier version
-LONGEST_PART = 56  # characters of a temporary name; with its beginning they take at most 255 bytes
-_own: set[Path] = set()  # what this process is writing
-ABANDONED_SECONDS = 86_400  # nothing is written for so long by a live process of another machine
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
 
 MANIFEST_NAME = "complete.json"  # in a sealed folder, written last: the size and SHA-256 of every other file
@@ -46,19 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the file system refuses.
     """
-    temporary = name_temporary(path)
-    _own.add(temporary)
-    try:
+    with beside(path) as temporary, _translate(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         sync(temporary)
         temporary.replace(path)
-    except OSError as error:
-        raise WriteError.about(path, error) from error
-    finally:
-        _own.discard(temporary)
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -74,11 +56,9 @@ def replacing_folder(path: Path, keep: Callable[[Path], bool] = lambda file: Fal
     Raises:
         WriteError: the file system refuses.
     """
-    temporary = name_temporary(path)
-    _own.add(temporary)
-    try:
+    with beside(path) as temporary:
         with _translate(path):
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with the same number
             temporary.mkdir(parents=True)
         yield temporary
         with _translate(path):
@@ -87,28 +67,6 @@ def replacing_folder(path: Path, keep: Callable[[Path], bool] = lambda file: Fal
                 if keep(each) and not (temporary / each.name).exists():
                     _copy(each, temporary / each.name)
             _put_in_place(temporary, path)
-    finally:
-        _own.discard(temporary)
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Give an empty folder in the system's place for temporary files, and remove it afterwards."""
-    folder = Path(tempfile.mkdtemp())
-    _own.add(folder)
-    try:
-        yield folder
-    finally:
-        _own.discard(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_own_temporaries() -> None:
-    """Remove what this process is writing, because it ends at once."""
-    for path in list(_own):
-        with suppress(OSError):
-            _remove(path)
 
 
 def restore_folder(path: Path) -> None:
@@ -116,39 +74,6 @@ def restore_folder(path: Path) -> None:
     with suppress(OSError):
         if not path.exists():
             _name_old(path).rename(path)
-
-
-def name_temporary(path: Path) -> Path:
-    """Return a path beside path that no other process writes to."""
-    return path.with_name(f".{HOST}-{os.getpid()}.{path.name[-LONGEST_PART:]}")
-
-
-def remove_temporaries(folder: Path, recursive: bool = True) -> None:
-    """Remove the files and folders that processes were writing when they were killed.
-
-    What a live process of this machine writes is kept, and what another machine has written to within a day.
-    """
-    for path in list(folder.rglob(".*") if recursive else folder.glob(".*")):
-        with suppress(OSError):  # another process may be faster
-            if (name := TEMPORARY_NAME.fullmatch(path.name)) and not _is_being_written(path, name[1], int(name[2])):
-                _remove(path)
-
-
-def _is_being_written(path: Path, host: str | None, process: int) -> bool:
-    modified = path.stat().st_mtime
-    if host not in (HOST, None):
-        return time.time() - modified < ABANDONED_SECONDS
-    try:
-        return psutil.Process(process).create_time() <= modified + 1  # a later process has the number of a former one
-    except psutil.Error:
-        return False
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from kronos.files import (
     find_sealed,
     is_whole,
     read_sealed,
-    remove_temporaries,
     replacing_folder,
     restore_folder,
     seal_folder,
@@ -63,22 +60,6 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="report: cannot be written"), replacing_folder(tmp_path / "file" / "report"):
         pass
-
-
-def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    dead, live, later = (tmp_path / f".{files.HOST}-{n}.x.csv" for n in (2**22 + 5, child.pid, os.getpid()))
-    elsewhere, abandoned = (tmp_path / f".0a0a0a-{n}.x.csv" for n in (1, 2))
-    earlier, other = tmp_path / f".{2**22 + 6}.x.csv", tmp_path / ".hidden.csv"
-    for path in (dead, live, later, elsewhere, abandoned, earlier, other):
-        path.touch()
-    os.utime(later, (1e9, 1e9))  # of an earlier process with the number of this one
-    os.utime(abandoned, (1e9, 1e9))
-    fill(tmp_path / "report" / dead.name, "a")
-    remove_temporaries(tmp_path)
-    child.communicate(b"\n")
-    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {live, elsewhere, other}
-    assert not list((tmp_path / "report").iterdir())
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".csv", "价" * 83 + ".csv"], ids=["ASCII", "Chinese"])

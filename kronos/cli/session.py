@@ -22,8 +22,8 @@ from kronos.cli.start import format_command_line, prepare, run_app, set_advice
 from kronos.config import Config
 from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
+from kronos.disk.temporaries import remove_temporaries
 from kronos.errors import ConfigError, KronosError
-from kronos.files import remove_temporaries
 from kronos.run_folder import RunFolder
 from kronos.timing import run_clock
 from kronos.urls import mask_secrets

@@ -96,8 +96,8 @@ def end_process(status: int) -> NoReturn:
     if multiprocessing := sys.modules.get("multiprocessing"):
         for child in multiprocessing.active_children():
             child.kill()
-    if files := sys.modules.get("kronos.files"):
-        files.remove_own_temporaries()
+    if temporaries := sys.modules.get("kronos.disk.temporaries"):
+        temporaries.remove_own_temporaries()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # it may be in use
             stream.flush()

@@ -21,8 +21,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from kronos.config import Config
+from kronos.disk.temporaries import temporary_folder
 from kronos.errors import KronosError
-from kronos.files import temporary_folder
 from kronos.training.arguments import build_arguments
 from kronos.training.device_use import measure_memory_mb
 from kronos.training.fit.compiling import CompileChoice, choose_compiling

@@ -13,7 +13,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kronos.config.training import LOSS_NAME, LOSS_NAMES
 from kronos.disk.reading import parse_json, read_regular
-from kronos.files import name_temporary, replacing, write_text
+from kronos.disk.temporaries import name_temporary
+from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
 from kronos.run_folder import StageFolder
 from kronos.stage_record import StageRecord

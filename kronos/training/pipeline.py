@@ -19,8 +19,9 @@ from kronos.data import CandleSet, Split, WindowDataset, split_candles
 from kronos.data.audit import audit_candles, audit_to_json, describe_candles, describe_splits
 from kronos.data.windows.load import Audited
 from kronos.data.windows.splits import SplitName, find_moments
+from kronos.disk.temporaries import remove_temporaries
 from kronos.errors import ConfigError
-from kronos.files import remove_temporaries, write_sealed
+from kronos.files import write_sealed
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import (
     PretrainedModel,

@@ -20,7 +20,7 @@ from kronos.config.training import TrainingConfig
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import Batch
 from kronos.data.windows.splits import count_epoch_windows
-from kronos.files import name_temporary
+from kronos.disk.temporaries import name_temporary
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
 from kronos.training.inputs.augment import Augmentation, send_drawn
