@@ -6,8 +6,9 @@ import io
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from kronos.data.files.opening import open_bytes
 from kronos.data.files.options import ReadingOptions
-from kronos.data.files.tables import Table, open_bytes, open_table
+from kronos.data.files.tables import Table, open_table
 
 AS_IT_STANDS = ReadingOptions({"timestamps": "column 1"}, decimal=".")  # columns without names need none
 MAX_LENGTH = 300  # characters of a line that are shown

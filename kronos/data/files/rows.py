@@ -16,10 +16,12 @@ from kronos.data.files.options import ReadingOptions
 from kronos.data.files.tables import ROWS_AT_A_TIME, Table
 from kronos.data.files.text.numbers import find_factor
 from kronos.data.files.times import TimestampFormat, join_date_and_time
+from kronos.errors import DataError
 
 HEADER_AGAIN = "rows equal to the column names that were passed over: {n:,}, the first in {unit} {line}"
 NO_CANDLE = "rows without a candle that were passed over: {n:,}, the first in {unit} {line}: {text!r}"
 MAX_REMARKS, MAX_SHARE = 10, 0.02  # of the rows of a piece
+MAX_BLANK, MAX_BLANK_SHARE = 1_000_000, 10  # rows; or this many for each that is not blank
 EVENTS = 0.1  # of the rows at most hold an event, not a candle
 LETTER = r"[^\W\d_]"
 
@@ -40,10 +42,15 @@ class RowReader:
     def read(self) -> Iterator[tuple[pd.DataFrame, bool]]:
         """Yield the rows that are not blank and not the column names again, in pieces; and whether a piece is the last."""
         texts = [self.names[name] for name in (TIMESTAMP_COLUMN, TIME, SYMBOL) if name in self.names]
+        n_blank = n_rows = 0
         for piece in self.table.read(list(self.names.values()), texts):
             frame = piece[list(self.names.values())].set_axis(list(self.names), axis=1)
             blank = self._is_blank(frame)
             frame = frame[~blank] if blank.any() else frame
+            n_blank, n_rows = n_blank + len(piece) - len(frame), n_rows + len(frame)
+            if not self.table.symbol and n_blank > max(MAX_BLANK, MAX_BLANK_SHARE * n_rows):
+                template = "{path}: there are more than {n:,} blank rows, and few others. Remove them."
+                raise DataError(template, path=self.table.path, n=MAX_BLANK)
             frame = self._drop_events(self._drop_headers(frame))
             if len(frame):
                 yield frame, len(piece) < ROWS_AT_A_TIME

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.columns import recognise_columns
+from kronos.data.files.opening import check_regular
 from kronos.data.files.tables import open_table
 from kronos.data.files.text.encodings import OTHERS
+from kronos.disk.reading import find_irregularity
 from kronos.errors import DataError
 from kronos.names import name_symbol
 
@@ -35,6 +37,7 @@ def find_files(data_path: Sequence[Path], passed_over: list[Path] | None = None)
     files: dict[Path, Path] = {}
     for path in data_path:
         for file in _expand(path, [] if passed_over is None else passed_over):
+            check_regular(file)
             files.setdefault(file.resolve(), file)
     return list(files.values())
 
@@ -68,7 +71,7 @@ def name_files(files: Sequence[Path]) -> list[str]:
 
 def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
     if path.is_dir():
-        inside = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        inside = sorted(file for file in path.iterdir() if _is_regular(file) and not file.name.startswith("."))
         # If none does, the tables are reported.
         files = [file for file in inside if _holds_candles(file)] or [file for file in inside if _is_named_table(file)]
         others = [file for file in inside if file not in set(files)]
@@ -84,7 +87,7 @@ def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
     if path.is_file():
         return [path]
     if path.exists():
-        raise DataError("{path}: not a regular file. Save the candles to a file and name that.", path=path)
+        check_regular(path)
     if glob.has_magic(str(path)):
         anchor = Path(path.anchor)
         try:
@@ -93,7 +96,7 @@ def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
             template = "{path}: {reason}. To find files at any depth, write data/**/*.csv."
             raise DataError(template, path=path, reason=str(error).lower()) from None
         hidden = path.name.startswith(".")
-        if files := [file for file in files if file.is_file() and file.name.startswith(".") == hidden]:
+        if files := [file for file in files if _is_regular(file) and file.name.startswith(".") == hidden]:
             return files
         raise DataError("{path}: no file matches (looked in {folder}).", path=path, folder=Path.cwd())
     columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))
@@ -129,6 +132,13 @@ def _holds_candles(path: Path) -> bool:
     except DataError:
         return False
     return len(recognise_columns(table.names)) > len(PRICE_COLUMNS)
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return not find_irregularity(path)
+    except OSError:  # a link to nothing, or to itself
+        return False
 
 
 def _is_named_table(path: Path) -> bool:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import codecs
-import io
 import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
 from kronos.data.files.notes import ReadingNote
+from kronos.data.files.opening import check_unpacked, open_bytes
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.text.affixes import strip_affixes
 from kronos.data.files.text.encodings import detect_encoding
-from kronos.data.files.text.headers import SPACES, Layout, find_layout, name_all
+from kronos.data.files.text.headers import DELIMITERS, MAX_TITLES, SPACES, Layout, find_layout, name_all
 from kronos.data.files.text.numbers import Decimal
-from kronos.data.files.workbooks import is_workbook, read_workbook
 from kronos.errors import DataError
 
-TABLES_IN_ARCHIVES = (".csv", ".tsv", ".parquet", ".feather")
 ROWS_AT_A_TIME = 50_000
 ROWS_SAMPLED = 2_000
 HEAD_BYTES = 1 << 16
+MAX_COLUMNS = 20_000
 BLANKS = (
     *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
     *(
@@ -50,7 +47,6 @@ BLANKS = (
         "-1.#QNAN",
     ),
 )
-COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
 FOREIGN = {  # beginnings of files that are no tables; MetaTrader's tables begin with <DATE> or <TICKER>
     b"pk\x03\x04": "an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
@@ -153,7 +149,7 @@ class Table:
         first = 0
         with open_bytes(self.path) as file:
             stored = dict(zip(self.names, self.stored))
-            for batch in _arrow_batches(file, [stored[name] for name in columns]):
+            for batch in _arrow_batches(file, [stored[name] for name in columns], self.path):
                 frame = batch.to_pandas(ignore_metadata=True)  # the metadata would make the times an index
                 frame = frame[[stored[name] for name in columns]].set_axis(list(columns), axis=1)
                 frame.index = pd.RangeIndex(first, first + len(frame))
@@ -174,7 +170,8 @@ def open_table(path: Path, options: ReadingOptions | None = None) -> Table:
             raise DataError("{path}: the file is empty. Save the candles again.", path=path)
         if head.startswith((b"PAR1", b"ARROW1", b"FEA1")):
             with open_bytes(path) as file:
-                names = _arrow_schema(file)
+                names = _arrow_schema(file, path)
+            _check_width(path, len(names))
             if repeated := sorted({name for name in names if names.count(name) > 1}):
                 template = "{path}: column {names} occurs more than once. Keep one."
                 raise DataError(template, path=path, names=", ".join(repeated))
@@ -201,6 +198,11 @@ def _build_foreign_error(path: Path, what: str) -> DataError:
 def _open_text(path: Path, head: bytes, options: ReadingOptions) -> Table:
     encoding = detect_encoding(path, head, open_bytes)
     lines = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").lstrip("\ufeff"))
+    if len(lines) == 1 and len(head) >= HEAD_BYTES:
+        raise DataError(
+            "{path}: the first line has no end within {n:,} bytes, so this is no table.", path=path, n=HEAD_BYTES
+        )
+    _check_width(path, 1 + max(line.count(each) for line in lines[:MAX_TITLES] for each in DELIMITERS))
     try:
         layout = find_layout(lines, options)
     except DataError as error:
@@ -215,48 +217,54 @@ def _open_text(path: Path, head: bytes, options: ReadingOptions) -> Table:
     return Table(path, layout.names, "line", 1 + layout.skip, (*notes, *layout.notes), encoding, layout)
 
 
-def open_bytes(path: Path) -> Any:
-    """Open a file for reading bytes. Its content tells the compression, its name whether it is a zip archive."""
-    with path.open("rb") as file:
-        head = file.read(6)
-    if is_workbook(path, head):
-        return io.BytesIO(read_workbook(path.absolute(), path.stat().st_mtime))
-    if path.suffix.lower() == ".zip" or (head.startswith(b"PK\x03\x04") and zipfile.is_zipfile(path)):
-        return _open_archive(path)
-    if head.startswith(b"\x28\xb5\x2f\xfd"):  # fsspec's reader does not notice that a file was cut off
-        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
-    compression = next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None)
-    return fsspec.open(str(path.absolute()), "rb", compression=compression).open()
+def _check_width(path: Path, n_columns: int) -> None:
+    if n_columns > MAX_COLUMNS:
+        template = "{path}: there are {n:,} columns; at most {most:,} are read. Save fewer symbols in each file."
+        raise DataError(template, path=path, n=n_columns, most=MAX_COLUMNS)
 
 
-def _open_archive(path: Path) -> IO[bytes]:
-    """Open the only file of an archive, or its only table."""
-    archive = zipfile.ZipFile(path)
-    names = [name for name in archive.namelist() if not re.search(r"/$|^__MACOSX/|(^|/)\.", name)]
-    tables = [name for name in names if name.lower().endswith(TABLES_IN_ARCHIVES)]
-    if len(found := names if len(names) == 1 else tables) != 1:
-        template = "{path}: this archive holds {n:,} files. Unpack it into a folder and name the folder."
-        raise DataError(template, path=path, n=len(names))
-    return archive.open(found[0])
+def _arrow_schema(file: IO[bytes], path: Path) -> list[str]:
+    if not _is_parquet(file):
+        names = (
+            pa.ipc.open_file(file).schema.names if _is_arrow(file) else pyarrow.feather.read_table(file).column_names
+        )
+        return [str(name) for name in names]
+    parquet = pyarrow.parquet.ParquetFile(file)
+    groups = [parquet.metadata.row_group(n) for n in range(parquet.metadata.num_row_groups)]
+    n_values = parquet.metadata.num_rows * parquet.metadata.num_columns
+    check_unpacked(path, max(sum(group.total_byte_size for group in groups), 8 * n_values))
+    return [str(name) for name in parquet.schema_arrow.names]
 
 
-def _arrow_schema(file: IO[bytes]) -> list[str]:
-    if _is_parquet(file):
-        return [str(name) for name in pyarrow.parquet.ParquetFile(file).schema_arrow.names]
-    return [str(name) for name in pyarrow.feather.read_table(file, memory_map=False).column_names]
-
-
-def _arrow_batches(file: IO[bytes], columns: list[str]) -> Iterator[Any]:
+def _arrow_batches(file: IO[bytes], columns: list[str], path: Path) -> Iterator[Any]:
     if _is_parquet(file):
         yield from pyarrow.parquet.ParquetFile(file).iter_batches(ROWS_AT_A_TIME, columns=columns)
-    else:
+        return
+    if not _is_arrow(file):
         yield from pyarrow.feather.read_table(file, columns=columns).to_batches(ROWS_AT_A_TIME)
+        return
+    names, n_bytes = pa.ipc.open_file(file).schema.names, 0
+    options = pa.ipc.IpcReadOptions(included_fields=sorted(map(names.index, columns)))
+    reader = pa.ipc.open_file(file, options=options)
+    for n in range(reader.num_record_batches):
+        batch = reader.get_batch(n)
+        n_bytes += batch.nbytes
+        check_unpacked(path, n_bytes)
+        yield from pa.Table.from_batches([batch]).to_batches(ROWS_AT_A_TIME)
 
 
 def _is_parquet(file: IO[bytes]) -> bool:
-    magic = file.read(4)
+    return _begins(file, b"PAR1")
+
+
+def _is_arrow(file: IO[bytes]) -> bool:
+    return _begins(file, b"ARROW1")
+
+
+def _begins(file: IO[bytes], magic: bytes) -> bool:
+    head = file.read(len(magic))
     file.seek(0)
-    return magic == b"PAR1"
+    return head == magic
 
 
 @contextmanager

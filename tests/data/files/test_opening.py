@@ -1,0 +1,141 @@
+"""Files of candles that are none: devices, pipes, bombs, lines and rows without end."""
+
+import bz2
+import gzip
+import lzma
+import os
+import socket
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from kronos.data.files import opening
+from kronos.data.files.read import read_file
+from kronos.data.files.sources import find_files
+from kronos.data.files.tables import MAX_COLUMNS
+from kronos.errors import DataError
+from tests.conftest import ROOT
+
+CSV = (ROOT / "data" / "synthetic_5min.csv").read_bytes()
+BOMB = b"time,open,high,low,close\n" + b"0" * (1 << 20)
+
+
+@pytest.fixture
+def low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "FREE_BYTES", 1 << 19)
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def write_packed(folder: Path, kind: str, content: bytes) -> Path:
+    path = folder / f"a.csv.{kind}"
+    if kind == "zip":
+        return write_zip(path, {"a.csv": content})
+    if kind == "zst":
+        with pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), "zstd") as file:
+            file.write(content)
+        return path
+    path.write_bytes({"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[kind](content))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst", "zip"])
+def test_a_packed_bomb_is_not_unpacked(kind: str, tmp_path: Path, low_limit: None) -> None:
+    with pytest.raises(DataError, match=r"a\.csv.*unpacks to more than 200 times its size.* unpack it yourself"):
+        read_file(write_packed(tmp_path, kind, BOMB))
+    for series in read_file(write_packed(tmp_path, kind, CSV)):  # larger than the limit, but packed as candles are
+        assert len(series) == CSV.count(b"\n") - 1
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_a_bomb_of_columns_is_not_unpacked(kind: str, tmp_path: Path, low_limit: None) -> None:
+    n, path = 1 << 20, tmp_path / f"a.{kind}"
+    table = pa.table({name: pa.array(np.zeros(n)) for name in ("time", "open", "high", "low", "close")})
+    if kind == "parquet":
+        pyarrow.parquet.write_table(table, path, compression="zstd")
+    else:
+        pyarrow.feather.write_feather(table, str(path), compression="zstd")
+    with pytest.raises(DataError, match="unpacks to more than 200 times"):
+        read_file(path)
+
+
+def test_formats_of_columns_are_read_as_before(tmp_path: Path) -> None:
+    frame = pd.read_csv(ROOT / "data" / "synthetic_5min.csv")
+    for version in (1, 2):
+        frame.to_feather(tmp_path / "a.feather", version=version)
+        (series,) = read_file(tmp_path / "a.feather")
+        assert len(series) == len(frame) and np.allclose(series.values[:, 3], frame["close"])
+
+
+def test_a_workbook_bomb_and_odd_archives(tmp_path: Path, low_limit: None) -> None:
+    book = write_zip(
+        tmp_path / "a.xlsx", {"xl/workbook.xml": b"<workbook/>", "xl/worksheets/sheet1.xml": b" " * (1 << 20)}
+    )
+    with pytest.raises(DataError, match="unpacks to more than"):
+        read_file(book)
+    with pytest.raises(DataError, match="holds 300 files"):
+        read_file(write_zip(tmp_path / "many.zip", {f"{n}.csv": b"" for n in range(300)}))
+    with pytest.raises(DataError, match="holds 0 files"):
+        read_file(write_zip(tmp_path / "up.zip", {"../../up.csv": CSV}))
+    assert not list(tmp_path.parent.parent.glob("up.csv"))
+
+
+def test_a_first_line_without_end_and_too_many_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for first, message in (
+        (b"a" * (1 << 20), "no end within"),
+        (b"," * (1 << 20), "no end within"),
+        (b"," * 30_000, "columns; at most"),
+    ):
+        path.write_bytes(first + b"\n2024-01-01,1,1,1,1\n")
+        with pytest.raises(DataError, match=message):
+            read_file(path)
+    pyarrow.parquet.write_table(pa.table({f"c{n}": [1] for n in range(MAX_COLUMNS + 1)}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="columns; at most 20,000"):
+        read_file(tmp_path / "a.parquet")
+
+
+def test_blank_rows_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\n".join(CSV.splitlines()[:200]) + b"\n" * 1_100_000)
+    with pytest.raises(DataError, match="more than 1,000,000 blank rows"):
+        read_file(path)
+    path.write_bytes(b"\n".join(CSV.splitlines()[:200]) + b"\n" * 1000)
+    assert len(read_file(path)[0]) == 199
+
+
+def test_what_is_no_regular_file_is_refused_or_passed_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    (tmp_path / "gone.csv").symlink_to(tmp_path / "nothing")
+    (tmp_path / "proc.csv").symlink_to("/proc/self/maps")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s.csv"))
+        for name in ("fifo.csv", "zero.csv", "proc.csv", "s.csv"):
+            with pytest.raises(DataError, match="not a regular file but"):
+                find_files([tmp_path / name])
+        for name in ("loop.csv", "gone.csv"):
+            with pytest.raises(DataError, match="no such file"):
+                find_files([tmp_path / name])
+        good = tmp_path / "good.csv"
+        good.write_bytes(CSV)
+        assert (
+            find_files([tmp_path])
+            == [good]
+            == find_files([tmp_path / "*.csv"])
+            == find_files([tmp_path / "**" / "*.csv"])
+        )
+    with pytest.raises(DataError, match="no file matches"):
+        find_files([Path("/proc/self/map*")])
