@@ -16,7 +16,13 @@ from kronos.data import CandleSet
 from kronos.data.quality.findings import format_time
 from kronos.data.windows.splits import Split, SplitName
 from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
-from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable, PastCloses
+from kronos.evaluation.forecasters.base import (
+    Forecaster,
+    KronosForecaster,
+    NotApplicable,
+    PastCloses,
+    translate_failures,
+)
 from kronos.evaluation.forecasters.foundation import FOUNDATION_MODELS
 from kronos.evaluation.forecasters.garch import build_garch
 from kronos.evaluation.forecasters.lstm import build_lstm, find_lstm
@@ -98,7 +104,8 @@ def build_baselines(
     left_out: list[LeftOut] = []
     for name, build in builders.items():
         try:
-            baselines.append(build())
+            with translate_failures():
+                baselines.append(build())
         except NotApplicable as error:
             left_out.append(LeftOut(baseline=name, reason=error.reason))
     return baselines, left_out
@@ -158,7 +165,7 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
     logger.info("evaluation: training the LSTM baseline on the run's own windows; its log lines start with lstm")
     try:
         return build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
-    except DataError as error:  # too few windows; other errors, such as a full disk, end the evaluation
+    except DataError as error:  # too few windows
         raise NotApplicable("lstm_not_trainable", error=str(error)) from None
 
 

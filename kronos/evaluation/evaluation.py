@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from kronos.evaluation.describe import (
     describe_settings,
     format_origin,
 )
-from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable
+from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable, translate_failures
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster
 from kronos.evaluation.invented_drift import measure_all
 from kronos.evaluation.losses import LossTable, open_loss_table
@@ -147,7 +148,7 @@ def _prepare_all(
     able = []
     for baseline in baselines:
         try:
-            walk.prepare(baseline, origins)
+            walk.prepare(baseline, origins, is_baseline=True)
             able.append(baseline)
         except NotApplicable as error:
             left_out.append(LeftOut(baseline=baseline.name, reason=error.reason))
@@ -233,7 +234,8 @@ def _score_all(
         for each in forecasters:
             try:
                 started = time.thread_time()  # other threads score at the same time
-                with timed("baselines" if each.key is None else "forecasts"):
+                guard = nullcontext() if each is forecasters[0] else translate_failures()
+                with timed("baselines" if each.key is None else "forecasts"), guard:
                     paths = _forecast(walk, each, origins)
             except NotApplicable as error:
                 if each is forecasters[0]:  # without the run's own forecasts there is nothing to compare
@@ -256,9 +258,11 @@ def _forecast(walk: WalkForward, forecaster: Forecaster, origins: Origins) -> Ar
     """Return closes (N, P, H).
 
     Raises:
-        NotApplicable: a forecast is not a price: NaN, infinite, or not above 0.
+        NotApplicable: a forecast is not a price: NaN, infinite, or not above 0; or there are not H closes for each origin.
     """
     paths = walk.forecast(forecaster, origins)
+    if paths.ndim != 3 or paths.shape[::2] != origins.actual.shape:
+        raise NotApplicable("failed", error=f"its forecasts have the shape {paths.shape}")
     wrong = ~(np.isfinite(paths) & (paths > 0)).all(axis=(1, 2))
     if wrong.any():
         raise NotApplicable("no_price", n=int(wrong.sum()), n_all=len(origins))

@@ -1,18 +1,26 @@
 """The interface of forecasters, which sample future closes from known candles."""
 
+import errno
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from accelerate import PartialState
 
 from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.schema import Language
+from kronos.errors import ConfigError, KronosError, WriteError
 from kronos.evaluation.records import Label, Note
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model.pretrained import hash_weights
+from kronos.training.safety.stopping import LostPeerError
+
+logger = logging.getLogger(__name__)
 
 CLOSE = CANDLE_COLUMNS.index("close")
 
@@ -28,6 +36,30 @@ class NotApplicable(Exception):
         super().__init__(reason)
         texts = {} if isinstance(reason, str) else reason
         self.reason = Note(code="text" if texts else str(reason), values=values, texts=texts)
+
+
+@contextmanager
+def translate_failures() -> Iterator[None]:
+    """Translate whatever a baseline, or a library that it uses, raises: the evaluation goes on without it.
+
+    Errors that other work would meet too are passed: the disk is full, another process of the run has died, or a setting is
+    wrong. So is what may have happened on this rank only.
+
+    Raises:
+        NotApplicable: the body failed.
+    """
+    try:
+        yield
+    except (NotApplicable, ConfigError, WriteError, LostPeerError):
+        raise
+    except Exception as error:
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or (PartialState().num_processes > 1 and not isinstance(error, KronosError)):
+            raise
+        logger.debug("a baseline has failed", exc_info=error)
+        text = (str(error).strip().splitlines() or [""])[0]
+        reason = text if isinstance(error, KronosError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+        raise NotApplicable("failed", error=reason) from None
 
 
 @dataclass(frozen=True, eq=False)

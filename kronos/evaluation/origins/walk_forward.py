@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.data import CandleSet
-from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable
+from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable, translate_failures
 from kronos.evaluation.records import Note
 from kronos.files import append_digest, ends_with_digest, find_sealed, replacing, write_sealed
 from kronos.forecast.chunks import choose_group_size
@@ -201,14 +202,17 @@ class WalkForward:
         return origins.take(np.flatnonzero(np.isin(origins.rows, rows)))
 
     @timed("forecasts")
-    def prepare(self, forecaster: Forecaster, origins: Origins) -> None:
+    def prepare(self, forecaster: Forecaster, origins: Origins, is_baseline: bool = False) -> None:
         """Make and store the missing forecasts of a forecaster with a key; all ranks share the work.
+
+        Args:
+            is_baseline: whether any error while it forecasts means that it cannot forecast these candles.
 
         Raises:
             NotApplicable: the forecaster cannot forecast these candles; raised on all ranks.
         """
         if forecaster.key is not None:
-            self._run(forecaster, origins, None)
+            self._run(forecaster, origins, None, is_baseline)
 
     def forecast(self, forecaster: Forecaster, origins: Origins) -> Array:
         """Return closes (N, P, H) in the candles' units, read from disk if the forecaster has a key.
@@ -225,19 +229,26 @@ class WalkForward:
         """Return the seconds that the stored forecasts took, summed over processes; 0 for a forecaster without a key."""
         return self._store(forecaster, origins).load_seconds(origins.rows) if forecaster.key is not None else 0.0
 
-    def _run(self, forecaster: Forecaster, origins: Origins, seconds: float | None) -> list[int]:
+    def _run(
+        self, forecaster: Forecaster, origins: Origins, seconds: float | None, is_baseline: bool = False
+    ) -> list[int]:
         """Make this rank's share of the forecasts; return the rows that all ranks have forecast."""
         store, state = self._store(forecaster, origins), PartialState()
         done = set(store.load()) & set(origins.rows.tolist())
         state.wait_for_everyone()  # all ranks must list the files before any rank writes
         missing = origins.take(np.flatnonzero(~np.isin(origins.rows, list(done))))
-        made, reason = self._forecast_share(forecaster, missing, store, seconds)
+        made, reason = self._forecast_share(forecaster, missing, store, seconds, is_baseline)
         if reasons := [each for each in gather_object([reason]) if each]:
             raise NotApplicable(reasons[0].texts or reasons[0].code, **reasons[0].values)
         return [*done, *gather_object(made)]
 
     def _forecast_share(
-        self, forecaster: Forecaster, missing: Origins, store: ForecastStore, seconds: float | None
+        self,
+        forecaster: Forecaster,
+        missing: Origins,
+        store: ForecastStore,
+        seconds: float | None,
+        is_baseline: bool,
     ) -> tuple[list[int], Note | None]:
         """Forecast from this rank's groups; return their rows and, if these candles cannot be forecast, the reason."""
         state, started = PartialState(), time.monotonic()
@@ -252,7 +263,8 @@ class WalkForward:
             for group in _groups(missing, state.process_index, state.num_processes):
                 since = time.monotonic()
                 try:
-                    paths = forecaster.sample(group.known(), self.n_paths, self.seed)
+                    with translate_failures() if is_baseline else nullcontext():
+                        paths = forecaster.sample(group.known(), self.n_paths, self.seed)
                 except NotApplicable as error:
                     return made, error.reason
                 store.save(group.rows, paths.astype(np.float32), time.monotonic() - since)

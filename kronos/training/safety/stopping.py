@@ -20,6 +20,10 @@ LOST_CONNECTION = re.compile(
 REPEATED_SECONDS = 3.0
 
 
+class LostPeerError(KronosError):
+    """Another process of the run has ended or was killed."""
+
+
 class StopRequest:
     """Which signal stops the run, or none; every rank gets the same answer at the same step.
 
@@ -92,14 +96,14 @@ def translate_lost_peers() -> Iterator[None]:
     """Translate what PyTorch raises when another rank is gone.
 
     Raises:
-        KronosError: another rank died while the body ran.
+        LostPeerError: another rank died while the body ran.
     """
     try:
         yield
     except RuntimeError as error:  # dist.DistBackendError is one too
         if not _is_distributed() or not LOST_CONNECTION.search(str(error)):
             raise
-        raise KronosError(
+        raise LostPeerError(
             "rank {rank} of {n_ranks} lost the connection to another process of the run, which has ended or was killed "
             "(perhaps for lack of memory). Look for its message above. The last checkpoint is kept. ({reason})",
             rank=dist.get_rank(),
