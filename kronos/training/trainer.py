@@ -9,7 +9,10 @@ Overridden, private:
     _get_grad_norm            a loss or gradient that is not finite must stop the run before the weights change
     _maybe_log_save_evaluate  nothing is saved after divergence; a signal ends the run between two steps
     _save_checkpoint          a checkpoint is complete or absent; the oldest is removed after the newest is complete
-    _load_rng_state           the loss summed since the last log line belongs to the state of a resumed run
+    _load_from_checkpoint     the weights are checked before they are loaded
+    _load_optimizer_and_scheduler  the same of moments and rates, which nothing may replace by what they are not
+    _load_scaler              the same of the scale of fp16
+    _load_rng_state           the same; and the loss summed since the last log line belongs to the state of a resumed run
     _run_epoch                a run that was interrupted after its last step takes no further step
     _get_train_sampler        every rank draws the same windows, in whole global batches
 Overridden, public:
@@ -27,19 +30,17 @@ Called or read, private:
     _globalstep_last_logged   the step of that log line
 """
 
-import json
 import math
 import shutil
-import signal
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
@@ -50,19 +51,18 @@ from kronos.config.data import DataConfig
 from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME
 from kronos.data import WindowDataset
 from kronos.data.windows.dataset import Batch, PrepareBatch
-from kronos.errors import STOP_SIGNALS, KronosError, Terminated
+from kronos.errors import KronosError, Terminated
 from kronos.files import seal_folder, write_json
 from kronos.model import KronosTokenizer
 from kronos.timing import timed
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.device_use import fork_random_state
 from kronos.training.inputs.sampler import WindowSampler
+from kronos.training.inputs.workers import keep_workers_alive
 from kronos.training.safety.divergence import HealthCheck
 from kronos.training.safety.stopping import StopRequest
+from kronos.training.saved import checkpoint_files
 from kronos.training.saved.checkpoints import remove_checkpoints, step_of, writing
-
-PROGRESS_NAME = "progress.json"
-WORKER_SECONDS = 30  # that a loader process lives on after a signal
 
 
 class KronosTrainer(Trainer):
@@ -222,7 +222,9 @@ class KronosTrainer(Trainer):
                 loss = self.accelerator.gather(self._tr_loss.reshape(1)).mean().item()
                 self.accelerator.wait_for_everyone()  # each rank has written its random state
                 if self.args.should_save:
-                    write_json(folder / PROGRESS_NAME, {"loss": loss, "last_logged": self._globalstep_last_logged})
+                    write_json(
+                        folder / checkpoint_files.PROGRESS, {"loss": loss, "last_logged": self._globalstep_last_logged}
+                    )
                     seal_folder(folder)
         except KronosError:
             shutil.rmtree(folder, ignore_errors=True)  # an incomplete checkpoint only takes space
@@ -231,14 +233,32 @@ class KronosTrainer(Trainer):
         if self.args.should_save:
             remove_checkpoints(folder.parent, self._save_total_limit)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        checkpoint_files.check_checkpoint(Path(resume_from_checkpoint))
+        checkpoint_files.load_weights(Path(resume_from_checkpoint), model or self.model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoint_files.load_optimizer(Path(checkpoint), cast(Optimizer, self.optimizer))
+            checkpoint_files.load_scheduler(Path(checkpoint), self.lr_scheduler)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and self.accelerator.scaler is not None:
+            checkpoint_files.load_scaler(Path(checkpoint), self.accelerator.scaler)
+
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Load the random state and the loss summed since the last log line: the next line shows no interruption."""
-        super()._load_rng_state(checkpoint)
         if checkpoint is None:
             return
-        progress = json.loads((Path(checkpoint) / PROGRESS_NAME).read_text(encoding="utf-8"))
-        self._tr_loss += progress["loss"]
-        self._globalstep_last_logged = progress["last_logged"]
+        rank = f"_{self.args.process_index}" if self.args.world_size > 1 else ""
+        states = Path(checkpoint) / f"rng_state{rank}.pth"
+        if states.exists():  # not if the number of processes has changed
+            checkpoint_files.check_random_state(states)
+        with checkpoint_files.reading(states):
+            super()._load_rng_state(checkpoint)
+        progress = checkpoint_files.read_progress(Path(checkpoint))
+        self._tr_loss += progress.loss
+        self._globalstep_last_logged = progress.last_logged
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Take no step if the run was interrupted after its last one; the Trainer would take another."""
@@ -264,10 +284,10 @@ class KronosTrainer(Trainer):
         return [f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)]
 
     def get_train_dataloader(self) -> DataLoader[Batch]:
-        return _keep_workers_alive(super().get_train_dataloader())
+        return keep_workers_alive(super().get_train_dataloader())
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Batch]:
-        return _keep_workers_alive(super().get_eval_dataloader(eval_dataset))
+        return keep_workers_alive(super().get_eval_dataloader(eval_dataset))
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> WindowSampler:
         return WindowSampler(self.train_dataset, self.data_config, self.global_batch, self.args.seed)
@@ -275,17 +295,3 @@ class KronosTrainer(Trainer):
 
 def _average(losses: list[Tensor]) -> float:
     return torch.cat(losses).cpu().double().mean().item()
-
-
-def _keep_workers_alive(loader: DataLoader[Batch]) -> DataLoader[Batch]:
-    """Keep the loader's processes alive while a signal to all processes makes this one write its checkpoint."""
-    started_from = getattr(loader, "base_dataloader", loader)  # accelerate's loader wraps PyTorch's
-    started_from.worker_init_fn = partial(_start_worker, started_from.worker_init_fn)
-    return loader
-
-
-def _start_worker(start: Callable[[int], None] | None, number: int) -> None:
-    for signum in STOP_SIGNALS:
-        signal.signal(signum, lambda *_: signal.alarm(WORKER_SECONDS))
-    if start is not None:
-        start(number)

@@ -1,7 +1,6 @@
 """Find out what an earlier run left of a stage: finished, interrupted, or to be moved aside."""
 
 import itertools
-import json
 import logging
 import shutil
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from kronos.model.stored.weights import read_header
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.safety.out_of_memory import finds_micro_batch
+from kronos.training.saved.checkpoint_files import check_checkpoint, read_state
 from kronos.training.saved.checkpoints import newest_checkpoint, refuse_sharded
 from kronos.training.saved.stage_settings import describe_differences, take_choices
 
@@ -46,7 +46,7 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
 
     Raises:
         ConfigError: an interrupted run had other settings.
-        CheckpointError: an interrupted run left sharded checkpoints.
+        CheckpointError: an interrupted run left sharded or malformed checkpoints.
     """
     existing = StageRecord.read(folder)
     if existing is None:
@@ -73,6 +73,7 @@ def _find_resume_point(folder: Path, existing: StageRecord, wanted: StageRecord)
     checkpoint = newest_checkpoint(StageFolder(folder).checkpoints)
     if checkpoint is None:
         return Continuation("start", "interrupted before its first checkpoint, starts again", existing)
+    check_checkpoint(checkpoint)
     if existing.best_step is not None and not _is_usable(existing, folder):
         reason = "interrupted before, but its best model is missing or damaged; starts again"
         return Continuation("start", reason, existing, caution=True)
@@ -160,8 +161,8 @@ def keep_parts(config: Config, existing: StageRecord) -> Config:
 
 def was_validated(checkpoint: Path) -> bool:
     """Whether the validation that belongs to a checkpoint's step came before it was saved."""
-    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    return any("eval_loss" in entry and entry["step"] == state["global_step"] for entry in state["log_history"])
+    state = read_state(checkpoint)
+    return any("eval_loss" in entry and entry["step"] == state.global_step for entry in state.log_history)
 
 
 def set_aside(folder: Path) -> None:
