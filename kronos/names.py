@@ -15,6 +15,7 @@ NOT_IN_FILES = frozenset('\\/:*?"<>|')  # on Windows or elsewhere
 RESERVED = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 HASHED = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}$", re.IGNORECASE)
 MAX_SYMBOL = 80  # characters
+FORMULA = re.compile(r"\s*[=+@-].*[(|!']", re.DOTALL)  # a call, a program or another file
 MAX_SHOWN = 1000  # characters of a value in a message
 ESCAPE = re.compile(r"\\(?=x[0-9a-f]{2}|u[0-9a-f]{4})")
 
@@ -94,6 +95,14 @@ def name_symbol(text: str) -> str:
     """Return a symbol as it is shown everywhere: printable and not too long. Two symbols stay two."""
     plain = make_printable(ESCAPE.sub(r"\\x5c", text))
     return plain if len(plain) <= MAX_SYMBOL else f"{plain[:MAX_SYMBOL]}…{hash_text(text)}"
+
+
+def name_cell(text: str) -> str:
+    """Return a text as a cell of a CSV file that no spreadsheet takes for a formula that acts.
+
+    Signs alone are no danger: ^GSPC, @ES and -1 stay.
+    """
+    return f"'{text}" if FORMULA.match(text) else text
 
 
 class Message(str):

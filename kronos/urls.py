@@ -67,6 +67,10 @@ def parse_source(value: str | Path | Url) -> CandleSource:
         if re.match(r"(https?|s3|gs|hf|duckdb):/[^/]", text) and not Path(text).exists():
             raise ConfigError("a Path cannot hold the URL {url}. Give it as a text.", url=mask_secrets(text))
         return Path(value)
+    try:
+        urlsplit(text)
+    except ValueError as error:
+        raise ConfigError("{url} is no valid URL: {reason}.", url=mask_secrets(text), reason=error) from None
     scheme = match[1].lower()
     if scheme in ON_DISK:
         return Path(url2pathname(urlsplit(text).path))

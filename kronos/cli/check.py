@@ -17,6 +17,7 @@ from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.config import Config, load_config
 from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError, DataError
+from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
 from kronos.urls import mask_secrets, name_source
 
@@ -56,7 +57,7 @@ def check_command(
         check = _check_candles(settings, config is not None, leakage)
         check = replace(check, next=_propose_command(check, settings, arguments or [], config))
         if as_json:
-            typer.echo(json.dumps(_to_json(check), ensure_ascii=False, allow_nan=False))
+            typer.echo(make_printable(json.dumps(_to_json(check), ensure_ascii=False, allow_nan=False)))
         else:
             print_check(check, settings, leakage, Words(language or settings.report.language))
         if check.error:

@@ -34,7 +34,7 @@ from kronos.evaluation.runs.compare import (
 )
 from kronos.evaluation.scores.figure_kinds import FIGURE_KINDS
 from kronos.files import write_text
-from kronos.names import Message, shorten_names
+from kronos.names import Message, make_printable, shorten_names
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import NO_FIGURE, format_figures, format_level, format_percent
 from kronos.report.words.sentences import name_forecaster, write_outcome
@@ -79,7 +79,7 @@ def compare_command(
             print_comparison(compared, page, words)
             write_text(html, page.export_html())
         if as_json:
-            typer.echo(json.dumps(_comparison_to_json(compared), ensure_ascii=False, allow_nan=False))
+            typer.echo(make_printable(json.dumps(_comparison_to_json(compared), ensure_ascii=False, allow_nan=False)))
             return
         own_width = sys.stdout.isatty() or "COLUMNS" in os.environ  # else all that the runs need
         print_comparison(compared, Console(width=None if own_width else wide, highlight=False), words)

@@ -25,6 +25,7 @@ from kronos.cli.start import format_command_line
 from kronos.config import Config
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
+from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
 from kronos.urls import CandleSource, parse_source
 
@@ -189,4 +190,6 @@ def print_verdict(config: Config, finished: FinishedRun) -> None:
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
     """Print labels and texts in two columns; a Chinese character takes two cells."""
-    typer.echo("\n" + "\n".join(label + " " * (LABEL_WIDTH - cell_len(label)) + text for label, text in rows))
+    typer.echo(
+        "\n" + "\n".join(label + " " * (LABEL_WIDTH - cell_len(label)) + make_printable(text) for label, text in rows)
+    )

@@ -26,6 +26,7 @@ from kronos.cli.session import LanguageOption, loading_libraries, read_process, 
 from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
 from kronos.errors import ConfigError
+from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder
 from kronos.tuning.space import Space, TrialStages, read_space
@@ -258,4 +259,4 @@ def _print_next_steps(result: SearchResult, plan: SearchPlan, picture: Path | No
     rows["train_with_it"] = f"python -m kronos train --config {result.best_config}"
     width = max(cell_len(words(f"tune.{key}")) for key in rows) + 2
     for key, text in rows.items():
-        typer.echo(set_cell_size(words(f"tune.{key}"), width) + str(text))
+        typer.echo(set_cell_size(words(f"tune.{key}"), width) + make_printable(str(text)))

@@ -14,6 +14,7 @@ from kronos.data.files.raw_lines import read_lines
 from kronos.data.quality.findings import format_time
 from kronos.data.windows.candle_set import DAY, CandleSet, SymbolRows
 from kronos.errors import DataError
+from kronos.names import make_printable
 
 
 class Place(NamedTuple):
@@ -59,7 +60,13 @@ def read_ends(
     lines = {path: _read_lines(path, numbers) for path, numbers in wanted.items()}
     return {
         symbol.symbol: [
-            _describe(candles, symbol, row, Place(Path(file).name, unit, line), lines.get(find(file) or Path(), {}))
+            _describe(
+                candles,
+                symbol,
+                row,
+                Place(make_printable(Path(file).name), unit, line),
+                lines.get(find(file) or Path(), {}),
+            )
             for row, file, unit, line in symbol.ends
         ]
         for symbol in symbols

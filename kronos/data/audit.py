@@ -14,6 +14,7 @@ from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import CandleSet, SymbolRows
 from kronos.data.windows.load import Audited, load_candles
 from kronos.data.windows.splits import Split, SplitName, count_epoch_windows
+from kronos.names import fill_template
 
 logger = logging.getLogger(__name__)
 
@@ -99,14 +100,16 @@ def describe_candles(candles: CandleSet, texts: Texts = TEXTS) -> str:
     last = max(int(candles.local(symbol, symbol.stop - 1, symbol.stop)[0]) for symbol in candles.symbols)
     counts = Counter(format_interval(symbol.interval) for symbol in candles.symbols)
     intervals = [_word_interval(interval, texts) for interval, _ in counts.most_common(2)]
-    return texts["candles_of_symbols" if len(candles.symbols) > 1 else "candles"].format(
-        source=candles.source,
-        n=len(candles),
-        n_symbols=len(candles.symbols),
-        interval=texts["and"].join(intervals) + (" …" if len(counts) > 2 else ""),
-        first=format_time(first),
-        last=format_time(last),
-    )
+    template = texts["candles_of_symbols" if len(candles.symbols) > 1 else "candles"]
+    values = {
+        "source": candles.source,
+        "n": len(candles),
+        "n_symbols": len(candles.symbols),
+        "interval": texts["and"].join(intervals) + (" …" if len(counts) > 2 else ""),
+        "first": format_time(first),
+        "last": format_time(last),
+    }
+    return fill_template(template, values)
 
 
 def _word_interval(interval: str, texts: Texts) -> str:

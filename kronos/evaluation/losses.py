@@ -14,6 +14,7 @@ from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.scores.quantiles import find_quantiles
 from kronos.evaluation.scoring import to_returns
 from kronos.files import replacing
+from kronos.names import name_cell
 
 QUANTILES = {"q05": 0.05, "q10": 0.1, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q90": 0.9, "q95": 0.95}
 LOSSES = {"crps": "crps", "absolute_error": "mae", "hit": "direction"}  # column: its loss
@@ -79,11 +80,11 @@ def build_loss_rows(
     quantiles = find_quantiles(np.sort(returns, axis=1), list(QUANTILES.values()), "weibull")  # as the bands are
     if not moves:
         quantiles[list(QUANTILES).index("q50")] = 0.0
-    symbols = np.array([symbol.symbol for symbol in origins.candles.symbols])
+    symbols = np.array([name_cell(symbol.symbol) for symbol in origins.candles.symbols])
     texts = {
         "symbol": symbols[origins.candles.symbol_numbers(origins.rows)],
         "origin": _format_times(find_local_times(origins.candles, origins.rows)),
-        "forecaster": np.full(n, forecaster),
+        "forecaster": np.full(n, name_cell(forecaster)),
     }
     values = {"close": origins.actual, "actual": to_returns(origins.actual, origins)}
     values |= dict(zip(QUANTILES, quantiles)) | {column: losses[name] for column, name in LOSSES.items()}

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from kronos.config import Config
 from kronos.errors import DataError
+from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _build_table(groups: Sequence[Sequence[Finding]], words: Words, one_symbol: 
     for severity, same_severity in itertools.groupby(groups, key=lambda group: group[0].severity):
         table.add_row(f"\n[{STYLES[severity]}]{words(f'check.headings.{severity}')}[/]")
         for first, *others in same_severity:
-            names = [each.symbol or Path(each.source).name for each in (first, *others)]
+            names = [each.symbol or make_printable(Path(each.source).name) for each in (first, *others)]
             where = "\n".join([*([] if one_symbol else names[:1]), *_list_places(first)])
             if others:
                 where = words("check.and_more", name=names[0], n=len(others))

@@ -9,6 +9,7 @@ from pathlib import Path
 from kronos.data.files.opening import open_bytes
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.tables import Table, open_table
+from kronos.names import make_printable
 
 AS_IT_STANDS = ReadingOptions({"timestamps": "column 1"}, decimal=".")  # columns without names need none
 MAX_LENGTH = 300  # characters of a line that are shown
@@ -32,7 +33,7 @@ def _read_text(table: Table, numbers: Collection[int]) -> dict[int, str]:
         for number, line in enumerate(lines, start=1):
             if number in numbers:
                 text = line if isinstance(line, str) else line.decode(table.encoding, errors="replace")
-                found[number] = text.strip("\r\n\ufeff")[:MAX_LENGTH]
+                found[number] = make_printable(text.strip("\r\n\ufeff")[:MAX_LENGTH], keep="\t")
             if number >= last:
                 break
     return found
@@ -44,5 +45,5 @@ def _read_rows(table: Table, numbers: Collection[int]) -> dict[int, str]:
         for number in piece.index.intersection([number - table.first for number in numbers]):
             row = piece.loc[number]
             text = ", ".join(f"{name}={value}" for name, value in row.items())
-            found[int(number) + table.first] = text[:MAX_LENGTH]
+            found[int(number) + table.first] = make_printable(text[:MAX_LENGTH])
     return found
