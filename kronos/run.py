@@ -24,7 +24,7 @@ from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choo
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.runs.earlier import note_judged_before
 from kronos.evaluation.runs.unlike import note_unlike_candles
-from kronos.files import write_sealed
+from kronos.files import replacing_folder, write_sealed
 from kronos.model import Kronos, KronosTokenizer
 from kronos.report.advice import log_advice
 from kronos.report.forecast.held_out import draw_held_out_forecasts
@@ -32,7 +32,7 @@ from kronos.report.verdict.evaluation_report import write_evaluation
 from kronos.report.words.catalogue import Words
 from kronos.report.words.times import list_times
 from kronos.run_folder import ReportFolder
-from kronos.saved_run import check_trained, load_models
+from kronos.saved_run import check_trained, find_changed_settings, load_models
 from kronos.stage_record import StageRecord
 from kronos.timing import read_clock, run_clock, timed
 from kronos.training.arguments import start_process
@@ -92,9 +92,12 @@ def run_training(
     own = build_own(config, *load_models(config)) if with_base_model else None
     evaluation = _evaluate_trained(config, trained, own, command) if evaluated and own else None
     is_first = _end_process_group()
-    pictures = draw_held_out_forecasts(config, trained, own) if is_first and own else []
+    report = config.model_paths.run_folder.report
+    if is_first and own and not evaluated:
+        with replacing_folder(report.path, keep=lambda path: path not in report.forecasts) as new:
+            draw_held_out_forecasts(config, trained.candles, trained.splits, own, ReportFolder(new))
     _log_times()
-    return FinishedRun(config.model_paths.run_folder.report, evaluation, trained.records, pictures)
+    return FinishedRun(report, evaluation, trained.records, report.forecasts if is_first else [])
 
 
 @run_clock()
@@ -128,17 +131,27 @@ def run_evaluation(
         report = config.model_paths.run_folder.report_on(config.data.data_path[0])
     candles = load_run_candles(config).candles
     own_candles, splits = None, {}
+    run = config.model_paths.run_folder
     if since is None and is_own(config, candles):
         own_candles, splits = candles, split_candles(candles, config.data)
+        if changed := find_changed_settings(config):
+            report = run.report_with(changed)
+            logger.info(
+                "other settings than the run's (%s): the report is written to %s, and %s stays as it is",
+                *(", ".join(changed), report.path, run.report.path),
+            )
         held_out = choose_held_out(config, candles, splits)
     else:
         if data is None:
+            report = run.report_on(config.data.data_path[0])
             logger.warning(
-                "the candles have changed since training: only candles after those of the training are forecast"
+                "the candles have changed since training: only candles after those of the training are forecast, and the "
+                "report is written to %s",
+                report.path,
             )
         held_out = choose_new(config, candles, find_instant(candles, since) if since else None)
     if data is not None or own_candles is None:
-        judged_before = note_judged_before(config.model_paths.run_folder, report, held_out.origins)
+        judged_before = note_judged_before(run, report, held_out.origins)
         held_out = replace(held_out, notes=(*held_out.notes, *judged_before))
     unlike = note_unlike_candles(config, candles, with_own=own_candles is None)
     held_out = replace(held_out, notes=(*held_out.notes, *unlike))

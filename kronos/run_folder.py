@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kronos.disk.reading import read_json
+from kronos.files import replacing_folder, restore_folder
 from kronos.names import hash_text
 from kronos.urls import CandleSource, hash_source, name_source
 
+LONGEST_NAMES = 60
 StageName = Literal["tokenizer", "basemodel"]
 
 
@@ -122,6 +126,20 @@ class ReportFolder:
     def chart(self, name: str) -> Path:
         return self.path / f"{name}.png"
 
+    def is_foreign(self, path: Path) -> bool:
+        """Whether an entry of the folder is not of a report, but was put there by somebody."""
+        return path.suffix != ".png" and path not in (self.page, self.results, self.losses)
+
+    @contextmanager
+    def replacing(self) -> Iterator[ReportFolder]:
+        """Give an empty report to fill; on success it replaces this one as a whole.
+
+        Raises:
+            WriteError: the file system refuses.
+        """
+        with replacing_folder(self.path, self.is_foreign) as new:
+            yield ReportFolder(new)
+
 
 OWN_NAMES = frozenset(("report", "evaluation", "logs", "tune", "config.yaml", "data.json", "readme.md"))
 
@@ -188,8 +206,15 @@ class RunFolder:
 
     @property
     def report(self) -> ReportFolder:
-        """The verdict on the run's own candles."""
+        """The main report: the verdict on the run's own candles, with its own settings."""
+        restore_folder(self.path / "report")
         return ReportFolder(self.path / "report")
+
+    def report_with(self, settings: Mapping[str, object]) -> ReportFolder:
+        """Return the folder of a verdict with other settings than the run's: values by key."""
+        names = "-".join(key.rpartition(".")[2] for key in sorted(settings))[:LONGEST_NAMES]
+        digest = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:8]
+        return ReportFolder(self.path / f"report-with-{names}-{digest}")
 
     def report_on(self, data: CandleSource) -> ReportFolder:
         """Return the folder of a verdict on other candles: a file, a folder, a glob or a URL.

@@ -1,7 +1,7 @@
 """Forecasts from held-out origins beside the actual candles, and the pictures of some at the end of a run."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.config import Config
+from kronos.data import CandleSet, Split
 from kronos.data.windows.splits import SplitName, WindowStarts
 from kronos.evaluation.forecasters.base import KronosForecaster
 from kronos.evaluation.origins.walk_forward import Origins
@@ -19,8 +20,8 @@ from kronos.report.drawing import draw_meanwhile
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.files import HISTORY_DRAWN, format_title
 from kronos.report.words.catalogue import Words
+from kronos.run_folder import ReportFolder
 from kronos.timing import timed
-from kronos.training.pipeline import RunResult
 
 logger = logging.getLogger(__name__)
 
@@ -55,35 +56,32 @@ def forecast_held_out(
     return [HeldOutForecast(*each) for each in zip(histories, forecasts, actual)]
 
 
-def draw_held_out_forecasts(config: Config, trained: RunResult, own: KronosForecaster) -> list[Path]:
+def draw_held_out_forecasts(
+    config: Config, candles: CandleSet, splits: Mapping[SplitName, Split], own: KronosForecaster, report: ReportFolder
+) -> None:
     """Forecast from report.n_origins origins of the test split, or of validation if there is none, and draw each.
 
     Args:
-        own: the run's best models.
-
-    Returns:
-        The pictures written, report/forecast_1.png and so on, in the run's folder.
+        candles, splits: of the run. own: its best models.
+        report: the folder of the pictures, forecast_1.png and so on.
     """
     if not config.report.n_origins:
-        return []
-    split = trained.splits.get("test") or trained.splits["val"]
+        return
+    split = splits.get("test") or splits["val"]
     rows = choose_origins(split.starts, config.data.lookback_window, config.report.n_origins)
-    origins = Origins(trained.candles, np.array(rows), config.data.lookback_window, config.data.predict_window)
+    origins = Origins(candles, np.array(rows), config.data.lookback_window, config.data.predict_window)
     n_paths = config.report.n_paths
     logger.info("forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, n_paths)
-    many = len(trained.candles.symbols) > 1
-    symbols = [trained.candles.symbol_at(row).symbol if many else "" for row in rows]
-    times = [f"{trained.candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}" for row in rows]
+    many = len(candles.symbols) > 1
+    symbols = [candles.symbol_at(row).symbol if many else "" for row in rows]
+    times = [f"{candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}" for row in rows]
     names = [f"{symbol} {time}".strip() for symbol, time in zip(symbols, times)]
     shown = forecast_held_out(own, origins, names, n_paths, config.training.seed)
     logger.info("%s", Repairs.total(each.forecast.repairs for each in shown if each.forecast.repairs))
-    for earlier in config.model_paths.run_folder.report.forecasts:
-        earlier.unlink()
-    paths = [config.model_paths.run_folder.report.forecast(n) for n in range(1, len(shown) + 1)]
+    paths = [report.forecast(n) for n in range(1, len(shown) + 1)]
     drawn = [partial(_draw, config, *each, split.name) for each in zip(paths, shown, symbols)]
     with timed("pictures"), draw_meanwhile(drawn):
         pass
-    return paths
 
 
 def choose_origins(starts: WindowStarts, lookback: int, n_origins: int) -> list[int]:

@@ -2,8 +2,10 @@
 
 import logging
 import shlex
+from contextlib import nullcontext
 
 import numpy as np
+from accelerate import PartialState
 
 from kronos.config import Config
 from kronos.data import CandleSet
@@ -16,7 +18,7 @@ from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.results import FORMAT, Evaluation
 from kronos.evaluation.stored_calibration import describe_conditions
-from kronos.report.forecast.held_out import forecast_held_out
+from kronos.report.forecast.held_out import draw_held_out_forecasts, forecast_held_out
 from kronos.report.verdict.examples import ExampleForecast
 from kronos.report.verdict.model_card import write_model_card
 from kronos.report.verdict.page import write_report
@@ -38,7 +40,9 @@ def write_evaluation(
     report: ReportFolder,
     command: str,
 ) -> Evaluation | None:
-    """Evaluate a run and write metrics.json, losses.csv, index.html and the pictures. All ranks must call this.
+    """Evaluate a run and replace its report as a whole: metrics.json, losses.csv, index.html and the pictures.
+
+    All ranks must call this.
 
     The verdict is logged. If it is the one on the run's own candles, it is also written to the model card.
 
@@ -52,21 +56,23 @@ def write_evaluation(
     Raises:
         KronosError: as `evaluate_run`, or a file cannot be written.
     """
-    losses = report.losses if config.evaluation.losses else None
-    evaluation = evaluate_run(config, own, held_out, own_candles, splits, command, losses)
-    if evaluation is None:
-        return None
-    if losses is None:
-        report.losses.unlink(missing_ok=True)  # of an earlier evaluation
-    evaluation = _conclude(evaluation, config, own)
+    with report.replacing() if PartialState().is_main_process else nullcontext(report) as new:
+        losses = new.losses if config.evaluation.losses else None
+        evaluation = evaluate_run(config, own, held_out, own_candles, splits, command, losses)
+        if evaluation is None:
+            return None
+        evaluation = _conclude(evaluation, config, own)
+        evaluation.write(new.results)
+        examples = _forecast_examples(own, evaluation, held_out.origins)
+        write_report(config.model_paths.base_save_path, evaluation, config, examples, new.path)
+        run = config.model_paths.run_folder
+        is_main = report == run.report and evaluation.kind == "run"
+        if is_main and own_candles is not None:
+            draw_held_out_forecasts(config, own_candles, splits, own, new)
     for each in evaluation.left_out:
         logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, Words("en"), "reasons"))
-    evaluation.write(report.results)
-    examples = _forecast_examples(own, evaluation, held_out.origins)
-    write_report(config.model_paths.base_save_path, evaluation, config, examples, report.path)
     logger.info("verdict: %s", evaluation.headline)
-    run = config.model_paths.run_folder
-    if report == run.report and evaluation.kind == "run":
+    if is_main:
         write_model_card(run, config, evaluation)
     return evaluation
 
