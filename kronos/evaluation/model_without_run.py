@@ -67,7 +67,7 @@ def build_model_config(
         raise ConfigError(
             "--model needs --data (a file, a folder, a glob or a URL of candles), or --config with data.data_path."
         )
-    published, unnamed = PUBLISHED.get(Path(model).name), name_file(f"unnamed-{model}")
+    published, unnamed = PUBLISHED.get(Path(model).name.partition("@")[0]), name_file(f"unnamed-{model}")
     own = [
         f"model_paths.pretrained_predictor={model}",
         f"model_paths.pretrained_tokenizer={tokenizer or _find_tokenizer(model)}",
@@ -204,7 +204,7 @@ def _find_tokenizer(model: str) -> str:
     if _is_of_run(path):
         run = RunFolder.of_model(path)
         return str(find_tokenizer(load_run_config(run.path)) if run.config.is_file() else run.tokenizer.best_model)
-    if published := PUBLISHED.get(path.name):
+    if published := PUBLISHED.get(path.name.partition("@")[0]):
         beside = path.parent / Path(published.tokenizer).name
         return str(beside) if path.is_dir() and beside.is_dir() else published.tokenizer
     if RunFolder(path).config.is_file():

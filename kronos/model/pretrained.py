@@ -29,7 +29,7 @@ A forecast is not advice, and nothing here promises profit.
 NANO = "nano"  # the name of the small model that the package contains
 NANO_FOLDER = Path(__file__).parent / NANO
 TOKENIZER_KEY = "tokenizer_sha256"
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")  # with a commit, branch or tag
 
 
 class PretrainedModel(
@@ -63,8 +63,8 @@ class PretrainedModel(
         """Load a model from a local folder, a hub name or the package.
 
         Args:
-            pretrained_model_name_or_path: a folder with config.json and model.safetensors, "owner/name", or "nano" for the
-                model in the package.
+            pretrained_model_name_or_path: a folder with config.json and model.safetensors, "owner/name" or
+                "owner/name@commit", or "nano" for the model in the package.
             kwargs: revision, cache_dir, token, force_download, local_files_only, for the hub.
 
         Returns:
@@ -118,13 +118,15 @@ def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **
         if not (folder / filename).is_file():
             raise CheckpointError(f"{folder}: this model folder has no {filename}.")
         return folder / filename
-    if folder.exists() or not HUB_NAME.fullmatch(str(name_or_path)):
+    on_hub = HUB_NAME.fullmatch(str(name_or_path))
+    if folder.exists() or not on_hub:
         raise CheckpointError(
             f"{name_or_path}: no such model folder. Give a folder with {CONFIG_NAME} and {SAFETENSORS_SINGLE_FILE}, "
             f"a hub name such as NeoQuasar/Kronos-small, or {NANO}, the small model in this package."
         )
     try:
-        return Path(hf_hub_download(str(name_or_path), filename, **hub_options))
+        revision = {"revision": on_hub[2]} if on_hub[2] else {}
+        return Path(hf_hub_download(on_hub[1], filename, **hub_options | revision))
     except (OSError, ValueError, RuntimeError) as error:  # raised by the hub client: offline, not found, refused
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(

@@ -236,9 +236,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.respond(with_body=True)
 
     def respond(self, with_body: bool) -> None:
-        repository, _, name = self.path.lstrip("/").partition("/resolve/main/")
+        repository, _, rest = self.path.lstrip("/").partition("/resolve/")
+        revision, _, name = rest.partition("/")
         file = GOLDEN / "predictor" / name
-        if repository != "NeoQuasar/Kronos-tiny" or not file.is_file():
+        if repository != "NeoQuasar/Kronos-tiny" or revision not in ("main", "a" * 40) or not file.is_file():
             self.send_response(404)
             self.send_header("X-Error-Code", "RepoNotFound")
             self.end_headers()
@@ -270,10 +271,12 @@ def test_hub_name_from_a_hub(tmp_path: Path) -> None:
 from kronos import CheckpointError, Kronos
 from kronos.model.pretrained import hash_weights
 print(hash_weights(Kronos.from_pretrained("NeoQuasar/Kronos-tiny")))
-try:
-    Kronos.from_pretrained("NeoQuasar/Kronos-none")
-except CheckpointError as error:
-    print(error)
+print(hash_weights(Kronos.from_pretrained("NeoQuasar/Kronos-tiny@" + "a" * 40)))
+for name in ("NeoQuasar/Kronos-none", "NeoQuasar/Kronos-tiny@" + "b" * 40):
+    try:
+        Kronos.from_pretrained(name)
+    except CheckpointError as error:
+        print(error)
 """
     try:
         done = subprocess.run(
@@ -282,6 +285,13 @@ except CheckpointError as error:
     finally:
         server.shutdown()
     assert done.returncode == 0, done.stderr
-    loaded, error = done.stdout.splitlines()
-    assert loaded == hash_weights(Kronos.from_pretrained(GOLDEN / "predictor"))
-    assert error.startswith("NeoQuasar/Kronos-none: no folder of this name here")
+    loaded, at_commit, *errors = done.stdout.splitlines()
+    assert loaded == at_commit == hash_weights(Kronos.from_pretrained(GOLDEN / "predictor"))
+    assert errors[0].startswith("NeoQuasar/Kronos-none: no folder of this name here")
+    assert errors[1].startswith(f"NeoQuasar/Kronos-tiny@{'b' * 40}: no folder of this name here")
+
+
+def test_a_folder_is_preferred_to_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(GOLDEN / "predictor", tmp_path / "owner" / "name@main")
+    monkeypatch.chdir(tmp_path)
+    Kronos.from_pretrained("owner/name@main")

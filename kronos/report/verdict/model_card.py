@@ -34,10 +34,10 @@ def _write_metadata(config: Config) -> str:
     """Return the header that the hub reads. A path on this machine is no name of a base model."""
     metadata: dict[str, object] = {"library_name": "kronos", "tags": TAGS}
     base_model = config.model_paths.pretrained_predictor
-    is_on_hub = HUB_NAME.fullmatch(base_model) and not Path(base_model).exists()
-    if config.experiment.pre_trained_predictor and is_on_hub:
+    on_hub = None if Path(base_model).exists() else HUB_NAME.fullmatch(base_model)
+    if config.experiment.pre_trained_predictor and on_hub:
         metadata |= {"license": "mit"} if base_model.startswith(PUBLISHER) else {}
-        metadata |= {"base_model": base_model}
+        metadata |= {"base_model": on_hub[1]}  # without a revision
     return yaml.safe_dump(metadata, sort_keys=False)
 
 
