@@ -14,11 +14,18 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 FUZZING = settings.get_current_profile_name() == "fuzz"  # make fuzz: many inputs, others each time
-BASE = settings(deadline=None, derandomize=not FUZZING, suppress_health_check=list(HealthCheck), database=None)
+BASE = settings(
+    deadline=None,
+    derandomize=not FUZZING,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=[Phase.generate],  # a failing input is small anyway; looking for a smaller one takes minutes
+    report_multiple_bugs=False,
+)
 HANG_SECONDS = 120  # no input needs a tenth of it
 
 

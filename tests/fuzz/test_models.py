@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from kronos import Kronos, KronosPredictor, KronosTokenizer
 from kronos.errors import KronosError
-from kronos.training.saved.checkpoints import list_checkpoints, seal
+from kronos.files import seal_folder
+from kronos.training.saved.checkpoints import list_checkpoints
 from tests.conftest import GOLDEN, invoke, write_tiny_config
 from tests.fuzzing import (
     CHANGES,
@@ -134,6 +135,6 @@ def test_checkpoints(which: int, sealed: bool, mutations: Sequence[Mutation], ch
         else:
             path.write_bytes(mutate_bytes(path.read_bytes(), mutations))
         if sealed:
-            seal(checkpoint)
+            seal_folder(checkpoint)
         words = ["--config", base, "--skip-existing", *SHORT, f"model_paths.base_path={folder}"]
         return assert_ended_well(invoke("train", *words))

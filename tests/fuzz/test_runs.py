@@ -12,6 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from kronos.files import SEAL_KEY, write_sealed
 from tests.conftest import FAST, FinishedRun, invoke
 from tests.fuzzing import CHANGES, MUTATIONS, Change, Mutation, assert_ended_well, fuzz, mutate_bytes, mutate_values
 
@@ -26,7 +27,11 @@ def damage(run: Path, how: str, which: int, mutations: Sequence[Mutation], chang
     files = sorted(path for path in run.rglob("*") if path.is_file() and path.suffix not in PICTURES)
     path = files[which % len(files)]
     if how == "values" and path.suffix == ".json":
-        path.write_text(json.dumps(mutate_values(json.loads(path.read_text()), changes)))
+        values = mutate_values(json.loads(path.read_text()), changes)
+        if isinstance(values, dict) and SEAL_KEY in values and which % 2:  # then its checksum is right
+            write_sealed(path, {key: value for key, value in values.items() if key != SEAL_KEY})
+        else:
+            path.write_text(json.dumps(values))
     elif how in ("gone", "folder"):
         path.unlink()
         if how == "folder":
