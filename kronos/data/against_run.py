@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from kronos.candles import Array
 from kronos.data.candle_kind import LEVELS, MINUTE, CandleKind, Level, format_clock
