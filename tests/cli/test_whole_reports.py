@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kronos.report.verdict import evaluation_report
-from tests.cli.test_evaluate import evaluate
+from tests.cli.test_evaluate import evaluate, write_candles
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
@@ -24,3 +24,31 @@ def test_an_evaluation_that_fails_leaves_the_old_report(
     done = evaluate(copied_run)
     assert done.exit_code == 1 and done.stderr.splitlines()[-1].endswith("No space left on device"), done.output
     assert read_all(copied_run / "report") == before and len(list(copied_run.glob(".*"))) == 0
+
+
+def test_nothing_of_an_earlier_evaluation_stays_but_what_is_not_ours(copied_run: Path) -> None:
+    report = copied_run / "report"
+    before = {path.name for path in report.iterdir()}
+    for name in ("example_middle.png", "forecast_9.png"):
+        (report / name).write_bytes(b"of an earlier version")
+    (report / "notes.txt").write_text("mine")
+    assert evaluate(copied_run).exit_code == 0
+    assert {path.name for path in report.iterdir()} == before | {"notes.txt"}
+
+
+def test_other_settings_or_candles_leave_the_main_report(copied_run: Path, tmp_path: Path) -> None:
+    before = read_all(copied_run / "report")
+    newer = write_candles(tmp_path / "newer.csv", 100, 180)
+    for words, name in (
+        (["--rivals", "drift"], "report-with-rivals-*"),
+        (["evaluation.stride=4", "report.temperature=0.9"], "report-with-stride-temperature-*"),
+        (["--data", newer], "report-newer*"),
+    ):
+        done = evaluate(copied_run, *words)
+        assert done.exit_code == 0, done.output
+        [folder] = copied_run.glob(name)
+        assert str(folder / "index.html") in done.stdout and (folder / "metrics.json").is_file()
+        assert str(folder) in done.stderr or "--data" in words
+    assert read_all(copied_run / "report") == before
+    assert evaluate(copied_run, "--language", "zh").exit_code == 0  # its figures are the same
+    assert read_all(copied_run / "report") != before and len(list(copied_run.glob("report*"))) == 4
