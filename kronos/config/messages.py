@@ -12,7 +12,7 @@ from kronos.errors import ConfigError
 from kronos.urls import mask_secrets
 
 KeyPath = tuple[str, ...]
-MAX_DIGITS, MAX_SHOWN = 30, 200
+MAX_DIGITS, MAX_SHOWN, MAX_ERRORS = 30, 200, 20
 
 # pydantic's type of an error: what the value must be, with the limits of the field.
 REQUIREMENTS = {
@@ -54,6 +54,10 @@ def build_config_error(
         if details["type"] != "default_factory_not_called"
         and not (details["type"] == "too_short" and details["loc"] in items)
     ]
+    if len(errors) > MAX_ERRORS:
+        errors[MAX_ERRORS:] = [
+            ConfigError("{place}: {n:,} more errors.", place=default_place, n=len(errors) - MAX_ERRORS)
+        ]
     return ConfigError.join(errors)
 
 

@@ -319,3 +319,9 @@ def test_trackers_are_one_or_many(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, MINIMAL + "experiment:\n  trackers: [wandb, Tensorbord]\n")
     assert fault.startswith("c.yaml:8: experiment.trackers.1 is 'Tensorbord'; it must be 'tensorboard', 'wandb'")
     assert fault.endswith("did you mean 'tensorboard'?")
+
+
+def test_a_list_full_of_errors_is_short(tiny_config: Path) -> None:
+    with pytest.raises(ConfigError, match="1,980 more errors") as caught:
+        load_config(tiny_config, [f"experiment.trackers=[{', '.join('x' * 2000)}]"])
+    assert str(caught.value).count("\n") == 20
