@@ -46,8 +46,7 @@ def load_model(model_class: type[Model], source: str | Path) -> Model:
         CheckpointError: it is missing, damaged, or has changed.
     """
     stage_dir = Path(source).expanduser().resolve().parent
-    is_best = Path(source).name == StageFolder(stage_dir).best_model.name
-    record = StageRecord.read(stage_dir) if is_best else None
+    record = StageRecord.read_beside(source)
     if record and record.finished and not record.fits_best_model(stage_dir):
         raise CheckpointError(
             "{folder}: the model is damaged, or was replaced: its files differ from their SHA-256 in {record}. Train the stage "

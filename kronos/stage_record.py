@@ -10,6 +10,7 @@ from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME, ModelName
 from kronos.disk.reading import read_regular
 from kronos.errors import CheckpointError
 from kronos.files import hash_file, write_json
+from kronos.model.stored.identity import ModelIdentity
 from kronos.run_folder import StageFolder
 
 GLOBAL_BATCH = "windows a step"
@@ -36,6 +37,8 @@ class StageRecord(BaseModel):
     blend: float | None = None  # share of the fine-tuned weights in the best base model; None: not blended
     tokenizer_hash: str | None = None  # of the tokenizer that a base model was trained with
     start_hash: str | None = None  # of the untouched model; None with LoRA
+    start_model: ModelIdentity | None = None  # the pretrained model; None: from scratch, or of an earlier version
+    tokenizer: ModelIdentity | None = None  # that a base model was trained with
     n_processes: int = Field(1, ge=1)  # at the start of the stage
     n_parts: int | None = Field(1, ge=1)  # in which each process computes its share of a batch; None: not found yet
     threads: int | None = Field(None, ge=1)  # that compute it, where they were chosen when the stage started
@@ -86,6 +89,13 @@ class StageRecord(BaseModel):
             return all(hash_file(best_model / name) == each for name, each in (self.best_model_sha256 or {}).items())
         except OSError:
             return False
+
+    @classmethod
+    def read_beside(cls, model: str | Path) -> "StageRecord | None":
+        """Read the record of the stage that left a model, {stage}/best_model; None for other models."""
+        path = Path(model).expanduser()
+        is_best = path.is_dir() and path.name == StageFolder(path.parent).best_model.name
+        return cls.read(path.resolve().parent) if is_best else None
 
     @classmethod
     def read(cls, folder: Path) -> "StageRecord | None":

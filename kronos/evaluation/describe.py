@@ -14,14 +14,15 @@ from accelerate import PartialState
 from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.data.quality.series import format_interval
-from kronos.evaluation.forecasters.base import Forecaster
+from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster
 from kronos.evaluation.origins.clock import count_all_clock_times, count_clock_times, note_few_clock_times
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
-from kronos.evaluation.records import Note
+from kronos.evaluation.records import Note, Provenance
 from kronos.evaluation.results import FORMAT, MODEL
 from kronos.run_folder import hash_subject
 from kronos.stage_record import StageRecord
+from kronos.training.saved.stage_settings import CANDLES_KEY, hash_candles
 from kronos.version import __version__
 
 SEED = 0  # not training.seed: all runs use the same draws
@@ -104,6 +105,21 @@ def describe_environment() -> dict[str, str]:
         else f"{device.type}, {psutil.cpu_count()} cores",
         "processes": str(PartialState().num_processes),
     }
+
+
+def describe_provenance(own: KronosForecaster, candles: CandleSet) -> Provenance:
+    """Return which models and candles an evaluation is of."""
+    models = own.predictor.tokenizer.identity, own.predictor.model.identity
+    records = [StageRecord.read_beside(each.name) if each else None for each in models]
+    starts = [record.start_model if record else None for record in records]
+    return Provenance(
+        tokenizer=models[0],
+        base_model=models[1],
+        start_tokenizer=starts[0],
+        start_base_model=starts[1],
+        candles=hash_candles(candles),
+        train_candles=records[1].settings.get(CANDLES_KEY) if records[1] else None,
+    )
 
 
 def describe_blend(config: Config) -> list[Note]:

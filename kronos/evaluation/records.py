@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from kronos.config.schema import Language
+from kronos.model.stored.identity import ModelIdentity
 from kronos.training.saved.tokenizer_record import Figure
 
 PIT_BINS = 20
@@ -34,6 +35,21 @@ class Note(Record):
     def _read_texts(cls, values: Any) -> Any:
         """Read a note of an earlier version, which was a text in each language."""
         return {"code": "text", "texts": values} if isinstance(values, dict) and "en" in values else values
+
+
+class Provenance(Record):
+    """Which models and candles the figures are of.
+
+    start_tokenizer, start_base_model: those that training began with; None if a model was not trained here, or from scratch.
+    candles, train_candles: hashes of the evaluated candles and of those of the training, as in stage.json (`hash_candles`).
+    """
+
+    tokenizer: ModelIdentity | None = None
+    base_model: ModelIdentity | None = None
+    start_tokenizer: ModelIdentity | None = None
+    start_base_model: ModelIdentity | None = None
+    candles: str
+    train_candles: str | None = None
 
 
 class HorizonFigures(Record):

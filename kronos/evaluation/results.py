@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 
 from kronos.disk.reading import read_regular
 from kronos.errors import CheckpointError
-from kronos.evaluation.records import BandFigures, DirectionFigures, HorizonFigures, Label, Note, Record
+from kronos.evaluation.records import BandFigures, DirectionFigures, HorizonFigures, Label, Note, Provenance, Record
 from kronos.files import write_text
 from kronos.training.saved.tokenizer_record import Figure, TokenizerHealth
 
@@ -219,6 +219,7 @@ class Evaluation(Record):
     next_steps: tuple[Note, ...] = ()
     judge_new: str = ""  # the command that judges later candles alone
     conditions: dict[str, int | float | str | None] = Field({})
+    provenance: Provenance | None = None  # None: of an earlier version
     forecasters: list[ForecasterResult]
     comparisons: list[Comparison]
     left_out: list[LeftOut]

@@ -12,6 +12,7 @@ from torch import nn
 
 from kronos.errors import CheckpointError
 from kronos.model.stored.architecture import read_model_config, select_arguments
+from kronos.model.stored.identity import ModelIdentity, identify
 from kronos.model.stored.weights import read_header, read_weights, write_weights
 
 MODEL_CARD = """---
@@ -42,9 +43,11 @@ class PretrainedModel(
     """Adds `from_pretrained`, `save_pretrained` and `push_to_hub`. Loads only safetensors and JSON, and all tensors must fit.
 
     tokenizer_hash: `hash_weights` of the tokenizer that a base model was trained with; None if its file does not name it.
+    identity: of the weights that it was loaded with; None if it was not loaded.
     """
 
     tokenizer_hash: str | None = None
+    identity: ModelIdentity | None = None
     nano_part: ClassVar[str] = ""  # its folder in NANO_FOLDER
 
     gradient_checkpointing = False
@@ -82,6 +85,8 @@ class PretrainedModel(
             model = cls.from_config(read_model_config(config_file), config_file, len(header.shapes))
         model.load_state_dict(read_weights(weights_file, model.state_dict(), cls.__name__), assign=True)
         model.tokenizer_hash = header.metadata.get(TOKENIZER_KEY)
+        from_hub = not find_folder(pretrained_model_name_or_path, cls.nano_part).is_dir()
+        model.identity = identify(pretrained_model_name_or_path, weights_file, from_hub)
         return model.eval()
 
     @classmethod
@@ -113,7 +118,7 @@ def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **
     Raises:
         CheckpointError: there is no such folder or file, or the download failed.
     """
-    folder = NANO_FOLDER / nano_part if names_nano(name_or_path) and nano_part else Path(name_or_path).expanduser()
+    folder = find_folder(name_or_path, nano_part)
     if folder.is_dir():
         if not (folder / filename).is_file():
             raise CheckpointError(f"{folder}: this model folder has no {filename}.")
@@ -133,6 +138,11 @@ def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **
             f"{name_or_path}: no folder of this name here ({Path.cwd()}), and {filename} could not be fetched from the "
             f"Hugging Face Hub: {reason}"
         ) from error
+
+
+def find_folder(name_or_path: str | Path, nano_part: str = "") -> Path:
+    """Return the local folder that a name stands for. If it is no folder, the name is one of the hub."""
+    return NANO_FOLDER / nano_part if names_nano(name_or_path) and nano_part else Path(name_or_path).expanduser()
 
 
 def names_nano(name_or_path: str | Path) -> bool:

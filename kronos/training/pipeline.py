@@ -196,6 +196,8 @@ def build_stage(
         settings=collect_settings(config, name, inputs.audited.candles) | replayed,
         tokenizer_hash=hash_weights(tokenizer) if tokenizer else None,
         start_hash=None if config.training.lora else hash_weights(model),
+        start_model=model.identity,
+        tokenizer=tokenizer.identity if tokenizer else None,
         n_processes=PartialState().num_processes,
         n_parts=None if finds_micro_batch(config) else config.training.accumulation_steps,
         best_by=criterion.name,

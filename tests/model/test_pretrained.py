@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kronos.errors import CheckpointError
+from kronos.files import hash_file
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.model.stored.identity import ModelIdentity
 from tests.conftest import GOLDEN, ROOT
 
 
@@ -272,6 +274,8 @@ from kronos import CheckpointError, Kronos
 from kronos.model.pretrained import hash_weights
 print(hash_weights(Kronos.from_pretrained("NeoQuasar/Kronos-tiny")))
 print(hash_weights(Kronos.from_pretrained("NeoQuasar/Kronos-tiny@" + "a" * 40)))
+for revision in ("", "@main", "@" + "a" * 40):
+    print(Kronos.from_pretrained("NeoQuasar/Kronos-tiny" + revision).identity)
 for name in ("NeoQuasar/Kronos-none", "NeoQuasar/Kronos-tiny@" + "b" * 40):
     try:
         Kronos.from_pretrained(name)
@@ -285,8 +289,12 @@ for name in ("NeoQuasar/Kronos-none", "NeoQuasar/Kronos-tiny@" + "b" * 40):
     finally:
         server.shutdown()
     assert done.returncode == 0, done.stderr
-    loaded, at_commit, *errors = done.stdout.splitlines()
+    loaded, at_commit, *rest = done.stdout.splitlines()
     assert loaded == at_commit == hash_weights(Kronos.from_pretrained(GOLDEN / "predictor"))
+    identities, errors = rest[:3], rest[3:]
+    for revision, identity in zip(("", "@main", "@" + "a" * 40), identities, strict=True):
+        weights = hash_file(GOLDEN / "predictor" / "model.safetensors")
+        assert identity == repr(ModelIdentity(f"NeoQuasar/Kronos-tiny{revision}", "a" * 40, weights))
     assert errors[0].startswith("NeoQuasar/Kronos-none: no folder of this name here")
     assert errors[1].startswith(f"NeoQuasar/Kronos-tiny@{'b' * 40}: no folder of this name here")
 
@@ -294,4 +302,5 @@ for name in ("NeoQuasar/Kronos-none", "NeoQuasar/Kronos-tiny@" + "b" * 40):
 def test_a_folder_is_preferred_to_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(GOLDEN / "predictor", tmp_path / "owner" / "name@main")
     monkeypatch.chdir(tmp_path)
-    Kronos.from_pretrained("owner/name@main")
+    identity = Kronos.from_pretrained("owner/name@main").identity
+    assert identity and identity.commit is None

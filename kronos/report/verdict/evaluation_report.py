@@ -10,7 +10,7 @@ from accelerate import PartialState
 from kronos.config import Config
 from kronos.data import CandleSet
 from kronos.evaluation.baselines import Splits
-from kronos.evaluation.describe import SEED
+from kronos.evaluation.describe import SEED, describe_provenance
 from kronos.evaluation.evaluation import evaluate_run
 from kronos.evaluation.forecasters.base import KronosForecaster
 from kronos.evaluation.next_steps import TrainingFacts, choose_next_steps
@@ -61,7 +61,7 @@ def write_evaluation(
         evaluation = evaluate_run(config, own, held_out, own_candles, splits, command, losses)
         if evaluation is None:
             return None
-        evaluation = _conclude(evaluation, config, own)
+        evaluation = _conclude(evaluation, config, own, held_out.origins.candles)
         evaluation.write(new.results)
         examples = _forecast_examples(own, evaluation, held_out.origins)
         write_report(config.model_paths.base_save_path, evaluation, config, examples, new.path)
@@ -77,8 +77,8 @@ def write_evaluation(
     return evaluation
 
 
-def _conclude(evaluation: Evaluation, config: Config, own: KronosForecaster) -> Evaluation:
-    """Add what a reader needs beside the figures: the headline, the next steps, and of which models they are."""
+def _conclude(evaluation: Evaluation, config: Config, own: KronosForecaster, candles: CandleSet) -> Evaluation:
+    """Add what a reader needs beside the figures: the headline, the next steps, and of which models and candles they are."""
     command = write_command(evaluation, config)
     training = TrainingFacts.of(config, StageRecord.read(config.model_paths.run_folder.basemodel.path))
     conclusions: dict[str, object] = {
@@ -87,6 +87,7 @@ def _conclude(evaluation: Evaluation, config: Config, own: KronosForecaster) -> 
         "next_steps": choose_next_steps(evaluation, training, command),
         "judge_new": command,
         "conditions": describe_conditions(own.predictor, own.sampling, evaluation.lookback, evaluation.horizon),
+        "provenance": describe_provenance(own, candles),
     }
     return evaluation.model_copy(update=conclusions)
 

@@ -10,6 +10,7 @@ from kronos.config import Config
 from kronos.evaluation.results import Evaluation
 from kronos.files import write_text
 from kronos.model.pretrained import HUB_NAME
+from kronos.report.verdict.provenance import list_provenance
 from kronos.report.verdict.summary import LEVEL, write_coverage
 from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
@@ -54,4 +55,6 @@ def _write_text(evaluation: Evaluation, words: Words) -> str:
     if coverage:
         parts.append(write_coverage(coverage, evaluation.confidence, words))
     parts += [write_note(note, words) for note in evaluation.notes]
+    if provenance := list_provenance(evaluation, words):
+        parts += [words("card.provenance"), "\n".join(f"- {label}: {text}" for label, text in provenance)]
     return "\n\n".join([*parts, words("page.no_promise")]) + "\n"

@@ -42,6 +42,7 @@ from kronos.report.verdict.examples import (
     title_example,
 )
 from kronos.report.verdict.first_screen import build_first_screen
+from kronos.report.verdict.provenance import list_provenance
 from kronos.report.verdict.tables import (
     Group,
     Row,
@@ -223,6 +224,7 @@ def _list_tables(evaluation: Evaluation, words: Words) -> dict[str, Any]:
         "direction": list_direction(evaluation, words),
         "symbols": list_symbols(evaluation, words),
         "money": list_money(evaluation, words),
+        "provenance": list_provenance(evaluation, words),
         "times": list_times(read_clock(), words),
     }
 

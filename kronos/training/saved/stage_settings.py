@@ -22,6 +22,7 @@ RECORDED_OTHERWISE = {
 
 
 COMPILE_KEY = "training.torch_compile"
+CANDLES_KEY = "candles"  # the hash of the candles of a training
 
 
 def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> di
     if settings[COMPILE_KEY] == AUTO and runs_on_cpu(config):
         settings[COMPILE_KEY] = False  # on a GPU it is settled when the stage starts
     settings[GLOBAL_BATCH] = config.training.batch_size * PartialState().num_processes
-    settings["candles"] = hash_candles(candles)
+    settings[CANDLES_KEY] = hash_candles(candles)
     return settings
 
 

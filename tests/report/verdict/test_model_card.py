@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from kronos.config import load_config
+from kronos.evaluation.records import Provenance
+from kronos.model.stored.identity import ModelIdentity
 from kronos.report.verdict.model_card import write_model_card
 from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
@@ -14,6 +16,15 @@ from tests.conftest import write_tiny_config
 from tests.report.made_evaluation import make_evaluation
 
 HUB = ["experiment.pre_trained=true", "model_paths.pretrained_tokenizer=NeoQuasar/Kronos-Tokenizer-base"]
+
+PROVENANCE = Provenance(
+    tokenizer=ModelIdentity("/home/me/runs/one/tokenizer/best_model", None, "00"),
+    base_model=ModelIdentity("/home/me/runs/one/basemodel/best_model", None, "11"),
+    start_tokenizer=ModelIdentity("/home/me/models/own", None, "33"),
+    start_base_model=ModelIdentity("NeoQuasar/Kronos-small", "c" * 40, "22"),
+    candles="0123456789ab",
+    train_candles="0123456789ab",
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +40,7 @@ HUB = ["experiment.pre_trained=true", "model_paths.pretrained_tokenizer=NeoQuasa
     ],
 )
 def test_metadata_and_verdict(tmp_path: Path, settings: list[str], expected: dict[str, str]) -> None:
-    config, evaluation = load_config(write_tiny_config(tmp_path), settings), make_evaluation()
+    config, evaluation = load_config(write_tiny_config(tmp_path), settings), make_evaluation(provenance=PROVENANCE)
     run = RunFolder(tmp_path / "run")
     run.basemodel.best_model.mkdir(parents=True)
     write_model_card(run, config, evaluation)
@@ -38,3 +49,15 @@ def test_metadata_and_verdict(tmp_path: Path, settings: list[str], expected: dic
     assert metadata.pop("library_name") == "kronos" and metadata.pop("tags") and metadata == expected
     assert write_headline(evaluation, Words("en")) in text and "/home/me" not in text
     assert "The 90% band held" in text and "not a promise of profit" in text
+    assert (
+        f"- Base model before training: NeoQuasar/Kronos-small, commit {'c' * 40}, SHA-256 of model.safetensors 22"
+        in text
+    )
+    assert "- Tokenizer before training: own, SHA-256" in text and "- Candles of the training: 0123456789ab" in text
+
+
+def test_a_verdict_of_an_earlier_version_has_no_provenance(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.basemodel.best_model.mkdir(parents=True)
+    write_model_card(run, load_config(write_tiny_config(tmp_path)), make_evaluation())
+    assert "SHA-256" not in (run.basemodel.best_model / "README.md").read_text(encoding="utf-8")
