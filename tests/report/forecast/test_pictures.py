@@ -16,7 +16,6 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.report.forecast.candle_plot import draw_forecast
 from kronos.report.forecast.held_out import choose_origins, draw_held_out_forecasts
 from kronos.report.forecast.scene import BANDS, FORECAST_COLOUR, GREEN, RED, Rising
-from kronos.training.pipeline import RunResult
 from tests.conftest import GOLDEN
 from tests.report.forecast.made_forecast import CANDLES, HISTORY, TRUTH, make_forecast
 
@@ -145,5 +144,6 @@ def test_forecasts_over_clocks_put_back_are_drawn(tiny_config: Path) -> None:
     changed = replace(candles.symbols[0], offset_rows=(0, splits["test"].starts[0] + 3), offsets=(0, -3_600_000_000))
     moved = replace(candles, symbols=(changed,))
     models = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer"), Kronos.from_pretrained(GOLDEN / "predictor")
-    pictures = draw_held_out_forecasts(config, RunResult(moved, splits, {}), build_own(config, *models))
-    assert len(pictures) == 2
+    report = config.model_paths.run_folder.report
+    draw_held_out_forecasts(config, moved, splits, build_own(config, *models), report)
+    assert len(report.forecasts) == 2
