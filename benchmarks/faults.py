@@ -22,6 +22,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,8 +49,9 @@ class Outcome(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """An undisturbed run: how long it and its evaluation take, in seconds, and what they leave."""
+    """An undisturbed run: its folder, how long it and its evaluation take, in seconds, and what they leave."""
 
+    run: Path
     train_seconds: float
     evaluate_seconds: float
     results: dict[str, str]
@@ -95,11 +97,11 @@ def measure_reference(folder: Path) -> Reference:
     results = read_results(folder / "demo")
     started = time.monotonic()
     finish(evaluate(folder))
-    return Reference(train_seconds, time.monotonic() - started, results)
+    return Reference(folder / "demo", train_seconds, time.monotonic() - started, results)
 
 
-def is_report_whole(run: Path) -> bool:
-    """Whether the report is not there, or has a page, figures and pictures of one evaluation."""
+def is_report_whole(run: Path, started: float) -> bool:
+    """Whether the report is not there, or is complete and written as a whole before or after the command started."""
     report = run / "report"
     if not report.exists():
         return True
@@ -107,9 +109,9 @@ def is_report_whole(run: Path) -> bool:
         json.loads((report / "metrics.json").read_text())
     except (OSError, ValueError):
         return False
-    written = [path.stat().st_mtime for path in report.iterdir()]
-    names = {path.name for path in report.iterdir()}
-    return {"index.html", "losses.csv", "example_best.png"} <= names and max(written) - min(written) < 30
+    paths = list(report.iterdir())
+    complete = {"index.html", "losses.csv", "example_best.png", "forecast_1.png"} <= {path.name for path in paths}
+    return complete and len({path.stat().st_mtime > started for path in paths}) == 1
 
 
 def is_explained(logged: str) -> bool:
@@ -117,13 +119,13 @@ def is_explained(logged: str) -> bool:
 
 
 def interrupt(folder: Path, reference: Reference, generator: random.Random, signum: int) -> Outcome:
-    process = train(folder)
+    started, process = time.time(), train(folder)
     time.sleep(generator.uniform(0.1, reference.train_seconds))
     process.send_signal(signum)
     _, logged = process.communicate()
     expected = SIGNALS.get(signal.Signals(signum), -signum)
     clean = process.returncode in (0, expected) and (signum == signal.SIGKILL or is_explained(logged))
-    whole = is_report_whole(folder / "demo")
+    whole = is_report_whole(folder / "demo", started)
     finish(train(folder, "--skip-existing"))
     return Outcome(clean, whole, read_results(folder / "demo") == reference.results)
 
@@ -137,12 +139,12 @@ def send_signal(folder: Path, reference: Reference, generator: random.Random) ->
 
 
 def kill_evaluation(folder: Path, reference: Reference, generator: random.Random) -> Outcome:
-    finish(train(folder))
-    process = evaluate(folder)
+    shutil.copytree(reference.run, folder / "demo")
+    started, process = time.time(), evaluate(folder)
     time.sleep(generator.uniform(0.3, 1) * reference.evaluate_seconds)
     process.kill()
     process.communicate()
-    whole = is_report_whole(folder / "demo")
+    whole = is_report_whole(folder / "demo", started)
     finish(evaluate(folder))
     return Outcome(True, whole, read_results(folder / "demo") == reference.results)
 
@@ -151,10 +153,10 @@ def fill_disk(folder: Path, reference: Reference, generator: random.Random) -> O
     size = f"size={int(generator.uniform(20, 8000))}k"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], check=True)
     try:
-        process = train(folder)
+        started, process = time.time(), train(folder)
         _, logged = process.communicate()
         clean = process.returncode in (0, 1) and is_explained(logged)
-        whole = is_report_whole(folder / "demo")
+        whole = is_report_whole(folder / "demo", started)
         subprocess.run(["mount", "-o", f"remount,size={FULL_MB}m", folder], check=True)
         finish(train(folder, "--skip-existing"))
         return Outcome(clean, whole, read_results(folder / "demo") == reference.results)
@@ -177,8 +179,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     generator = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        reference = measure_reference(Path(folder))
+    with tempfile.TemporaryDirectory() as kept:
+        measure(arguments, measure_reference(Path(kept)), generator)
+
+
+def measure(arguments: argparse.Namespace, reference: Reference, generator: random.Random) -> None:
+    """Inject the faults and print the table."""
     print(f"{'fault':24}{'rounds':>8}{'clean':>8}{'whole':>8}{'equal':>8}")
     summary: dict[str, Any] = {}
     for name, inject in FAULTS.items():

@@ -55,8 +55,9 @@ def check_config(content: bytes, overrides: Sequence[str] = ()) -> bool:
         except ConfigError as error:
             assert_explained(str(error))
             return False
-        path.write_text(dump_config(config), encoding="utf-8")
-        assert load_config(path) == config
+        saved = dump_config(config)
+        path.write_text(saved, encoding="utf-8")
+        assert dump_config(load_config(path)) == saved
     return True
 
 

@@ -271,6 +271,7 @@ def _is_worth(worth: Array, volume: Array, prices: Mapping[str, Array]) -> bool:
     known = (np.nan_to_num(volume) > 0) & (np.nan_to_num(worth) > 0)
     if not known.any():
         return False
-    price = worth[known] / volume[known]
+    with np.errstate(over="ignore"):  # a price of infinity fits no candle
+        price = worth[known] / volume[known]
     fits = (price >= 0.99 * prices["low"][known]) & (price <= 1.01 * prices["high"][known])
     return bool(np.mean(fits) > MOSTLY)

@@ -275,6 +275,11 @@ def test_odd_series(frame: pd.DataFrame, zone: str | None, kind: str, repairs: R
     return check_file("c.csv", frame.to_csv(index=False).encode(), repairs, windows)
 
 
+def test_an_amount_that_no_price_explains() -> None:
+    rows = "".join(f"2024-06-18 0{hour}:20:00,10,11,9,10,1e-320,1e38\n" for hour in range(1, 9))
+    assert check_file("c.csv", f"{','.join(COLUMNS)}\n{rows}".encode(), RepairsConfig(), LOOSE)
+
+
 @pytest.mark.parametrize("same_time", [True, False])
 def test_a_million_identical_rows(tmp_path: Path, same_time: bool) -> None:
     n = 1_000_000

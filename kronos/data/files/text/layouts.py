@@ -138,6 +138,7 @@ def _moves_like(column: Array, close: Array) -> bool:
 
 def _is_worth(amount: Array, volume: Array, low: Array, high: Array) -> bool:
     traded = volume > 0
-    worth = amount[traded] / volume[traded]
+    with np.errstate(over="ignore"):  # infinity fits no candle
+        worth = amount[traded] / volume[traded]
     fits = [(worth >= lots * low[traded] * 0.99) & (worth <= lots * high[traded] * 1.01) for lots in WORTH]
     return bool(traded.any() and max(fit.mean() for fit in fits) > WITHIN)
