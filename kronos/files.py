@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kronos.disk.reading import read_json
-from kronos.disk.temporaries import beside
+from kronos.disk.temporaries import beside, name_complete
 from kronos.errors import WriteError
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
@@ -112,7 +112,7 @@ def _translate(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError.about(path, error) from error
+        raise WriteError.about(name_complete(path), error) from error
 
 
 def sync(path: Path) -> None:

@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import typer
 
+from kronos.disk.temporaries import name_complete
 from kronos.errors import KronosError, Terminated
 
 logger = logging.getLogger("kronos")
@@ -36,12 +38,16 @@ def translate_errors(advice: str) -> Iterator[None]:
         _report(error, rank)
         _leave(1)
     except OSError as error:  # a full disk, or a folder in place of a file
-        logger.critical("error: %s", f"{error.filename}: {error.strerror}" if error.filename else error)
+        logger.critical("error: %s", f"{_name_file(error.filename)}: {error.strerror}" if error.filename else error)
         _leave(1)
     except KeyboardInterrupt:  # of a program that was not started by us (kronos.cli.start)
         if rank == "0":
             logger.critical("stopped by SIGINT; %s", advice)
         _leave(130)
+
+
+def _name_file(name: object) -> object:
+    return name_complete(Path(name)) if isinstance(name, str) else name
 
 
 def _report(error: KronosError, rank: str) -> None:

@@ -18,18 +18,18 @@ TEMPORARY_NAME = re.compile(r"\.(?:([0-9a-f]{6})-)?(\d+)\..+")  # without a host
 LONGEST_PART = 56  # characters of a temporary name; with its beginning they take at most 255 bytes
 ABANDONED_SECONDS = 86_400  # nothing is written for so long by a live process of another machine
 
-_own: set[Path] = set()  # what this process is writing
+_own: dict[Path, Path] = {}  # what this process is writing, and its name when it is complete
 
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """Give a path beside path that no other process writes to, and remove what is there at the end."""
     own = name_temporary(path)
-    _own.add(own)
+    _own[own] = path
     try:
         yield own
     finally:
-        _own.discard(own)
+        _own.pop(own, None)
         with suppress(OSError):
             _remove(own)
 
@@ -38,17 +38,25 @@ def beside(path: Path) -> Iterator[Path]:
 def temporary_folder() -> Iterator[Path]:
     """Give an empty folder in the system's place for temporary files, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp())
-    _own.add(folder)
+    _own[folder] = folder
     try:
         yield folder
     finally:
-        _own.discard(folder)
+        _own.pop(folder, None)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def name_temporary(path: Path) -> Path:
     """Return a path beside path that no other process writes to."""
     return path.with_name(f".{HOST}-{os.getpid()}.{path.name[-LONGEST_PART:]}")
+
+
+def name_complete(path: Path) -> Path:
+    """Return the name that a path will have when what this process is writing is complete."""
+    for own in path.parents:
+        if own in _own:
+            return name_complete(_own[own] / path.relative_to(own))
+    return _own.get(path, path)
 
 
 def remove_own_temporaries() -> None:

@@ -132,7 +132,8 @@ def test_what_may_be_overridden(run: Path) -> None:
     words = ["evaluation.stride=1", "evaluation.n_paths=5", "evaluation.rivals=[volatility]", "report.language=en"]
     done = evaluate(run, *words, "--language", "zh")
     assert done.exit_code == 0, done.output
-    found = read(run / "report")
+    [report] = run.glob("report-with-*")
+    found = read(report)
     assert found.n_origins == 5 and found.n_paths == 5 and names(found) == ["finetuned", "volatility"]
     assert write_headline(found, Words("zh")) in done.stdout and found.headline not in done.stdout
     assert write_sentence(found.comparisons[0], found, Words("zh")) in done.output

@@ -1,9 +1,12 @@
 """A report is replaced as a whole, and only by an evaluation with the run's own settings and candles."""
 
+import re
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
+from kronos.report.forecast import candle_plot
 from kronos.report.verdict import evaluation_report
 from tests.cli.test_evaluate import evaluate, write_candles
 
@@ -24,6 +27,19 @@ def test_an_evaluation_that_fails_leaves_the_old_report(
     done = evaluate(copied_run)
     assert done.exit_code == 1 and done.stderr.splitlines()[-1].endswith("No space left on device"), done.output
     assert read_all(copied_run / "report") == before and len(list(copied_run.glob(".*"))) == 0
+
+
+def test_the_message_names_the_file_that_is_missing(copied_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written under a temporary name, in a folder with a temporary name."""
+
+    def fill_the_disk(figure: Figure, path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(candle_plot, "write_png", fill_the_disk)
+    done = evaluate(copied_run)
+    error = done.stderr.splitlines()[-1]
+    assert done.exit_code == 1 and "cannot be written: No space left on device" in error, done.output
+    assert re.match(f"error: {copied_run}/report/(example|forecast)_[a-z0-9]+.png: ", error)
 
 
 def test_nothing_of_an_earlier_evaluation_stays_but_what_is_not_ours(copied_run: Path) -> None:
