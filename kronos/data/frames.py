@@ -16,6 +16,7 @@ import pyarrow.feather
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.aliases import SYMBOL
 from kronos.data.files.columns import recognise_columns
+from kronos.disk.temporaries import name_temporary
 from kronos.errors import DataError
 from kronos.names import name_file
 
@@ -71,12 +72,13 @@ def save_candles(frames: Frame | Mapping[str, Frame], folder: Path) -> Path:
         raise DataError("there are no frames of candles. Give at least one.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder, ignore_cleanup_errors=True) as temporary:
+        prefix = name_temporary(folder / "frames").name
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True) as temporary:
             return _write_tables(tables, Path(temporary), folder)
     except OSError as error:
         raise DataError(
             "{path}: the frames cannot be saved: {reason}. Choose another folder with data.cache_dir.",
-            path=error.filename or folder,
+            path=folder,
             reason=error.strerror or error,
         ) from None
 

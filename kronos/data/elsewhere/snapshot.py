@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from filelock import FileLock
 
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.errors import DataError
-from kronos.files import hash_file, is_unchanged, read_sealed, write_sealed
+from kronos.files import hash_file, is_unchanged, read_sealed, replacing_folder, write_sealed
 from kronos.names import shorten_name
 from kronos.urls import MAX_NAME
 
@@ -88,7 +87,7 @@ def fetch_once(fetch: Fetch, options: FetchOptions) -> Snapshot:
     except OSError as error:
         raise DataError(
             "{path}: {source} cannot be written there: {reason}. Choose another folder with data.cache_dir.",
-            path=error.filename or folder,
+            path=folder,
             source=fetch.source,
             reason=error.strerror or error,
         ) from None
@@ -127,19 +126,9 @@ def _load(folder: Path, remote: bool) -> Snapshot | None:
 
 def _write(fetch: Fetch, folder: Path) -> Snapshot:
     logger.info("Fetching %s …", fetch.source)
-    new, old = (folder.with_name(f".{folder.name}.{name}") for name in ("new", "old"))
-    for each in (new, old):
-        shutil.rmtree(each, ignore_errors=True)
-    new.mkdir()
-    try:
+    with replacing_folder(folder) as new:
         fetch.write(new)
         write_sealed(new / RECORD, _describe(fetch, new))
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    finally:
-        for each in (new, old):
-            shutil.rmtree(each, ignore_errors=True)
     snapshot = _load(folder, fetch.remote)
     assert snapshot is not None
     return snapshot

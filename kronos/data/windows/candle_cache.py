@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from kronos.data.quality.series import InspectedSeries
 from kronos.data.windows.candle_set import CandleSet, SymbolRows, compute_small_calendar, place_series
 from kronos.disk.reading import read_json
 from kronos.errors import DataError
-from kronos.files import is_whole, seal_folder, write_json
+from kronos.files import is_whole, replacing_folder, seal_folder, write_json
 
 CACHE_FROM_BYTES = 64 << 20  # about a million candles of text
 ARRAYS = {"values": (np.float32, len(CANDLE_COLUMNS)), "instants": (np.int64, 1), "calendar": (np.uint8, 5)}
@@ -82,40 +83,38 @@ class CandleCache:
         except OSError as error:
             raise DataError(
                 "{path}: the cache of candles cannot be written: {reason}. Choose another folder with data.cache_dir.",
-                path=error.filename or self.folder,
+                path=self.folder,
                 reason=error.strerror or error,
             ) from None
 
     def _write(self, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> Loaded:
         if self.folder.exists():
             logger.warning("%s is damaged or incomplete and is made anew", self.folder)
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        findings: list[Finding] = []
-        symbols: list[SymbolRows] = []
-        rows = 0
-        files = {name: (self.folder / name).open("wb") for name in ARRAYS}
-        try:
-            for each in inspect(findings):
-                raw = each.raw
-                arrays = {"values": raw.values, "instants": raw.instants, "calendar": compute_small_calendar(raw.local)}
-                for name, array in arrays.items():
-                    np.ascontiguousarray(array).tofile(files[name])
-                symbols.append(place_series(each).shift(rows))
-                rows += len(raw)
-        except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)  # a full disk needs the room
-            raise
-        finally:
-            for file in files.values():
-                file.close()
-        index = {
-            "rows": rows,
-            "symbols": [symbol.to_json() for symbol in symbols],
-            "findings": [finding.to_json() for finding in findings],
-        }
-        write_json(self.folder / INDEX, index)
-        seal_folder(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)  # first: a full disk needs the room
+        with replacing_folder(self.folder) as new:
+            _fill(new, inspect)
         loaded = self.load()
         assert loaded is not None
         return loaded
+
+
+def _fill(folder: Path, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> None:
+    findings: list[Finding] = []
+    symbols: list[SymbolRows] = []
+    rows = 0
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / name).open("wb")) for name in ARRAYS}
+        for each in inspect(findings):
+            raw = each.raw
+            arrays = {"values": raw.values, "instants": raw.instants, "calendar": compute_small_calendar(raw.local)}
+            for name, array in arrays.items():
+                np.ascontiguousarray(array).tofile(files[name])
+            symbols.append(place_series(each).shift(rows))
+            rows += len(raw)
+    index = {
+        "rows": rows,
+        "symbols": [symbol.to_json() for symbol in symbols],
+        "findings": [finding.to_json() for finding in findings],
+    }
+    write_json(folder / INDEX, index)
+    seal_folder(folder)
