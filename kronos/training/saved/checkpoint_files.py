@@ -135,7 +135,8 @@ def load_optimizer(checkpoint: Path, optimizer: Optimizer) -> None:
         parameters = [each for group in optimizer.param_groups for each in group["params"]]
         for number, moments in stored["state"].items():
             _check_moments(moments, parameters[number], step_of(checkpoint))
-        _require(len(stored["state"]) == len(parameters), "not all parameters have a state")
+        all_skipped = not stored["state"] and (checkpoint / SCALER).is_file()  # fp16 skips steps that overflow
+        _require(all_skipped or len(stored["state"]) == len(parameters), "not all parameters have a state")
         optimizer.load_state_dict({"state": stored["state"], "param_groups": groups})
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from kronos.errors import CheckpointError
 from kronos.files import seal_folder
+from kronos.training.saved.checkpoint_files import load_optimizer
 from tests.conftest import write_tiny_config
 from tests.training.runs import Killed, interrupt_at, run
 from tests.training.saved.test_resume import CreatesAFile
@@ -218,3 +219,19 @@ def test_settings_and_methods_are_not_taken_from_a_checkpoint(checkpoint: Path, 
         next((each / "runs").rglob("basemodel/best_model/model.safetensors")) for each in (checkpoint.parents[4], copy)
     )
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("fp16", [True, False])
+def test_an_optimizer_whose_steps_were_all_skipped(tmp_path: Path, fp16: bool) -> None:
+    """fp16 skips a step whose gradients overflow; a checkpoint may come before the first that did not."""
+    folder = tmp_path / "checkpoint-1"
+    folder.mkdir()
+    optimizer = torch.optim.AdamW(torch.nn.Linear(2, 2).parameters())
+    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+    if not fp16:
+        with pytest.raises(CheckpointError, match="not all parameters have a state"):
+            load_optimizer(folder, optimizer)
+        return
+    torch.save({"scale": 1.0}, folder / "scaler.pt")
+    load_optimizer(folder, optimizer)
+    assert not optimizer.state_dict()["state"]
