@@ -30,11 +30,12 @@ MAX_TEMPORARY_AGE_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class TokenFile:
-    """Subtokens (N, 2, T) int16, s1 and s2 of each window, followed by their SHA-256."""
+    """Subtokens (N, 2, T) int16, s1 and s2 of each window, followed by their SHA-256. bits: of s1 and s2."""
 
     path: Path
     n_windows: int
     window: int
+    bits: tuple[int, int]
 
     @property
     def window_bytes(self) -> int:
@@ -46,15 +47,20 @@ class TokenFile:
         return self.n_windows * self.window_bytes
 
     def is_whole(self, verify: bool) -> bool:
-        """Whether the file exists with the right size; with verify, also whether its checksum matches."""
+        """Whether the file exists with the right size; with verify, also whether its checksum and the range of its tokens fit."""
         try:
             right_size = self.path.stat().st_size == self.n_bytes + DIGEST_BYTES
         except OSError:
             return False
-        is_whole = right_size and (not verify or ends_with_digest(self.path))
+        is_whole = right_size and (not verify or (ends_with_digest(self.path) and self._is_in_range()))
         if not is_whole:
             logger.warning("%s is damaged and is made anew", self.path)
         return is_whole
+
+    def _is_in_range(self) -> bool:
+        """Whether the vocabularies have all tokens: whoever can write the file can append its checksum again."""
+        tokens = self.map()
+        return all(tokens[:, n].min() >= 0 and tokens[:, n].max() < 2**bits for n, bits in enumerate(self.bits))
 
     def map(self) -> Array:
         return np.memmap(self.path, np.int16, "r", shape=(self.n_windows, 2, self.window))

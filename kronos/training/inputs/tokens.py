@@ -211,7 +211,8 @@ def locate_tokens(windows: WindowDataset, tokenizer: KronosTokenizer, folder: Pa
     ]
     for source in sorted([*sources, Path(__file__)]):
         key.update(source.read_bytes())
-    return TokenFile(folder / f"{key.hexdigest()[:32]}{SUFFIX}", len(windows), windows.config.window)
+    bits = tokenizer.s1_bits, tokenizer.s2_bits
+    return TokenFile(folder / f"{key.hexdigest()[:32]}{SUFFIX}", len(windows), windows.config.window, bits)
 
 
 def _build(file: TokenFile, windows: WindowDataset, tokenizer: KronosTokenizer, batch_size: int) -> str:

@@ -23,6 +23,7 @@ from kronos.config.data import DataConfig
 from kronos.config.training import TrainingConfig
 from kronos.data import WindowDataset, load_candles, split_candles
 from kronos.data.windows.dataset import keep_batch
+from kronos.files import DIGEST_BYTES, append_digest
 from kronos.training import run_pipeline
 from kronos.training.inputs import token_cache, tokens
 from kronos.training.inputs.token_cache import prune_tokens
@@ -188,6 +189,21 @@ def test_a_damaged_file_is_computed_anew(
     encoded.clear()
     cache_tokens(windows, tokenizer, folder, 16, "train")
     assert sum(encoded) == 61 and file.read_bytes() == whole and list(folder.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(("place", "token"), [(0, -1), (5, 2**15 - 1), (24, 2**6)])
+def test_tokens_that_no_vocabulary_has_are_computed_anew(
+    windows: WindowDataset, tokenizer: KronosTokenizer, folder: Path, encoded: list[int], place: int, token: int
+) -> None:
+    file = cache_tokens(windows, tokenizer, folder, 16, "train").file.path
+    whole = file.read_bytes()
+    planted = np.frombuffer(whole[:-DIGEST_BYTES], np.int16).copy()
+    planted[place] = token
+    file.write_bytes(planted.tobytes())
+    append_digest(file)
+    encoded.clear()
+    cache_tokens(windows, tokenizer, folder, 16, "train")
+    assert sum(encoded) == 61 and file.read_bytes() == whole
 
 
 def test_a_run_that_is_killed_leaves_no_file_of_that_name(
