@@ -3,6 +3,7 @@
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -15,7 +16,7 @@ from kronos.config.training import StageName
 from kronos.data import split_candles
 from kronos.data.audit import audit_to_json
 from kronos.data.frames import Frame, save_candles
-from kronos.errors import KronosError
+from kronos.errors import CheckpointError, KronosError
 from kronos.evaluation import ValidationScore
 from kronos.evaluation.baselines import build_own, check_baselines
 from kronos.evaluation.forecasters.base import KronosForecaster
@@ -24,7 +25,7 @@ from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choo
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.runs.earlier import note_judged_before
 from kronos.evaluation.runs.unlike import note_unlike_candles
-from kronos.files import replacing_folder, write_sealed
+from kronos.files import write_sealed
 from kronos.model import Kronos, KronosTokenizer
 from kronos.report.advice import log_advice
 from kronos.report.forecast.held_out import draw_held_out_forecasts
@@ -93,9 +94,9 @@ def run_training(
     evaluation = _evaluate_trained(config, trained, own, command) if evaluated and own else None
     is_first = _end_process_group()
     report = config.model_paths.run_folder.report
-    if is_first and own and not evaluated:
-        with replacing_folder(report.path, keep=lambda path: path not in report.forecasts) as new:
-            draw_held_out_forecasts(config, trained.candles, trained.splits, own, ReportFolder(new))
+    if is_first and own and not evaluated and not _is_judged(own, report):
+        with report.replacing() as new:
+            draw_held_out_forecasts(config, trained.candles, trained.splits, own, new)
     _log_times()
     return FinishedRun(report, evaluation, trained.records, report.forecasts if is_first else [])
 
@@ -216,6 +217,15 @@ def _evaluate_trained(config: Config, trained: RunResult, own: KronosForecaster,
             folder=run.path,
             quoted=shlex.quote(str(run.path)),
         ) from None
+
+
+def _is_judged(own: KronosForecaster, report: ReportFolder) -> bool:
+    """Whether a report holds a verdict on these models, which pictures alone must not replace."""
+    with suppress(CheckpointError):  # there is none, or it is damaged
+        judged, model = Evaluation.read(report.results).provenance, own.predictor.model.identity
+        known = judged.base_model if judged else None
+        return bool(known and model and known.sha256 == model.sha256)
+    return False
 
 
 def _log_times() -> None:

@@ -1,6 +1,10 @@
 """A report is replaced as a whole, and only by an evaluation with the run's own settings and candles."""
 
+import json
+import random
 import re
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,9 @@ from matplotlib.figure import Figure
 from kronos.report.forecast import candle_plot
 from kronos.report.verdict import evaluation_report
 from tests.cli.test_evaluate import evaluate, write_candles
+from tests.cli.test_start import KRONOS
+from tests.conftest import FAST, FinishedRun, invoke
+from tests.training.test_survival import start
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
@@ -42,6 +49,17 @@ def test_the_message_names_the_file_that_is_missing(copied_run: Path, monkeypatc
     assert re.match(f"error: {copied_run}/report/(example|forecast)_[a-z0-9]+.png: ", error)
 
 
+@pytest.mark.slow
+def test_pictures_without_an_evaluation_join_no_verdict_on_other_models(tiny_config: Path, tmp_path: Path) -> None:
+    report, words = tmp_path / "runs/tiny/report", ["train", "--config", tiny_config, *FAST]
+    assert invoke(*words).exit_code == 0
+    before = read_all(report)
+    assert invoke(*words, "evaluation.enabled=false", "--skip-existing").exit_code == 0
+    assert read_all(report) == before
+    done = invoke(*words, "evaluation.enabled=false", "training.seed=2")
+    assert done.exit_code == 0 and {path.name for path in report.iterdir()} == {"forecast_1.png"}, done.output
+
+
 def test_nothing_of_an_earlier_evaluation_stays_but_what_is_not_ours(copied_run: Path) -> None:
     report = copied_run / "report"
     before = {path.name for path in report.iterdir()}
@@ -68,3 +86,29 @@ def test_other_settings_or_candles_leave_the_main_report(copied_run: Path, tmp_p
     assert read_all(copied_run / "report") == before
     assert evaluate(copied_run, "--language", "zh").exit_code == 0  # its figures are the same
     assert read_all(copied_run / "report") != before and len(list(copied_run.glob("report*"))) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_kill_9_at_any_moment_mixes_no_two_reports(finished_run: FinishedRun, tmp_path: Path, seed: int) -> None:
+    """The page and the figures hold the time of their evaluation."""
+    run = tmp_path / "run"
+    shutil.copytree(finished_run.path, run)
+    words, generator = [*KRONOS, "evaluate", "--run", run], random.Random(seed)
+    began = time.monotonic()
+    start(*words).communicate(timeout=200)
+    took, before = time.monotonic() - began, read_all(run / "report")
+    for _ in range(6):
+        process = start(*words, "--language", "zh")
+        time.sleep(generator.uniform(0, took))
+        process.kill()
+        process.communicate()
+        now = read_all(run / "report")
+        changed = {name for name in now if now[name] != before.get(name)}
+        assert now.keys() == before.keys() and ("metrics.json" in changed) == ("index.html" in changed)
+        created = json.loads(now["metrics.json"])["created"]
+        assert created and now["losses.csv"].endswith(b"\n")
+        before = now
+    process = start(*words)
+    process.communicate(timeout=200)
+    assert process.returncode == 0 and not list(run.glob(".*"))
