@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import psutil
+import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from transformers import TrainerCallback
@@ -20,7 +22,7 @@ from kronos.data.audit import audit_candles, audit_to_json, describe_candles, de
 from kronos.data.windows.load import Audited
 from kronos.data.windows.splits import SplitName, find_moments
 from kronos.disk.temporaries import remove_temporaries
-from kronos.errors import ConfigError
+from kronos.errors import CheckpointError, ConfigError
 from kronos.files import write_sealed
 from kronos.model import PRESETS, Kronos, KronosTokenizer
 from kronos.model.pretrained import (
@@ -259,8 +261,24 @@ def _build(
         )
     if pre_trained:
         return load_model(model_class, source)
+    origin: str | Path = source if is_preset else locate_file(source, "config.json")
+    sizes = preset or {} if is_preset else read_model_config(Path(origin))
+    _check_fits_memory(model_class, sizes, origin)
     set_seed(seed)
-    if is_preset:
-        return model_class.from_config(preset or {}, source)
-    config_file = locate_file(source, "config.json")
-    return model_class.from_config(read_model_config(config_file), config_file)
+    return model_class.from_config(sizes, origin)
+
+
+def _check_fits_memory(model_class: type[PretrainedModel], sizes: dict[str, Any], origin: str | Path) -> None:
+    """Check that the weights of an untrained model fit into the machine's memory, before they are drawn."""
+    with torch.device("meta"):
+        weights = list(model_class.from_config(sizes, origin).parameters())
+    needed, memory = sum(each.nbytes for each in weights), psutil.virtual_memory().total
+    if needed > memory:
+        raise CheckpointError(
+            "{origin}: the weights of a {model} of these sizes take {needed:,.0f} GB, but this machine has {memory:,.0f} GB of "
+            "memory. Choose smaller sizes (d_model, ff_dim, n_layers, s1_bits, s2_bits).",
+            origin=origin,
+            model=model_class.__name__,
+            needed=needed / 1e9,
+            memory=memory / 1e9,
+        )

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from kronos import Kronos, KronosTokenizer, load_config
 from kronos.config import Config
 from kronos.data import WindowDataset
-from kronos.errors import ConfigError, DataError, KronosError
+from kronos.errors import CheckpointError, ConfigError, DataError, KronosError
 from kronos.model.pretrained import hash_weights
 from kronos.stage_record import StageRecord
 from kronos.training import stage as stage_module
@@ -272,3 +272,13 @@ def test_weight_decay_is_for_linear_layers_only() -> None:
     decayed = stage_module.KronosTrainer.get_decay_parameter_names(None, model)
     assert "transformer.0.ffn.w1.weight" in decayed and "head.proj_s1.weight" in decayed
     assert not [name for name in decayed if "norm" in name or "bias" in name or "emb_s" in name or "time_emb" in name]
+
+
+def test_sizes_that_no_memory_holds_are_refused_before_anything_is_drawn(tiny_config: Path, tmp_path: Path) -> None:
+    """The weights would take 4 TB."""
+    model = Path(shutil.copytree(GOLDEN / "predictor", tmp_path / "large"))
+    sizes = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(sizes | {"d_model": 1_000_000}))
+    settings = ["experiment.pre_trained_predictor=false", f"model_paths.pretrained_predictor={model}"]
+    with pytest.raises(CheckpointError, match=r"take [\d,]+ GB, but this machine has [\d,]+ GB of memory. Choose"):
+        run(tiny_config, *settings, stages=("basemodel",))
