@@ -10,13 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet
 from tqdm import tqdm
 
+from kronos.names import make_printable
+
 ROWS_AT_A_TIME = 50_000
 
 
 def write_batches(batches: Iterable[Any], schema: Any, path: Path) -> int:
     """Write record batches into a Parquet file, decimals as floats, and return the number of rows."""
     rows, plain = 0, pa.schema([field.with_type(_simplify(field.type)) for field in schema])
-    bar = tqdm(desc=path.stem[:40], unit=" rows", unit_scale=True, leave=False, delay=2, disable=None)
+    bar = tqdm(desc=make_printable(path.stem[:40]), unit=" rows", unit_scale=True, leave=False, delay=2, disable=None)
     with pyarrow.parquet.ParquetWriter(path, plain, compression="zstd") as writer, bar:
         for batch in batches:
             if len(batch):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 from tqdm import tqdm
 
 from kronos.errors import DataError
-from kronos.names import name_file
+from kronos.names import make_printable, name_file
 from kronos.urls import Url
 
 CHUNK = 1 << 20
+MAX_UNANNOUNCED = 1 << 32  # bytes of a file whose size is not announced
+SLOWEST, PATIENCE_SECONDS = 1000, 30  # bytes a second, on average, after this time
 ENDING = re.compile(r"^.+?(?=(\.[A-Za-z0-9]{1,10}){0,2}\Z)", re.DOTALL)  # what stands before .csv.gz
 MASKED_HINT = (
     "{url}: its secret is not saved, and there is no copy of what was fetched with it. Give the whole URL again, on the "
@@ -28,11 +31,15 @@ def copy_stream(stream: Stream, path: Path, url: Url, size: int | None) -> None:
     """Copy a stream into a file, with a progress bar if that takes long; size: in bytes, if it is known.
 
     Raises:
-        DataError: the file cannot be written; other errors are those of the stream.
+        DataError: the file cannot be written, does not end, or comes too slowly; other errors are those of the stream.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    read = getattr(stream, "read1", stream.read)  # as much as is there, to notice a slow server
+    n_bytes, start = 0, time.monotonic()
     with path.open("wb") as file, _show_progress(size, url.name) as bar:
-        while chunk := stream.read(CHUNK):
+        while chunk := read(CHUNK):
+            n_bytes += len(chunk)
+            _check_pace(url, n_bytes, MAX_UNANNOUNCED if size is None else size, time.monotonic() - start)
             try:
                 file.write(chunk)
                 file.flush()
@@ -42,8 +49,21 @@ def copy_stream(stream: Stream, path: Path, url: Url, size: int | None) -> None:
             bar.update(len(chunk))
 
 
+def _check_pace(url: Url, n_bytes: int, limit: int, seconds: float) -> None:
+    if n_bytes > limit:
+        template = "{url}: the download does not end after {n:,} bytes. Check the URL, or download the file yourself."
+        raise DataError(template, url=url, n=limit)
+    if seconds > PATIENCE_SECONDS and n_bytes < SLOWEST * seconds:
+        template = (
+            "{url}: the server sends less than {n:,} bytes a second. Try again later, or download the file yourself."
+        )
+        raise DataError(template, url=url, n=SLOWEST)
+
+
 def _show_progress(size: int | None, name: str) -> tqdm[NoReturn]:
-    return tqdm(total=size, desc=name[:40], unit="B", unit_scale=True, leave=False, delay=2, disable=None)
+    return tqdm(
+        total=size, desc=make_printable(name[:40]), unit="B", unit_scale=True, leave=False, delay=2, disable=None
+    )
 
 
 def check_size(path: Path, url: Url, expected: int | None) -> None:

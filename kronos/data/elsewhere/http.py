@@ -7,9 +7,11 @@ import http.client
 import re
 import socket
 import ssl
+import threading
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -18,10 +20,12 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from kronos.data.elsewhere.copying import MASKED_HINT, check_size, copy_stream, safe_name
 from kronos.data.elsewhere.snapshot import keep_time
 from kronos.errors import DataError
-from kronos.urls import MASK, Url
+from kronos.urls import MASK, Url, mask_secrets
 from kronos.version import __version__
 
 TIMEOUT_SECONDS = 30  # without a byte
+ANSWER_SECONDS = 60  # until the headers are complete, redirects included
+PARTIAL = 206
 WEB_PAGE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", re.IGNORECASE)
 REMEDIES = {
     401: "It needs a login: write it as https://user:password@host/…, or download the file yourself.",
@@ -34,11 +38,13 @@ REMEDIES = {
 
 
 class _Redirect(HTTPRedirectHandler):
-    """Follows redirects, and gives the password to the host of the URL only."""
+    """Follows redirects to other pages of the web, and gives the password to the host of the URL only."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise HTTPError(req.full_url, code, f"{msg}, a redirect to {mask_secrets(newurl)}", headers, fp)
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         if request is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
             request.remove_header("Authorization")
@@ -52,18 +58,20 @@ def fetch_http(url: Url, folder: Path) -> None:
         DataError: the server cannot be reached, refuses, answers with a web page, or the download is cut off.
     """
     try:
-        with build_opener(_Redirect).open(_build_request(url), timeout=TIMEOUT_SECONDS) as response:
+        with _open(_build_request(url)) as response:
+            if response.status == PARTIAL:
+                raise DataError("{url}: the server answers with a part of the file only. Try again later.", url=url)
             path = folder / _choose_name(response.headers, response.geturl())
-            length = response.headers.get("Content-Length")
-            copy_stream(response, path, url, int(length) if length else None)
+            length = _read_length(response.headers.get("Content-Length"))
+            copy_stream(response, path, url, length)
             headers = response.headers
     except HTTPError as error:
         remedy = REMEDIES.get(error.code, "Try again later." if error.code >= 500 else "Check the URL.")
         template = "{url}: the server answers {code} {reason}. {remedy}"
-        raise DataError(template, url=url, code=error.code, reason=error.reason, remedy=remedy) from None
+        raise DataError(template, url=url, code=error.code, reason=_shorten(error.reason), remedy=remedy) from None
     except (URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         raise _explain(url, error) from None
-    check_size(path, url, int(length) if length else None)
+    check_size(path, url, length)
     with path.open("rb") as file:
         head = file.read(512)
     if WEB_PAGE.match(head):
@@ -74,6 +82,31 @@ def fetch_http(url: Url, folder: Path) -> None:
         raise DataError(template, url=url)
     modified = _read_time(headers.get("Last-Modified"))
     keep_time(path, modified)
+
+
+def _open(request: Request) -> Any:
+    """Open a URL in a thread that is left alone if the server never ends its headers."""
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(build_opener(_Redirect).open(request, timeout=TIMEOUT_SECONDS))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_SECONDS)
+    except Empty:
+        raise http.client.HTTPException from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _read_length(text: str | None) -> int | None:
+    """Read a number of bytes; None if there is none, or one that no file has."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def _build_request(url: Url) -> Request:
@@ -100,6 +133,10 @@ def _read_time(text: str | None) -> float | None:
         return parsedate_to_datetime(text).timestamp() if text else None
     except ValueError:
         return None
+
+
+def _shorten(reason: object) -> str:
+    return mask_secrets(str(reason).partition("\n")[0]).rstrip(".:")
 
 
 def _explain(url: Url, error: Exception) -> DataError:

@@ -126,3 +126,50 @@ def test_a_full_disk(server: Server, options: FetchOptions, csv: bytes, monkeypa
     monkeypatch.setattr(module, "_choose_name", lambda *_: "/dev/full")
     with pytest.raises(DataError, match=r"cannot be written: No space left.*data\.cache_dir"):
         gather(f"{server.url}/a.csv", options)
+
+
+@pytest.mark.parametrize("length", ["-5", "abc", "9" * 5000])
+def test_an_impossible_length_is_no_length(server: Server, options: FetchOptions, csv: bytes, length: str) -> None:
+    server.files["/a.csv"], server.headers["/a.csv"] = csv, {"Content-Length": length}
+    assert gather(f"{server.url}/a.csv", options)[0].read_bytes() == csv
+
+
+def test_a_part_of_a_file_is_no_file(server: Server, options: FetchOptions) -> None:
+    server.files["/a.csv"] = 206
+    check_refused(server, options, "a part of the file only")
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://host/a.csv?token=abc", "data:,abc"])
+def test_a_redirect_leads_to_the_web_only(server: Server, options: FetchOptions, target: str) -> None:
+    server.files["/a.csv"], server.headers["/a.csv"] = 302, {"Location": target}
+    check_refused(server, options, "answers 302 Found.* to .* Check the URL")
+
+
+def test_endless_redirects(server: Server, options: FetchOptions) -> None:
+    server.files["/a.csv"], server.headers["/a.csv"] = 302, {"Location": "/a.csv"}
+    check_refused(server, options, "answers 302 .* infinite loop. Check the URL")
+
+
+def test_a_download_without_end(
+    server: Server, options: FetchOptions, csv: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kronos.data.elsewhere.copying.MAX_UNANNOUNCED", 1000)
+    server.files["/a.csv"], server.headers["/a.csv"] = csv, {"Content-Length": "?"}
+    check_refused(server, options, "does not end after 1,000 bytes")
+
+
+def test_a_download_that_drips(
+    server: Server, options: FetchOptions, csv: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kronos.data.elsewhere.copying.PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("kronos.data.elsewhere.copying.SLOWEST", 10**15)
+    server.files["/a.csv"] = csv
+    check_refused(server, options, "bytes a second. Try again later")
+
+
+def test_headers_without_end(
+    server: Server, options: FetchOptions, csv: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
+    server.files["/a.csv"], server.headers["/a.csv"] = csv, {"X-Wait": "1"}
+    check_refused(server, options, "the connection was lost|sent nothing")
