@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pyarrow as pa
@@ -25,10 +26,17 @@ CLOSED: dict[str, Any] = {
     "allow_community_extensions": "false",
     "allow_persistent_secrets": "false",
 }
-NO_VARIABLES = {"python_enable_replacements": "false"}  # a table's name is no variable of this program
+ALWAYS_SET: dict[str, Any] = {
+    "python_enable_replacements": "false",  # a table's name is no variable of this program
+    "memory_limit": "1GB",  # what does not fit goes to the disk
+    "max_temp_directory_size": "64GB",
+}
+QUERY_SECONDS = 60  # without a row
+MAX_ROWS = 200_000_000
 # After these statements it can reach nothing but the file, and no query can change that.
 LOCK = ("SET enable_external_access = false",)
 ALWAYS = ("SET enable_progress_bar = false", "SET lock_configuration = true")  # standard output may be JSON
+INTERRUPTED = "INTERRUPT Error"
 NO_ACCESS = re.compile(r"operations are disabled|disabled through|in the \w+ extension")
 
 
@@ -77,7 +85,7 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
         template = "{url}: the package for databases is not installed. Run: pip install duckdb"
         raise DataError(template, url=url) from None
     target, temporary = folder / f"{name_file(path.stem)}.parquet", folder / "temporary"
-    settings: dict[str, Any] = {"temp_directory": str(temporary), **NO_VARIABLES} | ({} if external_access else CLOSED)
+    settings: dict[str, Any] = {"temp_directory": str(temporary), **ALWAYS_SET} | ({} if external_access else CLOSED)
     try:
         connection = duckdb.connect(path, read_only=True, config=settings)
     except duckdb.Error as error:
@@ -86,9 +94,13 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
         for statement in (*(() if external_access else LOCK), *ALWAYS):
             connection.execute(statement)
         _check_statement(url, connection.extract_statements(query), duckdb)
-        reader = connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME)
-        rows = write_batches(reader, reader.schema, target)
-    except (duckdb.Error, pa.ArrowException) as error:
+        in_time = partial(_call_in_time, connection.interrupt)
+        reader = in_time(lambda: connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME))
+        batches = iter(lambda: in_time(lambda: next(reader, None)), None)
+        rows = write_batches(_limit_rows(url, batches), reader.schema, target)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the disk, not the query
+            raise
         raise _explain_query(url, query, error, duckdb) from None
     finally:
         connection.close()
@@ -96,6 +108,27 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
     if not rows:
         raise DataError("{url}: data.query returns no rows.", url=url)
     keep_time(target, path.stat().st_mtime)
+
+
+def _call_in_time(interrupt: Callable[[], None], function: Callable[[], Any]) -> Any:
+    """Call a function of a query, and interrupt it if it takes too long."""
+    timer = Timer(QUERY_SECONDS, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        return function()
+    finally:
+        timer.cancel()
+
+
+def _limit_rows(url: Url, batches: Iterator[Any]) -> Iterator[Any]:
+    rows = 0
+    for batch in batches:
+        rows += len(batch)
+        if rows > MAX_ROWS:
+            template = "{url}: data.query returns more than {n:,} rows. Select fewer, with WHERE or LIMIT."
+            raise DataError(template, url=url, n=MAX_ROWS)
+        yield batch
 
 
 def _check_statement(url: Url, statements: Sequence[Any], duckdb: Any) -> None:
@@ -110,7 +143,7 @@ def _check_statement(url: Url, statements: Sequence[Any], duckdb: Any) -> None:
 
 def _explain_connection(url: Url, error: Exception) -> DataError:
     reason = _shorten(error)
-    if "lock" in reason.lower():
+    if "set lock" in reason.lower():  # not a corrupt block
         template = "{url}: another program has the database open for writing. Close it there, or copy the file."
         return DataError(template, url=url)
     template = "{url}: this cannot be opened as a DuckDB database: {reason}. Check the file."
@@ -119,6 +152,12 @@ def _explain_connection(url: Url, error: Exception) -> DataError:
 
 def _explain_query(url: Url, query: str, error: Exception, duckdb: Any) -> DataError:
     reason = _shorten(error)
+    if INTERRUPTED in str(error):
+        template = "{url}: data.query returned no row for {n} seconds. Select less, or write the result into a table of the database first."
+        return DataError(template, url=url, n=QUERY_SECONDS)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        template = "{url}: data.query needs more than {limit} of memory. Select less, or write the result into a table of the database first."
+        return DataError(template, url=url, limit=ALWAYS_SET["memory_limit"])
     if isinstance(error, duckdb.PermissionException) or NO_ACCESS.search(reason):
         template = (
             "{url}: data.query needs something outside the database ({reason}). That is off. If you trust the query, give "

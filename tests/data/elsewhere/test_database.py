@@ -13,6 +13,7 @@ duckdb = pytest.importorskip("duckdb")
 
 from kronos.config.load import build_reading_config, dump_config, load_config
 from kronos.data import load_candles
+from kronos.data.elsewhere import database as module
 from kronos.data.elsewhere.gather import gather_files
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.files.read import read_file
@@ -209,6 +210,7 @@ def test_a_million_candles(tmp_path: Path, options: FetchOptions) -> None:
 MEASURE = """
 import resource, sys
 from pathlib import Path
+from kronos.data.elsewhere import database as module
 from kronos.data.elsewhere.gather import gather_files
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.urls import Url
@@ -235,3 +237,38 @@ def test_a_million_candles_are_read(tmp_path: Path) -> None:
     given = [f"data.cache_dir={tmp_path}/cache", f"data.query={query}"]
     config = build_reading_config([f"duckdb:///{tmp_path}/c.db"], given)
     assert len(load_candles(config.data, config.repairs).candles) == 1_000_000
+
+
+ENDLESS = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t)"
+
+
+@pytest.mark.parametrize("query", [f"{ENDLESS} SELECT count(*) FROM t", f"{ENDLESS} SELECT n FROM t WHERE n < 0"])
+def test_a_query_without_end(folder: Path, options: FetchOptions, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kronos.data.elsewhere.database.QUERY_SECONDS", 0.05)
+    with pytest.raises(DataError, match="returned no row for"):
+        fetch(options, query)
+
+
+def test_rows_without_end(folder: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kronos.data.elsewhere.database.MAX_ROWS", 100_000)
+    with pytest.raises(DataError, match="more than 100,000 rows"):
+        fetch(options, "SELECT range AS time FROM range(1000000000000)")
+
+
+def test_a_query_that_fills_the_memory(folder: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module.ALWAYS_SET, "memory_limit", "50MB")
+    with pytest.raises(DataError, match="needs more than 50MB of memory"):
+        fetch(options, "SELECT list(range) FROM range(100000000)")
+
+
+def test_an_error_after_the_first_rows_is_one_of_the_query(folder: Path, options: FetchOptions) -> None:
+    with pytest.raises(DataError, match="query cannot be run: Could not convert"):
+        fetch(options, "SELECT CAST(CASE WHEN range = 300000 THEN 'x' ELSE '1' END AS INT) AS open FROM range(400000)")
+
+
+def test_a_damaged_block_is_no_lock(folder: Path, options: FetchOptions) -> None:
+    content = bytearray((folder / "c.db").read_bytes())
+    content[12288::97] = bytes(255 - each for each in content[12288::97])
+    (folder / "bad.db").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be opened as a DuckDB database"):
+        fetch(options, url="duckdb:///bad.db")
