@@ -27,6 +27,7 @@ from kronos.errors import DataError
 ROWS_AT_A_TIME = 50_000
 ROWS_SAMPLED = 2_000
 HEAD_BYTES = 1 << 16
+BYTES = re.compile(r"^(large_|fixed_size_)?binary|^dictionary<values=\w*binary")  # types of Arrow
 MAX_COLUMNS = 20_000
 BLANKS = (
     *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
@@ -150,7 +151,7 @@ class Table:
         with open_bytes(self.path) as file:
             stored = dict(zip(self.names, self.stored))
             for batch in _arrow_batches(file, [stored[name] for name in columns], self.path):
-                frame = batch.to_pandas(ignore_metadata=True)  # the metadata would make the times an index
+                frame = _decode(batch).to_pandas(ignore_metadata=True)  # the metadata would make the times an index
                 frame = frame[[stored[name] for name in columns]].set_axis(list(columns), axis=1)
                 frame.index = pd.RangeIndex(first, first + len(frame))
                 first += len(frame)
@@ -251,6 +252,15 @@ def _arrow_batches(file: IO[bytes], columns: list[str], path: Path) -> Iterator[
         n_bytes += batch.nbytes
         check_unpacked(path, n_bytes)
         yield from pa.Table.from_batches([batch]).to_batches(ROWS_AT_A_TIME)
+
+
+def _decode(batch: Any) -> Any:
+    """Turn columns of bytes into texts, as some programs store texts so."""
+    for n, column in enumerate(batch.schema):
+        if BYTES.search(str(column.type)):
+            texts = [each if each is None else each.decode(errors="backslashreplace") for each in batch[n].to_pylist()]
+            batch = batch.set_column(n, column.name, pa.array(texts, pa.string()))
+    return batch
 
 
 def _is_parquet(file: IO[bytes]) -> bool:

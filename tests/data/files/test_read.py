@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -583,3 +584,17 @@ def test_only_frames_over_clocks_put_back_may_repeat_an_hour(tmp_path: Path) -> 
     plain = read_candles(write(tmp_path, with_times("2024-06-18 09:35", "2024-06-18 09:40")))
     clocks = read_candles(write(tmp_path, with_times("2024-11-03T01:30:00-04:00", "2024-11-03T01:00:00-05:00")))
     assert not plain.attrs and clocks.attrs
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.binary(2), pa.dictionary(pa.int8(), pa.binary())], ids=str
+)
+def test_columns_of_bytes_are_texts(tmp_path: Path, kind: pa.DataType) -> None:
+    n, path = 300, tmp_path / "a.parquet"
+    times = pa.array(pd.date_range("2024-01-01", periods=n, freq="5min"))
+    columns = {"timestamps": times} | dict.fromkeys(("open", "high", "low", "close"), pa.array([1.0] * n))
+    pq.write_table(pa.table(columns | {"symbol": pa.array([b"AB"] * n).cast(kind)}), path)
+    assert [raw.symbol for raw in read_file(path)] == ["AB"]
+    pq.write_table(pa.table(columns | {"open": pa.array([b"\xfa\xff"] * n).cast(kind)}), path)
+    with pytest.raises(DataError, match="open"):
+        read_file(path)
