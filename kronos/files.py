@@ -18,6 +18,7 @@ from typing import Any
 from kronos.disk.reading import read_json
 from kronos.disk.temporaries import beside, name_complete
 from kronos.errors import WriteError
+from kronos.names import make_printable
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
 
@@ -129,7 +130,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file completely or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, make_printable(json.dumps(value, indent=2, ensure_ascii=False), keep="\n") + "\n")
 
 
 def write_sealed(path: Path, value: dict[str, Any]) -> None:

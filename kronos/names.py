@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 MAX_FILE_NAME = 120  # bytes; 255 are allowed, and endings, "report-" and the like are added
 MAX_FOLDER_NAME = 200  # of a folder that the user names
@@ -75,6 +76,15 @@ def make_printable(text: str, keep: str = "") -> str:
     return "".join(each if each.isprintable() or each in keep or _is_space(each) else _escape(each) for each in text)
 
 
+def make_all_printable(value: Any) -> Any:
+    """Return plain values, such as those of JSON, with texts that are safe to show. Their line ends stay."""
+    if isinstance(value, str):
+        return make_printable(value, keep="\n")
+    if isinstance(value, dict):
+        return {make_all_printable(key): make_all_printable(each) for key, each in value.items()}
+    return type(value)(map(make_all_printable, value)) if type(value) in (list, tuple) else value
+
+
 def _is_unsafe(character: str) -> bool:
     return character in NOT_IN_FILES or not character.isprintable()
 
@@ -85,7 +95,7 @@ def _is_space(character: str) -> bool:
 
 
 def _escape(character: str) -> str:
-    if ord(character) < 0x80:
+    if ord(character) < 0x7F:  # JSON leaves those from DEL on as they are, and knows no \\x7f
         return f"\\x{ord(character):02x}"
     units = character.encode("utf-16-be", errors="surrogatepass").hex()  # as in JSON
     return "".join(f"\\u{units[n : n + 4]}" for n in range(0, len(units), 4))

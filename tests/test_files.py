@@ -15,6 +15,7 @@ from kronos.files import (
     replacing_folder,
     restore_folder,
     seal_folder,
+    write_json,
     write_sealed,
     write_text,
 )
@@ -89,3 +90,10 @@ def test_a_sealed_folder_holds_regular_files(tmp_path: Path) -> None:
     (tmp_path / "a").unlink()
     os.mkfifo(tmp_path / "a")  # opening it would wait forever
     assert not is_whole(tmp_path)
+
+
+def test_json_shows_no_control_character_and_loses_none(tmp_path: Path) -> None:
+    value = {"\x1b\x7f\x85\u202e\U000e0001": ["\ud800 a\nb"]}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text("utf-8")
+    assert all(each.isprintable() or each == "\n" for each in text) and json.loads(text) == value

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from kronos.config.schema import Language
 from kronos.model.stored.identity import ModelIdentity
+from kronos.names import make_all_printable
 from kronos.training.saved.tokenizer_record import Figure
 
 PIT_BINS = 20
@@ -15,9 +16,14 @@ Label = str | dict[Language, str]  # a name of kronos/report/words, or a registe
 
 
 class Record(BaseModel):
-    """Fields of an earlier version that are gone are ignored."""
+    """Fields of an earlier version that are gone are ignored. Texts are safe to show."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _make_printable(cls, value: Any) -> Any:
+        return make_all_printable(value)
 
 
 class Note(Record):

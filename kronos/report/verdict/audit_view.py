@@ -8,6 +8,7 @@ from typing import Any
 
 from kronos.data.quality.findings import SEVERITIES
 from kronos.files import find_sealed
+from kronos.names import make_all_printable
 from kronos.report.verdict.tables import Cell, Row
 from kronos.report.words.catalogue import Words
 from kronos.report.words.details import write_detail
@@ -37,7 +38,7 @@ class AuditView:
 
 def read_audit(run_dir: Path, words: Words) -> AuditView | None:
     """Read a run's audit; None if it is missing or damaged."""
-    audit = find_sealed(RunFolder(run_dir).audit)
+    audit = make_all_printable(find_sealed(RunFolder(run_dir).audit))
     if audit is None:
         return None
     try:

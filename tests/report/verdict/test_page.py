@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from plotly.offline import get_plotlyjs
 
 from kronos.config.schema import LANGUAGES
 from kronos.evaluation.records import HorizonFigures, Note
@@ -111,7 +112,7 @@ def test_nothing_in_a_name_is_taken_for_markup(tmp_path: Path) -> None:
     page = Page(write_report(run_dir, evaluation, config, make_examples(evaluation)))
     assert [tag for tag, _ in page.tags].count("script") == 3 and not [tag for tag, _ in page.tags if tag == "b"]
     assert page.texts["li"].count(NASTY) == 2
-    assert f"{NASTY}?" in page.texts["td"]
+    assert f"{NASTY}\\udcff" in page.texts["td"]
 
 
 @pytest.mark.slow
@@ -378,3 +379,10 @@ def test_the_page_is_made_for_a_run_that_has_moved(tmp_path: Path) -> None:
     moved = run_dir.rename(tmp_path / "moved")
     text = write_report(moved, make_evaluation(), config, []).read_text(encoding="utf-8")
     assert "43,210" in text and 'id="learning_curves-2"' in text
+
+
+def test_names_from_outside_control_no_page(tmp_path: Path) -> None:
+    evil = "\x1b]0;name\x07\u202e\x7f \ue0000\ue001\ue00099999\ue001.csv"
+    path = write(tmp_path, make_evaluation(candles=evil, metric="crps"))
+    left = {each for each in path.read_text("utf-8").replace(get_plotlyjs(), "") if each in "\x1b\x07\u202e\x7f\ue000"}
+    assert not left and r"\x1b]0;name\x07\u202e\u007f \ue0000\ue001" in path.read_text("utf-8")
