@@ -263,7 +263,8 @@ def _full_name(name: str) -> str:
 
 def _is_a_rate(amount: Array, price: Array) -> bool:
     traded = np.nan_to_num(amount) > 0
-    return bool(traded.any() and np.median(amount[traded] / price[traded]) < 1)
+    with np.errstate(over="ignore", divide="ignore"):  # infinity is no rate
+        return bool(traded.any() and np.median(amount[traded] / price[traded]) < 1)
 
 
 def _is_worth(worth: Array, volume: Array, prices: Mapping[str, Array]) -> bool:
