@@ -1,6 +1,7 @@
 """`kronos evaluate`, and the evaluation after training, as a user meets them."""
 
 import json
+import re
 import shutil
 import sys
 import warnings
@@ -47,14 +48,14 @@ def notes(evaluation: Evaluation, language: Language = "en") -> str:
 
 
 def figures(folder: Path) -> object:
-    """metrics.json but for what differs from one time to the next."""
+    """metrics.json but for what differs from one time to the next, and where the run is."""
 
     def strip(value: object) -> object:
         if isinstance(value, dict):
             return {key: strip(each) for key, each in value.items() if key not in TIMINGS}
         return [strip(each) for each in value] if isinstance(value, list) else value
 
-    return strip(json.loads((folder / "metrics.json").read_text()))
+    return strip(json.loads(re.sub(r'"[^"]*/runs/tiny/', '"{run}/', (folder / "metrics.json").read_text())))
 
 
 def stamps(folder: Path) -> dict[Path, int]:
