@@ -5,6 +5,7 @@ line that names the next command; nothing needs to be unwound, because files are
 sets handlers of its own meanwhile (`kronos.training.safety.stopping`), which leave a checkpoint first.
 """
 
+import atexit
 import contextlib
 import errno
 import io
@@ -66,6 +67,13 @@ def prepare() -> None:
     for signum in STOP_SIGNALS:
         if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup and & leave them
             signal.signal(signum, _receive)
+    atexit.register(_ignore_signals)  # as the first one, so it is called last
+
+
+def _ignore_signals() -> None:
+    """Ignore signals once all is done: Python itself would end by them while it shuts down."""
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def set_advice(advice: str, report: Report) -> None:

@@ -50,7 +50,9 @@ def test_a_damaged_stage_is_trained_again(tiny_config: Path, copied_run: Path, s
     assert done.exit_code == 0 and f"{stage}  finished before, but its best model is missing or damaged" in done.stderr
     assert (folder.best_model / name).read_bytes() == whole
     assert (copied_run / f"{stage}.previous" / "best_model" / name).read_bytes() == damaged
-    assert StageRecord.read(folder.path) == before
+    after = StageRecord.read(folder.path)
+    assert after and before and after.model_dump(exclude={"tokenizer"}) == before.model_dump(exclude={"tokenizer"})
+    assert stage == "tokenizer" or after.tokenizer.sha256 == before.tokenizer.sha256  # its folder is another one
 
 
 def test_a_stage_of_an_earlier_version_has_no_hashes(copied_run: Path, finished_run: FinishedRun) -> None:

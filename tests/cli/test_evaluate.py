@@ -55,7 +55,13 @@ def figures(folder: Path) -> object:
             return {key: strip(each) for key, each in value.items() if key not in TIMINGS}
         return [strip(each) for each in value] if isinstance(value, list) else value
 
-    return strip(json.loads(re.sub(r'"[^"]*/runs/tiny/', '"{run}/', (folder / "metrics.json").read_text())))
+    return strip(json.loads(re.sub(r'"[^"]*/(\w+/best_model)"', r'"\1"', (folder / "metrics.json").read_text())))
+
+
+def find_other(run: Path) -> Path:
+    """The one report with other settings than the run's."""
+    (report,) = run.glob("report-with-*")
+    return report
 
 
 def stamps(folder: Path) -> dict[Path, int]:
@@ -151,8 +157,8 @@ def test_losses_and_money(run: Path) -> None:
         assert by_name.crps[each.name] == pytest.approx(each.log_return["crps"].overall, rel=1e-5)
         assert by_name.hit[each.name] == pytest.approx(each.log_return["direction"].overall)
     done = evaluate(run, "evaluation.costs_bp=10", "evaluation.losses=false")
-    assert done.exit_code == 0 and not losses.exists(), done.output
-    again = read(run / "report")
+    assert done.exit_code == 0 and losses.exists() and not (find_other(run) / "losses.csv").exists(), done.output
+    again = read(find_other(run))
     assert again.headline == found.headline
     assert (
         again.money and again.money.n_origins == 1 and [each.code for each in again.notes] == ["money_without_overlaps"]
@@ -226,7 +232,7 @@ def test_other_runs_as_baselines(finished_run: FinishedRun, run: Path, tmp_path:
     baselines = [word for folder in (same, later, unknown, untrained, run) for word in ("--rivals", folder)]
     done = evaluate(run, *baselines, "--rivals", "drift")
     assert done.exit_code == 0, done.output
-    found = read(run / "report")
+    found = read(find_other(run))
     assert names(found) == ["finetuned", "drift", "a/there"]
     first, _, third = (each.log_return["crps"].by_horizon for each in found.forecasters)
     assert first == third  # the same weights
@@ -272,7 +278,7 @@ def test_newer_candles(run: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_runs_own_candles_are_no_new_evidence(finished_run: FinishedRun, run: Path) -> None:
     done = evaluate(run, "--data", finished_run.candles, "evaluation.rivals=[drift]")
-    (note,) = read(run / "report-candles").notes
+    (note,) = read(find_other(run)).notes
     assert done.exit_code == 0 and note.code == "judged_before" and note.values["n"] == note.values["n_all"] == 3
 
 
@@ -306,7 +312,8 @@ def test_candles_that_have_grown(finished_run: FinishedRun, run: Path, tmp_path:
     settings.write_text(settings.read_text().replace(str(finished_run.candles), str(grown)))
     done = evaluate(run, "evaluation.stride=1", "evaluation.rivals=[drift]")
     assert done.exit_code == 0 and "have changed since training" in done.output, done.output
-    assert read(run / "report").n_origins == 140 - SEEN_BEFORE - 7
+    assert read(run / "report").n_origins == 3  # the main report stays
+    assert read(run / "report-candles").n_origins == 140 - SEEN_BEFORE - 7
 
 
 @pytest.mark.slow
@@ -353,7 +360,7 @@ def test_without_a_test_split(tiny_config: Path, tmp_path: Path) -> None:
 def test_calibration(run: Path, tmp_path: Path) -> None:
     done = evaluate(run, "evaluation.calibrate=true", "evaluation.rivals=[]")
     assert done.exit_code == 0, done.output
-    found = read(run / "report")
+    found = read(find_other(run))
     assert (
         found.calibration
         and found.calibration.n_origins == 3
@@ -380,7 +387,7 @@ def test_one_origin(run: Path) -> None:
         warnings.simplefilter("error")
         done = evaluate(run, "evaluation.stride=100", "evaluation.calibrate=true")
     assert done.exit_code == 0, done.output
-    found = read(run / "report")
+    found = read(find_other(run))
     by_error = [each.outcome for each in found.comparisons if each.metric != "direction"]  # of which both may be right
     assert found.n_origins == 1 and set(by_error) == {"too little data to tell"}
     assert "Warning" not in done.output and [each.kind for each in found.examples] == ["best"]
