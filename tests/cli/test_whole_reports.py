@@ -70,6 +70,7 @@ def test_nothing_of_an_earlier_evaluation_stays_but_what_is_not_ours(copied_run:
     assert {path.name for path in report.iterdir()} == before | {"notes.txt"}
 
 
+@pytest.mark.slow
 def test_other_settings_or_candles_leave_the_main_report(copied_run: Path, tmp_path: Path) -> None:
     before = read_all(copied_run / "report")
     newer = write_candles(tmp_path / "newer.csv", 100, 180)
