@@ -123,12 +123,13 @@ def test_two_processes_evaluate(command: tuple[Path, list[object]]) -> None:
         *TORCHRUN, "-m", "--", "kronos", "evaluate", "--run", run, *words
     )  # without --, torchrun takes --run for its own
     assert two.returncode == 0, two.stderr
-    found = read(run / "report")
+    (report,) = run.glob("report-with-*")
+    found = read(report)
     assert two.stdout.count(found.headline) == two.stderr.count(found.headline) == 1
     assert found.environment["processes"] == "2"
     shutil.rmtree(run / "evaluation")
     assert evaluate(run, *words).exit_code == 0
-    again = read(run / "report")
+    again = read(report)
     assert_same(found, again)
     for mine, theirs in zip(found.invented_drift, again.invented_drift, strict=True):
         assert mine.n_walks == theirs.n_walks == N_WALKS
