@@ -128,18 +128,19 @@ def test_ctrl_c_under_torchrun(tiny_config: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "check", "dry run"])
-def test_a_signal_at_any_moment(tiny_config: Path, golden_run: Path, command: str) -> None:
+def test_a_signal_at_any_moment(tiny_config: Path, copied_run: Path, command: str) -> None:
     """From the first import to the last picture: one line, the usual exit status, no process left."""
     words = {
         "train": [*TRAIN, "--config", tiny_config, *FAST],
-        "evaluate": [*KRONOS, "evaluate", "--run", golden_run, "evaluation.rivals=[last_close]"],
-        "predict": [*KRONOS, "predict", "--run", golden_run, "--out", golden_run / "out"],
+        "evaluate": [*KRONOS, "evaluate", "--run", copied_run, "evaluation.rivals=[last_close]"],
+        "predict": [*KRONOS, "predict", "--run", copied_run, "--out", copied_run / "out"],
         "check": [*KRONOS, "check", "--config", tiny_config],
         "dry run": [*TRAIN, "--config", tiny_config, "--dry-run"],
     }[command]
     began = time.monotonic()
     whole = start(*words)
-    whole.communicate(timeout=200)
+    _, said = whole.communicate(timeout=200)
+    assert not whole.returncode, said
     took, generator, n_stopped = time.monotonic() - began, random.Random(command), 0
     for signum in 2 * [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
         process = start(*words, start_new_session=True)
