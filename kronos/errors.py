@@ -11,6 +11,7 @@ KronosError
 └── WriteError        a file cannot be written: the disk is full, or the folder is protected
 """
 
+import errno
 import signal
 from collections.abc import Sequence
 from typing import ClassVar, Self
@@ -19,6 +20,11 @@ from kronos.names import Message, fill_template
 
 # Ctrl-C, a cluster or kill, and a terminal that is closed. Windows has no SIGHUP.
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+REMEDIES = {  # if a file cannot be written
+    errno.ENOSPC: "Free some space",
+    errno.EDQUOT: "Free some space of your quota",
+    errno.EFBIG: "Raise the limit of the size of files (ulimit -f)",
+}
 
 
 class KronosError(Exception):
@@ -81,9 +87,31 @@ class CheckpointError(KronosError):
 
 
 class WriteError(KronosError):
-    """A file cannot be written: the disk is full, or the folder is protected."""
+    """A file cannot be written: the disk is full, or the folder is protected.
+
+    is_full: whether no other file of the disk can be written either.
+    """
+
+    is_full = False
 
     @classmethod
-    def about(cls, path: object, error: OSError) -> "WriteError":
-        """Return the error for a path that the file system refused to write."""
-        return cls("{path}: cannot be written: {reason}.", path=path, reason=error.strerror or error)
+    def about(cls, path: object, error: OSError, key: str = "") -> "WriteError":
+        """Return the error for a path that the file system refused to write.
+
+        Args:
+            key: the setting or option that chooses the folder.
+        """
+        refused = cls(
+            "{path}: cannot be written: {reason}. {remedy}{by}.",
+            path=path,
+            reason=error.strerror or error,
+            remedy=REMEDIES.get(error.errno or 0, "Check the path and its permissions"),
+            by=f", or choose another place with {key}" if key else "",
+        )
+        refused.is_full = is_full(error)
+        return refused
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room for the file, nor for others."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

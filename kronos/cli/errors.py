@@ -13,7 +13,8 @@ from typing import NoReturn
 import typer
 
 from kronos.disk.temporaries import name_complete
-from kronos.errors import KronosError, Terminated
+from kronos.errors import REMEDIES, KronosError, Terminated, WriteError
+from kronos.names import Message, make_printable
 
 logger = logging.getLogger("kronos")
 
@@ -34,11 +35,8 @@ def translate_errors(advice: str) -> Iterator[None]:
         if rank == "0":
             logger.critical("%s; %s", stop, advice)
         _leave(stop.status)
-    except KronosError as error:
-        _report(error, rank)
-        _leave(1)
-    except OSError as error:  # a full disk, or a folder in place of a file
-        logger.critical("error: %s", f"{_name_file(error.filename)}: {error.strerror}" if error.filename else error)
+    except (KronosError, OSError) as error:
+        _report(_explain(error, advice), rank)
         _leave(1)
     except KeyboardInterrupt:  # of a program that was not started by us (kronos.cli.start)
         if rank == "0":
@@ -46,11 +44,24 @@ def translate_errors(advice: str) -> Iterator[None]:
         _leave(130)
 
 
-def _name_file(name: object) -> object:
-    return name_complete(Path(name)) if isinstance(name, str) else name
+def _explain(error: KronosError | OSError, advice: str) -> Message:
+    """Return the message of an error. If a file could not be written, the same command helps once the disk has room."""
+    if isinstance(error, OSError):
+        error = _name_path(error)
+    again = f" {advice[0].upper()}{advice[1:]}" if isinstance(error, WriteError) else ""
+    return Message(f"{error}{make_printable(again)}")
 
 
-def _report(error: KronosError, rank: str) -> None:
+def _name_path(error: OSError) -> KronosError:
+    path = name_complete(Path(error.filename)) if isinstance(error.filename, str) else None
+    if error.errno in REMEDIES:
+        return WriteError.about(path or "a file", error)
+    if path is None:
+        return KronosError("{error}", error=error)
+    return KronosError("{path}: {reason}. Check the path and its permissions.", path=path, reason=error.strerror)
+
+
+def _report(error: Message, rank: str) -> None:
     if rank == "0":
         logger.critical("error: %s", error)
         return

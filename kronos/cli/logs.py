@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kronos.cli.start import write_stderr
-from kronos.errors import KronosError
+from kronos.errors import WriteError
 from kronos.names import Message, make_printable
 from kronos.run_folder import RunFolder
 
@@ -79,7 +79,7 @@ class _FileHandler(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exception(), OSError):  # a signal came while something was written
             return
-        logger.removeHandler(self)
+        logger.handlers = [each for each in logger.handlers if each is not self]  # others are being called meanwhile
         with suppress(OSError):
             self.close()
         logger.warning("%s: cannot be written any more. Logging continues on the screen only.", self.baseFilename)
@@ -100,7 +100,7 @@ def log_to_file(run: RunFolder, rank: int = 0) -> None:
     """Write the log lines of rank 0 to the run's log file too, each with its time.
 
     Raises:
-        KronosError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     if rank:
         return
@@ -108,10 +108,6 @@ def log_to_file(run: RunFolder, rank: int = 0) -> None:
         run.log.parent.mkdir(parents=True, exist_ok=True)
         handler = _FileHandler(run.log, encoding="utf-8")
     except OSError as error:
-        raise KronosError(
-            "{path}: cannot be written: {reason}. Choose another place with model_paths.base_path.",
-            path=run.log,
-            reason=error.strerror,
-        ) from None
+        raise WriteError.about(run.log, error, "model_paths.base_path") from None
     handler.setFormatter(_Formatter("%(asctime)s  %(message)s"))
-    logger.addHandler(handler)
+    logger.handlers.insert(0, handler)  # an error is the last line on the screen

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kronos.config.load import dump_config
 from kronos.data.audit import audit_candles
+from kronos.disk.temporaries import remove_temporaries
 from kronos.errors import KronosError
 from kronos.files import write_text
 from kronos.model import KronosTokenizer
@@ -22,6 +23,7 @@ from kronos.saved_run import find_tokenizer, load_model
 from kronos.stage_record import StageRecord
 from kronos.training.pipeline import run_pipeline
 from kronos.training.saved.stage_settings import collect_settings
+from kronos.tuning.database import DATABASE_NAME, translate_database_errors
 from kronos.tuning.plan import SearchDisplay, SearchPlan, TrialResult, TrialStatus
 from kronos.tuning.trial_run import run_trial
 from kronos.tuning.trials import Trials
@@ -80,6 +82,12 @@ def run_search(plan: SearchPlan, display: SearchDisplay) -> SearchResult:
             "each trial trains its own tokenizer, and a poor tokenizer can make tokens that are easy to predict: losses of "
             "base models on different tokenizers are hard to compare. Safer: --stage tokenizer, then --stage basemodel."
         )
+    remove_temporaries(plan.folder)
+    with translate_database_errors(plan.folder / DATABASE_NAME):
+        return _run_trials(plan, display, started)
+
+
+def _run_trials(plan: SearchPlan, display: SearchDisplay, started: float) -> SearchResult:
     fixed = _prepare_fixed_overrides(plan)
     trials = Trials(plan.folder, plan.space, _collect_settings(plan, fixed), plan.config.training.seed)
     _enqueue_configured_values(plan, trials)

@@ -13,7 +13,7 @@ from optuna.trial import Trial
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from kronos.config.training import LOSS_NAME
-from kronos.errors import CheckpointError, KronosError
+from kronos.errors import CheckpointError, KronosError, WriteError
 from kronos.training.pipeline import run_pipeline
 from kronos.tuning.plan import SearchDisplay, SearchPlan, TrialResult, TrialStatus
 
@@ -52,7 +52,7 @@ def _train(plan: SearchPlan, trial: Trial, overrides: Sequence[str], display: Se
         pruning = PruningCallback(trial, folder, display, plan.loss_name)
         record = run_pipeline(config, skip_existing=True, callbacks=[pruning]).records[last]
     except KronosError as error:
-        if isinstance(error, CheckpointError) or "cannot be written" in str(error):  # every trial would fail
+        if isinstance(error, CheckpointError | WriteError):  # every trial would fail
             raise
         logger.error("%s", error)
         return math.inf, str(error).splitlines()[0], False

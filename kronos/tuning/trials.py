@@ -13,19 +13,16 @@ from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler, TPESampler
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
-from kronos.errors import CheckpointError, ConfigError
+from kronos.errors import ConfigError
 from kronos.run_folder import StageFolder
 from kronos.training.saved.stage_settings import describe_differences
+from kronos.tuning.database import DATABASE_NAME, open_study
 from kronos.tuning.space import Parameter, Space
 
 MAX_RETRIES = 2  # of a trial whose process was killed: the third time, the trial itself is probably the cause
 N_SPREAD = 10  # trials of a search over one key, until TPE looks closer at the best part
-DATABASE_NAME = "search.db"
-BUSY_SECONDS = 120  # SQLite waits so long for the transaction of another process
 
 
 class Trials:
@@ -41,7 +38,7 @@ class Trials:
             seed: of the sampler.
 
         Raises:
-            ConfigError: the search was begun with other settings. CheckpointError: its database is damaged.
+            ConfigError: the search was begun with other settings. CheckpointError: its database is damaged. WriteError: the disk is full.
         """
         self.folder = folder
         self._distributions = {parameter.key: _build_distribution(parameter) for parameter in space}
@@ -50,7 +47,7 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
         with self.lock():
-            self.study = _open_study(folder / DATABASE_NAME)
+            self.study = open_study(folder / DATABASE_NAME)
             if "settings" not in self.study.user_attrs:
                 self.study.set_user_attr("settings", settings)
             earlier = self.study.user_attrs["settings"]
@@ -141,27 +138,6 @@ class Trials:
 def _build_trial_lock(folder: Path) -> FileLock:
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / "trial.lock")
-
-
-def _open_study(path: Path) -> optuna.Study:
-    # SQLite rather than Optuna's journal file: a half-written line, after a power cut or on a full disk, damages a
-    # journal for good, while SQLite rolls back an unfinished transaction.
-    try:
-        storage = RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}})
-        return optuna.create_study(
-            storage=storage,
-            study_name="search",
-            direction="minimize",
-            load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(),
-        )
-    except (SQLAlchemyError, RuntimeError) as error:
-        raise CheckpointError(
-            "{path}: cannot be opened ({reason}). Move {folder} away to start a new search.",
-            path=path,
-            reason=str(error).splitlines()[0],
-            folder=path.parent,
-        ) from None
 
 
 def _build_distribution(parameter: Parameter) -> BaseDistribution:

@@ -32,7 +32,9 @@ def test_an_evaluation_that_fails_leaves_the_old_report(
     before = read_all(copied_run / "report")
     monkeypatch.setattr(evaluation_report, step, fill_the_disk)
     done = evaluate(copied_run)
-    assert done.exit_code == 1 and done.stderr.splitlines()[-1].endswith("No space left on device"), done.output
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.exit_code == 1 and "cannot be written: No space left on device. Free some space. Finished" in error
+    assert error == done.stderr.splitlines()[-1] and "run the same command to resume: " in error, done.output
     assert read_all(copied_run / "report") == before and len(list(copied_run.glob(".*"))) == 0
 
 

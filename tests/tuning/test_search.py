@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,20 +18,23 @@ from types import SimpleNamespace
 import optuna
 import pytest
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 from transformers import TrainerControl
 
 from kronos import Kronos, load_config
 from kronos.config import Config
-from kronos.errors import CheckpointError, ConfigError, KronosError
+from kronos.errors import CheckpointError, ConfigError, KronosError, WriteError
 from kronos.stage_record import StageRecord
 from kronos.training import run_pipeline
 from kronos.tuning import trial_run
+from kronos.tuning.database import DATABASE_NAME, translate_database_errors
 from kronos.tuning.plan import SearchPlan, TrialResult
 from kronos.tuning.search import SearchResult, _measure_importance, run_search
 from kronos.tuning.space import Parameter, Space, TrialStages
 from kronos.tuning.trial_run import PruningCallback
-from kronos.tuning.trials import DATABASE_NAME, MAX_RETRIES, N_SPREAD, Trials
+from kronos.tuning.trials import MAX_RETRIES, N_SPREAD, Trials
 from tests.conftest import ROOT
 
 RATE = Parameter("training.predictor_learning_rate", 1e-4, 0.1, log=True)
@@ -176,10 +180,10 @@ def test_an_error_that_the_values_do_not_cause_is_raised(tiny_config: Path, monk
         run(tiny_config, 2, "model_paths.exp_name=other", "model_paths.pretrained_predictor=./none")
 
     def disk_is_full(*args: object, **kwargs: object) -> None:
-        raise KronosError("cannot be written: No space left on device") from OSError(28, "No space left on device")
+        raise WriteError.about("best_model", OSError(28, "No space left on device"))
 
     monkeypatch.setattr(trial_run, "run_pipeline", disk_is_full)
-    with pytest.raises(KronosError, match="No space left"):
+    with pytest.raises(WriteError, match="No space left"):
         run(tiny_config, 2)
 
 
@@ -304,6 +308,16 @@ def test_a_damaged_database_is_reported(tmp_path: Path) -> None:
         CheckpointError, match=r"search.db: cannot be opened \(.*\). Move .* away to start a new search"
     ):
         Trials(tmp_path, (RATE,), {}, seed=1)
+
+
+def test_a_database_on_a_full_disk_is_no_damaged_one(tmp_path: Path) -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(sqlite3.OperationalError) as full:
+        connection.execute("CREATE TABLE trials (number)")
+    words = r"search\.db: cannot be written: No space left on device\. Free some space, or"
+    with pytest.raises(WriteError, match=words), translate_database_errors(tmp_path / DATABASE_NAME):
+        raise StorageInternalError("while committing") from OperationalError("INSERT", {}, full.value)
 
 
 def test_a_poor_trial_is_ended_early(tmp_path: Path) -> None:

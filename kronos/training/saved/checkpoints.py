@@ -1,6 +1,8 @@
 """Checkpoints for resuming: complete or ignored."""
 
+import errno
 import logging
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -31,22 +33,16 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(name in str(error) for name in WRITER_NAMES):
             raise
-        raise WriteError(
-            "{path}: cannot be written ({reason}; {free_mb:,.0f} MB free). Free some space, then rerun with --skip-existing to "
-            "resume from the last checkpoint, if any. Everything saved before is kept.",
-            path=path,
-            reason=_first_line(error),
-            free_mb=_measure_free_bytes(path) / 2**20,
-        ) from error
+        raise WriteError.about(path, _find_cause(error)) from error
 
 
-def _measure_free_bytes(path: Path) -> int:
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    return shutil.disk_usage(existing).free
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _find_cause(error: Exception) -> OSError:
+    """Return the error of the file system behind that of a library. PyTorch does not tell which one it was."""
+    if isinstance(error, OSError):
+        return error
+    if number := re.search(r"os error (\d+)", str(error)):  # safetensors
+        return OSError(int(number[1]), os.strerror(int(number[1])))
+    return OSError(errno.ENOSPC, "the disk is probably full")
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

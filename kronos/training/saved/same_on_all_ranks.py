@@ -8,7 +8,7 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
-from kronos.errors import ConfigError, KronosError
+from kronos.errors import ConfigError, WriteError
 from kronos.stage_record import StageRecord
 from kronos.training.saved.stage_settings import describe_differences
 
@@ -46,11 +46,7 @@ def _touch(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     except OSError as error:
-        raise KronosError(
-            "{folder}: cannot be written to ({reason}). Check its permissions, or set model_paths.base_path.",
-            folder=path.parent,
-            reason=error.strerror,
-        ) from None
+        raise WriteError.about(path.parent, error, "model_paths.base_path") from None
 
 
 def _appears(path: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kronos.errors import KronosError
+from kronos.errors import KronosError, WriteError
 from kronos.files import is_whole, seal_folder
 from kronos.training.saved.checkpoints import (
     newest_checkpoint,
@@ -74,7 +74,7 @@ def test_only_a_failed_write_is_explained(tmp_path: Path) -> None:
     with (
         pytest.raises(
             KronosError,
-            match=r"cannot be written \(.*; .* MB free\)\. Free some space, .* Everything saved before is kept",
+            match=r"checkpoint-5: cannot be written: No space left on device\. Free some space\.$",
         ),
         writing(tmp_path / "checkpoint-5"),
     ):
@@ -119,7 +119,9 @@ def test_what_pytorch_raises_on_a_full_disk(small_disk: Path) -> None:
     ],
 )
 def test_pytorch_s_words_for_a_full_disk_are_translated(tmp_path: Path, message: str) -> None:
-    with pytest.raises(KronosError, match="cannot be written"), writing(tmp_path / "checkpoint-1"):
+    words = r"cannot be written: the disk is probably full\. Free some space\."
+    with pytest.raises(WriteError, match=words) as refused, writing(tmp_path / "checkpoint-1"):
         raise RuntimeError(message)
+    assert refused.value.is_full
     with pytest.raises(RuntimeError, match="other"), writing(tmp_path / "checkpoint-1"):
         raise RuntimeError("an other error")
