@@ -114,6 +114,14 @@ def invoke(*words: object) -> Result:
         return CliRunner().invoke(app, [str(word) for word in words])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_random_walks() -> Iterator[None]:
+    """Measure the invented drift on as few walks as there can be."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kronos.evaluation.invented_drift.measure.SECONDS", 0.0)
+        yield
+
+
 class FinishedRun(NamedTuple):
     """A tiny run that the tests of a session share, and what it printed. Nobody changes it."""
 

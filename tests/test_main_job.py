@@ -60,6 +60,7 @@ def test_the_demo_on_real_candles(real_candles: Path, tmp_path: Path) -> None:
     assert str(tmp_path / "demo" / "report") in done.stdout
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_of_stage_2(tiny_config: Path, tmp_path: Path) -> None:
     arguments = ["--config", tiny_config, "training.basemodel_epochs=12", "training.save_steps=4", "report.n_origins=0"]
     whole = invoke("train", *arguments, f"model_paths.base_path={tmp_path / 'whole'}")

@@ -73,17 +73,17 @@ def test_kronos_train_and_the_stage_scripts(tiny_config: Path, tmp_path: Path) -
     assert first.exit_code == 0, first.output
     run_dir = tmp_path / "runs" / "tiny"
     assert StageRecord.read(run_dir / "tokenizer").finished and not (run_dir / "basemodel").exists()
-    second = invoke("--config", tiny_config, command=train_base_model)
+    second = invoke("--config", tiny_config, "report.n_origins=0", command=train_base_model)
     assert second.exit_code == 0, second.output
     assert "uses the tokenizer " + str(run_dir / "tokenizer" / "best_model") in second.output
     assert StageRecord.read(run_dir / "basemodel").finished
-    third = invoke("--config", tiny_config, "--skip-existing")
+    third = invoke("--config", tiny_config, "report.n_origins=0", "--skip-existing")
     assert third.exit_code == 0 and third.output.count("finished before, skipped") == 2
 
 
 def test_skip_flags(tiny_config: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "runs" / "tiny"
-    assert invoke("--config", tiny_config, "--skip-tokenizer").exit_code == 0
+    assert invoke("--config", tiny_config, "--skip-tokenizer", "report.n_origins=0").exit_code == 0
     assert not (run_dir / "tokenizer").exists() and (run_dir / "basemodel").exists()
     assert invoke("--config", tiny_config, "--skip-basemodel", "model_paths.exp_name=other").exit_code == 0
     assert (tmp_path / "runs/other/tokenizer").exists() and not (tmp_path / "runs/other/basemodel").exists()

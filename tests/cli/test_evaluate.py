@@ -427,8 +427,11 @@ def test_a_run_that_is_training_is_let_be(run: Path) -> None:
     assert done.exit_code == 1 and "another run is writing here" in done.output
 
 
-def test_a_failure_after_training_says_how_to_go_on(tiny_config: Path, copied_run: Path) -> None:
+def test_a_failure_after_training_says_how_to_go_on(
+    tiny_config: Path, copied_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_dir = copied_run
+    monkeypatch.setattr("kronos.report.verdict.evaluation_report.write_report", lambda *given: None)
     shutil.rmtree(run_dir / "evaluation")
     (run_dir / "evaluation").write_text("in the way")
     done = train(tiny_config, "--skip-existing")

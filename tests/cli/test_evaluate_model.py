@@ -9,7 +9,7 @@ from tests.conftest import GOLDEN, ROOT, invoke
 
 MODEL = ["--model", GOLDEN / "predictor", "--tokenizer", GOLDEN / "tokenizer"]
 FAST = ["data.lookback_window=16", "data.predict_window=8", "data.max_context=24", "evaluation.n_paths=3"]
-FAST += ["evaluation.stride=211", "evaluation.rivals=[pretrained, last_close, drift]"]
+FAST += ["evaluation.stride=633", "evaluation.rivals=[pretrained, last_close, drift]"]
 CANDLES = ROOT / "data" / "synthetic_5min.csv"
 
 
@@ -19,13 +19,14 @@ def test_a_model_is_judged_and_nothing_is_forecast_twice(tmp_path: Path, monkeyp
     assert done.exit_code == 0, done.output
     folder = tmp_path / "evaluations" / "predictor-synthetic_5min"
     found = Evaluation.read(folder / "report" / "metrics.json")
-    assert found.kind == "model" and found.run == "predictor" and found.n_origins == 13
+    assert found.kind == "model" and found.run == "predictor" and found.n_origins == 5
     assert [each.name for each in found.forecasters] == ["model", "last_close", "drift"] and not found.left_out
     assert found.forecasters[0].label == "predictor" and found.notes[-1].code == "weights_may_have_seen"
     assert [each.name for each in found.invented_drift] == ["model"] and "Invented drift on random walks" in done.output
     assert str(folder.relative_to(tmp_path) / "report" / "index.html") in done.output
     assert (folder / "report" / "index.html").stat().st_size > 1e6 and (folder / "data.json").is_file()
     stamps = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
+    monkeypatch.setattr("kronos.report.verdict.evaluation_report.write_report", lambda *given: None)
     again = invoke("evaluate", *MODEL, "--data", CANDLES, *FAST, "--language", "zh")
     assert again.exit_code == 0 and "它可能已经见过这些 K 线" in again.output, again.output
     assert stamps and stamps == {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}

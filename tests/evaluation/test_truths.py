@@ -119,7 +119,7 @@ def test_against_the_last_close_an_oracle_helps_as_much_as_against_volatility(ju
 
 def test_nobody_beats_a_random_walk(judge: Judge) -> None:
     """The oracle knows the volatility exactly, which is worth 0.05 %."""
-    for found in judge(WALK, range(6)).values():
+    for found in judge(WALK, range(3)).values():
         assert count_false(found) <= binom.ppf(1 - RARE, len(found), 1 - CONFIDENCE)
         assert count_outcomes(found)["no difference"] > len(found) / 2
         assert count_holding(found, 0.0) >= binom.ppf(RARE, len(found), CONFIDENCE)

@@ -86,7 +86,12 @@ def killed_at_step_5(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "figures, higher, best", [([3, 1, 2], False, 1), ([0.4, 0.6, 0.5], True, 1), ([0.3, 0.2, 0.1], False, 2)]
+    "figures, higher, best",
+    [
+        ([3, 1, 2], False, 1),
+        pytest.param([0.4, 0.6, 0.5], True, 1, marks=pytest.mark.slow),
+        pytest.param([0.3, 0.2, 0.1], False, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_the_model_that_the_score_prefers_is_kept(
     tiny_config: Path, folder: Path, caplog: pytest.LogCaptureFixture, figures: list[float], higher: bool, best: int

@@ -61,6 +61,7 @@ def last_step(folder: Path) -> int:
     return max(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoints/checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_a_checkpoint_at_its_step(
     tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -196,7 +196,7 @@ def test_both_ends_are_kept_to_the_bit(tiny_config: Path, base_run: Path, choose
     assert share or equal(unblended(base_run), trained)
 
 
-@pytest.mark.parametrize("n_writes", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("n_writes", [0, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3, 4))])
 def test_a_kill_between_the_steps_is_survived(
     tiny_config: Path, base_run: Path, choose, monkeypatch: pytest.MonkeyPatch, n_writes: int
 ) -> None:

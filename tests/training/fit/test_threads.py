@@ -85,6 +85,7 @@ def test_the_callers_number_is_restored_even_after_an_error() -> None:
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.slow
 def test_a_stage_trains_on_the_number_in_its_record(
     tiny_config: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

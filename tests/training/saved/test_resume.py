@@ -22,7 +22,11 @@ class CreatesAFile:
 
 
 @pytest.mark.parametrize(
-    "name", ["pytorch_model_fsdp_0/.metadata", "optimizer_0/__0_0.distcp", "pytorch_model_fsdp.bin"]
+    "name",
+    [
+        "pytorch_model_fsdp_0/.metadata",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("optimizer_0/__0_0.distcp", "pytorch_model_fsdp.bin")),
+    ],
 )
 def test_a_sharded_checkpoint_is_refused_and_never_opened(
     tiny_config: Path, run_dir: Path, tmp_path: Path, name: str
