@@ -12,7 +12,7 @@ from torch import nn
 
 from kronos.errors import CheckpointError
 from kronos.model.stored.architecture import read_model_config, select_arguments
-from kronos.model.stored.identity import ModelIdentity, identify
+from kronos.model.stored.identity import ModelIdentity, find_commit, identify
 from kronos.model.stored.weights import read_header, read_weights, write_weights
 
 MODEL_CARD = """---
@@ -76,10 +76,7 @@ class PretrainedModel(
         Raises:
             CheckpointError: the folder or a file is missing, unreadable, or its tensors do not fit.
         """
-        config_file, weights_file = (
-            locate_file(pretrained_model_name_or_path, name, cls.nano_part, **kwargs)
-            for name in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE)
-        )
+        config_file, weights_file = locate_model(pretrained_model_name_or_path, cls.nano_part, **kwargs)
         header = read_header(weights_file)
         with torch.device("meta"):  # drawing weights that are replaced takes seconds
             model = cls.from_config(read_model_config(config_file), config_file, len(header.shapes))
@@ -107,6 +104,14 @@ class PretrainedModel(
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         metadata = {"format": "pt"} | ({TOKENIZER_KEY: self.tokenizer_hash} if self.tokenizer_hash else {})
         write_weights(save_directory / SAFETENSORS_SINGLE_FILE, weights, metadata)
+
+
+def locate_model(name_or_path: str | Path, nano_part: str = "", **hub_options: Any) -> tuple[Path, Path]:
+    """Return the paths of a model's two files, as `locate_file`; on the hub both are of one commit, even if a branch moves."""
+    config_file = locate_file(name_or_path, CONFIG_NAME, nano_part, **hub_options)
+    commit = None if find_folder(name_or_path, nano_part).is_dir() else find_commit(config_file)
+    name = f"{str(name_or_path).partition('@')[0]}@{commit}" if commit else name_or_path
+    return config_file, locate_file(name, SAFETENSORS_SINGLE_FILE, nano_part, **hub_options)
 
 
 def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **hub_options: Any) -> Path:

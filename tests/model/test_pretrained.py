@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from kronos.errors import CheckpointError
 from kronos.files import hash_file
-from kronos.model import PRESETS, Kronos, KronosTokenizer
+from kronos.model import PRESETS, Kronos, KronosTokenizer, pretrained
 from kronos.model.pretrained import hash_weights
 from kronos.model.stored.identity import ModelIdentity
 from tests.conftest import GOLDEN, ROOT
@@ -259,6 +259,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_hub_name_from_a_hub(tmp_path: Path) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -297,6 +298,25 @@ for name in ("NeoQuasar/Kronos-none", "NeoQuasar/Kronos-tiny@" + "b" * 40):
         assert identity == repr(ModelIdentity(f"NeoQuasar/Kronos-tiny{revision}", "a" * 40, weights))
     assert errors[0].startswith("NeoQuasar/Kronos-none: no folder of this name here")
     assert errors[1].startswith(f"NeoQuasar/Kronos-tiny@{'b' * 40}: no folder of this name here")
+
+
+@pytest.mark.parametrize("revision", ["", "@main"])
+def test_both_files_are_of_one_commit_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    """The branch moves between the two downloads."""
+    commits = iter("abc")
+
+    def download(repository: str, filename: str, revision: str = "main") -> str:
+        commit = revision if revision != "main" else 40 * next(commits)
+        folder = tmp_path / "snapshots" / commit
+        shutil.copytree(GOLDEN / "predictor", folder, dirs_exist_ok=True)
+        return str(folder / filename)
+
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
+    identity = Kronos.from_pretrained(f"owner/moving{revision}").identity
+    assert identity and (identity.name, identity.commit) == (f"owner/moving{revision}", 40 * "a")
+    assert next(commits) == "b"
 
 
 def test_a_folder_is_preferred_to_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

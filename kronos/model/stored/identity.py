@@ -1,8 +1,11 @@
 """Identify the weights of a stored model."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,12 @@ class ModelIdentity:
 
 
 def identify(name: str | Path, weights_file: Path, from_hub: bool) -> ModelIdentity:
-    """Identify a weights file. The hub's client stores it in …/snapshots/{commit}/."""
+    """Identify a weights file."""
     with weights_file.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ModelIdentity(str(name), weights_file.parent.name if from_hub else None, digest)
+    return ModelIdentity(str(name), find_commit(weights_file) if from_hub else None, digest)
+
+
+def find_commit(file: Path) -> str | None:
+    """Return the commit that a file of the hub is of: its client stores it in …/snapshots/{commit}/."""
+    return file.parent.name if COMMIT.fullmatch(file.parent.name) else None
