@@ -86,4 +86,4 @@ def _change_after(candles: CandleSet, row: int, direction: float) -> CandleSet:
     values = np.array(candles.values)
     values[late, VOLUME:] += 1  # a volume of 0 would stay as it is
     values[late] *= factors[:, np.newaxis].astype(np.float32)
-    return replace(candles, values=values, key="")
+    return replace(candles, values=values, known_hash="")

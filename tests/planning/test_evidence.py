@@ -34,6 +34,6 @@ def test_symbols_count_once_at_a_time(tiny_config: Path) -> None:
     instants = candles.instants.copy()
     instants[half:] = instants[:half]
     symbols = replace(symbol, stop=half), replace(symbol, symbol="other", start=half)
-    both = replace(candles, instants=instants, symbols=symbols, key="")
+    both = replace(candles, instants=instants, symbols=symbols, known_hash="")
     split = split_candles(both, config.data)["test"]
     assert split.independent == 2 * 21 and count(tiny_config, both) == 21

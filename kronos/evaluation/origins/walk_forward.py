@@ -21,7 +21,7 @@ from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.data import CandleSet
 from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApplicable, translate_failures
 from kronos.evaluation.records import Note
-from kronos.files import append_digest, ends_with_digest, find_sealed, replacing, write_sealed
+from kronos.files import append_digest, ends_with_digest, find_sealed, read_sealed, replacing, write_sealed
 from kronos.forecast.chunks import choose_group_size
 from kronos.timing import timed
 from kronos.version import __version__
@@ -137,25 +137,25 @@ class ForecastStore:
                 stored |= dict(zip(group[0].tolist(), group[1]))
         return stored
 
-    def _read(self, path: Path) -> tuple[Array, Array] | None:
-        """Return rows (N,) and paths (N, P, H) of a file; None if it is not as `save` left it."""
+    def _read(self, path: Path) -> tuple[Array, Array, float] | None:
+        """Return rows (N,) and paths (N, P, H) of a file, and the seconds beside it; None if they are not as `save` left them."""
         try:
             if not ends_with_digest(path):
                 return None
             with np.load(path, allow_pickle=False) as file:
                 rows, paths = file["rows"], file["paths"]
+            seconds = read_sealed(path.with_suffix(".json"))["seconds"]
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
         fits = rows.dtype.kind == "i" and paths.dtype == np.float32 and paths.shape == (rows.size, *self._shape)
-        return (rows, paths) if fits else None
+        return (rows, paths, seconds) if fits and isinstance(seconds, float) else None
 
     def load_seconds(self, rows: Array) -> float:
         """Return the seconds that the stored forecasts from some origins took."""
         total = 0.0
         for path in self.folder.glob(f"*{SUFFIX}"):
-            seconds, group = (find_sealed(path.with_suffix(".json")) or {}).get("seconds"), self._read(path)
-            if group and isinstance(seconds, float):
-                total += float(seconds * np.isin(group[0], rows).mean())
+            if group := self._read(path):
+                total += float(group[2] * np.isin(group[0], rows).mean())
         return total
 
     def save(self, rows: Array, paths: Array, seconds: float) -> None:
