@@ -22,7 +22,7 @@ from kronos.evaluation.records import Note, Provenance
 from kronos.evaluation.results import FORMAT, MODEL
 from kronos.run_folder import hash_subject
 from kronos.stage_record import StageRecord
-from kronos.training.saved.stage_settings import CANDLES_KEY, hash_candles
+from kronos.training.saved.stage_settings import CANDLES_KEY, hash_candles, renew_candle_hashes
 from kronos.version import __version__
 
 SEED = 0  # not training.seed: all runs use the same draws
@@ -112,13 +112,15 @@ def describe_provenance(own: KronosForecaster, candles: CandleSet) -> Provenance
     models = own.predictor.tokenizer.identity, own.predictor.model.identity
     records = [StageRecord.read_beside(each.name) if each else None for each in models]
     starts = [record.start_model if record else None for record in records]
+    evaluated = {CANDLES_KEY: hash_candles(candles)}
+    trained = renew_candle_hashes(records[1].settings, evaluated, candles) if records[1] else {}
     return Provenance(
         tokenizer=models[0],
         base_model=models[1],
         start_tokenizer=starts[0],
         start_base_model=starts[1],
-        candles=hash_candles(candles),
-        train_candles=records[1].settings.get(CANDLES_KEY) if records[1] else None,
+        candles=evaluated[CANDLES_KEY],
+        train_candles=trained.get(CANDLES_KEY),
     )
 
 

@@ -211,7 +211,7 @@ def _find_outlook(stage: Stage, tokenizer_hash: str | None = None) -> Outlook:
     """Find what --skip-existing would do with a stage; tokenizer_hash: of the base model's tokenizer."""
     wanted = stage.record.model_copy(update={"tokenizer_hash": tokenizer_hash})
     try:
-        continuation = find_continuation(stage.folder, wanted)
+        continuation = find_continuation(stage.folder, wanted, stage.train.candles)
     except ConfigError as error:
         return Outlook("refuse", str(error))
     if continuation is None:

@@ -46,7 +46,7 @@ from kronos.training.inputs.tokens import TokenInputs
 from kronos.training.safety.out_of_memory import finds_micro_batch
 from kronos.training.saved.last_seen import SEEN_UNTIL, find_seen_in_all
 from kronos.training.saved.same_on_all_ranks import check_same_record, check_shared_folder
-from kronos.training.saved.stage_settings import collect_settings
+from kronos.training.saved.stage_settings import REPLAY_KEY, collect_settings
 from kronos.training.stage import Stage, rank_0_first, run_stage
 from kronos.training.step_counts import count_steps
 from kronos.training.tokenizer_gate import apply_gate
@@ -192,7 +192,7 @@ def build_stage(
     train = inputs.windows["train"]
     if name == "basemodel" and config.training.loss_on == "origins":
         train = train.with_many_origins()
-    replayed = {"data.replay": train.other.content_hash()[:12]} if isinstance(train, ReplayDataset) else {}
+    replayed = {REPLAY_KEY: train.other.content_hash()[:12]} if isinstance(train, ReplayDataset) else {}
     record = StageRecord(
         stage=name,
         settings=collect_settings(config, name, inputs.audited.candles) | replayed,

@@ -98,7 +98,7 @@ def run_stage(
         DataError: there are fewer train windows than one step takes.
     """
     checkpoint = None
-    if skip_existing and (continuation := find_continuation(stage.folder, stage.record)):
+    if skip_existing and (continuation := find_continuation(stage.folder, stage.record, stage.train.candles)):
         (logger.warning if continuation.caution else logger.info)("%s  %s", stage.name, continuation.reason)
         if continuation.action == "skip":
             return continuation.record

@@ -57,22 +57,13 @@ class CandleCache:
             return None
         try:
             index = read_json(self.folder / INDEX)
-            arrays = {name: self._map(name, index["rows"]) for name in ARRAYS}
+            arrays = _map_all(self.folder, index["rows"])
             symbols = tuple(SymbolRows.from_json(values) for values in index["symbols"])
             findings = [Finding.from_json(values) for values in index["findings"]]
+            known_hash = str(index["content_hash"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return CandleSet(**arrays, symbols=symbols, key=self.folder.name), findings
-
-    def _map(self, name: str, rows: int) -> Array:
-        dtype, width = ARRAYS[name]
-        shape = (rows, width) if width > 1 else (rows,)
-        path = self.folder / name
-        if path.stat().st_size != rows * width * np.dtype(dtype).itemsize:
-            raise ValueError(f"{path}: incomplete")
-        if rows == 0:
-            return np.empty(shape, dtype)  # nothing to map
-        return np.memmap(path, dtype, "r", shape=shape)
+        return CandleSet(*arrays, symbols, known_hash), findings
 
     def build(self, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> Loaded:
         """Write the entry series by series, then map it. One process writes; others wait for it."""
@@ -98,6 +89,21 @@ class CandleCache:
         return loaded
 
 
+def _map_all(folder: Path, rows: int) -> tuple[Array, Array, Array]:
+    values, instants, calendar = (_map(folder / name, rows) for name in ARRAYS)
+    return values, instants, calendar
+
+
+def _map(path: Path, rows: int) -> Array:
+    dtype, width = ARRAYS[path.name]
+    shape = (rows, width) if width > 1 else (rows,)
+    if path.stat().st_size != rows * width * np.dtype(dtype).itemsize:
+        raise ValueError(f"{path}: incomplete")
+    if rows == 0:
+        return np.empty(shape, dtype)  # nothing to map
+    return np.memmap(path, dtype, "r", shape=shape)
+
+
 def _fill(folder: Path, inspect: Callable[[list[Finding]], Iterator[InspectedSeries]]) -> None:
     findings: list[Finding] = []
     symbols: list[SymbolRows] = []
@@ -111,8 +117,10 @@ def _fill(folder: Path, inspect: Callable[[list[Finding]], Iterator[InspectedSer
                 np.ascontiguousarray(array).tofile(files[name])
             symbols.append(place_series(each).shift(rows))
             rows += len(raw)
+    mapped = CandleSet(*_map_all(folder, rows), tuple(symbols))
     index = {
         "rows": rows,
+        "content_hash": mapped.content_hash(),
         "symbols": [symbol.to_json() for symbol in symbols],
         "findings": [finding.to_json() for finding in findings],
     }

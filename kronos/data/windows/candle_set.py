@@ -92,14 +92,14 @@ class CandleSet:
 
     values: (N, 6) float32, open, high, low, close, volume, amount, in the files' units. instants: (N,) int64 microseconds
     since 1970, ascending within a symbol; local times if the file has no zones. calendar: (N, 5) uint8, minute, hour,
-    weekday, day, month of local time. key: a name of the content, if it is known without reading all of it.
+    weekday, day, month of local time. known_hash: the content hash, if it is known without reading all of the candles.
     """
 
     values: Float32Array
     instants: Array
     calendar: Array
     symbols: tuple[SymbolRows, ...]
-    key: str = ""
+    known_hash: str = ""
 
     def __len__(self) -> int:
         return len(self.instants)
@@ -148,12 +148,17 @@ class CandleSet:
         return np.searchsorted([symbol.start for symbol in self.symbols], rows, side="right") - 1
 
     def content_hash(self) -> str:
-        """Return a SHA-256 of the values and times: the same candles, the same hash."""
-        if self.key:
-            return self.key
+        """Return a SHA-256 of the values and times and, if there are several symbols, of their names."""
+        return self.known_hash or self._hash(with_names=len(self.symbols) > 1)
+
+    def earlier_hash(self) -> str:
+        """Return what earlier versions recorded as the hash; of large sets this is not known, and the result is empty."""
+        return "" if self.known_hash else self._hash(with_names=True)
+
+    def _hash(self, with_names: bool) -> str:
         digest = hashlib.sha256(np.ascontiguousarray(self.values).data)
         digest.update(np.ascontiguousarray(self.instants).data)
-        digest.update(repr([(symbol.symbol, symbol.start) for symbol in self.symbols]).encode())
+        digest.update(repr([(each.symbol if with_names else "", each.start) for each in self.symbols]).encode())
         return digest.hexdigest()
 
 

@@ -29,6 +29,7 @@ from kronos.model.pretrained import hash_weights
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.saved.same_on_all_ranks import check_same_record
+from kronos.training.saved.stage_settings import CANDLES_KEY, hash_candles, renew_candle_hashes
 from kronos.training.stage import Stage, run_stage
 from kronos.training.step_counts import count_windows_a_step
 
@@ -118,7 +119,7 @@ def build_lstm(config: Config, windows: dict[SplitName, WindowDataset], candles:
     )
     record = StageRecord.read(folder)
     check_same_record(wanted)  # also waits until all ranks have read the record
-    resumes = record is not None and _is_same(record, wanted)
+    resumes = record is not None and _is_same(record, wanted, candles)
     if record and resumes and record.finished:  # the number of processes may differ
         wanted = wanted.model_copy(update={"settings": record.settings})
     stage = Stage(
@@ -210,12 +211,13 @@ def _collect_settings(config: Config, candles: CandleSet) -> dict[str, Any]:
     settings = {key: value for key, value in settings.items() if key not in ADDED or value != ADDED[key]}
     if jumps := [row for symbol in candles.symbols for row in symbol.jump_rows]:
         settings["jumps"] = hashlib.sha256(repr(jumps).encode()).hexdigest()[:12]  # no window crosses one
-    return settings | {"candles": candles.content_hash()[:12], GLOBAL_BATCH: count_windows_a_step(config)}
+    return settings | {CANDLES_KEY: hash_candles(candles), GLOBAL_BATCH: count_windows_a_step(config)}
 
 
-def _is_same(record: StageRecord, wanted: StageRecord) -> bool:
+def _is_same(record: StageRecord, wanted: StageRecord, candles: CandleSet) -> bool:
     """Whether an LSTM was trained with these settings, on any number of processes."""
-    return record.settings | {GLOBAL_BATCH: None} == wanted.settings | {GLOBAL_BATCH: None}
+    settings = renew_candle_hashes(record.settings, wanted.settings, candles)
+    return settings | {GLOBAL_BATCH: None} == wanted.settings | {GLOBAL_BATCH: None}
 
 
 def _thin_out(val: WindowDataset) -> WindowDataset:

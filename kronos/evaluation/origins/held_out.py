@@ -21,7 +21,7 @@ from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note
 from kronos.stage_record import StageRecord
 from kronos.training.saved.last_seen import find_last_seen, read_last_seen
-from kronos.training.saved.stage_settings import hash_candles
+from kronos.training.saved.stage_settings import CANDLES_KEY, hash_candles, renew_candle_hashes
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,9 @@ def is_own(config: Config, candles: CandleSet) -> bool:
     """Whether a run's models were trained on exactly these candles, with the same splits."""
     records = [StageRecord.read(config.model_paths.run_folder.stage(name).path) for name in STAGES]
     data = config.data.model_dump(mode="json", include=SPLIT_KEYS)
-    now = {f"data.{key}": value for key, value in data.items()} | {"candles": hash_candles(candles)}
-    own = [record.settings.get(key, value) == value for record in records if record for key, value in now.items()]
+    now = {f"data.{key}": value for key, value in data.items()} | {CANDLES_KEY: hash_candles(candles)}
+    recorded = [renew_candle_hashes(record.settings, now, candles) for record in records if record]
+    own = [settings.get(key, value) == value for settings in recorded for key, value in now.items()]
     return records[-1] is not None and all(own)
 
 

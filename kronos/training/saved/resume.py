@@ -11,6 +11,7 @@ from accelerate import PartialState
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 
 from kronos.config import Config
+from kronos.data import CandleSet
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.stored.architecture import read_model_config
 from kronos.model.stored.weights import read_header
@@ -19,7 +20,7 @@ from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.safety.out_of_memory import finds_micro_batch
 from kronos.training.saved.checkpoint_files import check_checkpoint, read_state
 from kronos.training.saved.checkpoints import newest_checkpoint, refuse_sharded
-from kronos.training.saved.stage_settings import describe_differences, take_choices
+from kronos.training.saved.stage_settings import describe_differences, renew_candle_hashes, take_choices
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +39,11 @@ class Continuation:
     caution: bool = False
 
 
-def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
+def find_continuation(folder: Path, wanted: StageRecord, candles: CandleSet) -> Continuation | None:
     """Decide what --skip-existing would do with a stage's folder, without doing it; None if there is no record.
 
     Args:
-        wanted: the record of the stage as it would be trained now.
+        wanted: the record of the stage as it would be trained now, with these candles.
 
     Raises:
         ConfigError: an interrupted run had other settings.
@@ -51,6 +52,8 @@ def find_continuation(folder: Path, wanted: StageRecord) -> Continuation | None:
     existing = StageRecord.read(folder)
     if existing is None:
         return None
+    settings = renew_candle_hashes(existing.settings, wanted.settings, candles)
+    existing = existing.model_copy(update={"settings": settings})
     if not existing.finished:
         return _find_resume_point(folder, existing, wanted)
     best_model = StageFolder(folder).best_model

@@ -23,6 +23,8 @@ RECORDED_OTHERWISE = {
 
 COMPILE_KEY = "training.torch_compile"
 CANDLES_KEY = "candles"  # the hash of the candles of a training
+REPLAY_KEY = "data.replay"  # the hash of the windows of data.replay
+HASH_LENGTH, EARLIER_LENGTH = 16, 12
 
 
 def collect_settings(config: Config, stage: StageName, candles: CandleSet) -> dict[str, Any]:
@@ -49,7 +51,25 @@ def take_choices(wanted: dict[str, Any], earlier: dict[str, Any]) -> dict[str, A
 
 def hash_candles(candles: CandleSet) -> str:
     """Return a short hash that identifies the candles in a record."""
-    return candles.content_hash()[:12]
+    return candles.content_hash()[:HASH_LENGTH]
+
+
+def renew_candle_hashes(settings: dict[str, Any], wanted: dict[str, Any], candles: CandleSet) -> dict[str, Any]:
+    """Return recorded settings in which the hashes of an earlier version are replaced, if they are of the same candles.
+
+    Its hash of large candles depends on how they were read. It is taken as that of the same candles.
+
+    Args:
+        wanted: the settings as they would be recorded now, with these candles.
+    """
+    recorded = settings.get(CANDLES_KEY)
+    if not isinstance(recorded, str) or len(recorded) != EARLIER_LENGTH:
+        return settings
+    if recorded != (candles.earlier_hash()[:EARLIER_LENGTH] or recorded):
+        return settings
+    return settings | {
+        key: wanted[key] for key in (CANDLES_KEY, REPLAY_KEY) if {key} <= settings.keys() & wanted.keys()
+    }
 
 
 def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -577,7 +577,9 @@ def test_content_hash_tells_candles_apart(tmp_path: Path) -> None:
     for day in ("2024-06-18", "20240618", "20240619"):
         path = write(tmp_path, with_times(day))
         hashes.append(load_candles(DataConfig(data_path=(path,)), RepairsConfig()).candles.content_hash())
-    assert hashes[0] == hashes[1] != hashes[2]
+    renamed = path.rename(tmp_path / "other.csv")
+    hashes.append(load_candles(DataConfig(data_path=(renamed,)), RepairsConfig()).candles.content_hash())
+    assert hashes[0] == hashes[1] != hashes[2] == hashes[3]
 
 
 def test_only_frames_over_clocks_put_back_may_repeat_an_hour(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_the_same_candles_and_findings_as_in_memory(data: DataConfig, monkeypatc
     for audited in (built, mapped):
         assert audited.candles.symbols == in_memory.candles.symbols
         assert audited.findings == in_memory.findings and len(audited.findings) == 2
+        assert audited.candles.content_hash() == in_memory.candles.content_hash()
         for name in ("values", "instants", "calendar"):
             assert np.array_equal(getattr(audited.candles, name), getattr(in_memory.candles, name))
     batches = []
