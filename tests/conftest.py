@@ -114,7 +114,7 @@ def invoke(*words: object) -> Result:
         return CliRunner().invoke(app, [str(word) for word in words])
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def few_random_walks() -> Iterator[None]:
     """Measure the invented drift on as few walks as there can be."""
     with pytest.MonkeyPatch.context() as patched:
@@ -132,7 +132,7 @@ class FinishedRun(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+def finished_run(tmp_path_factory: pytest.TempPathFactory, few_random_walks: None) -> FinishedRun:
     """`kronos train` with the tiny configuration and FAST, evaluated, with the invented drift."""
     folder = tmp_path_factory.mktemp("finished")
     config = write_tiny_config(folder)

@@ -13,6 +13,7 @@ FAST += ["evaluation.stride=633", "evaluation.rivals=[pretrained, last_close, dr
 CANDLES = ROOT / "data" / "synthetic_5min.csv"
 
 
+@pytest.mark.usefixtures("few_random_walks")
 def test_a_model_is_judged_and_nothing_is_forecast_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = invoke("evaluate", *MODEL, "--data", CANDLES, *FAST)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronos.config import load_config
@@ -122,6 +122,7 @@ SCALARS = (
 WORDS = st.sampled_from([text for text in READ if text])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("ab_"), SCALARS | WORDS | st.integers() | st.lists(SCALARS | WORDS)))
 def test_what_is_written_is_read_back_here_and_by_yaml_1_1(values: dict[str, Any]) -> None:
     text = write_yaml_text(values)
