@@ -24,7 +24,7 @@ def test_the_catalogue_has_the_texts_of_the_log() -> None:
             "这些 K 线的周期是 1 天，而训练所用的是 5 分钟",
         ),
         (Difference("hours_moved", HOURS | {"zone": "Asia/Shanghai"}), "", "例如星期日 01:00；这些 K 线分布在 1–3 时"),
-        (Difference("no_volume"), "other", "基线 other：这些 K 线没有成交量"),
+        (Difference("no_volume"), "other", "基准 other：这些 K 线没有成交量"),
     ],
 )
 def test_a_note_is_worded_in_its_language(difference: Difference, run: str, chinese: str) -> None:
