@@ -11,11 +11,13 @@ from typing import IO, Any
 import fsspec
 import pyarrow as pa
 
-from kronos.data.files.workbooks import is_workbook, read_workbook
+from kronos.data.files.excel.workbooks import is_workbook, read_workbook
 from kronos.disk.reading import find_irregularity
 from kronos.errors import DataError
 
 TABLES_IN_ARCHIVES = (".csv", ".tsv", ".parquet", ".feather")
+HIDDEN = re.compile(r"/$|^__MACOSX/|(^|/)\.[^./\\][^/]*$")
+ENCRYPTED = 1  # the flag of a member
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
 FREE_BYTES = 1 << 28  # may be unpacked from any file
 MAX_RATIO = 200  # of larger ones; candles as text are packed to a tenth, hardly ever to a fiftieth
@@ -103,11 +105,15 @@ def open_bytes(path: Path) -> Any:
 
 
 def _open_archive(path: Path) -> IO[bytes]:
-    """Open the only file of an archive, or its only table."""
+    """Open the only file of an archive, or its only table. Nothing is unpacked, so its folder does not matter."""
     archive = zipfile.ZipFile(path)
-    names = [name for name in archive.namelist() if not re.search(r"/$|^__MACOSX/|(^|/)\.", name)]
-    tables = [name for name in names if name.lower().endswith(TABLES_IN_ARCHIVES)]
-    if len(found := names if len(names) == 1 else tables) != 1:
+    members = [each for each in archive.infolist() if not HIDDEN.search(each.filename)]
+    tables = [each for each in members if each.filename.lower().endswith(TABLES_IN_ARCHIVES)]
+    if not members:
+        raise DataError("{path}: this archive holds no file. Put one file of candles into it.", path=path)
+    if len(found := members if len(members) == 1 else tables) != 1:
         template = "{path}: this archive holds {n:,} files. Unpack it into a folder and name the folder."
-        raise DataError(template, path=path, n=len(names))
+        raise DataError(template, path=path, n=len(members))
+    if found[0].flag_bits & ENCRYPTED:
+        raise DataError("{path}: this archive needs a password. Unpack it yourself and name the file.", path=path)
     return archive.open(found[0])

@@ -49,7 +49,7 @@ BLANKS = (
     ),
 )
 FOREIGN = {  # beginnings of files that are no tables; MetaTrader's tables begin with <DATE> or <TICKER>
-    b"pk\x03\x04": "an Excel workbook",
+    b"pk\x03\x04": "an archive in an archive or a damaged one",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
     **dict.fromkeys((b"<!", b"<?", b"<html", b"<head", b"<table", b"<div", b"<meta"), "a web page or XML"),
     b"{": "JSON",
@@ -188,6 +188,8 @@ def open_table(path: Path, options: ReadingOptions | None = None) -> Table:
 
 def _build_foreign_error(path: Path, what: str) -> DataError:
     remedy = "Save it as CSV (UTF-8)."
+    if "archive" in what:
+        remedy = "Unpack it, or save the workbook in it as CSV (UTF-8)."
     if what == "a pickle":
         remedy = (
             "It may run any code when it is loaded, so it is not. If you trust it, write it as CSV with "
@@ -290,9 +292,11 @@ def _translate_damage(path: Path) -> Iterator[None]:
         raise
     except pd.errors.ParserError as error:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        raise DataError("{path}: not a well-formed CSV file: {reason}.", path=path, reason=reason) from None
+        raise DataError(
+            "{path}: not a well-formed CSV file: {reason}. Correct that line.", path=path, reason=reason
+        ) from None
     except ImportError as error:
         raise DataError("{path}: {reason}", path=path, reason=error) from None
     except (pa.ArrowException, Exception) as error:  # the errors of decompressors have no common ancestor
         reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
-        raise DataError("{path}: the file cannot be read: {reason}.", path=path, reason=reason) from None
+        raise DataError("{path}: the file cannot be read: {reason}. Save it again.", path=path, reason=reason) from None

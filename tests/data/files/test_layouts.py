@@ -1,6 +1,5 @@
 """Layouts of brokers, exchanges and scrapers: the same candles, written as they write them, are read as the same."""
 
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -1077,7 +1076,9 @@ def test_a_workbook(tmp_path: Path) -> None:
 def test_a_workbook_without_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "c.xlsx", "w") as archive:
         archive.writestr("xl/workbook.xml", "<workbook/>")
-    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "python_calamine.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
     (_, (finding,)) = read_frames([tmp_path / "c.xlsx"])
     assert "this is an Excel workbook. Save it as CSV (UTF-8), or install the reader" in str(finding)
 

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
@@ -86,9 +87,37 @@ def test_a_workbook_bomb_and_odd_archives(tmp_path: Path, low_limit: None) -> No
         read_file(book)
     with pytest.raises(DataError, match="holds 300 files"):
         read_file(write_zip(tmp_path / "many.zip", {f"{n}.csv": b"" for n in range(300)}))
-    with pytest.raises(DataError, match="holds 0 files"):
-        read_file(write_zip(tmp_path / "up.zip", {"../../up.csv": CSV}))
+    for name, members in {"none": {}, "folder": {"a/": b""}, "hidden": {".a.csv": CSV, "__MACOSX/a.csv": CSV}}.items():
+        with pytest.raises(DataError, match=r"holds no file. Put one file of candles"):
+            read_file(write_zip(tmp_path / f"{name}.zip", members))
+    inner = write_zip(tmp_path / "in.zip", {"a.csv": CSV}).read_bytes()
+    with pytest.raises(DataError, match=r"an archive in an archive or a damaged one.*Unpack it"):
+        read_file(write_zip(tmp_path / "out.zip", {"in.zip": inner}))
+    locked = bytearray(inner)
+    locked[6] |= 1
+    locked[locked.index(b"PK\1\2") + 8] |= 1
+    (tmp_path / "locked.zip").write_bytes(locked)
+    with pytest.raises(DataError, match=r"needs a password. Unpack it yourself"):
+        read_file(tmp_path / "locked.zip")
+
+
+def test_an_archive_is_read_wherever_its_file_would_lie(tmp_path: Path) -> None:
+    for n, name in enumerate(("../../up.csv", "/up.csv", "..\\up.csv")):
+        assert len(read_file(write_zip(tmp_path / f"{n}.zip", {name: CSV}))[0]) == CSV.count(b"\n") - 1
     assert not list(tmp_path.parent.parent.glob("up.csv"))
+
+
+def test_a_sheet_that_no_memory_holds(tmp_path: Path) -> None:
+    """The reader ends its process when it asks for the memory of all cells up to the last one."""
+    book = openpyxl.Workbook()
+    for line in CSV.decode().splitlines()[:50]:
+        book.active.append(line.split(","))
+    book.save(tmp_path / "a.xlsx")
+    assert len(read_file(tmp_path / "a.xlsx")[0]) == 49
+    book.active.cell(1_048_576, 16_384, "x")
+    book.save(tmp_path / "far.xlsx")
+    with pytest.raises(DataError, match=r"far\.xlsx: this is an Excel workbook .* too large.* Save it as CSV"):
+        read_file(tmp_path / "far.xlsx")
 
 
 def test_a_first_line_without_end_and_too_many_columns(tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_line_ends(tmp_path: Path, end: str) -> None:
         ("date,Open,open,high,low,close\n2024-06-18,1,2,2,1,1\n", "columns Open, open are alike. Choose one"),
         ("date,open,high,low,Adj Close\n2024-06-18,1,2,1,1\n", "column close missing; .* Adj Close"),
         ("date,symbol,open,high,low,close\n2024-06-18,,1,2,1,1\n", "line 2: the symbol is blank"),
-        (b"PK\x03\x04 and so on", "this is an Excel workbook"),
+        (b"PK\x03\x04 and so on", "this is an archive in an archive or a damaged one"),
         (b"\xd0\xcf\x11\xe0 and so on", "this is an Excel workbook"),
         ("\n<!DOCTYPE html><html>", "this is a web page or XML"),
         ("\ufeff<Table>", "this is a web page or XML"),
