@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.feather
-import pyarrow.parquet
 
+from kronos.data.files.arrow import read_batches, read_names
 from kronos.data.files.notes import ReadingNote
-from kronos.data.files.opening import check_unpacked, open_bytes
+from kronos.data.files.opening import open_bytes
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.text.affixes import strip_affixes
 from kronos.data.files.text.encodings import detect_encoding
@@ -27,7 +25,6 @@ from kronos.errors import DataError
 ROWS_AT_A_TIME = 50_000
 ROWS_SAMPLED = 2_000
 HEAD_BYTES = 1 << 16
-BYTES = re.compile(r"^(large_|fixed_size_)?binary|^dictionary<values=\w*binary")  # types of Arrow
 MAX_COLUMNS = 20_000
 BLANKS = (
     *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
@@ -150,8 +147,8 @@ class Table:
         first = 0
         with open_bytes(self.path) as file:
             stored = dict(zip(self.names, self.stored))
-            for batch in _arrow_batches(file, [stored[name] for name in columns], self.path):
-                frame = _decode(batch).to_pandas(ignore_metadata=True)  # the metadata would make the times an index
+            for batch in read_batches(file, [stored[name] for name in columns], self.path, ROWS_AT_A_TIME):
+                frame = batch.to_pandas(ignore_metadata=True)  # the metadata would make the times an index
                 frame = frame[[stored[name] for name in columns]].set_axis(list(columns), axis=1)
                 frame.index = pd.RangeIndex(first, first + len(frame))
                 first += len(frame)
@@ -171,7 +168,7 @@ def open_table(path: Path, options: ReadingOptions | None = None) -> Table:
             raise DataError("{path}: the file is empty. Save the candles again.", path=path)
         if head.startswith((b"PAR1", b"ARROW1", b"FEA1")):
             with open_bytes(path) as file:
-                names = _arrow_schema(file, path)
+                names = read_names(file, path)
             _check_width(path, len(names))
             if repeated := sorted({name for name in names if names.count(name) > 1}):
                 template = "{path}: column {names} occurs more than once. Keep one."
@@ -226,59 +223,6 @@ def _check_width(path: Path, n_columns: int) -> None:
         raise DataError(template, path=path, n=n_columns, most=MAX_COLUMNS)
 
 
-def _arrow_schema(file: IO[bytes], path: Path) -> list[str]:
-    if not _is_parquet(file):
-        names = (
-            pa.ipc.open_file(file).schema.names if _is_arrow(file) else pyarrow.feather.read_table(file).column_names
-        )
-        return [str(name) for name in names]
-    parquet = pyarrow.parquet.ParquetFile(file)
-    groups = [parquet.metadata.row_group(n) for n in range(parquet.metadata.num_row_groups)]
-    n_values = parquet.metadata.num_rows * parquet.metadata.num_columns
-    check_unpacked(path, max(sum(group.total_byte_size for group in groups), 8 * n_values))
-    return [str(name) for name in parquet.schema_arrow.names]
-
-
-def _arrow_batches(file: IO[bytes], columns: list[str], path: Path) -> Iterator[Any]:
-    if _is_parquet(file):
-        yield from pyarrow.parquet.ParquetFile(file).iter_batches(ROWS_AT_A_TIME, columns=columns)
-        return
-    if not _is_arrow(file):
-        yield from pyarrow.feather.read_table(file, columns=columns).to_batches(ROWS_AT_A_TIME)
-        return
-    names, n_bytes = pa.ipc.open_file(file).schema.names, 0
-    options = pa.ipc.IpcReadOptions(included_fields=sorted(map(names.index, columns)))
-    reader = pa.ipc.open_file(file, options=options)
-    for n in range(reader.num_record_batches):
-        batch = reader.get_batch(n)
-        n_bytes += batch.nbytes
-        check_unpacked(path, n_bytes)
-        yield from pa.Table.from_batches([batch]).to_batches(ROWS_AT_A_TIME)
-
-
-def _decode(batch: Any) -> Any:
-    """Turn columns of bytes into texts, as some programs store texts so."""
-    for n, column in enumerate(batch.schema):
-        if BYTES.search(str(column.type)):
-            texts = [each if each is None else each.decode(errors="backslashreplace") for each in batch[n].to_pylist()]
-            batch = batch.set_column(n, column.name, pa.array(texts, pa.string()))
-    return batch
-
-
-def _is_parquet(file: IO[bytes]) -> bool:
-    return _begins(file, b"PAR1")
-
-
-def _is_arrow(file: IO[bytes]) -> bool:
-    return _begins(file, b"ARROW1")
-
-
-def _begins(file: IO[bytes], magic: bytes) -> bool:
-    head = file.read(len(magic))
-    file.seek(0)
-    return head == magic
-
-
 @contextmanager
 def _translate_damage(path: Path) -> Iterator[None]:
     try:
@@ -299,4 +243,6 @@ def _translate_damage(path: Path) -> Iterator[None]:
         raise DataError("{path}: {reason}", path=path, reason=error) from None
     except (pa.ArrowException, Exception) as error:  # the errors of decompressors have no common ancestor
         reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        if "zoneinfo" in reason:
+            reason = "a time zone of its columns is unknown"
         raise DataError("{path}: the file cannot be read: {reason}. Save it again.", path=path, reason=reason) from None

@@ -7,6 +7,7 @@ import os
 import socket
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openpyxl
@@ -16,7 +17,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from kronos.data.files import opening
+from kronos.data.files import arrow, opening
 from kronos.data.files.read import read_file
 from kronos.data.files.sources import find_files
 from kronos.data.files.tables import MAX_COLUMNS
@@ -68,6 +69,45 @@ def test_a_bomb_of_columns_is_not_unpacked(kind: str, tmp_path: Path, low_limit:
     else:
         pyarrow.feather.write_feather(table, str(path), compression="zstd")
     with pytest.raises(DataError, match="unpacks to more than 200 times"):
+        read_file(path)
+
+
+def write_columns(path: Path, columns: dict[str, Any]) -> Path:
+    table = pa.table(columns)
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, path, compression="zstd")
+    else:
+        with (
+            pa.OSFile(str(path), "wb") as file,
+            pa.ipc.new_file(file, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer,
+        ):
+            writer.write_table(table)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+@pytest.mark.parametrize("stored", ["dictionary", "plain", "run_end"])
+def test_a_value_that_is_repeated_is_not_written_out(kind: str, stored: str, tmp_path: Path, low_limit: None) -> None:
+    n = 2000
+    text: Any = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array(["x" * (1 << 16)]))
+    if stored == "plain":
+        text = text.dictionary_decode()
+    if stored == "run_end":
+        text = pa.RunEndEncodedArray.from_arrays(pa.array([n], pa.int32()), pa.array(["x" * (1 << 16)]))
+    columns = {name: np.ones(n) for name in ("open", "high", "low", "close")}
+    if (kind, stored) == ("parquet", "run_end"):
+        return  # cannot be written
+    with pytest.raises(DataError, match=r"unpacks to more than 200 times|unpacked at once"):
+        read_file(write_columns(tmp_path / f"a.{kind}", {"time": text, **columns}))
+
+
+def test_a_batch_that_no_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sizes in a file's messages tell what a batch unpacks to, before it is."""
+    columns = {name: np.ones(100_000) for name in ("time", "open", "high", "low", "close")}
+    path = write_columns(tmp_path / "a.feather", columns)
+    monkeypatch.setattr(arrow, "MAX_PIECE", 8 * 500_000 - 1)
+    monkeypatch.setattr(pa.ipc.RecordBatchFileReader, "get_batch", None)
+    with pytest.raises(DataError, match=r"4,000,000 bytes would have to be unpacked at once"):
         read_file(path)
 
 
