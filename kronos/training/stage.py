@@ -39,7 +39,7 @@ from kronos.training.safety.out_of_memory import (
     translate_out_of_memory,
 )
 from kronos.training.safety.stopping import StopRequest, stop_on_signal, translate_lost_peers
-from kronos.training.saved.checkpoints import remove_after, step_of
+from kronos.training.saved.checkpoints import remove_after, remove_incomplete, step_of
 from kronos.training.saved.resume import (
     find_continuation,
     keep_global_batch,
@@ -109,6 +109,8 @@ def run_stage(
     check_batch_fits(config, stage.train)
     PartialState().wait_for_everyone()  # until all ranks have looked at the folder
     with rank_0_first() as is_rank_0:
+        if is_rank_0:
+            remove_incomplete(stage.files.checkpoints)
         if is_rank_0 and checkpoint is None:
             set_aside(stage.folder)
             stage.folder.mkdir(parents=True)

@@ -65,12 +65,16 @@ def refuse_sharded(folder: Path) -> None:
         CheckpointError: a checkpoint of the folder is sharded.
     """
     for checkpoint in list_checkpoints(folder):
-        if any(SHARD_NAME.fullmatch(path.name) for path in checkpoint.rglob("*")):
+        if _is_sharded(checkpoint):
             raise CheckpointError(
                 "{checkpoint}: this checkpoint is sharded (distributed.strategy=fsdp of an earlier version) and cannot be "
                 "resumed. Run without --skip-existing to train the stage again; the old files are moved aside.",
                 checkpoint=checkpoint,
             )
+
+
+def _is_sharded(checkpoint: Path) -> bool:
+    return any(SHARD_NAME.fullmatch(path.name) for path in checkpoint.rglob("*"))
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -87,6 +91,14 @@ def remove_checkpoints(folder: Path, keep: int) -> None:
     for checkpoint in list_checkpoints(folder)[keep:]:
         (checkpoint / MANIFEST_NAME).unlink(missing_ok=True)  # first: a half-removed checkpoint must not look complete
         shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Remove the checkpoints that processes were writing, or removing, when they were killed."""
+    for checkpoint in list_checkpoints(folder):
+        if not (checkpoint / MANIFEST_NAME).exists() and not _is_sharded(checkpoint):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            logger.info("%s was incomplete and is removed", checkpoint)
 
 
 def remove_after(folder: Path, step: int) -> None:

@@ -11,6 +11,7 @@ from kronos.training.saved.checkpoints import (
     newest_checkpoint,
     remove_after,
     remove_checkpoints,
+    remove_incomplete,
     writing,
 )
 
@@ -68,6 +69,20 @@ def test_the_oldest_go_first(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-100", "checkpoint-30", "checkpoint-notes"]
     remove_after(tmp_path, 30)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-30", "checkpoint-notes"]
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_what_is_damaged_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, damaged, incomplete, sharded = (make(tmp_path, step) for step in (10, 20, 30, 40))
+    flip(damaged)
+    unseal(incomplete)
+    unseal(sharded)
+    (sharded / "optimizer_0").mkdir()  # of an earlier version, whose stage is moved aside
+    with caplog.at_level("INFO", logger="kronos"):
+        remove_incomplete(tmp_path)
+    assert set(tmp_path.iterdir()) == {whole, damaged, sharded}
+    assert [record.getMessage() for record in caplog.records] == [f"{incomplete} was incomplete and is removed"]
 
 
 def test_only_a_failed_write_is_explained(tmp_path: Path) -> None:
