@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kronos.disk.reading import read_json
-from kronos.disk.temporaries import beside, name_complete
+from kronos.disk.temporaries import beside, name_complete, remove_temporaries
 from kronos.errors import WriteError
 from kronos.names import make_printable
 
@@ -59,8 +59,8 @@ def replacing_folder(path: Path, keep: Callable[[Path], bool] = lambda file: Fal
     """
     with beside(path) as temporary:
         with _translate(path):
-            shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with the same number
-            temporary.mkdir(parents=True)
+            remove_temporaries(path.parent, of=[path.name])
+            _make_empty(temporary)
         yield temporary
         with _translate(path):
             restore_folder(path)
@@ -68,6 +68,30 @@ def replacing_folder(path: Path, keep: Callable[[Path], bool] = lambda file: Fal
                 if keep(each) and not (temporary / each.name).exists():
                     _copy(each, temporary / each.name)
             _put_in_place(temporary, path)
+
+
+@contextmanager
+def replacing_files(folder: Path, name: str) -> Iterator[Path]:
+    """Give a temporary folder to fill, in folder; on success its files move to folder and replace those of their names.
+
+    They move one by one, which takes no space on the disk.
+
+    Args:
+        name: what the files are, for the name of the temporary folder.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    with beside(folder / name, becomes=folder) as temporary, _translate(folder):
+        _make_empty(temporary)
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            file.replace(folder / file.name)
+
+
+def _make_empty(temporary: Path) -> None:
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with the same number
+    temporary.mkdir(parents=True)
 
 
 def restore_folder(path: Path) -> None:
@@ -108,12 +132,18 @@ def _name_old(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
 
 
+def find_replaced(old: Path) -> Path:
+    """Return the folder that is kept under another name while it is being replaced."""
+    return old.with_name(old.name.removeprefix(".").removesuffix(".old"))
+
+
 @contextmanager
 def _translate(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError.about(name_complete(path), error) from error
+        named = Path(error.filename) if isinstance(error.filename, str) else path
+        raise WriteError.about(name_complete(named), error) from error
 
 
 def sync(path: Path) -> None:

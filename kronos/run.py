@@ -24,6 +24,7 @@ from kronos.evaluation.model_without_run import build_judged, choose_for_model, 
 from kronos.evaluation.origins.held_out import choose_held_out, choose_new, choose_of_training, find_instant, is_own
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.runs.earlier import note_judged_before
+from kronos.evaluation.runs.place import choose_main_report, choose_model_report, list_settings
 from kronos.evaluation.runs.unlike import note_unlike_candles
 from kronos.files import write_sealed
 from kronos.model import Kronos, KronosTokenizer
@@ -33,7 +34,7 @@ from kronos.report.verdict.evaluation_report import write_evaluation
 from kronos.report.words.catalogue import Words
 from kronos.report.words.times import list_times
 from kronos.run_folder import ReportFolder
-from kronos.saved_run import check_trained, find_changed_settings, load_models
+from kronos.saved_run import check_trained, load_models
 from kronos.stage_record import StageRecord
 from kronos.timing import read_clock, run_clock, timed
 from kronos.training.arguments import start_process
@@ -124,43 +125,42 @@ def run_evaluation(
     check_trained(config)
     check_baselines(config)
     start_process(config, world_size)
-    report = config.model_paths.run_folder.report
     if data is not None:
         data = data if isinstance(data, Path | Url) else _save_frames(data, config)
         named = data if data != Path() else Path.cwd()  # an empty path is no folder, but "." is
         config = config.override({"data.data_path": named})
-        report = config.model_paths.run_folder.report_on(config.data.data_path[0])
     candles = load_run_candles(config).candles
     own_candles, splits = None, {}
-    run = config.model_paths.run_folder
     if since is None and is_own(config, candles):
         own_candles, splits = candles, split_candles(candles, config.data)
-        if changed := find_changed_settings(config):
-            report = run.report_with(changed)
-            logger.info(
-                "other settings than the run's (%s): the report is written to %s, and %s stays as it is",
-                *(", ".join(changed), report.path, run.report.path),
-            )
         held_out = choose_held_out(config, candles, splits)
     else:
-        if data is None:
-            report = run.report_on(config.data.data_path[0])
-            logger.warning(
-                "the candles have changed since training: only candles after those of the training are forecast, and the "
-                "report is written to %s",
-                report.path,
-            )
         held_out = choose_new(config, candles, find_instant(candles, since) if since else None)
-    if data is not None or own_candles is None:
-        judged_before = note_judged_before(run, report, held_out.origins)
-        held_out = replace(held_out, notes=(*held_out.notes, *judged_before))
-    unlike = note_unlike_candles(config, candles, with_own=own_candles is None)
-    held_out = replace(held_out, notes=(*held_out.notes, *unlike))
+    on_own = own_candles is not None
+    report = _choose_report(config, on_own, are_others_given=data is not None)
+    run = config.model_paths.run_folder
+    notes = [] if data is None and on_own else note_judged_before(run, report, held_out.origins)
+    notes += note_unlike_candles(config, candles, with_own=not on_own)
+    held_out = replace(held_out, notes=(*held_out.notes, *notes), settings=list_settings(config, since))
     own = build_own(config, *load_models(config))
     evaluation = write_evaluation(config, own, held_out, own_candles, splits, report, command)
     _end_process_group()
     _log_times()
     return FinishedRun(report, evaluation)
+
+
+def _choose_report(config: Config, on_own: bool, are_others_given: bool) -> ReportFolder:
+    """Choose the folder of a run's report: the main one is on its own candles, with its own settings."""
+    if on_own and not are_others_given:
+        return choose_main_report(config)
+    report = config.model_paths.run_folder.report_on(config.data.data_path)
+    if not are_others_given:
+        logger.warning(
+            "the candles have changed since training: only candles after those of the training are forecast, and the "
+            "report is written to %s",
+            report.path,
+        )
+    return report
 
 
 @run_clock()
@@ -186,17 +186,19 @@ def run_model_evaluation(
     check_baselines(config)
     start_process(config, world_size)
     audited, run = load_run_candles(config), config.model_paths.run_folder
+    report = choose_model_report(config, since)
+    settings = list_settings(config, since)
     config = split_for_model(config, audited.candles, since)
     held_out, splits = choose_for_model(config, audited.candles)
     unlike = note_unlike_candles(config, audited.candles, with_own=False)
-    held_out = replace(held_out, notes=(*held_out.notes, *unlike))
+    held_out = replace(held_out, notes=(*held_out.notes, *unlike), settings=settings)
     if PartialState().is_main_process:
         write_sealed(run.audit, audit_to_json(audited))
     own = build_judged(config, *models)
-    evaluation = write_evaluation(config, own, held_out, audited.candles, splits, run.report, command)
+    evaluation = write_evaluation(config, own, held_out, audited.candles, splits, report, command)
     _end_process_group()
     _log_times()
-    return FinishedRun(run.report, evaluation)
+    return FinishedRun(report, evaluation)
 
 
 def _save_frames(data: Frame | Mapping[str, Frame], config: Config) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kronos.disk.reading import read_json
-from kronos.files import replacing_folder, restore_folder
+from kronos.files import find_replaced, replacing_folder, restore_folder
 from kronos.names import hash_text
 from kronos.urls import CandleSource, hash_source, name_source
 
@@ -98,12 +98,24 @@ class ReportFolder:
 
     def is_for(self, subject: str) -> bool:
         """Whether the folder holds no verdict on something else than `hash_subject` names."""
+        return not self.results.exists() or self._read("subject") == subject
+
+    def read_settings(self) -> dict[str, object]:
+        """Return the settings of the verdict that is there, by key; empty if there is none, or of an earlier version."""
+        settings = self._read("settings")
+        return settings if isinstance(settings, dict) else {}
+
+    def with_settings(self, changed: Mapping[str, object]) -> ReportFolder:
+        """Return the folder of a verdict with other settings than this one: values by key."""
+        names = "-".join(key.rpartition(".")[2] for key in sorted(changed))[:LONGEST_NAMES]
+        digest = hashlib.sha256(repr(sorted(changed.items())).encode()).hexdigest()[:8]
+        return _restore(Path(f"{self.path}-with-{names}-{digest}"))
+
+    def _read(self, key: str) -> object:
         try:
-            return bool(read_json(self.results)["subject"] == subject)
-        except FileNotFoundError:
-            return True
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+            return read_json(self.results)[key]
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
 
     @property
     def losses(self) -> Path:
@@ -139,6 +151,12 @@ class ReportFolder:
         """
         with replacing_folder(self.path, self.is_foreign) as new:
             yield ReportFolder(new)
+
+
+def _restore(path: Path) -> ReportFolder:
+    """Return a report, brought back if it was being replaced when the process ended."""
+    restore_folder(path)
+    return ReportFolder(path)
 
 
 OWN_NAMES = frozenset(("report", "evaluation", "logs", "tune", "config.yaml", "data.json", "readme.md"))
@@ -207,26 +225,20 @@ class RunFolder:
     @property
     def report(self) -> ReportFolder:
         """The main report: the verdict on the run's own candles, with its own settings."""
-        restore_folder(self.path / "report")
-        return ReportFolder(self.path / "report")
+        return _restore(self.path / "report")
 
-    def report_with(self, settings: Mapping[str, object]) -> ReportFolder:
-        """Return the folder of a verdict with other settings than the run's: values by key."""
-        names = "-".join(key.rpartition(".")[2] for key in sorted(settings))[:LONGEST_NAMES]
-        digest = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:8]
-        return ReportFolder(self.path / f"report-with-{names}-{digest}")
+    def report_on(self, data: Sequence[CandleSource]) -> ReportFolder:
+        """Return the folder of a verdict on other candles: files, folders, globs and URLs.
 
-    def report_on(self, data: CandleSource) -> ReportFolder:
-        """Return the folder of a verdict on other candles: a file, a folder, a glob or a URL.
-
-        It is report-{name}, or report-{name}-{hash} if the former holds a verdict on others of the same name.
+        It is report-{name of the first}, or report-{name}-{hash} if the former holds a verdict on others of this name.
         """
-        report = ReportFolder(self.path / f"report-{name_source(data)}")
-        subject = hash_subject([data])
-        return report if report.is_for(subject) else ReportFolder(Path(f"{report.path}-{subject}"))
+        report, subject = _restore(self.path / f"report-{name_source(data[0])}"), hash_subject(data)
+        return report if report.is_for(subject) else _restore(Path(f"{report.path}-{subject}"))
 
     def list_reports(self) -> list[ReportFolder]:
         """Return the folders of all verdicts that are there, that on the run's own candles first."""
+        for old in self.path.glob(".report*.old"):
+            restore_folder(find_replaced(old))
         folders = sorted(path.parent for path in self.path.glob("report*/metrics.json"))
         return [ReportFolder(path) for path in folders]
 

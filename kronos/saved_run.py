@@ -16,8 +16,6 @@ from kronos.timing import timed
 
 logger = logging.getLogger(__name__)
 
-ONLY_LOOKS = ("language", "rising")  # of a report; its figures are the same
-
 Model = TypeVar("Model", bound=PretrainedModel)
 
 
@@ -70,19 +68,6 @@ def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
         )
     moved_to = f"model_paths.base_save_path={folder.absolute()}"
     return load_config(RunFolder(folder).config, [moved_to, UNSHARDED, *overrides])
-
-
-def find_changed_settings(config: Config) -> dict[str, object]:
-    """Return what differs from a run's own settings and changes its evaluation: values by key."""
-    if not config.model_paths.run_folder.config.is_file():
-        return {}
-    own = load_run_config(config.model_paths.base_save_path)
-    return {
-        f"{section}.{key}": value
-        for section in ("evaluation", "report")
-        for key, value in getattr(config, section).model_dump(mode="json").items()
-        if key not in ONLY_LOOKS and value != getattr(own, section).model_dump(mode="json")[key]
-    }
 
 
 def find_run_of(model_folder: Path, tokenizer: KronosTokenizer, overrides: Sequence[str] = ()) -> Config | None:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from kronos import files
+from kronos.disk.temporaries import HOST, name_complete
 from kronos.errors import WriteError
 from kronos.files import (
     find_sealed,
     is_whole,
     read_sealed,
+    replacing_files,
     replacing_folder,
     restore_folder,
     seal_folder,
@@ -55,6 +57,31 @@ def test_a_process_that_ends_between_two_renames_loses_nothing(tmp_path: Path) -
     restore_folder(tmp_path / "report")
     assert (tmp_path / "report/a").is_file() and not (tmp_path / ".report.old").exists()
     restore_folder(tmp_path / "never")
+
+
+def test_files_replace_others_together_or_not_at_all(tmp_path: Path) -> None:
+    fill(tmp_path, "BTC.csv", "ETH.csv")
+    with pytest.raises(ZeroDivisionError), replacing_files(tmp_path, "BTC") as new:
+        write_text(new / "BTC.csv", "newer")
+        raise ZeroDivisionError
+    assert (tmp_path / "BTC.csv").read_text() == "BTC.csv"
+    with replacing_files(tmp_path, "BTC") as new:
+        write_text(new / "BTC.csv", "newer")
+        fill(new, "BTC.html")
+        assert name_complete(new / "BTC.html") == tmp_path / "BTC.html"
+    assert (tmp_path / "BTC.csv").read_text() == "newer"
+    assert {path.name for path in tmp_path.iterdir()} == {"BTC.csv", "BTC.html", "ETH.csv"}
+    (tmp_path / "BTC.html").unlink()
+    (tmp_path / "BTC.html").mkdir()
+    with pytest.raises(WriteError, match=r"/BTC.html: cannot be written"), replacing_files(tmp_path, "BTC") as new:
+        fill(new, "BTC.html")
+
+
+def test_a_folder_that_is_replaced_finds_what_a_killed_process_left(tmp_path: Path) -> None:
+    fill(tmp_path / f".{HOST}-{2**22 + 5}.report", "a")
+    with replacing_folder(tmp_path / "report") as new:
+        fill(new, "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

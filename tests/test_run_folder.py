@@ -36,19 +36,39 @@ def test_a_run_is_found_from_its_model(finished_run: FinishedRun) -> None:
 
 def test_the_folder_of_a_report_is_named_after_the_candles(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    assert run.report_on(Path("new/BTC USDT.csv")) == ReportFolder(tmp_path / "report-BTC_USDT")
-    assert run.report_on(Path("new/*.csv")) == ReportFolder(tmp_path / "report-_")
+    assert run.report_on([Path("new/BTC USDT.csv")]) == ReportFolder(tmp_path / "report-BTC_USDT")
+    assert run.report_on([Path("new/*.csv")]) == ReportFolder(tmp_path / "report-_")
+
+
+def test_reports_on_several_sources_are_told_apart(tmp_path: Path) -> None:
+    run, both = RunFolder(tmp_path), [Path("a.csv"), Path("b.csv")]
+    first = run.report_on(both)
+    assert first.path.name == "report-a"
+    first.path.mkdir()
+    write_json(first.results, {"subject": hash_subject(both)})
+    assert run.report_on(both) == first
+    others = [run.report_on([Path("a.csv"), *more]) for more in ([], [Path("c.csv")], [Path("b.csv"), Path("c.csv")])]
+    assert len({first.path, *(each.path for each in others)}) == 4
+
+
+def test_reports_that_were_being_replaced_are_brought_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for name in ("report", "report-later", "report-with-rivals-0123abcd"):
+        (tmp_path / f".{name}.old").mkdir()
+        write_json(tmp_path / f".{name}.old" / "metrics.json", {"subject": hash_subject([Path("later.csv")])})
+    assert run.report_on([Path("y/later.csv")]).path.name.startswith("report-later-")
+    assert len(run.list_reports()) == 3 and not list(tmp_path.glob(".*"))
 
 
 def test_a_report_on_others_of_the_same_name_has_its_own_folder(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    first = run.report_on(Path("x/later.csv"))
+    first = run.report_on([Path("x/later.csv")])
     first.path.mkdir()
-    assert first.path.name == "report-later" == run.report_on(Path("y/later.csv")).path.name
+    assert first.path.name == "report-later" == run.report_on([Path("y/later.csv")]).path.name
     write_json(first.results, {"subject": hash_subject([Path("x/later.csv")])})
-    assert run.report_on(Path("x/later.csv")) == run.report_on(Path("x/../x/later.csv")) == first
-    second = run.report_on(Path("y/later.csv"))
-    assert second.path.name.startswith("report-later-") and second == run.report_on(Path("y/later.csv").absolute())
+    assert run.report_on([Path("x/later.csv")]) == run.report_on([Path("x/../x/later.csv")]) == first
+    second = run.report_on([Path("y/later.csv")])
+    assert second.path.name.startswith("report-later-") and second == run.report_on([Path("y/later.csv").absolute()])
     write_json(first.results, {"format": 2})  # of an earlier version, which did not store what it is on
-    assert run.report_on(Path("x/later.csv")) != first
-    assert len(run.report_on(Path("x" * 255)).path.name) < 100
+    assert run.report_on([Path("x/later.csv")]) != first
+    assert len(run.report_on([Path("x" * 255)]).path.name) < 100

@@ -7,14 +7,14 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
-TEMPORARY_NAME = re.compile(r"\.(?:([0-9a-f]{6})-)?(\d+)\..+")  # without a host: of an earlier version
+TEMPORARY_NAME = re.compile(r"\.(?:([0-9a-f]{6})-)?(\d+)\.(.+)")  # without a host: of an earlier version
 LONGEST_PART = 56  # characters of a temporary name; with its beginning they take at most 255 bytes
 ABANDONED_SECONDS = 86_400  # nothing is written for so long by a live process of another machine
 
@@ -22,10 +22,14 @@ _own: dict[Path, Path] = {}  # what this process is writing, and its name when i
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """Give a path beside path that no other process writes to, and remove what is there at the end."""
+def beside(path: Path, becomes: Path | None = None) -> Iterator[Path]:
+    """Give a path beside path that no other process writes to, and remove what is there at the end.
+
+    Args:
+        becomes: its name when it is complete; by default path.
+    """
     own = name_temporary(path)
-    _own[own] = path
+    _own[own] = becomes or path
     try:
         yield own
     finally:
@@ -48,15 +52,19 @@ def temporary_folder() -> Iterator[Path]:
 
 def name_temporary(path: Path) -> Path:
     """Return a path beside path that no other process writes to."""
-    return path.with_name(f".{HOST}-{os.getpid()}.{path.name[-LONGEST_PART:]}")
+    return path.with_name(f".{HOST}-{os.getpid()}.{_shorten(path.name)}")
+
+
+def _shorten(name: str) -> str:
+    return name[-LONGEST_PART:]
 
 
 def name_complete(path: Path) -> Path:
     """Return the name that a path will have when what this process is writing is complete."""
-    for own in path.parents:
-        if own in _own:
+    for own in (path, *path.parents):
+        if _own.get(own, own) != own:
             return name_complete(_own[own] / path.relative_to(own))
-    return _own.get(path, path)
+    return path
 
 
 def remove_own_temporaries() -> None:
@@ -66,14 +74,21 @@ def remove_own_temporaries() -> None:
             _remove(path)
 
 
-def remove_temporaries(folder: Path, recursive: bool = True) -> None:
+def remove_temporaries(folder: Path, of: Iterable[str] | None = None) -> None:
     """Remove the files and folders that processes were writing when they were killed.
 
     What a live process of this machine writes is kept, and what another machine has written to within a day.
+
+    Args:
+        of: remove only what was to get one of these names. The folder may hold anything else, and is not searched deeper.
     """
-    for path in list(folder.rglob(".*") if recursive else folder.glob(".*")):
+    wanted = None if of is None else {_shorten(each) for each in of}
+    for path in list(folder.rglob(".*") if wanted is None else folder.glob(".*")):
+        name = TEMPORARY_NAME.fullmatch(path.name)
+        if name is None or (wanted is not None and name[3] not in wanted):
+            continue
         with suppress(OSError):  # another process may be faster
-            if (name := TEMPORARY_NAME.fullmatch(path.name)) and not _is_being_written(path, name[1], int(name[2])):
+            if not _is_being_written(path, name[1], int(name[2])):
                 _remove(path)
 
 

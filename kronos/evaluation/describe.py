@@ -52,6 +52,7 @@ def describe_origins(origins: Origins, held_out: HeldOut) -> dict[str, object]:
     return {
         "candles": candles.source,
         "split": held_out.split,
+        "settings": held_out.settings,
         "interval": format_interval(interval),
         "n_symbols": len(numbers),
         "first_origin": format_origin(origins, int(in_time[0])),

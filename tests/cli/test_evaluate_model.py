@@ -33,6 +33,16 @@ def test_a_model_is_judged_and_nothing_is_forecast_twice(tmp_path: Path, monkeyp
     assert stamps and stamps == {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluations"]
     assert not (folder / "basemodel").exists(), "there is no model to describe"
+    before = {path: path.read_bytes() for path in (folder / "report").iterdir()}
+    for words, name in (
+        (["evaluation.n_paths=2"], "report-with-n_paths-*"),
+        (["--since", "2024-03-28"], "report-with-since-*"),
+    ):
+        other = invoke("evaluate", *MODEL, "--data", CANDLES, *FAST, *words)
+        assert other.exit_code == 0, other.output
+        [report] = folder.glob(name)
+        assert str(report.relative_to(tmp_path) / "index.html") in other.stdout and "stays as it is" in other.stderr
+    assert before == {path: path.read_bytes() for path in (folder / "report").iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -24,3 +24,16 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     child.communicate(b"\n")
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {live, elsewhere, other}
     assert not list((tmp_path / "report").iterdir())
+
+
+def test_in_a_folder_of_others_only_what_was_to_be_an_output_is_removed(tmp_path: Path) -> None:
+    long = "x" * 99 + ".html"
+    names = [f".{temporaries.HOST}-{2**22 + 5}.{name}" for name in ("c.html", long[-temporaries.LONGEST_PART :])]
+    for name in (*names, ".2024.notes", ".1.abc.html", f".{temporaries.HOST}-{2**22 + 5}.other.html", "c.html"):
+        (tmp_path / name).touch()
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / names[0]).touch()
+    remove_temporaries(tmp_path, of=["c.html", long])
+    assert len(list(tmp_path.iterdir())) == 5 and (tmp_path / "deeper" / names[0]).exists()
+    assert not any((tmp_path / name).exists() for name in names)
+    remove_temporaries(tmp_path / "none", of=["c.html"])

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ SPLIT_KEYS = {key for key, affects in list_affects(DataConfig).items() if affect
 class HeldOut:
     """Origins to forecast from, and earlier ones (may be empty) to calibrate bands on.
 
-    stride: candles from one origin to the next. notes: remarks for readers of the figures.
+    stride: candles from one origin to the next. notes: remarks for readers of the figures. settings: of the evaluation, by key.
     """
 
     split: SplitName
@@ -41,6 +42,7 @@ class HeldOut:
     calibration: Origins
     stride: int
     notes: tuple[Note, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def choose_held_out(config: Config, candles: CandleSet, splits: Mapping[SplitName, Split]) -> HeldOut:
