@@ -5,7 +5,7 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,23 @@ def name_file(text: str) -> str:
     return f"{plain.rstrip('. -') or 'unnamed'}-{hash_text(text)}"
 
 
-def name_files(texts: Sequence[str]) -> list[str]:
-    """Return file names for texts, also for a file system to which upper and lower case are the same."""
+def name_files(texts: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """Return file names for texts, also for a file system to which upper and lower case are the same.
+
+    Args:
+        taken: names that earlier texts have. A text has the same name again, and another one if only the case differs.
+    """
     names = [name_file(text) for text in texts]
-    counts = Counter(unicodedata.normalize("NFKC", name).casefold() for name in set(names))
+    counts = Counter(map(_fold, set(names)))
+    others = {_fold(name) for name in taken} - {_fold(name) for name in set(names).intersection(taken)}
     return [
-        f"{name}-{hash_text(text)}" if counts[unicodedata.normalize("NFKC", name).casefold()] > 1 else name
+        f"{name}-{hash_text(text)}" if counts[_fold(name)] > 1 or _fold(name) in others else name
         for name, text in zip(names, texts)
     ]
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def find_problem(name: str) -> str:

@@ -98,6 +98,13 @@ def test_names_do_not_depend_on_the_others_unless_case_alone_tells_them_apart() 
     assert both[0].startswith("BTC-") and both[1].startswith("btc-") and both == name_files(["btc", "BTC"])[::-1]
 
 
+def test_an_earlier_name_that_differs_in_case_is_left_alone() -> None:
+    assert name_files(["BTC", "ETH"], taken=["BTC", "Eth"])[0] == "BTC"
+    [later] = name_files(["btc"], taken=["BTC"])
+    assert later.startswith("btc-") and name_files(["btc"], taken=["BTC", later]) == [later]
+    assert name_files(["btc"], taken=["BTC", "btc"]) == ["btc"]  # a file system to which case matters
+
+
 def test_names_that_a_server_gives_keep_their_endings() -> None:
     assert safe_name("BTC.csv.gz") == "BTC.csv.gz" and safe_name("a/b/BRK.B.csv") == "BRK.B.csv"
     assert safe_name("a?.csv").endswith(".csv") and safe_name("a?.csv") != safe_name("a:.csv")

@@ -20,6 +20,7 @@ from rich.table import Table
 from kronos.cli.session import LanguageOption, start_session
 from kronos.config import Config, load_config
 from kronos.config.load import UNSHARDED
+from kronos.disk.temporaries import remove_temporaries
 from kronos.errors import CheckpointError, ConfigError
 from kronos.evaluation.results import Comparison, Evaluation
 from kronos.evaluation.runs.compare import (
@@ -77,6 +78,7 @@ def compare_command(
         if html:
             page = Console(file=io.StringIO(), record=True, width=wide, highlight=False)
             print_comparison(compared, page, words)
+            remove_temporaries(html.parent, of=[html.name])
             write_text(html, page.export_html())
         if as_json:
             typer.echo(make_printable(json.dumps(_comparison_to_json(compared), ensure_ascii=False, allow_nan=False)))

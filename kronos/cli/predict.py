@@ -43,7 +43,8 @@ from kronos.cli.predict_options import (
 )
 from kronos.cli.predict_source import Source, load_source
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
-from kronos.errors import ConfigError, DataError, KronosError
+from kronos.disk.temporaries import remove_temporaries
+from kronos.errors import ConfigError, DataError, KronosError, WriteError
 from kronos.names import Message, name_files
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from kronos.report.verdict.summary import VerdictSummary
 
 logger = logging.getLogger(__name__)
+
+MOST_NAMED = 5  # of the forecasts that are replaced
 
 
 def predict_command(
@@ -160,15 +163,30 @@ def _save_all(
     from kronos.report.forecast.files import save_forecast
     from kronos.report.words.catalogue import Words
 
-    done, saved, names = [], [], dict(zip(tasks, name_files(list(tasks))))
+    done, saved, names = [], [], _name_outputs(list(tasks), out)
     for each in forecasts:
         notes = summary.write(each.calibrated, Words(kept["language"]))
         try:
             saved.append(save_forecast(each, tasks[each.name], out, notes=notes, name=names[each.name], **kept))
             done.append(each)
         except KronosError as error:
+            if isinstance(error, WriteError) and error.is_full:  # those after it would fail too
+                raise
             errors.append(f"{each.name}: {error}")
     return done, saved
+
+
+def _name_outputs(tasks: Sequence[str], out: Path) -> dict[str, str]:
+    """Choose the names of the files, log which forecasts they replace, and remove what killed commands left of them."""
+    from kronos.report.forecast.files import list_saved, name_group
+
+    saved = list_saved(out)
+    names = name_files(tasks, taken=saved)
+    if replaced := sorted({*names}.intersection(saved)):
+        more = f" and {len(replaced) - MOST_NAMED} more" if len(replaced) > MOST_NAMED else ""
+        logger.info("Earlier forecasts in %s are replaced: %s%s.", out, ", ".join(replaced[:MOST_NAMED]), more)
+    remove_temporaries(out, of=map(name_group, names))
+    return dict(zip(tasks, names))
 
 
 def _describe(source: Source, predictor: KronosPredictor, sampling: Sampling) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from kronos.candles import TIMESTAMP_COLUMN
 from kronos.config.schema import Language
-from kronos.files import replacing
+from kronos.files import replacing, replacing_files
 from kronos.forecast import Forecast
 from kronos.forecast.origin import ForecastTask
 from kronos.names import name_file
@@ -54,23 +54,34 @@ def save_forecast(
         The files, by kind: table, paths, picture, page.
     """
     name = name or name_file(forecast.name)  # BTC/USDT is no folder
-    files = {"table": folder / f"{name}_forecast.{table_format}"}
-    write_table(forecast.to_frame(quantiles).rename_axis(TIMESTAMP_COLUMN), files["table"])
-    if with_paths:
-        files["paths"] = folder / f"{name}_paths.{table_format}"
-        write_table(forecast.paths_to_frame(), files["paths"])
-    if with_pictures:
-        files |= {
-            "picture": folder / f"{name}_forecast.png",
-            "page": folder / f"{name}_forecast.html",
-        }
-        horizon = len(forecast.timestamps)
-        history = task.history[-max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN) :]
-        actual = task.actual if len(task.actual) else None
-        title = format_title(forecast.name, forecast, language)
-        draw_forecast(history, forecast, actual, files["picture"], title, rising, language, notes)
-        write_page(history, forecast, actual, files["page"], title, rising, language, notes)
-    return files
+    with replacing_files(folder, name_group(name)) as new:  # a full disk mixes no two forecasts
+        files = {"table": new / f"{name}_forecast.{table_format}"}
+        write_table(forecast.to_frame(quantiles).rename_axis(TIMESTAMP_COLUMN), files["table"])
+        if with_paths:
+            files["paths"] = new / f"{name}_paths.{table_format}"
+            write_table(forecast.paths_to_frame(), files["paths"])
+        if with_pictures:
+            files |= {
+                "picture": new / f"{name}_forecast.png",
+                "page": new / f"{name}_forecast.html",
+            }
+            horizon = len(forecast.timestamps)
+            history = task.history[-max(HISTORY_DRAWN * horizon, MIN_HISTORY_DRAWN) :]
+            actual = task.actual if len(task.actual) else None
+            title = format_title(forecast.name, forecast, language)
+            draw_forecast(history, forecast, actual, files["picture"], title, rising, language, notes)
+            write_page(history, forecast, actual, files["page"], title, rising, language, notes)
+    return {kind: folder / path.name for kind, path in files.items()}
+
+
+def name_group(name: str) -> str:
+    """Return what the files of a forecast are together."""
+    return f"{name}_forecast"
+
+
+def list_saved(folder: Path) -> list[str]:
+    """Return the names of the forecasts in a folder."""
+    return [path.stem.removesuffix(name_group("")) for path in folder.glob(f"*{name_group('')}.*")]
 
 
 def format_title(name: str, forecast: Forecast, language: Language) -> str:
