@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from accelerate import PartialState
+from accelerate.utils import gather_object
 
 from kronos.config import Config
 from kronos.config.evaluation import BASELINES
@@ -31,7 +32,7 @@ from kronos.evaluation.forecasters.naive import NAIVE_FORECASTERS
 from kronos.evaluation.forecasters.volatility import build_ewma, build_time_of_day
 from kronos.evaluation.origins.past import collect_past
 from kronos.evaluation.origins.walk_forward import Origins
-from kronos.evaluation.records import Label
+from kronos.evaluation.records import Label, Note
 from kronos.evaluation.results import LeftOut
 from kronos.forecast import KronosPredictor, Sampling
 from kronos.model import Kronos, KronosTokenizer
@@ -42,6 +43,7 @@ from kronos.saved_run import SavedRun, load_model, load_saved_run
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
 from kronos.training.pipeline import build_windows
+from kronos.training.safety.stopping import LostPeerError
 from kronos.training.saved.last_seen import read_last_seen
 
 logger = logging.getLogger(__name__)
@@ -103,12 +105,21 @@ def build_baselines(
     baselines: list[Forecaster] = []
     left_out: list[LeftOut] = []
     for name, build in builders.items():
-        try:
-            with translate_failures():
-                baselines.append(build())
-        except NotApplicable as error:
-            left_out.append(LeftOut(baseline=name, reason=error.reason))
+        built, reason = _try(build)
+        failed = next(filter(None, gather_object([reason])), None)  # perhaps on another rank only
+        if failed:
+            left_out.append(LeftOut(baseline=name, reason=failed))
+        elif built:
+            baselines.append(built)
     return baselines, left_out
+
+
+def _try(build: Callable[[], Forecaster]) -> tuple[Forecaster | None, Note | None]:
+    try:
+        with translate_failures():
+            return build(), None
+    except NotApplicable as error:
+        return None, error.reason
 
 
 def list_names() -> list[str]:
@@ -167,6 +178,15 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
         return build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
     except DataError as error:  # too few windows
         raise NotApplicable("lstm_not_trainable", error=str(error)) from None
+    except Exception as error:
+        if PartialState().num_processes == 1 or isinstance(error, KronosError | NotApplicable):
+            raise
+        raise LostPeerError(  # the others wait for this rank's gradients, not for its failure
+            "the LSTM baseline failed on rank {rank} ({error}). Evaluate with one process, or without lstm in "
+            "evaluation.rivals.",
+            rank=PartialState().process_index,
+            error=f"{type(error).__name__}: {error}",
+        ) from error
 
 
 def _name_runs(config: Config) -> dict[Path, str]:

@@ -1,5 +1,6 @@
 """Whatever a baseline does wrong, it is left out with a line, and the evaluation goes on."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,19 +11,21 @@ import pytest
 from kronos.candles import Array
 from kronos.errors import KronosError, WriteError
 from kronos.evaluation import baselines
-from kronos.evaluation.forecasters.base import ForecastInput
+from kronos.evaluation.forecasters.base import ForecastInput, KronosForecaster
 from kronos.evaluation.results import Evaluation
 from tests.conftest import invoke
 from tests.evaluation.test_baselines import build, on_cpu  # noqa: F401
+from tests.training.test_distributed import TORCHRUN, launch
 
 FAILURES = {
     "a library's error": np.linalg.LinAlgError("Singular matrix"),
     "an error of ours": KronosError("training has diverged at step 5"),
     "no message": ZeroDivisionError(),
     "no file": FileNotFoundError(2, "No such file"),
+    "no memory": MemoryError("Unable to allocate 9.9 TiB"),
 }
-SHAPES = {"nan": 8, "negative": 8, "too few steps": 7}
-HOWS = [*list(FAILURES)[1:], *SHAPES]
+SHAPES = {"": 8, "nan": 8, "negative": 8, "too few steps": 7}
+HOWS = [*list(FAILURES)[1:], *list(SHAPES)[1:]]
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Failing:
     def sample(self, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
         if self.how in FAILURES:
             raise FAILURES[self.how]
-        value = np.nan if self.how == "nan" else -1.0
+        value = {"nan": np.nan, "": 1.0}.get(self.how, -1.0)
         return np.full((len(known), n_paths, SHAPES[self.how]), value)
 
 
@@ -91,3 +94,50 @@ def test_a_full_disk_is_no_fault_of_a_baseline(tiny_config: Path, monkeypatch: p
     with pytest.raises(OSError, match="No space left"):
         build(tiny_config, "evaluation.rivals=[lstm]")
     assert issubclass(WriteError, KronosError)
+
+
+@pytest.mark.parametrize("failing", ["finetuned", "pretrained"])
+def test_a_model_that_fails_on_random_walks_costs_no_verdict(
+    copied_run: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def sample(forecaster: KronosForecaster, known: Sequence[ForecastInput], n_paths: int, seed: int) -> Array:
+        if forecaster.name == failing:
+            raise RuntimeError("no such walk")
+        return forecast(forecaster, known, n_paths, seed)
+
+    forecast = KronosForecaster.sample
+    monkeypatch.setattr(KronosForecaster, "sample", sample)  # all other forecasts are stored
+    monkeypatch.setattr("kronos.report.verdict.evaluation_report.write_report", lambda *given: None)
+    monkeypatch.setattr("kronos.report.verdict.evaluation_report._forecast_examples", lambda *given: [])
+    monkeypatch.setattr("kronos.report.verdict.evaluation_report.draw_held_out_forecasts", lambda *given: None)
+    shutil.rmtree(copied_run / "evaluation" / "random_walks")
+    done = invoke("evaluate", "--run", copied_run)
+    assert done.exit_code == 0 and done.stderr.count("invented drift: not measured") == 1, done.output
+    assert f"invented drift: not measured for {failing} (RuntimeError: no such walk)" in done.stderr
+    found = Evaluation.read(copied_run / "report/metrics.json")
+    assert [each.name for each in found.invented_drift] == ([] if failing == "finetuned" else ["finetuned"])
+    assert {each.baseline for each in found.comparisons} == {"pretrained", "last_close", "drift"}
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("when", ["build", "sample"])
+def test_on_one_of_two_ranks(copied_run: Path, tmp_path: Path, when: str) -> None:
+    """The others do not wait for it, and one line tells."""
+    script = tmp_path / "failing.py"
+    script.write_text(f"""
+import os, sys
+from kronos.cli.start import main
+from kronos.evaluation import baselines
+from tests.evaluation.test_failing_baselines import Failing
+def build(past):
+    if os.environ["RANK"] == "1" and "{when}" == "build":
+        raise ValueError("on one rank")
+    return Failing("no message" if os.environ["RANK"] == "1" else "", "key", "garch", "garch")
+baselines.FITTED_BASELINES["garch"] = build
+sys.argv = ["kronos", "evaluate", "--run", "{copied_run}", "evaluation.rivals=[garch, last_close]", "evaluation.stride=1"]
+main()
+""")
+    done = launch(*TORCHRUN, script)
+    assert done.returncode == 0 and done.stderr.count("not compared with garch: ") == 1, done.stderr
+    assert "Traceback" not in done.stderr and ("on one rank" if when == "build" else "ZeroDivision") in done.stderr

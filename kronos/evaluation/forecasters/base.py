@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from accelerate import PartialState
 
 from kronos.candles import CANDLE_COLUMNS, Array
 from kronos.config.schema import Language
@@ -43,7 +42,7 @@ def translate_failures() -> Iterator[None]:
     """Translate whatever a baseline, or a library that it uses, raises: the evaluation goes on without it.
 
     Errors that other work would meet too are passed: the disk is full, another process of the run has died, or a setting is
-    wrong. So is what may have happened on this rank only.
+    wrong. If the ranks share the work, they must tell each other of a failure.
 
     Raises:
         NotApplicable: the body failed.
@@ -54,7 +53,7 @@ def translate_failures() -> Iterator[None]:
         raise
     except Exception as error:
         is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if is_full or (PartialState().num_processes > 1 and not isinstance(error, KronosError)):
+        if is_full:
             raise
         logger.debug("a baseline has failed", exc_info=error)
         text = (str(error).strip().splitlines() or [""])[0]

@@ -41,18 +41,23 @@ def measure_all(
         return []
     walk = WalkForward(folder, N_PATHS, SEED, "random walks")
     seconds = None if settings.budget_minutes is None else SECONDS / len(forecasters)
-    try:
-        chosen = walks.take(np.arange(_count_affordable(walk, forecasters[0], walks, seconds)))
-        for each in forecasters:
-            walk.prepare(each, chosen)
-    except NotApplicable as error:
-        logger.warning("invented drift: not measured (%s)", error)
-        return []
+    chosen, able = walks, []
+    for each in forecasters:
+        try:
+            if each is forecasters[0]:
+                chosen = walks.take(np.arange(_count_affordable(walk, each, walks, seconds)))
+            walk.prepare(each, chosen, is_baseline=True)
+            able.append(each)
+        except NotApplicable as error:
+            reason = error.reason.values.get("error", error)
+            logger.warning("invented drift: not measured for %s (%s)", each.name, reason)
+            if each is forecasters[0]:
+                return []
     if not PartialState().is_main_process:
         return []
     logger.info("invented drift: measured on %d random walks, %d paths each", len(chosen), N_PATHS)
     results = []
-    for each in forecasters:
+    for each in able:
         closes = walk.forecast(each, chosen)
         if not (np.isfinite(closes) & (closes > 0)).all():
             logger.warning("invented drift: not measured for %s, whose forecasts are no prices", each.name)
@@ -69,7 +74,7 @@ def _count_affordable(walk: WalkForward, forecaster: KronosForecaster, walks: Or
     for size in FIRST:
         if n and used + size * a_walk > seconds:
             break
-        walk.prepare(forecaster, walks.take(np.arange(n + size)))
+        walk.prepare(forecaster, walks.take(np.arange(n + size)), is_baseline=True)
         before, n = used, n + size
         used = walk.measure_seconds(forecaster, walks.take(np.arange(n))) / PartialState().num_processes
         a_walk = (used - before) / size

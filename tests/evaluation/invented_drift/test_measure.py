@@ -36,7 +36,10 @@ def origins(tiny_config: Path) -> Origins:
     return choose_held_out(config, candles, split_candles(candles, config.data)).origins
 
 
-def test_all_walks_are_forecast_if_there_is_time(golden: KronosForecaster, origins: Origins, tmp_path: Path) -> None:
+def test_all_walks_are_forecast_if_there_is_time(
+    golden: KronosForecaster, origins: Origins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "SECONDS", 45.0)
     (measured,) = measure_all(tmp_path, [golden], origins, EvaluationConfig())
     assert measured.name == "golden" and measured.n_walks == 128 and measured.n_paths == 32
     assert measured.outcome == "drift"  # random weights know nothing
