@@ -13,7 +13,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -79,6 +80,16 @@ def _ignore_signals() -> None:
 def set_advice(advice: str, report: Report) -> None:
     """Set what the line about a signal adds, for example how to resume, and what writes this line."""
     _program.advice, _program.report = advice, report
+
+
+@contextmanager
+def report_signals(report: Report) -> Iterator[None]:
+    """Let a function write the line about a signal during the block."""
+    before, _program.report = _program.report, report
+    try:
+        yield
+    finally:
+        _program.report = before
 
 
 def format_command_line(*more: str) -> str:

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from kronos.cli.logs import log_to_file
 from kronos.cli.session import LanguageOption, loading_libraries, read_process, select_cuda_device, start_session
+from kronos.cli.start import report_signals, write_stderr
 from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
 from kronos.errors import ConfigError
@@ -172,15 +173,20 @@ class _Display:
     def redirect_log(self, folder: Path) -> Iterator[None]:
         """Send log lines to a file in the folder, and show no progress bars."""
         handlers = logger.handlers[:]
-        logger.handlers.clear()
         try:
             log_to_file(RunFolder(folder), 0)
-            with redirect_stderr(io.StringIO()):  # not a terminal, so a stage shows no bars
+            del logger.handlers[1:]
+            with report_signals(_report_stop), redirect_stderr(io.StringIO()):  # not a terminal: a stage shows no bars
                 yield
         finally:
-            for handler in logger.handlers:
+            for handler in set(logger.handlers) - set(handlers):
                 handler.close()
             logger.handlers[:] = handlers
+
+
+def _report_stop(line: str) -> None:
+    logger.critical(line)
+    write_stderr(line)
 
 
 def _describe_trial(result: TrialResult, best: TrialResult | None, words: Words) -> str:

@@ -158,6 +158,22 @@ def test_a_signal_at_any_moment(tiny_config: Path, copied_run: Path, command: st
     assert n_stopped
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_a_trial_begins(tiny_config: Path, tmp_path: Path, signum: signal.Signals) -> None:
+    """The trial's log lines go to a file; the line about the signal goes to the terminal, too."""
+    space = "training.predictor_learning_rate: {low: 1.0e-4, high: 0.1}"
+    words = ["tune", "--config", tiny_config, "--space", space, "experiment.train_tokenizer=false", "--trials", 2]
+    process = start(*KRONOS, *words, start_new_session=True)
+    logs = (tmp_path / "runs/tiny/tune").glob
+    wait_for(process, lambda: bool(list(logs("trial-*/logs/train.log"))))
+    os.killpg(process.pid, signum)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == STATUS[signum] and said.count(f"stopped by {signum.name}") == 1, said
+    assert "run the same command to continue the search: kronos tune" in said and "Traceback" not in said
+    assert start(*KRONOS, *words).wait(timeout=200) == 0
+
+
 def handles_signals(process: int) -> bool:
     """Whether a process has set its handlers: before, Python itself is starting."""
     try:
