@@ -18,6 +18,8 @@ EXTERNAL_ACCESS = ("data", "external_access")
 MAX_BYTES = 1 << 20  # of a YAML file
 UNSHARDED = "distributed.strategy=ddp"  # an override to read runs that an earlier version trained with fsdp
 
+MAX_KEYS = 10  # of an override, section.key.key
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, apply overrides, and check the whole.
@@ -129,7 +131,7 @@ def _read_text(path: Path, example: str) -> str:
 def _apply_override(values: dict[str, Any], places: dict[KeyPath, str], override: str) -> None:
     dotted, equals, text = override.partition("=")
     keys = tuple(dotted.split("."))
-    if not equals or not all(keys):
+    if not equals or not all(keys) or len(keys) > MAX_KEYS:
         template = (
             "command line: {override!r} is not an override; write section.key=value, for example training.batch_size=8."
         )

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -90,6 +91,7 @@ def _describe_value(value: object) -> str:
     """Return a value as code, shortened, without the secrets of a URL."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**MAX_DIGITS:
         return "a number of very many digits"
+    value = str(value) if isinstance(value, Path) else value
     shown = repr(mask_secrets(value[:MAX_SHOWN]) if isinstance(value, str) else value)
     return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]} …"
 

@@ -56,9 +56,20 @@ def cross_field_error(key: str, template: str, **values: object) -> PydanticCust
 
 def _read_path(path: Path) -> Path:
     """Return a path with the home folder for ~. A tab or a line end in it was a backslash between double quotes."""
-    if any(ord(character) < ord(" ") for character in str(path)):
+    if any(ord(character) < ord(" ") for character in str(path)) and not _exists(path):
         raise PydanticCustomError("path", "{hint}", {"hint": BACKSLASHES[:1].lower() + BACKSLASHES[1:]})
-    return path.expanduser()
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        hint = f"there is no user of that name. Write ./{path} for a file of this name"
+        raise PydanticCustomError("path", "{hint}", {"hint": hint}) from None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # the name is too long
+        return False
 
 
 UserPath = Annotated[Path, AfterValidator(_read_path)]
@@ -103,6 +114,8 @@ Names = Annotated[tuple[str, ...], Field(max_length=MAX_ITEMS), AS_TUPLE]
 def _read_source(value: object, read_path: ValidatorFunctionWrapHandler) -> CandleSource:
     if not isinstance(value, str | Path | Url):
         return cast(Path, read_path(value))
+    if isinstance(value, str) and value.strip() and Path(value) == Path():
+        value = Path.cwd()  # "." is no empty text
     try:
         source = parse_source(value)
     except ConfigError as error:

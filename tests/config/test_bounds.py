@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kronos.config.load import build_config, load_config
+from kronos.config.load import build_config, build_reading_config, load_config
 from kronos.config.schema import Config
 from kronos.errors import ConfigError
 
@@ -202,3 +202,24 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
         thread.start()
         thread.join(30)
         assert errors and str(path) in errors[0], path
+
+
+@pytest.mark.parametrize("name", ["a\nb.csv", "a\x1b[31mb.csv", "a\tb.csv"])
+def test_a_file_that_is_there_is_read_whatever_its_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.data_path\.0 is '.*b\.csv'; between double quotes") as error:
+        build_reading_config([str(tmp_path / name)], [])
+    assert str(error.value).isprintable()
+    (tmp_path / name).write_text("")
+    assert build_reading_config([str(tmp_path / name)], []).data.data_path == (tmp_path / name,)
+
+
+def test_this_folder_and_the_home_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert build_reading_config(["."], []).data.data_path == (tmp_path,)
+    with pytest.raises(ConfigError, match=r"there is no user of that name. Write \./~nobody-here/a\.csv"):
+        build_reading_config(["~nobody-here/a.csv"], [])
+
+
+def test_an_override_of_many_keys() -> None:
+    with pytest.raises(ConfigError, match="is not an override"):
+        build_reading_config(["a.csv"], [".".join(["data"] * 5000) + "=1"])

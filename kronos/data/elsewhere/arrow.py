@@ -31,6 +31,6 @@ def write_batches(batches: Iterable[Any], schema: Any, path: Path) -> int:
 def _simplify(kind: Any) -> Any:
     if pa.types.is_decimal(kind):
         return pa.float64()
-    if pa.types.is_dictionary(kind):
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return _simplify(kind.value_type)
     return kind

@@ -21,7 +21,7 @@ from kronos.data.elsewhere.http import fetch_http
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.elsewhere.remote import connect, fetch_files, translate_errors
 from kronos.data.elsewhere.snapshot import Fetch, Snapshot, fetch_once
-from kronos.data.files.sources import find_files
+from kronos.data.files.sources import explain_search, find_files
 from kronos.errors import ConfigError
 from kronos.urls import DATABASE, CandleSource, Url
 
@@ -69,7 +69,8 @@ def _choose_paths(snapshot: Snapshot) -> list[Path]:
 
 def _plan(source: CandleSource, options: FetchOptions) -> Fetch | None:
     if isinstance(source, Path):
-        files = find_partitioned(source)
+        with explain_search(source):
+            files = find_partitioned(source)
         return plan_local(source, files, options) if files else None
     if source.scheme == DATABASE:
         return plan_query(source, options)

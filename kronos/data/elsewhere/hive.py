@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,11 @@ from kronos.data.elsewhere.arrow import ROWS_AT_A_TIME, write_batches
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.elsewhere.snapshot import Fetch, keep_time
 from kronos.data.files.aliases import SYMBOL
+from kronos.data.files.arrow import expand_batch, measure_batch
 from kronos.data.files.columns import match_names
+from kronos.data.files.opening import FREE_BYTES, MAX_RATIO, check_regular
 from kronos.data.files.sources import find_files
+from kronos.data.files.tables import open_table
 from kronos.errors import DataError
 from kronos.names import name_file
 
@@ -55,7 +58,11 @@ def find_partitioned(path: Path) -> list[Path]:
         files = files if all(_is_of_symbol(each.parent) for each in files) else []
     elif path.is_file() and _is_of_symbol(path.parent):
         files = [path]
-    return [each for each in files if not is_hidden(each.relative_to(path).as_posix() if path.is_dir() else each.name)]
+    names = {each: each.relative_to(path).as_posix() if path.is_dir() else each.name for each in files}
+    files = [each for each, name in names.items() if not is_hidden(name)]
+    for each in files:
+        check_regular(each)
+    return [each for each in files if each.stat().st_size] or files  # programs write empty parts
 
 
 def _is_of_symbol(folder: Path) -> bool:
@@ -110,13 +117,14 @@ def write_dataset(
     """
     try:
         rows = _write(names, system, source, folder / f"{name_file(title)}.parquet", options)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno:  # the disk, not the content of a file
             raise
         reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise DataError(
-            "{source}: the files cannot be read together: {reason}.", source=source, reason=reason
-        ) from None
+        template = (
+            "{source}: the files cannot be read together: {reason}. Save them in one form, Parquet or CSV (UTF-8)."
+        )
+        raise DataError(template, source=source, reason=reason) from None
     if not rows:
         template = "{source}: the partitions hold no rows{between}."
         between = " from data.since to data.until" if options.since or options.until else ""
@@ -130,6 +138,9 @@ def _write(names: Sequence[str], system: Any, source: str, path: Path, options: 
     if not kept:
         return 0
     kind = _find_format(kept, source, partial(_open, system))
+    if system is None and isinstance(kind, str):
+        for name in kept:
+            open_table(Path(name))  # refuses bombs
     schema = _unify(kept, kind, system)
     columns = _choose_columns(schema.names, partitions, options, source)
     keys = [pa.field(key, pa.string()) for key in partitions if key not in schema.names]
@@ -141,7 +152,18 @@ def _write(names: Sequence[str], system: Any, source: str, path: Path, options: 
         partitioning=ds.partitioning(pa.schema(keys), flavor="hive"),
     )
     scanner = dataset.scanner(columns, filter=_limit_times(schema, options), batch_size=ROWS_AT_A_TIME)
-    return write_batches(scanner.to_batches(), scanner.projected_schema, path)
+    n_stored = sum(Path(name).stat().st_size if system is None else system.size(name) or 0 for name in kept)
+    return write_batches(_limit_size(scanner.to_batches(), source, n_stored), scanner.projected_schema, path)
+
+
+def _limit_size(batches: Iterable[Any], source: str, n_stored: int) -> Iterator[Any]:
+    n_bytes = 0
+    for batch in batches:
+        n_bytes += measure_batch(batch)
+        if n_bytes > max(FREE_BYTES, MAX_RATIO * n_stored):
+            template = "{source}: the files unpack to more than {ratio} times their size, as no table of candles does. Save them again."
+            raise DataError(template, source=source, ratio=MAX_RATIO)
+        yield expand_batch(batch)
 
 
 def _read_partitions(name: str) -> dict[str, str]:
@@ -200,7 +222,7 @@ def _open(system: Any, name: str) -> Any:
 def _describe_text(file: Any) -> Any:
     """Return the format of CSV files whose columns all stay text: reading decides what they are."""
     with file:
-        header = file.read(1 << 16).decode("utf-8-sig", errors="replace").splitlines()[0]
+        header = file.read(1 << 16).decode("utf-8-sig", errors="replace").strip().partition("\n")[0]
     delimiter = max(",;\t|", key=header.count)
     names = [name.strip('"') for name in header.split(delimiter)]
     return ds.CsvFileFormat(
@@ -274,8 +296,4 @@ def list_partitioned(system: Any, path: str) -> list[str]:
         path.rstrip("/").rpartition("/")[2]
     ):
         return []
-    return [name for name in _walk(system, path) if not is_hidden(name.removeprefix(path))]
-
-
-def _walk(system: Any, path: str) -> Iterator[str]:
-    yield from sorted(system.find(path))
+    return [name for name in sorted(system.find(path)) if not is_hidden(name.removeprefix(path))]

@@ -26,8 +26,11 @@ def read_names(file: IO[bytes], path: Path) -> list[str]:
         DataError: the file unpacks to much more than its size.
     """
     if not _begins(file, PARQUET):
-        is_arrow = _begins(file, ARROW)
-        names = pa.ipc.open_file(file).schema.names if is_arrow else pyarrow.feather.read_table(file).column_names
+        if _begins(file, ARROW):
+            _check_messages(file, path)
+            names = pa.ipc.open_file(file).schema.names
+        else:
+            names = pyarrow.feather.read_table(file).column_names
         return [str(name) for name in names]
     parquet = pyarrow.parquet.ParquetFile(file)
     groups = [parquet.metadata.row_group(n) for n in range(parquet.metadata.num_row_groups)]
@@ -44,11 +47,11 @@ def read_batches(file: IO[bytes], columns: list[str], path: Path, rows: int) -> 
     """
     n_bytes = 0
     for batch in _read_stored(file, columns, path, rows):
-        size = _measure(batch)
+        size = measure_batch(batch)
         n_bytes += size
         check_unpacked(path, n_bytes)
         _check_piece(path, size)
-        yield _expand(batch)
+        yield expand_batch(batch)
 
 
 def _read_stored(file: IO[bytes], columns: list[str], path: Path, rows: int) -> Iterator[Any]:
@@ -61,7 +64,6 @@ def _read_stored(file: IO[bytes], columns: list[str], path: Path, rows: int) -> 
     if not _begins(file, ARROW):
         yield from pyarrow.feather.read_table(file, columns=columns).to_batches(rows)
         return
-    _check_messages(file, path)
     names = pa.ipc.open_file(file).schema.names
     options = pa.ipc.IpcReadOptions(included_fields=sorted(map(names.index, columns)))
     reader = pa.ipc.open_file(file, options=options)
@@ -125,7 +127,7 @@ def _check_piece(path: Path, n_bytes: int) -> None:
         raise DataError(template, path=path, n=n_bytes)
 
 
-def _measure(batch: Any) -> int:
+def measure_batch(batch: Any) -> int:
     """Return an upper bound of the bytes of a batch with plain columns."""
     return sum(_measure_column(column) for column in batch.columns)
 
@@ -151,7 +153,8 @@ def _is_text(kind: Any) -> bool:
     )
 
 
-def _expand(batch: Any) -> Any:
+def expand_batch(batch: Any) -> Any:
+    """Return a batch with plain columns."""
     for n, field in enumerate(batch.schema):
         column = batch[n]
         if pa.types.is_dictionary(column.type):

@@ -20,6 +20,7 @@ HIDDEN = re.compile(r"/$|^__MACOSX/|(^|/)\.[^./\\][^/]*$")
 ENCRYPTED = 1  # the flag of a member
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
 FREE_BYTES = 1 << 28  # may be unpacked from any file
+MAX_LINE = 1 << 22  # bytes
 MAX_RATIO = 200  # of larger ones; candles as text are packed to a tenth, hardly ever to a fiftieth
 
 
@@ -83,6 +84,28 @@ class _Unpacked(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+class _Lines(_Unpacked):
+    """A text whose lines end."""
+
+    _n_open = 0  # bytes since the last end of a line
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._file.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self._n_bytes += len(piece)
+        after = 1 + max(piece.rfind(b"\n"), piece.rfind(b"\r"))
+        self._n_open = len(piece) - after + (0 if after else self._n_open)
+        if self._n_open > MAX_LINE:
+            template = "{path}: a line has no end within {n:,} bytes, so this is no table. Write each candle on a line of its own."
+            raise DataError(template, path=self._path, n=MAX_LINE)
+        return len(piece)
+
+
+def open_lines(path: Path) -> Any:
+    """Open a file for reading the bytes of a text, as `open_bytes` does; its lines have at most MAX_LINE bytes."""
+    return _Lines.open(open_bytes(path), path)
 
 
 def open_bytes(path: Path) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
@@ -36,10 +37,24 @@ def find_files(data_path: Sequence[Path], passed_over: list[Path] | None = None)
     """
     files: dict[Path, Path] = {}
     for path in data_path:
-        for file in _expand(path, [] if passed_over is None else passed_over):
-            check_regular(file)
-            files.setdefault(file.resolve(), file)
+        with explain_search(path):
+            for file in _expand(path, [] if passed_over is None else passed_over):
+                check_regular(file)
+                files.setdefault(file.resolve(), file)
     return list(files.values())
+
+
+@contextmanager
+def explain_search(path: Path) -> Iterator[None]:
+    """Explain errors in looking for the files of a path: its name is too long, or a folder is closed or just being removed."""
+    try:
+        yield
+    except OSError as error:
+        template = (
+            "{path}: cannot be searched: {reason}{place}. Check data.data_path and the rights, or name the files."
+        )
+        place = f" ({error.filename})" if error.filename and str(error.filename) != str(path) else ""
+        raise DataError(template, path=path, reason=error.strerror or error, place=place) from None
 
 
 def symbol_of(path: Path) -> str:

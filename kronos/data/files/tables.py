@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from kronos.data.files.arrow import read_batches, read_names
 from kronos.data.files.notes import ReadingNote
-from kronos.data.files.opening import open_bytes
+from kronos.data.files.opening import open_bytes, open_lines
 from kronos.data.files.options import ReadingOptions
 from kronos.data.files.text.affixes import strip_affixes
 from kronos.data.files.text.encodings import detect_encoding
@@ -26,6 +26,7 @@ ROWS_AT_A_TIME = 50_000
 ROWS_SAMPLED = 2_000
 HEAD_BYTES = 1 << 16
 MAX_COLUMNS = 20_000
+MAX_CELL = 10_000  # characters
 BLANKS = (
     *("", "-", "--", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
     *(
@@ -102,7 +103,17 @@ class Table:
             DataError: the file is damaged.
         """
         with _translate_damage(self.path):
-            yield from self._read_text(texts, self.layout) if self.layout else self._read_arrow(columns)
+            for piece in self._read_text(texts, self.layout) if self.layout else self._read_arrow(columns):
+                self._check_cells(piece)
+                yield piece
+
+    def _check_cells(self, piece: pd.DataFrame) -> None:
+        for name, kind in piece.dtypes.items():
+            if not isinstance(kind, pd.StringDtype):
+                continue
+            if (piece[name].str.len() > MAX_CELL).any():
+                template = "{path}: a cell of {name} has more than {n:,} characters. Save the candles again, without other texts."
+                raise DataError(template, path=self.path, name=name, n=MAX_CELL)
 
     def sample(self) -> pd.DataFrame:
         """Read the first rows; those of a text stay as text.
@@ -114,10 +125,12 @@ class Table:
             pieces = (
                 self._read_text(self.names, self.layout, ROWS_SAMPLED) if self.layout else self._read_arrow(self.names)
             )
-            return next(pieces, pd.DataFrame(columns=self.names)).iloc[:ROWS_SAMPLED]
+            sample = next(pieces, pd.DataFrame(columns=self.names)).iloc[:ROWS_SAMPLED]
+            self._check_cells(sample)
+            return sample
 
     def _read_text(self, texts: Sequence[str], layout: Layout, rows: int = ROWS_AT_A_TIME) -> Iterator[pd.DataFrame]:
-        with open_bytes(self.path) as file:
+        with open_lines(self.path) as file:
             pieces = pd.read_csv(
                 file,
                 sep=layout.delimiter,

@@ -187,3 +187,57 @@ def test_no_rows_in_the_time(tmp_path: Path, options: FetchOptions) -> None:
     write_folder(tmp_path / "candles")
     with pytest.raises(DataError, match=r"hold no rows from data\.since to data\.until"):
         gather_files([tmp_path / "candles"], replace(options, since=date(2030, 1, 1)))
+
+
+@pytest.mark.parametrize("first", [b"", b"\n\n"])
+def test_an_empty_part(tmp_path: Path, options: FetchOptions, first: bytes) -> None:
+    """Parts without a byte are passed over, as programs write them; one without columns is an error."""
+    for symbol, content in (("A", first), ("B", make_candles(50).to_csv(index=False).encode())):
+        (tmp_path / "c" / f"symbol={symbol}").mkdir(parents=True)
+        (tmp_path / "c" / f"symbol={symbol}" / "p.csv").write_bytes(content)
+    if not first:
+        assert list(read(tmp_path / "c", options)) == ["B"]
+        return
+    with pytest.raises(DataError, match=r"cannot be read together.*CSV \(UTF-8\)"):
+        read(tmp_path / "c", options)
+
+
+@pytest.mark.parametrize("name", [b"symbol=A/p\xff.csv", b"symbol=\xff/p.csv", b"symbol=%FF/p.csv"])
+def test_names_that_are_no_text(tmp_path: Path, options: FetchOptions, name: bytes) -> None:
+    file = Path(os.fsdecode(os.fsencode(tmp_path / "c") + b"/" + name))
+    file.parent.mkdir(parents=True)
+    make_candles(50).to_csv(file, index=False)
+    with pytest.raises(DataError, match="cannot be read together"):
+        read(tmp_path / "c", options)
+
+
+def test_columns_in_another_encoding(tmp_path: Path, options: FetchOptions) -> None:
+    (tmp_path / "c" / "symbol=A").mkdir(parents=True)
+    (tmp_path / "c" / "symbol=A" / "p.csv").write_bytes("时间,开盘\n1,2\n".encode("gb18030"))
+    with pytest.raises(DataError, match=r"cannot be read together.*UTF-8"):
+        read(tmp_path / "c", options)
+
+
+def test_a_part_that_is_no_file(tmp_path: Path, options: FetchOptions) -> None:
+    (tmp_path / "c" / "symbol=A").mkdir(parents=True)
+    (tmp_path / "c" / "symbol=A" / "p.csv").symlink_to("/proc/self/maps")
+    with pytest.raises(DataError, match=r"p\.csv: not a regular file"):
+        read(tmp_path / "c", options)
+
+
+@pytest.mark.parametrize("form", ["csv.gz", "parquet", "feather"])
+def test_parts_that_are_bombs(
+    tmp_path: Path, options: FetchOptions, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("kronos.data.files.opening", "kronos.data.elsewhere.hive"):
+        monkeypatch.setattr(f"{module}.FREE_BYTES", 1 << 19)
+    columns = {name: [1.0] * 200_000 for name in ("timestamps", "open", "high", "low", "close")}
+    file = tmp_path / "c" / "symbol=A" / f"p.{form}"
+    file.parent.mkdir(parents=True)
+    frame = pd.DataFrame(columns)
+    if form == "csv.gz":
+        frame.to_csv(file, index=False)
+    else:
+        (frame.to_parquet if form == "parquet" else frame.to_feather)(file, compression="zstd")
+    with pytest.raises(DataError, match=r"unpacks? to more than 200 times"):
+        read(tmp_path / "c", options)

@@ -208,3 +208,30 @@ def test_what_is_no_regular_file_is_refused_or_passed_over(tmp_path: Path) -> No
         )
     with pytest.raises(DataError, match="no file matches"):
         find_files([Path("/proc/self/map*")])
+
+
+def test_a_line_and_a_cell_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = CSV.splitlines()[:300]
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\n".join([*lines, b"1" * 30_000]))
+    monkeypatch.setattr(opening, "MAX_LINE", 20_000)
+    with pytest.raises(DataError, match=r"a\.csv: a line has no end within 20,000 bytes"):
+        read_file(path)
+    path.write_bytes(b"\n".join([*lines, b"x" * 15_000 + b",1,1,1,1,1,1"]))
+    with pytest.raises(DataError, match=r"a\.csv: a cell of timestamps has more than 10,000 characters"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000])
+def test_names_that_no_file_has(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be searched: File name too long\. Check data\.data_path"):
+        find_files([tmp_path / name])
+
+
+def test_a_tree_that_changes_while_it_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def remove(self: Path, pattern: str) -> list[Path]:
+        raise FileNotFoundError(2, "No such file or directory", str(tmp_path / "gone"))
+
+    monkeypatch.setattr(Path, "glob", remove)
+    with pytest.raises(DataError, match=r"cannot be searched: No such file or directory \(.*gone\)"):
+        find_files([tmp_path / "**" / "*.csv"])
