@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from kronos.errors import ConfigError
@@ -17,9 +17,12 @@ EXAMPLES = ("https", "s3", "gs", "hf", DATABASE)
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 IN_TEXT = re.compile(SCHEME.pattern + r"""\S+?(?=['"]?,?[\]}]?['"]?(?:\s|$))""")  # without the signs around it
 MASK = "***"
-USER = re.compile(r"^([^:/]+://)(?:[^/@]*@|[^/:@]+:(?!\d*(?:/|$))[^@]*@)")  # a password may hold a slash
+USER = re.compile(r"^([^:/]+://)(?:[^/]*@|[^/:@]+:(?!\d*(?:/|$))[^@]*@)")  # a password may hold a slash, or an @
+USER_MASK = rf"\1{MASK}@"
+PAIR = re.compile(r"([^?#&;=]+)=([^#&;]*)")  # of a query or a fragment
 SECRET = re.compile(
-    r"token|secret|passw|pwd|signature|api.?key|access.?key|credential|auth|^(x-amz|x-goog)-|^sig$|^sign$"
+    r"token|secret|passw|pwd|signature|(api|access|user|private|client|consumer|app).?key|credential|auth|jwt|hmac|session"
+    r"|^(x-amz|x-goog)-|^(sig|sign|sid|pw|pass)$"
 )
 OF_SIGNATURES = ("expires", "policy", "key-pair-id", "googleaccessid", "se", "st", "sp", "sr", "sv", "spr")
 MAX_NAME = 60  # bytes of a name in a path
@@ -100,15 +103,17 @@ def mask_secrets(text: str) -> str:
 
 
 def _mask(address: str) -> str:
-    base, mark, query = address.partition("?")
-    base = USER.sub(rf"\1{MASK}@", base)
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    signed = any(SECRET.search(name.lower()) for name, _, _ in pairs)
-    shown = [
-        f"{name}={MASK}" if equals and _is_secret(name.lower(), value, signed) else f"{name}{equals}{value}"
-        for name, equals, value in pairs
-    ]
-    return base + mark + "&".join(shown)
+    base, rest = address[: (n := len(re.split(r"[?#]", address, maxsplit=1)[0]))], address[n:]
+    signed = any(SECRET.search(_plain(match[1])) for match in PAIR.finditer(rest))
+
+    def hide(match: re.Match[str]) -> str:
+        return f"{match[1]}={MASK if _is_secret(_plain(match[1]), match[2], signed) else USER.sub(USER_MASK, match[2])}"
+
+    return USER.sub(USER_MASK, base) + PAIR.sub(hide, rest)
+
+
+def _plain(name: str) -> str:
+    return unquote(name).lower()
 
 
 def _is_secret(name: str, value: str, signed: bool) -> bool:

@@ -50,6 +50,12 @@ def test_a_path_that_was_a_url_is_no_path() -> None:
         "hf://datasets/u/n@main/a.csv": "hf://datasets/u/n@main/a.csv",
         "s3://bucket/dir/*.csv": "s3://bucket/dir/*.csv",
         "https://h:8080/a.csv": "https://h:8080/a.csv",
+        "https://h/a.csv#access_token=abc&x=1": "https://h/a.csv#access_token=***&x=1",
+        "https://h/a.csv?api%5Fkey=abc": "https://h/a.csv?api%5Fkey=***",
+        "https://h/a.csv?x=1;%74oken=abc": "https://h/a.csv?x=1;%74oken=***",
+        "https://user:pa@ss@h/a.csv": "https://***@h/a.csv",
+        "https://h/get?from=https://user:pass@other/a.csv": "https://h/get?from=https://***@other/a.csv",
+        "https://h/a.csv?jwt=abc&Session=abc&sid=1&user_key=abc": "https://h/a.csv?jwt=***&Session=***&sid=***&user_key=***",
     }.items(),
 )
 def test_secrets_are_masked(text: str, shown: str) -> None:

@@ -146,6 +146,8 @@ def _explain_connection(url: Url, error: Exception) -> DataError:
     if "set lock" in reason.lower():  # not a corrupt block
         template = "{url}: another program has the database open for writing. Close it there, or copy the file."
         return DataError(template, url=url)
+    if "extension" in reason.lower():  # with the path of one, on this machine
+        reason = "it is a database of another kind, such as SQLite"
     template = "{url}: this cannot be opened as a DuckDB database: {reason}. Check the file."
     return DataError(template, url=url, reason=reason)
 

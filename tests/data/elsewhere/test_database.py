@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,3 +274,12 @@ def test_a_damaged_block_is_no_lock(folder: Path, options: FetchOptions) -> None
     (folder / "bad.db").write_bytes(content)
     with pytest.raises(DataError, match="cannot be opened as a DuckDB database"):
         fetch(options, url="duckdb:///bad.db")
+
+
+def test_a_database_of_another_kind(tmp_path: Path, options: FetchOptions) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        connection.execute("CREATE TABLE candles (time TEXT)")
+        connection.commit()
+    with pytest.raises(DataError, match=r"a database of another kind, such as SQLite\. Check the file") as error:
+        gather_files([Url(f"duckdb:///{tmp_path}/a.db")], replace(options, query="SELECT 1"))
+    assert ".duckdb" not in str(error.value)
