@@ -114,7 +114,7 @@ def _fill(folder: Path, inspect: Callable[[list[Finding]], Iterator[InspectedSer
             raw = each.raw
             arrays = {"values": raw.values, "instants": raw.instants, "calendar": compute_small_calendar(raw.local)}
             for name, array in arrays.items():
-                np.ascontiguousarray(array).tofile(files[name])
+                files[name].write(np.ascontiguousarray(array).data)  # tofile hides that the disk is full
             symbols.append(place_series(each).shift(rows))
             rows += len(raw)
     mapped = CandleSet(*_map_all(folder, rows), tuple(symbols))
