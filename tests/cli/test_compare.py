@@ -127,7 +127,7 @@ def test_chinese(runs: list[Path], tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", 0.0001, horizon=24)
     done = invoke(*runs[:3], other, "--language", "zh")
     assert done.exit_code == 0 and all(cell_len(line) <= 80 for line in done.stdout.splitlines())
-    assert "• 预测步数 " in done.stdout
+    assert "• 预测长度 " in done.stdout
     assert "微调有效" in done.stdout and "数据太少" in done.stdout and "helped" not in done.stdout
 
 

@@ -58,7 +58,7 @@ def test_one_stage_in_chinese(tiny_config: Path) -> None:
     assert row(result.stdout, "步数").split()[1:4] == ["6", "=", "2"] and not [
         line for line in result.stdout.splitlines() if line.startswith("评估结论")
     ]
-    assert "预测区间互不重叠的验证窗口只有3个" in "".join(result.stdout.split())
+    assert "预测段互不重叠的验证窗口只有3个" in "".join(result.stdout.split())
 
 
 def test_the_evidence_without_a_test_split() -> None:
