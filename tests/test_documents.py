@@ -24,6 +24,8 @@ WITH_COMMANDS = [
     *DOCUMENTS,
     *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "forecasting", "data", "tuning", "search")),
 ]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TRANSLATIONS = [ROOT / "docs" / "zh" / page.name for page in PAGES]
 COMMAND = re.compile(r"^(?:DIST_BACKEND=\w+ )?(?:python|torchrun) .*\.py .*$", re.MULTILINE)
 SUBCOMMAND = re.compile(r"^python -m kronos ([\w-]+) (.*)$", re.MULTILINE)
 
@@ -71,18 +73,43 @@ def test_subcommands_and_their_options_exist(path: Path) -> None:
             assert option in options, f"{subcommand} {option}"
 
 
+def text_outside_code(path: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def headings(path: Path) -> list[tuple[str, str]]:
+    """Return the level (`##`) and text of each heading."""
+    return re.findall(r"^(#+) (.*)$", text_outside_code(path), re.MULTILINE)
+
+
+def count_tables(path: Path) -> int:
+    return len(re.findall(r"^\|(?: ?:?-+:? ?\|)+$", text_outside_code(path), re.MULTILINE))
+
+
 def sections(path: Path) -> set[str]:
-    """What the headings of a document are linked by."""
-    heads = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+    """Return the anchors of a document: those of its headings, and the explicit ones."""
+    heads = {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for _, text in headings(path)}
+    return heads | set(re.findall(r'^<a id="([\w-]+)"></a>$', path.read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("path", WITH_COMMANDS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCUMENTS, *PAGES, *TRANSLATIONS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)]+)\)", text_outside_code(path)):
+        if target.startswith("http"):
+            continue
         file, _, section = target.partition("#")
-        assert target.startswith("http") or (path.parent / file).exists(), target
-        assert not section or section in sections(path.parent / file if file else path), target
+        linked = path.parent / file if file else path
+        assert linked.exists(), target
+        assert not section or section in sections(linked), target
+
+
+@pytest.mark.parametrize(("page", "translation"), zip(PAGES, TRANSLATIONS, strict=True), ids=lambda path: path.name)
+def test_a_translation_has_the_same_parts(page: Path, translation: Path) -> None:
+    levels = [level for level, _ in headings(page)]
+    assert levels == [level for level, _ in headings(translation)]
+    assert count_tables(page) == count_tables(translation)
+    assert f"\n\n[中文](zh/{page.name})\n\n" in page.read_text()
+    assert f"\n\n[English](../{page.name})\n\n" in translation.read_text()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
