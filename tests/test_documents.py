@@ -25,7 +25,7 @@ WITH_COMMANDS = [
     *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "forecasting", "data", "tuning", "search")),
 ]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-TRANSLATIONS = [ROOT / "docs" / "zh" / page.name for page in PAGES]
+TRANSLATIONS = sorted((ROOT / "docs" / "zh").glob("*.md"))
 COMMAND = re.compile(r"^(?:DIST_BACKEND=\w+ )?(?:python|torchrun) .*\.py .*$", re.MULTILINE)
 SUBCOMMAND = re.compile(r"^python -m kronos ([\w-]+) (.*)$", re.MULTILINE)
 
@@ -103,8 +103,9 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not section or section in sections(linked), target
 
 
-@pytest.mark.parametrize(("page", "translation"), zip(PAGES, TRANSLATIONS, strict=True), ids=lambda path: path.name)
-def test_a_translation_has_the_same_parts(page: Path, translation: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_a_translation_has_the_same_parts(page: Path) -> None:
+    translation = page.parent / "zh" / page.name
     levels = [level for level, _ in headings(page)]
     assert levels == [level for level, _ in headings(translation)]
     assert count_tables(page) == count_tables(translation)
