@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from kronos.api.options import name_keys
-from kronos.api.tasks import Candles, build_task, is_source, list_sources
+from kronos.api.tasks import Candles, build_task, name_sources
 from kronos.api.verdicts import Verdict
 from kronos.config import Config
 from kronos.config.load import build_config
 from kronos.config.recipes import RecipeName
-from kronos.data.frames import save_candles
+from kronos.errors import ConfigError
 from kronos.evaluation.model_without_run import build_model_config, load_judged_models
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.stored_calibration import calibrate, describe_conditions, find_calibration
@@ -233,7 +233,7 @@ def _configure(
         **{f"data.{key}": share for key, share in RATIOS.items()},
     }
     config = build_config({"recipe": recipe, "data": {"data_path": ["*"]}}).override(defaults | given)
-    config = config.override({"data.data_path": _name_sources(data, config)})
+    config = config.override({"data.data_path": name_sources(data, config)})
     if missing := [key for key in sizes if key not in given]:
         found = check_candles(config, with_splits=False).enough
         proposed = {"data.lookback_window": found.lookback, "data.predict_window": found.horizon} if found else {}
@@ -241,27 +241,26 @@ def _configure(
     return config
 
 
-def _name_sources(data: Candles, config: Config) -> list[CandleSource]:
-    if is_source(data):
-        return list_sources(data)
-    return [save_candles(data, config.data.cache_dir.absolute() / "frames")]
-
-
 def _evaluate_run(config: Config, data: Candles | None, since: datetime | None) -> Verdict:
-    sources = None if data is None else _name_sources(data, config)
     with lock_run_folder(config.model_paths.run_folder):
-        return _wrap(run_evaluation(config, sources and sources[0], since))
+        return _wrap(run_evaluation(config, _name_source(data, config), since))
 
 
 def _evaluate_model(
     model: str, tokenizer: str | None, data: Candles | None, since: datetime | None, options: dict[str, Any]
 ) -> Verdict:
-    sources = [] if data is None else _name_sources(data, build_config({"data": {"data_path": ["*"]}}))
-    config = build_model_config(model, tokenizer, sources[0] if sources else None, None, [])
-    config = config.override(name_keys(options))
+    source = _name_source(data, build_config({"data": {"data_path": ["*"]}}))
+    config = build_model_config(model, tokenizer, source, None, []).override(name_keys(options))
     models = load_judged_models(config)
     with lock_run_folder(config.model_paths.run_folder):
         return _wrap(run_model_evaluation(config, models, since))
+
+
+def _name_source(data: Candles | None, config: Config) -> CandleSource | None:
+    sources = [] if data is None else name_sources(data, config)
+    if len(sources) > 1:
+        raise ConfigError("evaluate takes one source of candles, got {n}. Give a folder or a glob.", n=len(sources))
+    return sources[0] if sources else None
 
 
 def _wrap(finished: FinishedRun) -> Verdict:

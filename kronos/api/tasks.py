@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeGuard, TypeVar
+from typing import TypeVar
 
 import pandas as pd
+from typing_extensions import TypeIs
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config
@@ -13,7 +14,7 @@ from kronos.data.against_run import RunCandles
 from kronos.data.elsewhere.gather import gather_files
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.files.options import ReadingOptions
-from kronos.data.frames import Frame, is_frame
+from kronos.data.frames import Frame, is_frame, save_candles
 from kronos.errors import ConfigError, DataError
 from kronos.forecast.inputs import build_input
 from kronos.forecast.origin import ForecastTask, build_forecast_tasks
@@ -25,7 +26,7 @@ Sources = str | Path | Sequence[str | Path]
 Candles = Sources | Frame | Mapping[str, Frame]
 
 
-def is_source(candles: object) -> TypeGuard[Sources]:
+def is_source(candles: object) -> TypeIs[Sources]:
     """Whether candles are named, by a path, a URL or several of them, and not given as frames."""
     return isinstance(candles, str | Path) or (isinstance(candles, Sequence) and not is_frame(candles))
 
@@ -33,6 +34,13 @@ def is_source(candles: object) -> TypeGuard[Sources]:
 def list_sources(candles: Sources) -> list[CandleSource]:
     """Return the files, folders, globs and URLs that name candles."""
     return [parse_source(each) for each in ([candles] if isinstance(candles, str | Path) else candles)]
+
+
+def name_sources(data: Candles, config: Config) -> list[CandleSource]:
+    """Return what names candles; frames are saved in the folder frames of data.cache_dir first."""
+    if is_source(data):
+        return list_sources(data)
+    return [save_candles(data, config.data.cache_dir.absolute() / "frames")]
 
 
 def build_task(
