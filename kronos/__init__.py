@@ -8,6 +8,8 @@ from kronos.version import __version__
 from kronos.waiting import limit_thread_spinning
 
 if TYPE_CHECKING:
+    from kronos.api.checks import check
+    from kronos.api.runs import Run, evaluate, finetune, load_run
     from kronos.config import Config, load_config
     from kronos.forecast import KronosPredictor
     from kronos.model import Kronos, KronosTokenizer
@@ -21,8 +23,13 @@ __all__ = [
     "KronosError",
     "KronosPredictor",
     "KronosTokenizer",
+    "Run",
     "__version__",
+    "check",
+    "evaluate",
+    "finetune",
     "load_config",
+    "load_run",
 ]
 
 limit_thread_spinning()
@@ -34,7 +41,12 @@ _LAZY = {
     "Kronos": "kronos.model",
     "KronosPredictor": "kronos.forecast",
     "KronosTokenizer": "kronos.model",
+    "Run": "kronos.api.runs",
+    "check": "kronos.api.checks",
+    "evaluate": "kronos.api.runs",
+    "finetune": "kronos.api.runs",
     "load_config": "kronos.config",
+    "load_run": "kronos.api.runs",
 }
 
 
@@ -42,3 +54,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock, Timeout
+
 from kronos.disk.reading import read_json
+from kronos.disk.temporaries import remove_temporaries
+from kronos.errors import KronosError
 from kronos.files import find_replaced, replacing_folder, restore_folder
 from kronos.names import hash_text
 from kronos.urls import CandleSource, hash_source, name_source
@@ -266,3 +270,28 @@ class RunFolder:
     def tune(self) -> Path:
         """The trials of `kronos tune`."""
         return self.path / "tune"
+
+
+@contextmanager
+def lock_run_folder(run: RunFolder, rank: int = 0) -> Iterator[None]:
+    """Keep other commands out of a run's folder, and remove what killed ones left. The lock ends with the process.
+
+    Raises:
+        KronosError: another command holds the folder.
+    """
+    if rank:
+        yield
+        return
+    lock = FileLock(run.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise KronosError(
+            "{folder}: another run is writing here. Wait for it, or choose another folder with model_paths.exp_name.",
+            folder=run.path,
+        ) from None
+    try:
+        remove_temporaries(run.path)
+        yield
+    finally:
+        lock.release()

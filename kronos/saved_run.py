@@ -9,7 +9,7 @@ from kronos.config import Config, load_config
 from kronos.config.load import UNSHARDED
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
-from kronos.model.pretrained import PretrainedModel, hash_weights
+from kronos.model.pretrained import PretrainedModel, hash_weights, locate_file
 from kronos.run_folder import RunFolder, StageFolder
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
@@ -17,6 +17,22 @@ from kronos.timing import timed
 logger = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=PretrainedModel)
+
+
+class Published(NamedTuple):
+    """What belongs to a published model."""
+
+    tokenizer: str
+    max_context: int
+
+
+DEFAULT_CONTEXT = 512
+PUBLISHED = {
+    "Kronos-mini": Published("NeoQuasar/Kronos-Tokenizer-2k", 2048),
+    "Kronos-small": Published("NeoQuasar/Kronos-Tokenizer-base", 512),
+    "Kronos-base": Published("NeoQuasar/Kronos-Tokenizer-base", 512),
+    "nano": Published("nano", 144),
+}
 
 
 class SavedRun(NamedTuple):
@@ -152,3 +168,44 @@ def find_tokenizer(config: Config) -> str | Path:
             own=own,
         )
     return model_paths.pretrained_tokenizer
+
+
+def find_max_context(model: str) -> int:
+    """Return the context that a published model was trained with; for others the usual one."""
+    published = _find_published(model)
+    return published.max_context if published else DEFAULT_CONTEXT
+
+
+def find_tokenizer_of(model: str) -> str:
+    """Return the tokenizer that belongs to a model: that of its run, or that of a published model.
+
+    Raises:
+        ConfigError: it is not known. CheckpointError: there is no such model.
+    """
+    path = Path(model).expanduser()
+    if is_of_run(path):
+        run = RunFolder.of_model(path)
+        return str(find_tokenizer(load_run_config(run.path)) if run.config.is_file() else run.tokenizer.best_model)
+    if published := _find_published(model):
+        beside = path.parent / Path(published.tokenizer).name
+        return str(beside) if path.is_dir() and beside.is_dir() else published.tokenizer
+    if RunFolder(path).config.is_file():
+        raise ConfigError("{model}: this is the folder of a run, not of a model. Give it as the run.", model=model)
+    locate_file(model, "config.json", Kronos.nano_part)
+    raise ConfigError(
+        "{model}: the tokenizer of this model is not known. Give --tokenizer (in Python, tokenizer=), a folder or a hub name; "
+        "the published ones are {known}.",
+        model=model,
+        known=" and ".join(dict.fromkeys(each.tokenizer for each in PUBLISHED.values())),
+    )
+
+
+def is_of_run(model: Path) -> bool:
+    """Whether a folder is {run}/basemodel/best_model."""
+    run = RunFolder.of_model(model)
+    sibling = run.tokenizer.best_model
+    return model.is_dir() and model.resolve().name == sibling.name and (run.config.is_file() or sibling.is_dir())
+
+
+def _find_published(model: str) -> Published | None:
+    return PUBLISHED.get(Path(model).name.partition("@")[0])

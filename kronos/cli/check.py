@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
-from kronos.cli.output.check import Check, print_check
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.config import Config, load_config
 from kronos.config.load import build_reading_config
-from kronos.errors import ConfigError, DataError
+from kronos.errors import ConfigError
 from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
 from kronos.urls import mask_secrets, name_source
 
 if TYPE_CHECKING:
-    pass
+    from kronos.planning.check import Check
 
 OVERRIDE = r"\w+(\.\w+)+="
 STARTING_CONFIG = Path("configs/demo.yaml")
@@ -54,12 +54,17 @@ def check_command(
     """Audit candles: list errors, repairs and notes. The exit status is 1 if there are errors."""
     with start_session("nothing was changed; run the same command again"):
         settings = _configure(arguments or [], config)
-        check = _check_candles(settings, config is not None, leakage)
+        with loading_libraries():  # --help does not wait for it
+            from kronos.planning.check import check_candles
+            from kronos.report.check import write_check
+
+        check = check_candles(settings, config is not None, leakage)
         check = replace(check, next=_propose_command(check, settings, arguments or [], config))
         if as_json:
             typer.echo(make_printable(json.dumps(_to_json(check), ensure_ascii=False, allow_nan=False)))
         else:
-            print_check(check, settings, leakage, Words(language or settings.report.language))
+            words = Words(language or settings.report.language)
+            typer.echo(write_check(check, settings, words, leakage, Console()))
         if check.error:
             raise check.error
         if check.broken or (check.leaks and check.leaks.leaks):
@@ -75,34 +80,6 @@ def _configure(arguments: Sequence[str], config: Path | None) -> Config:
     if config is None:
         return build_reading_config(paths, overrides)
     return load_config(config, [*([f"data.data_path={json.dumps(paths)}"] if paths else []), *overrides])
-
-
-def _check_candles(settings: Config, with_splits: bool, leakage: bool) -> Check:
-    with loading_libraries():  # --help does not wait for it
-        from kronos.data import load_candles, split_candles
-        from kronos.data.as_read import read_ends
-        from kronos.data.elsewhere.gather import gather_files
-        from kronos.data.elsewhere.options import FetchOptions
-        from kronos.data.leakage import find_leaks
-        from kronos.data.windows.load import Audited
-        from kronos.planning.enough import measure_sufficiency, propose_sizes
-
-    candles, findings = load_candles(settings.data, settings.repairs)
-    if not with_splits:  # then nobody chose the length of a window
-        findings = tuple(finding for finding in findings if finding.kind != "short" or finding.severity == "error")
-    files = gather_files(settings.data.data_path, FetchOptions.of(settings.data)).files
-    ends = read_ends(candles, candles.symbols, files)
-    check = Check(Audited(candles, findings), {}, as_read=ends)
-    if check.broken or not len(candles):
-        return check
-    if not with_splits:
-        return replace(check, enough=propose_sizes(candles, settings.data))
-    try:
-        splits = split_candles(candles, settings.data)
-    except DataError as error:
-        return replace(check, error=error)
-    leaks = find_leaks(settings.data, settings.repairs) if leakage else None
-    return replace(check, splits=splits, leaks=leaks, enough=measure_sufficiency(candles, settings.data, splits))
 
 
 def _propose_command(check: Check, settings: Config, arguments: Sequence[str], config: Path | None) -> str:

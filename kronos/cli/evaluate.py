@@ -18,7 +18,6 @@ from kronos.cli.session import (
     check_overrides,
     load_session_config,
     loading_libraries,
-    lock_run_folder,
     start_session,
 )
 from kronos.cli.start import format_command_line
@@ -27,6 +26,7 @@ from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
+from kronos.run_folder import lock_run_folder
 from kronos.urls import CandleSource, parse_source
 
 if TYPE_CHECKING:

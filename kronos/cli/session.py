@@ -14,7 +14,6 @@ from typing import Annotated, NamedTuple
 
 import psutil
 import typer
-from filelock import FileLock, Timeout
 
 from kronos.cli.errors import translate_errors
 from kronos.cli.logs import start_logging
@@ -22,9 +21,7 @@ from kronos.cli.start import format_command_line, prepare, run_app, set_advice
 from kronos.config import Config
 from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
-from kronos.disk.temporaries import remove_temporaries
-from kronos.errors import ConfigError, KronosError
-from kronos.run_folder import RunFolder
+from kronos.errors import ConfigError
 from kronos.timing import run_clock
 from kronos.urls import mask_secrets
 
@@ -200,31 +197,6 @@ def select_cuda_device(device_id: int, process: Process) -> None:
             n=len(visible),
         )
     os.environ["CUDA_VISIBLE_DEVICES"] = visible[device_id] if visible else str(device_id)
-
-
-@contextmanager
-def lock_run_folder(run: RunFolder, rank: int = 0) -> Iterator[None]:
-    """Keep other commands out of a run's folder, and remove what killed ones left. The lock ends with the process.
-
-    Raises:
-        KronosError: another command holds the folder.
-    """
-    if rank:
-        yield
-        return
-    lock = FileLock(run.lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise KronosError(
-            "{folder}: another run is writing here. Wait for it, or choose another folder with model_paths.exp_name.",
-            folder=run.path,
-        ) from None
-    try:
-        remove_temporaries(run.path)
-        yield
-    finally:
-        lock.release()
 
 
 def run_command(command: Callable[..., None]) -> None:

@@ -17,7 +17,6 @@ from kronos.cli.session import (
     Process,
     load_session_config,
     loading_libraries,
-    lock_run_folder,
     start_session,
 )
 from kronos.cli.start import format_command_line
@@ -25,6 +24,7 @@ from kronos.config import Config, load_config
 from kronos.config.schema import Language
 from kronos.config.training import LOSS_NAMES
 from kronos.report.words.catalogue import Words
+from kronos.run_folder import lock_run_folder
 
 if TYPE_CHECKING:
     from kronos.run import FinishedRun

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
+from typing_extensions import TypeIs
 
 from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.aliases import SYMBOL
@@ -30,7 +31,7 @@ class ArrowStream(Protocol):
 Frame = pd.DataFrame | ArrowStream
 
 
-def is_frame(value: object) -> bool:
+def is_frame(value: object) -> TypeIs[Frame]:
     """Whether a value is a frame of pandas or exports an Arrow stream."""
     return isinstance(value, pd.DataFrame) or hasattr(value, "__arrow_c_stream__")
 

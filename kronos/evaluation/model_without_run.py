@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config, load_config
@@ -18,10 +17,10 @@ from kronos.evaluation.origins.held_out import SPLIT_KEYS, HeldOut, choose_held_
 from kronos.evaluation.records import Note
 from kronos.evaluation.results import MODEL
 from kronos.model import Kronos, KronosTokenizer
-from kronos.model.pretrained import check_pair, check_trained_with, locate_file
+from kronos.model.pretrained import check_pair, check_trained_with
 from kronos.names import name_file, shorten_name
 from kronos.run_folder import RunFolder, hash_subject
-from kronos.saved_run import SavedRun, find_tokenizer, load_model, load_run_config
+from kronos.saved_run import SavedRun, find_max_context, find_tokenizer_of, is_of_run, load_model
 from kronos.training.saved.last_seen import read_last_seen_of
 from kronos.urls import MAX_NAME, CandleSource, Url, name_source
 
@@ -30,24 +29,6 @@ KEPT_SHARE = (
     0.2  # of the candles, the first ones, to fit baselines on; the more are kept, the fewer are left to judge on
 )
 VAL_SHARE = 0.25  # of these, to choose the best LSTM
-
-
-DEFAULT_CONTEXT = 512
-
-
-class Published(NamedTuple):
-    """What belongs to a published model."""
-
-    tokenizer: str
-    max_context: int
-
-
-PUBLISHED = {
-    "Kronos-mini": Published("NeoQuasar/Kronos-Tokenizer-2k", 2048),
-    "Kronos-small": Published("NeoQuasar/Kronos-Tokenizer-base", 512),
-    "Kronos-base": Published("NeoQuasar/Kronos-Tokenizer-base", 512),
-    "nano": Published("nano", 144),
-}
 
 
 def build_model_config(
@@ -67,7 +48,7 @@ def build_model_config(
         raise ConfigError(
             "--model needs --data (a file, a folder, a glob or a URL of candles), or --config with data.data_path."
         )
-    published, unnamed = PUBLISHED.get(Path(model).name.partition("@")[0]), name_file(f"unnamed-{model}")
+    unnamed = name_file(f"unnamed-{model}")
     own = [
         f"model_paths.pretrained_predictor={model}",
         f"model_paths.pretrained_tokenizer={tokenizer or _find_tokenizer(model)}",
@@ -75,7 +56,7 @@ def build_model_config(
         f"model_paths.exp_name={unnamed}",
         *("model_paths.base_save_path=", "model_paths.finetuned_tokenizer=", "experiment.pre_trained=true"),
         *("experiment.pre_trained_tokenizer=true", "experiment.pre_trained_predictor=true"),
-        f"data.max_context={published.max_context if published else DEFAULT_CONTEXT}",
+        f"data.max_context={find_max_context(model)}",
         *([f"data.data_path={_write_source(data)}"] if data else []),
         *overrides,
     ]
@@ -105,7 +86,7 @@ def _write_source(data: CandleSource) -> str:
 def name_model(model: str) -> str:
     """Return a short name: the last part of a hub name or folder, or the run that a {run}/basemodel/best_model is of."""
     path = Path(model).expanduser()
-    return path.resolve().parent.parent.name if _is_of_run(path) else path.resolve().name
+    return path.resolve().parent.parent.name if is_of_run(path) else path.resolve().name
 
 
 def load_judged_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
@@ -185,7 +166,7 @@ def choose_for_model(config: Config, candles: CandleSet) -> tuple[HeldOut, dict[
     splits = split_candles(candles, config.data)
     held_out = choose_held_out(config, candles, splits)
     model = Path(config.model_paths.pretrained_predictor).expanduser()
-    seen = read_last_seen_of(RunFolder.of_model(model)) if _is_of_run(model) else None
+    seen = read_last_seen_of(RunFolder.of_model(model)) if is_of_run(model) else None
     notes = [*held_out.notes]
     if seen is None:
         notes.append(Note(code="weights_may_have_seen"))
@@ -195,41 +176,8 @@ def choose_for_model(config: Config, candles: CandleSet) -> tuple[HeldOut, dict[
 
 
 def _find_tokenizer(model: str) -> str:
-    """Return the tokenizer that belongs to a model.
-
-    Raises:
-        ConfigError: it is not known. CheckpointError: there is no such model.
-    """
-    path = Path(model).expanduser()
-    if _is_of_run(path):
-        run = RunFolder.of_model(path)
-        return str(find_tokenizer(load_run_config(run.path)) if run.config.is_file() else run.tokenizer.best_model)
-    if published := PUBLISHED.get(path.name.partition("@")[0]):
-        beside = path.parent / Path(published.tokenizer).name
-        return str(beside) if path.is_dir() and beside.is_dir() else published.tokenizer
-    if RunFolder(path).config.is_file():
-        raise ConfigError(
-            "--model {model}: this is the folder of a run, not of a model. Give it to --run.", model=model
-        )
-    _locate(model)
-    raise ConfigError(
-        "--model {model}: the tokenizer of this model is not known. Give --tokenizer, a folder or a hub name; the published "
-        "ones are {known}.",
-        model=model,
-        known=" and ".join(dict.fromkeys(each.tokenizer for each in PUBLISHED.values())),
-    )
-
-
-def _is_of_run(model: Path) -> bool:
-    """Whether a folder is {run}/basemodel/best_model."""
-    run = RunFolder.of_model(model)
-    sibling = run.tokenizer.best_model
-    return model.is_dir() and model.resolve().name == sibling.name and (run.config.is_file() or sibling.is_dir())
-
-
-def _locate(model: str) -> None:
     try:
-        locate_file(model, "config.json", Kronos.nano_part)
+        return find_tokenizer_of(model)
     except CheckpointError as error:
         raise _explain("--model", error) from None
 

@@ -1,16 +1,24 @@
 """`Forecast`: the sampled futures of one series, and their statistics."""
 
+from __future__ import annotations
+
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN, Array
+from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.forecast.coherence import Repairs, find_price_floor, repair_candles
 from kronos.forecast.inputs import InputSeries
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MANY_REPAIRS = 0.2  # as a share of the sampled candles
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the default: the median, and bands of 50% and 90% of the paths
@@ -27,6 +35,8 @@ class Forecast:
     repairs: how many sampled candles were impossible and were repaired; None if repair was off.
     name: the name of the series in messages.
     notes: assumptions, for example about future times.
+    history: the known candles before the horizon, indexed by timestamp; None if they are not kept.
+    actual: the candles of the horizon that are known already, indexed by timestamp; None if there are none.
     """
 
     paths: Array
@@ -36,11 +46,46 @@ class Forecast:
     repairs: Repairs | None
     name: str = "series"
     notes: tuple[str, ...] = ()
+    history: pd.DataFrame | None = None
+    actual: pd.DataFrame | None = None
     calibrated: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         n_paths, horizon = self.paths.shape[:2]
         return f"Forecast({self.name!r}, {n_paths} paths × {horizon} candles from {self.origin})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.summary().to_html(float_format='%.6g')}"
+
+    def summary(self) -> pd.DataFrame:
+        """Return the close in a few columns: horizon rows of the mean, the median, a band of 90% and the probability of a rise."""
+        low, median, high = (self.quantile(q)["close"] for q in (0.05, 0.5, 0.95))
+        columns = {"close_mean": self.mean["close"], "close_median": median, "close_q0.05": low, "close_q0.95": high}
+        return pd.DataFrame(columns | {"probability_up": self.probability_up()})
+
+    def plot(
+        self,
+        path: str | Path | None = None,
+        title: str | None = None,
+        rising: Literal["hollow", "red", "green"] = "hollow",
+        language: Language = "en",
+    ) -> Figure:
+        """Draw the known candles, the fan of the forecast and, if they are known, the actual candles.
+
+        Args:
+            path: also write the picture to this PNG file.
+            rising: the colour of rising candles.
+            language: of the title, the legend and the axes.
+
+        Returns:
+            A figure of matplotlib; a notebook shows it.
+
+        Raises:
+            ConfigError: the forecast has no history. KronosError: path cannot be written.
+        """
+        from kronos.report.forecast.candle_plot import plot_forecast
+
+        return plot_forecast(self, None if path is None else Path(path), title, rising, language)
 
     @property
     def mean(self) -> pd.DataFrame:
@@ -101,7 +146,8 @@ def build_forecast(series: InputSeries, paths: Array, repair: bool) -> Forecast:
             )
     last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
     origin = series.timestamps[-1]
-    return Forecast(paths, series.future, origin, last_close, repairs, series.name, (*series.notes, *notes))
+    history = pd.DataFrame(series.candles, columns=list(CANDLE_COLUMNS), index=series.timestamps)
+    return Forecast(paths, series.future, origin, last_close, repairs, series.name, (*series.notes, *notes), history)
 
 
 def check_quantile(q: float) -> float:

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from kronos.cli.dry_run import _describe_evaluation
-from kronos.cli.session import lock_run_folder
 from kronos.cli.train import train_tokenizer
 from kronos.planning.plan import SplitPlan
 from kronos.report.words.catalogue import Words
-from kronos.run_folder import RunFolder
+from kronos.run_folder import RunFolder, lock_run_folder
 from tests.cli.test_commands import invoke, script
 from tests.conftest import ROOT
 from tests.planning.test_advice import configure

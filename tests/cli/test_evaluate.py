@@ -12,14 +12,13 @@ import pandas as pd
 import pytest
 from typer.testing import Result
 
-from kronos.cli.session import lock_run_folder
 from kronos.config.schema import Language
 from kronos.evaluation.results import FORMAT, Evaluation
 from kronos.files import read_sealed, write_sealed
 from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import write_note, write_sentence
-from kronos.run_folder import RunFolder
+from kronos.run_folder import RunFolder, lock_run_folder
 from tests.conftest import FAST, GOLDEN, ROOT, FinishedRun, invoke
 
 SEEN_BEFORE = 108  # of the 120 candles, those that the run was trained or validated on

@@ -1,5 +1,6 @@
 """Candles, the fan of a forecast and volume as a PNG picture (matplotlib)."""
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -18,6 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import ScalarFormatter
 
 from kronos.config.schema import Language
+from kronos.errors import ConfigError
 from kronos.files import replacing
 from kronos.forecast import Forecast
 from kronos.report.drawing import write_png
@@ -33,7 +36,10 @@ from kronos.report.forecast.scene import (
     build_scene,
     rises,
 )
+from kronos.report.words.catalogue import Words
 
+HISTORY_DRAWN = 3  # times the horizon
+MIN_HISTORY_DRAWN = 60  # candles
 N_TIME_LABELS = 8
 TITLE_WIDTH = 1000  # pixels, of 1200
 TITLE_LINES, NOTE_LINES = 2, 3
@@ -67,16 +73,60 @@ def draw_forecast(
     Raises:
         KronosError: path cannot be written.
     """
-    scene = build_scene(history, forecast, actual, language)
-    if not can_draw("".join(str(handle.get_label()) for handle in _legend_handles(scene, rising))):
-        scene = build_scene(history, forecast, actual, "en")
+    scene = _build_drawable(history, forecast, actual, rising, language)
     with replacing(path) as temporary, accept_any_weight():
         figure = _build_figure(scene, title, rising, notes)
         write_png(figure, temporary)
 
 
+class ForecastFigure(Figure):
+    """A figure that a notebook shows."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        FigureCanvasAgg(self).print_png(picture)  # type: ignore[no-untyped-call]
+        return picture.getvalue()
+
+
+def plot_forecast(
+    forecast: Forecast, path: Path | None, title: str | None, rising: Rising = "hollow", language: Language = "en"
+) -> Figure:
+    """Draw a forecast after its own history, see `Forecast.plot`.
+
+    Raises:
+        ConfigError: the forecast has no history. KronosError: path cannot be written.
+    """
+    if forecast.history is None:
+        raise ConfigError("the forecast has no history to draw. Make it with KronosPredictor.forecast or Run.forecast.")
+    drawn = forecast.history[-max(HISTORY_DRAWN * len(forecast.timestamps), MIN_HISTORY_DRAWN) :]
+    title = format_title(forecast.name, forecast, language) if title is None else title
+    with accept_any_weight():
+        figure = _build_figure(_build_drawable(drawn, forecast, forecast.actual, rising, language), title, rising, ())
+    if path is not None:
+        with replacing(path) as temporary:
+            write_png(figure, temporary)
+    return figure
+
+
+def format_title(name: str, forecast: Forecast, language: Language) -> str:
+    """Return the title of a forecast's picture."""
+    horizon = len(forecast.timestamps)
+    key = "forecast.title" if horizon > 1 else "forecast.title_one"
+    return Words(language)(key, name=name, horizon=horizon, origin=f"{forecast.origin:%Y-%m-%d %H:%M}")
+
+
+def _build_drawable(
+    history: pd.DataFrame, forecast: Forecast, actual: pd.DataFrame | None, rising: Rising, language: Language
+) -> Scene:
+    """Build a scene whose words can be drawn: English ones if there is no Chinese font."""
+    scene = build_scene(history, forecast, actual, language)
+    if can_draw("".join(str(handle.get_label()) for handle in _legend_handles(scene, rising))):
+        return scene
+    return build_scene(history, forecast, actual, "en")
+
+
 def _build_figure(scene: Scene, title: str, rising: Rising, notes: Sequence[str]) -> Figure:
-    figure = Figure(figsize=(12, 7), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
+    figure = ForecastFigure(figsize=(12, 7), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     prices, volumes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     _draw_fans(prices, volumes, scene)
     _draw_candles(prices, scene.known, 0, CANDLE_COLOURS[rising])

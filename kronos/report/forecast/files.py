@@ -14,14 +14,11 @@ from kronos.files import replacing, replacing_files
 from kronos.forecast import Forecast
 from kronos.forecast.origin import ForecastTask
 from kronos.names import name_file
-from kronos.report.forecast.candle_plot import draw_forecast
+from kronos.report.forecast.candle_plot import HISTORY_DRAWN, MIN_HISTORY_DRAWN, draw_forecast, format_title
 from kronos.report.forecast.interactive import write_page
 from kronos.report.forecast.scene import Rising
-from kronos.report.words.catalogue import Words
 
 TableFormat = Literal["csv", "parquet"]
-HISTORY_DRAWN = 3  # times the horizon
-MIN_HISTORY_DRAWN = 60  # candles
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -82,13 +79,6 @@ def name_group(name: str) -> str:
 def list_saved(folder: Path) -> list[str]:
     """Return the names of the forecasts in a folder."""
     return [path.stem.removesuffix(name_group("")) for path in folder.glob(f"*{name_group('')}.*")]
-
-
-def format_title(name: str, forecast: Forecast, language: Language) -> str:
-    """Return the title of a forecast's picture."""
-    horizon = len(forecast.timestamps)
-    key = "forecast.title" if horizon > 1 else "forecast.title_one"
-    return Words(language)(key, name=name, horizon=horizon, origin=f"{forecast.origin:%Y-%m-%d %H:%M}")
 
 
 def to_json(

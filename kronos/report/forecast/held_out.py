@@ -17,8 +17,7 @@ from kronos.evaluation.origins.walk_forward import Origins
 from kronos.forecast import Forecast
 from kronos.forecast.coherence import Repairs
 from kronos.report.drawing import draw_meanwhile
-from kronos.report.forecast.candle_plot import draw_forecast
-from kronos.report.forecast.files import HISTORY_DRAWN, format_title
+from kronos.report.forecast.candle_plot import HISTORY_DRAWN, draw_forecast, format_title
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import ReportFolder
 from kronos.timing import timed

@@ -1,143 +1,121 @@
-"""What `kronos check` prints: the candles as read, the findings, whether this is enough, and the next command."""
+"""What `kronos check` tells: the candles as read, the findings, whether this is enough, and the next command."""
 
-from __future__ import annotations
-
+import io
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from kronos.config import Config
-from kronos.errors import DataError
+from kronos.data.as_read import CandleAsRead
+from kronos.data.audit import describe_candles, describe_splits
+from kronos.data.leakage import Leaks
+from kronos.data.quality.findings import SEVERITIES, Finding
 from kronos.names import make_printable
+from kronos.planning.check import Check
 from kronos.report.words.catalogue import Words
-
-if TYPE_CHECKING:
-    from kronos.data.as_read import CandleAsRead
-    from kronos.data.leakage import Leaks
-    from kronos.data.quality.findings import Finding
-    from kronos.data.windows.load import Audited
-    from kronos.data.windows.splits import Split, SplitName
-    from kronos.planning.enough import Sufficiency
+from kronos.report.words.details import write_detail, write_finding
+from kronos.report.words.sentences import write_units
 
 MAX_ROWS = 200  # lines of the table; --json lists all
+PLAIN_WIDTH = 100
 MAX_SYMBOLS = 4  # whose candles are printed; --json has those of all
 STYLES = {"error": "bold red", "repair": "yellow", "note": "cyan"}
 
 
-@dataclass(frozen=True)
-class Check:
-    """The results of an audit.
+def write_check(
+    check: Check, config: Config, words: Words, leakage: bool = False, console: Console | None = None
+) -> str:
+    """Return the results of an audit as text.
 
-    error: why the candles cannot be split. leaks: None if the self-test was not run. as_read: the first and last candles of
-    each symbol. enough: None if there are errors. next: the command that may follow.
+    Args:
+        leakage: whether the self-test was asked for.
+        console: where it is shown, which decides its width and colours; by default plain text of 100 columns.
     """
-
-    audited: Audited
-    splits: dict[SplitName, Split]
-    error: DataError | None = None
-    leaks: Leaks | None = None
-    as_read: Mapping[str, Sequence[CandleAsRead]] = field(default_factory=dict)
-    enough: Sufficiency | None = None
-    next: str = ""
-
-    @property
-    def broken(self) -> bool:
-        return any(finding.severity == "error" for finding in self.audited.findings)
+    return "\n".join(_write(check, config, words, leakage, console or Console(file=io.StringIO(), width=PLAIN_WIDTH)))
 
 
-def print_check(check: Check, settings: Config, leakage: bool, words: Words) -> None:
-    from kronos.data.audit import describe_candles, describe_splits
-
+def _write(check: Check, config: Config, words: Words, leakage: bool, console: Console) -> Iterator[str]:
     texts = words.section("check.audit")
-    typer.echo(describe_candles(check.audited.candles, texts))
-    _print_as_read(check.as_read, words)
-    for line in describe_splits(check.splits, settings.data, texts) if check.splits else ():
-        typer.echo(line)
+    yield describe_candles(check.audited.candles, texts)
+    yield from _write_as_read(check.as_read, words)
+    yield from describe_splits(check.splits, config.data, texts) if check.splits else ()
     if check.audited.findings:
-        _print_findings(check.audited.findings, words)
+        yield from _write_findings(check.audited.findings, words, console)
     else:
-        typer.echo(words("check.nothing_found"))
+        yield words("check.nothing_found")
     if check.leaks is not None:
-        _print_leaks(check.leaks, words)
+        yield from _write_leaks(check.leaks, words)
     elif leakage:
-        typer.echo(words("check.self_test_not_run"))
-    _print_enough(check, words)
+        yield words("check.self_test_not_run")
+    yield from _write_enough(check, words)
 
 
-def _print_as_read(as_read: Mapping[str, Sequence[CandleAsRead]], words: Words) -> None:
-    """Print the first and last candles of the first few symbols, each above its line in the file."""
+def _write_as_read(as_read: Mapping[str, Sequence[CandleAsRead]], words: Words) -> Iterator[str]:
+    """Return the first and last candles of the first few symbols, each above its line in the file."""
     if as_read:
-        typer.echo(f"\n{words('check.as_read')}")
+        yield f"\n{words('check.as_read')}"
     for symbol, candles in list(as_read.items())[:MAX_SYMBOLS]:
         columns = [words(f"check.columns.{name}") for name in ("time", *candles[0].values)]
         rows = [[f"{candle.time} {candle.zone}".rstrip(), *candle.values.values()] for candle in candles]
         widths = [max(map(cell_len, column)) for column in zip(columns, *rows)]
         files = {candle.place.file for candle in candles}
         own = f" ({', '.join(files)})" if len(files) == 1 and symbol not in next(iter(files)) else ""
-        typer.echo(f"\n  {symbol}{own}" if len(as_read) > 1 or own else "")
+        yield f"\n  {symbol}{own}" if len(as_read) > 1 or own else ""
         for candle, row in zip((None, *candles), (columns, *rows)):
-            typer.echo("  " + "  ".join(f"{cell}{' ' * (n - cell_len(cell))}" for cell, n in zip(row, widths)).rstrip())
+            yield "  " + "  ".join(f"{cell}{' ' * (n - cell_len(cell))}" for cell, n in zip(row, widths)).rstrip()
             if candle:
                 place = words(f"check.{candle.place.unit}", n=candle.place.line)
                 file = f"{candle.place.file}, " if len(files) > 1 else ""
-                typer.echo(f"    {file}{place}: {candle.raw}")
+                yield f"    {file}{place}: {candle.raw}"
     if len(as_read) > MAX_SYMBOLS:
-        typer.echo(words("check.more_symbols", n=len(as_read) - MAX_SYMBOLS))
-    typer.echo("")
+        yield words("check.more_symbols", n=len(as_read) - MAX_SYMBOLS)
+    yield ""
 
 
-def _print_enough(check: Check, words: Words) -> None:
-    """Print whether the candles are enough, and the next command."""
+def _write_enough(check: Check, words: Words) -> Iterator[str]:
+    """Return whether the candles are enough, and the next command."""
     if check.enough is None:
         if check.broken:
-            typer.echo(words("check.correct_first"))
+            yield words("check.correct_first")
         return
     enough = check.enough
     values = {"lookback": enough.lookback, "horizon": enough.horizon, "train": enough.train, "test": enough.test}
     values |= {"n": sum(len(split) for split in enough.splits.values())}
     sizes = words("check.proposed" if enough.proposed else "check.given", **values)
-    typer.echo(f"\n{sizes} {words(f'check.enough.{enough.level}', **values)}")
+    yield f"\n{sizes} {words(f'check.enough.{enough.level}', **values)}"
     if check.next:
-        typer.echo(words("check.next", command=check.next))
+        yield words("check.next", command=check.next)
 
 
-def _print_findings(findings: Sequence[Finding], words: Words) -> None:
-    from kronos.data.quality.findings import SEVERITIES
-
+def _write_findings(findings: Sequence[Finding], words: Words, console: Console) -> Iterator[str]:
     ordered = _group_notes(sorted(findings, key=lambda each: SEVERITIES.index(each.severity)))
     shown = ordered[:MAX_ROWS]
     one_symbol = len({each.symbol or each.source for each in findings}) == 1
-    Console().print(_build_table(shown, words, one_symbol))
+    with console.capture() as captured:
+        console.print(_build_table(shown, words, one_symbol))
+    yield captured.get().rstrip("\n")
     if remedies := list(dict.fromkeys(_write_remedy(first, words) for first, *_ in shown if first.remedy)):
-        typer.echo(f"\n{words('check.remedies')}")
+        yield f"\n{words('check.remedies')}"
     for remedy in remedies:
-        typer.echo(f"  {remedy}")
+        yield f"  {remedy}"
     if len(ordered) > MAX_ROWS:
-        typer.echo(words("check.more", n=len(ordered) - MAX_ROWS))
+        yield words("check.more", n=len(ordered) - MAX_ROWS)
     counts = Counter(each.severity for each in findings)
-    typer.echo("\n" + words("check.counts", errors=counts["error"], repairs=counts["repair"], notes=counts["note"]))
+    yield "\n" + words("check.counts", errors=counts["error"], repairs=counts["repair"], notes=counts["note"])
 
 
 def _write_remedy(finding: Finding, words: Words) -> str:
-    from kronos.report.words.details import write_detail
-
     text = write_detail(finding.remedy_template, finding.values, words) if words.language != "en" else None
     return text or finding.remedy
 
 
 def _build_table(groups: Sequence[Sequence[Finding]], words: Words, one_symbol: bool) -> Table:
-    from kronos.report.words.details import write_finding
-    from kronos.report.words.sentences import write_units
-
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(words("check.finding"), no_wrap=True)
     table.add_column(words("check.where"), overflow="fold")
@@ -173,8 +151,8 @@ def _list_places(finding: Finding) -> list[str]:
     return [*finding.places, *more]
 
 
-def _print_leaks(leaks: Leaks, words: Words) -> None:
+def _write_leaks(leaks: Leaks, words: Words) -> Iterator[str]:
     if not leaks.leaks:
-        typer.echo(words("check.no_leak", n_cuts=leaks.n_cuts, n_windows=leaks.n_windows))
+        yield words("check.no_leak", n_cuts=leaks.n_cuts, n_windows=leaks.n_windows)
     for leak in leaks.leaks:
-        typer.echo(words("check.leak", what=leak.what, cut=leak.cut, message=leak.message))
+        yield words("check.leak", what=leak.what, cut=leak.cut, message=leak.message)

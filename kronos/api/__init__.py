@@ -1,0 +1,1 @@
+"""The commands as functions: `check`, `finetune`, `evaluate`, `load_run`."""

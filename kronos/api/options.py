@@ -1,0 +1,53 @@
+"""Keyword arguments as keys of the configuration."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from kronos.config import Config
+from kronos.config.section import Section
+from kronos.errors import ConfigError
+
+SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
+
+
+def name_keys(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options by their dotted keys.
+
+    An option is a key ("epochs", if one section only has it), a dotted key ("training.epochs"), or a section with a
+    mapping of keys (training={"epochs": 3}).
+
+    Raises:
+        ConfigError: no section has the key, or several have.
+    """
+    return dict(chain.from_iterable(_name(name, value) for name, value in options.items()))
+
+
+def _name(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if name in SECTIONS and isinstance(value, Mapping):
+        yield from ((f"{name}.{key}", each) for key, each in value.items())
+    elif "." in name or (name in Config.model_fields and name not in SECTIONS):
+        yield name, value
+    else:
+        yield _find(name), value
+
+
+def _find(key: str) -> str:
+    found = [f"{name}.{key}" for name, section in SECTIONS.items() if key in section.model_fields]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        dotted = " or ".join(f'**{{"{each}": …}}' for each in found)
+        raise ConfigError("{key}: several sections have this key. Write {dotted}.", key=key, dotted=dotted)
+    known = [*SECTIONS, *chain.from_iterable(section.model_fields for section in SECTIONS.values())]
+    near = difflib.get_close_matches(key, known, n=1)
+    raise ConfigError(
+        "{key}: no such key. {hint}docs/configuration.md lists all keys.",
+        key=key,
+        hint=f"Did you mean {near[0]}? " if near else "",
+    )
