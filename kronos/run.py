@@ -210,6 +210,7 @@ def _evaluate_trained(config: Config, trained: RunResult, own: KronosForecaster,
     run = config.model_paths.run_folder
     try:
         held_out = choose_of_training(config, trained.candles, trained.splits)
+        held_out = replace(held_out, settings=list_settings(config))
         return write_evaluation(config, own, held_out, trained.candles, trained.splits, run.report, command)
     except (KronosError, OSError) as error:
         raise KronosError(

@@ -6,6 +6,7 @@ import copy
 import functools
 import json
 import signal
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -159,8 +160,14 @@ def _walk(value: Any) -> Iterator[tuple[Any, Any]]:
 def assert_explained(message: str) -> None:
     """A message for users: some text without control characters, and nothing of a traceback."""
     assert message.strip() and len(message) < 20_000
-    assert all(character.isprintable() or character == "\n" for character in message), repr(message)
+    assert all(_is_harmless(character) for character in message), repr(message)
     assert "Traceback" not in message and "object at 0x" not in message, message
+
+
+def _is_harmless(character: str) -> bool:
+    return (
+        character.isprintable() or character == "\n" or unicodedata.category(character) == "Zs"
+    )  # spaces of any width
 
 
 def assert_ended_well(result: Result) -> bool:

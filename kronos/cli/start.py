@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import os
+import select
 import shlex
 import signal
 import sys
@@ -161,12 +162,17 @@ class _SurvivingFile(io.FileIO):
     error: OSError | None = None
 
     def write(self, data: Any, /) -> int:
+        rest = memoryview(data).cast("B")
         try:
-            return super().write(data)
+            while rest:
+                n_bytes = super().write(rest)
+                if n_bytes is None:  # the terminal does not wait, and has no room yet
+                    select.select([], [self], [])
+                rest = rest[n_bytes or 0 :]
         except OSError as error:
             self.error = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # libraries write there, too
-            return memoryview(data).nbytes
+        return memoryview(data).nbytes
 
 
 def _survive(stream: Any) -> Any:
@@ -178,7 +184,7 @@ def _survive(stream: Any) -> Any:
     stream.flush()
     file = _SurvivingFile(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        io.BufferedWriter(file),
+        file if stream.write_through else io.BufferedWriter(file),  # as python -u does
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,
@@ -190,5 +196,5 @@ def _find_lost_output() -> OSError | None:
     if not isinstance(sys.stdout, io.TextIOWrapper):
         return None
     sys.stdout.flush()
-    raw = getattr(sys.stdout.buffer, "raw", None)
+    raw = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
     return raw.error if isinstance(raw, _SurvivingFile) else None

@@ -208,7 +208,7 @@ class Evaluation(Record):
     n_origins: int
     clock_times: dict[str, int] = Field({})  # of intraday candles: the number of origins by local time, "09:35"
     n_clock_times: int = 0  # that the candles have
-    settings: dict[str, Any] = Field({})  # of `kronos evaluate`, by key; empty: those of the run
+    settings: dict[str, Any] = Field({})  # that the figures depend on, by key; empty: of an earlier version
     n_paths: int
     temperature: float
     top_p: float

@@ -277,7 +277,7 @@ def test_newer_candles(run: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_runs_own_candles_are_no_new_evidence(finished_run: FinishedRun, run: Path) -> None:
     done = evaluate(run, "--data", finished_run.candles, "evaluation.rivals=[drift]")
-    (note,) = read(find_other(run)).notes
+    (note,) = read(run / "report-candles").notes
     assert done.exit_code == 0 and note.code == "judged_before" and note.values["n"] == note.values["n_all"] == 3
 
 

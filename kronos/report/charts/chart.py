@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from kronos.names import hash_text
 from kronos.report.forecast.scene import FORECAST_COLOUR
 
 # After Okabe and Ito, but darker if theirs are pale on white; the colour of the run is always the same.
@@ -39,8 +40,8 @@ class ChartSeries:
 
     @property
     def key(self) -> str:
-        """Return what distinguishes it from the others of a chart."""
-        return f"{self.label} {self.colour}"
+        """Return what distinguishes it from the others of a chart, in letters that every page keeps as they are."""
+        return hash_text(f"{self.label} {self.colour}")
 
     @property
     def is_drawn(self) -> bool:

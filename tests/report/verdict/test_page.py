@@ -232,6 +232,16 @@ def test_figures_are_built_once_and_labelled_in_both_languages(tmp_path: Path) -
         assert labelled == json.loads(json.dumps(built))
 
 
+def test_the_buttons_of_a_legend_name_the_curves_of_their_chart(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    figures, _ = read_figures(path)
+    buttons = re.findall(r'data-chart="([^"]+)" data-key="([^"]+)"', path.read_text(encoding="utf-8"))
+    assert len(buttons) > 10
+    for chart, key in buttons:
+        traces = [trace for name in figures if name.rpartition("-")[0] == chart for trace in figures[name]["data"]]
+        assert key in [trace.get("meta") for trace in traces], (chart, key)
+
+
 @pytest.mark.slow
 def test_figures_speak_both_languages_down_to_the_hover_texts(tmp_path: Path) -> None:
     figures, texts = read_figures(write(tmp_path))
