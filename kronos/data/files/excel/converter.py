@@ -6,6 +6,7 @@ cell in the last corner of a sheet is enough for that. A process with limits rea
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -29,7 +30,8 @@ def _limit_resources() -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        with contextlib.suppress(ValueError, OSError):  # macOS knows no limit of the address space
+            resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 def _read_sheets(path: str) -> list[tuple[str, str]]:
