@@ -7,4 +7,4 @@ torchrun --nproc_per_node=8 train_sequential.py --config configs/demo.yaml
 from kronos.cli.start import run_script
 
 if __name__ == "__main__":
-    run_script("kronos.cli.train:train_command")
+    run_script("kronos.cli.commands.train:train_command")

@@ -51,7 +51,7 @@ def test_commands_name_files_and_keys_that_exist(path: Path) -> None:
         words = list(shlex.split(command, comments=True))
         script = next(word for word in words if word.endswith(".py"))
         assert (ROOT / script).is_file(), command
-        source = (ROOT / script).read_text() + (ROOT / "kronos/cli/train.py").read_text()
+        source = (ROOT / script).read_text() + (ROOT / "kronos/cli/commands/train.py").read_text()
         after = words[words.index(script) + 1 :]
         for option in (word for word in after if word.startswith("--") and word != "--help"):
             parameter = option.removeprefix("--").replace("-", "_")  # which typer names the option after

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kronos.cli.train import train_command, train_tokenizer
+from kronos.cli.commands.train import train_command, train_tokenizer
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.pretrained import hash_weights
 from kronos.saved_run import load_run_config, load_saved_run

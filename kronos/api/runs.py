@@ -31,12 +31,15 @@ from kronos.urls import CandleSource
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """A trained run: its models, its verdict and its settings.
+    """A trained run: its models, its verdict and its settings. It can be given as the path of its folder.
 
     path: its folder, {base_path}/{exp_name}.
     """
 
     path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @cached_property
     def config(self) -> Config:

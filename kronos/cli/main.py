@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from kronos.cli.check import check_command
-from kronos.cli.compare import compare_command
-from kronos.cli.evaluate import evaluate_command
-from kronos.cli.predict import predict_command
+from kronos.cli.commands.check import check_command
+from kronos.cli.commands.compare import compare_command
+from kronos.cli.commands.evaluate import evaluate_command
+from kronos.cli.commands.predict import predict_command
+from kronos.cli.commands.train import train_command
+from kronos.cli.commands.tune import tune_command
 from kronos.cli.start import main  # noqa: F401  # what earlier installations start
-from kronos.cli.train import train_command
-from kronos.cli.tune import tune_command
 from kronos.version import __version__
 
 app = typer.Typer(

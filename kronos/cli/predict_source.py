@@ -62,16 +62,17 @@ class Source(NamedTuple):
 
         if self.lookback is not None:
             check_count("--lookback", self.lookback)
-        context = self.max_context
+        options: dict[str, Any] = {
+            "device": device,
+            "max_context": self.max_context,
+            "context_policy": context_policy,
+            "dtype": dtype,
+            "compile": compile,
+        }
         if self.run is None:
-            predictor = KronosPredictor(
-                self.model, self.tokenizer, device, context, context_policy=context_policy, dtype=dtype, compile=compile
-            )
+            predictor = KronosPredictor(self.model, self.tokenizer, **options)
         else:
-            run = SavedRun(self.run, self.tokenizer, self.model)
-            predictor = KronosPredictor.from_run(
-                run, device, context, context_policy=context_policy, dtype=dtype, compile=compile
-            )
+            predictor = KronosPredictor.from_run(SavedRun(self.run, self.tokenizer, self.model), **options)
         predictor.check_horizon(self.horizon)
         return predictor
 

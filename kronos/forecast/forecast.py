@@ -55,7 +55,7 @@ class Forecast:
         return f"Forecast({self.name!r}, {n_paths} paths × {horizon} candles from {self.origin})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>{self.summary().to_html(float_format='%.6g')}"
+        return f"<p>{html.escape(repr(self))}</p>{self.summary().to_html(float_format='{:.6g}'.format)}"
 
     def summary(self) -> pd.DataFrame:
         """Return the close in a few columns: horizon rows of the mean, the median, a band of 90% and the probability of a rise."""

@@ -1,9 +1,11 @@
 """`KronosPredictor`: candles and timestamps in, forecast candles out."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 import torch
@@ -23,7 +25,8 @@ from kronos.forecast.sampling import DEFAULT_SAMPLING, Sampling, choose_seed, is
 from kronos.forecast.timestamps import Timestamps
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with
-from kronos.saved_run import SavedRun, load_saved_run
+from kronos.run_folder import RunFolder
+from kronos.saved_run import SavedRun, find_max_context, find_tokenizer_of, load_model, load_saved_run
 
 N_PATHS = 30
 
@@ -83,35 +86,38 @@ class KronosPredictor:
         self._static = StaticDecoders(self.model, compile) if has_static_decoders(self.device) else None
 
     @classmethod
-    def from_run(
-        cls,
-        run: str | Path | SavedRun,
-        device: str | torch.device | None = None,
-        max_context: int | None = None,
-        clip: float | None = None,
-        context_policy: ContextPolicy | None = None,
-        dtype: str | torch.dtype | None = None,
-        compile: bool = False,
-    ) -> Self:
+    def from_run(cls, run: str | PathLike[str] | SavedRun, **options: Any) -> Self:
         """Take the best models of a run: of its folder, {base_path}/{exp_name}, or already loaded.
 
-        Args: those of `KronosPredictor`; max_context and clip are by default what the run was trained with.
+        Args:
+            options: those of `KronosPredictor`; max_context and clip are by default what the run was trained with.
 
         Raises:
             ConfigError: the folder holds no run, or an argument is invalid.
             CheckpointError: the run has no base model yet, or its models do not fit together.
         """
         config, tokenizer, model = run if isinstance(run, SavedRun) else load_saved_run(Path(run))
-        return cls(
-            model,
-            tokenizer,
-            device=device,
-            max_context=config.data.max_context if max_context is None else max_context,
-            clip=config.data.clip if clip is None else clip,
-            context_policy=context_policy,
-            dtype=dtype,
-            compile=compile,
-        )
+        trained = {"max_context": config.data.max_context, "clip": config.data.clip}
+        return cls(model, tokenizer, **trained | {name: value for name, value in options.items() if value is not None})
+
+    @classmethod
+    def from_pretrained(cls, model: str | PathLike[str], tokenizer: str | None = None, **options: Any) -> Self:
+        """Take the best models of a run, or a base model and its tokenizer.
+
+        Args:
+            model: a run or its folder; or a base model: its folder, its hub name such as "NeoQuasar/Kronos-small", or "nano".
+            tokenizer: of a base model; by default the one that belongs to it.
+            options: those of `KronosPredictor`; max_context is by default what the model was trained with.
+
+        Raises:
+            ConfigError: the tokenizer is not known, or an argument is invalid.
+            CheckpointError: a model is missing or damaged, or the two do not fit together.
+        """
+        if RunFolder(Path(model).expanduser()).config.is_file():
+            return cls.from_run(model, **options)
+        name = os.fspath(model)
+        tokens = load_model(KronosTokenizer, tokenizer or find_tokenizer_of(name))
+        return cls(load_model(Kronos, name), tokens, **{"max_context": find_max_context(name)} | options)
 
     def predict(
         self,

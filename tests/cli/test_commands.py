@@ -12,9 +12,9 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
+from kronos.cli.commands.train import train_base_model, train_tokenizer
 from kronos.cli.main import app
 from kronos.cli.session import Process, read_process, select_cuda_device
-from kronos.cli.train import train_base_model, train_tokenizer
 from kronos.run_folder import RunFolder, lock_run_folder
 from kronos.stage_record import StageRecord
 from kronos.version import __version__

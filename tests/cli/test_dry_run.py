@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from kronos.cli.commands.train import train_tokenizer
 from kronos.cli.dry_run import _describe_evaluation
-from kronos.cli.train import train_tokenizer
 from kronos.planning.plan import SplitPlan
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder, lock_run_folder

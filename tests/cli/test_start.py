@@ -115,7 +115,7 @@ def test_a_second_ctrl_c_quits_at_once(tiny_config: Path) -> None:
         "trainer.KronosTrainer.training_step = lambda *given: (print('step', flush=True), "
         "[time.sleep(0.01) for _ in range(100000)])\n"
         f"sys.argv = {['train_sequential.py', '--config', str(tiny_config), *LONG]!r}\n"
-        "start.run_script('kronos.cli.train:train_command')"
+        "start.run_script('kronos.cli.commands.train:train_command')"
     )
     process = start(sys.executable, "-c", script)
     assert process.stdout and process.stdout.readline() == "step\n"

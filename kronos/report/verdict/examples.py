@@ -12,8 +12,7 @@ from kronos.evaluation.results import Evaluation, Example
 from kronos.forecast import Forecast
 from kronos.report.charts.chart_figure import FONT, INK
 from kronos.report.drawing import Picture
-from kronos.report.forecast.candle_plot import draw_forecast
-from kronos.report.forecast.files import HISTORY_DRAWN, MIN_HISTORY_DRAWN
+from kronos.report.forecast.candle_plot import HISTORY_DRAWN, MIN_HISTORY_DRAWN, draw_forecast
 from kronos.report.forecast.interactive import build_figure
 from kronos.report.forecast.scene import CANDLE_COLOURS, FORECAST_COLOUR, ORIGIN_COLOUR, Rising, Scene, build_scene
 from kronos.report.words.catalogue import Words

@@ -21,10 +21,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from kronos.cli.commands.train import ConfigOption, Overrides
 from kronos.cli.logs import log_to_file
 from kronos.cli.session import LanguageOption, loading_libraries, read_process, select_cuda_device, start_session
 from kronos.cli.start import report_signals, write_stderr
-from kronos.cli.train import ConfigOption, Overrides
 from kronos.config import Config, load_config
 from kronos.errors import ConfigError
 from kronos.names import make_printable

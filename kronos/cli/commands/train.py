@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kronos.cli.commands.evaluate import print_rows, print_verdict
 from kronos.cli.dry_run import show_plan
-from kronos.cli.evaluate import print_rows, print_verdict
 from kronos.cli.logs import log_to_file
 from kronos.cli.session import (
     LanguageOption,
