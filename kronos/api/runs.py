@@ -14,8 +14,9 @@ from kronos.api.options import name_keys
 from kronos.api.tasks import Candles, build_task, name_sources
 from kronos.api.verdicts import Verdict
 from kronos.config import Config
-from kronos.config.load import build_config
+from kronos.config.load import build_config, build_reading_config
 from kronos.config.recipes import RecipeName
+from kronos.config.section import set_key
 from kronos.errors import ConfigError
 from kronos.evaluation.model_without_run import build_model_config, load_judged_models
 from kronos.evaluation.results import Evaluation
@@ -235,7 +236,10 @@ def _configure(
         "data.max_context": find_max_context(model),
         **{f"data.{key}": share for key, share in RATIOS.items()},
     }
-    config = build_config({"recipe": recipe, "data": {"data_path": ["*"]}}).override(defaults | given)
+    values: dict[str, Any] = {"recipe": recipe, "data": {"data_path": ["*"]}}
+    for key, value in (defaults | given).items():
+        set_key(values, tuple(key.split(".")), value, "finetune")
+    config = build_config(values, name="finetune")
     config = config.override({"data.data_path": name_sources(data, config)})
     if missing := [key for key in sizes if key not in given]:
         found = check_candles(config, with_splits=False).enough
@@ -252,7 +256,7 @@ def _evaluate_run(config: Config, data: Candles | None, since: datetime | None) 
 def _evaluate_model(
     model: str, tokenizer: str | None, data: Candles | None, since: datetime | None, options: dict[str, Any]
 ) -> Verdict:
-    source = _name_source(data, build_config({"data": {"data_path": ["*"]}}))
+    source = _name_source(data, build_reading_config([]))
     config = build_model_config(model, tokenizer, source, None, []).override(name_keys(options))
     models = load_judged_models(config)
     with lock_run_folder(config.model_paths.run_folder):

@@ -36,13 +36,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return _build(values, places, str(path), overrides)
 
 
-def build_config(values: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
+def build_config(values: dict[str, Any], overrides: Sequence[str] = (), name: str = COMMAND_LINE) -> Config:
     """Build a configuration without a file, from its sections and overrides.
+
+    Args:
+        name: where the values come from, for errors.
 
     Raises:
         ConfigError: with all errors at once, a line each.
     """
-    return _build(values, {}, COMMAND_LINE, overrides)
+    return _build(values, {}, name, overrides)
 
 
 def build_reading_config(paths: Sequence[str], overrides: Sequence[str] = ()) -> Config:
