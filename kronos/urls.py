@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from kronos.disk.shipped import locate
 from kronos.errors import ConfigError
 from kronos.names import hash_text, shorten_name
 
@@ -60,6 +61,8 @@ CandleSource = Path | Url
 def parse_source(value: str | Path | Url) -> CandleSource:
     """Return a URL, or the path of a text without a scheme or with file://.
 
+    The sample candles can be named everywhere: data/season_5min.csv, if there is no such file, is the one of the program.
+
     Raises:
         ConfigError: the scheme is unknown.
     """
@@ -69,7 +72,7 @@ def parse_source(value: str | Path | Url) -> CandleSource:
     if isinstance(value, Path) or not (match := SCHEME.match(text)):
         if re.match(r"(https?|s3|gs|hf|duckdb):/[^/]", text) and not Path(text).exists():
             raise ConfigError("a Path cannot hold the URL {url}. Give it as a text.", url=mask_secrets(text))
-        return Path(value)
+        return locate(Path(value))
     try:
         urlsplit(text)
     except ValueError as error:

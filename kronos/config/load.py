@@ -11,10 +11,12 @@ from kronos.config.schema import Config
 from kronos.config.section import UserSource, set_key
 from kronos.config.yaml_text import parse_yaml, read_value, write_yaml_text
 from kronos.disk.reading import read_regular
+from kronos.disk.shipped import locate
 from kronos.errors import ConfigError
 
 COMMAND_LINE = "command line"
 EXTERNAL_ACCESS = ("data", "external_access")
+DESCRIPTION = ("experiment", "description")
 MAX_BYTES = 1 << 20  # of a YAML file
 UNSHARDED = "distributed.strategy=ddp"  # an override to read runs that an earlier version trained with fsdp
 
@@ -62,13 +64,28 @@ def build_reading_config(paths: Sequence[str], overrides: Sequence[str] = ()) ->
 
 
 def _build(values: dict[str, Any], places: dict[KeyPath, str], name: str, overrides: Sequence[str]) -> Config:
+    described = _get_candles(values)
     for override in overrides:
         _apply_override(values, places, override)
+    if _get_candles(values) != described and places.get(DESCRIPTION) != COMMAND_LINE:
+        _forget_description(values)
     _check_external_access(values, places)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         raise build_config_error(error, Config, places, name) from None
+
+
+def _get_candles(values: dict[str, Any]) -> Any:
+    data = values.get("data")
+    return data.get("data_path") if isinstance(data, dict) else None
+
+
+def _forget_description(values: dict[str, Any]) -> None:
+    """Forget what a file says of its experiment, which is about other candles than those to be used."""
+    section, key = DESCRIPTION
+    if isinstance(values.get(section), dict):
+        values[section] = {name: value for name, value in values[section].items() if name != key}
 
 
 def _check_external_access(values: dict[str, Any], places: dict[KeyPath, str]) -> None:
@@ -99,7 +116,7 @@ def read_yaml(
     """Return the file's mapping and the place, "file:line", of each key in it.
 
     Args:
-        path: the YAML file.
+        path: the YAML file. One of configs/ that is not there is the one that comes with the program.
         needs: what an empty file lacks, for the error.
         example: a file of the kind, for the error.
         text: the YAML itself, if it is not in a file; path is then where it was given.
@@ -107,7 +124,7 @@ def read_yaml(
     Raises:
         ConfigError: there is no such file, or it is not a mapping in YAML.
     """
-    document, places = parse_yaml(_read_text(path, example) if text is None else text, str(path))
+    document, places = parse_yaml(_read_text(locate(path), example) if text is None else text, str(path))
     if document is None:
         raise ConfigError("{path}: the file is empty; it needs {needs}.", path=path, needs=needs)
     if not isinstance(document, dict):

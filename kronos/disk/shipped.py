@@ -1,0 +1,19 @@
+"""Files that come with the program: configs/ and the sample candles in data/.
+
+A clone and an editable install have them beside the package. A wheel has them in it (force-include in pyproject.toml).
+"""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+IN_WHEEL = PACKAGE / "shipped_files"
+ROOT = IN_WHEEL if IN_WHEEL.is_dir() else PACKAGE.parent
+FOLDERS = ("configs", "data")
+
+
+def locate(path: Path) -> Path:
+    """Return the path; if there is nothing, and a file such as configs/demo.yaml comes with the program, that file."""
+    if path.is_absolute() or path.parts[:1] not in [(folder,) for folder in FOLDERS] or ".." in path.parts:
+        return path
+    shipped = ROOT / path
+    return shipped if shipped.is_file() and not path.exists() else path
