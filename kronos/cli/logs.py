@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from kronos.cli.start import write_stderr
+from kronos.cli.start import name_commands, write_stderr
 from kronos.errors import WriteError
 from kronos.names import Message, make_printable
 from kronos.run_folder import RunFolder
@@ -51,7 +51,7 @@ class _Formatter(logging.Formatter):
     """Makes what is logged safe to show: a name from outside begins no line, and moves no cursor."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return make_printable(super().formatMessage(record), keep="\n\t")
+        return make_printable(name_commands(super().formatMessage(record)), keep="\n\t")
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.args, tuple):

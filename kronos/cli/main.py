@@ -1,4 +1,4 @@
-"""`kronos` and `python -m kronos`."""
+"""`kronos`, `kline` and `python -m kronos`."""
 
 from typing import Annotated
 
@@ -6,10 +6,12 @@ import typer
 
 from kronos.cli.commands.check import check_command
 from kronos.cli.commands.compare import compare_command
+from kronos.cli.commands.demo import demo_command
 from kronos.cli.commands.evaluate import evaluate_command
 from kronos.cli.commands.predict import predict_command
 from kronos.cli.commands.train import train_command
 from kronos.cli.commands.tune import tune_command
+from kronos.cli.session import HELP_OPTIONS
 from kronos.cli.start import main  # noqa: F401  # what earlier installations start
 from kronos.version import __version__
 
@@ -17,15 +19,18 @@ app = typer.Typer(
     name="kronos",
     help="Fine-tune the Kronos foundation model on your own K-lines.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings=HELP_OPTIONS,
 )
-app.command("check")(check_command)
-app.command("train")(train_command)
-app.command("evaluate")(evaluate_command)
-app.command("predict")(predict_command)
-app.command("tune")(tune_command)
-app.command("compare")(compare_command)
+# In the order in which they are needed.
+app.command("demo", short_help="Fine-tune a small model on sample candles: about a minute.")(demo_command)
+app.command("check", short_help="Find what is wrong with candles, and whether they are enough.")(check_command)
+app.command("train", short_help="Fine-tune, then judge the model on held-out candles.")(train_command)
+app.command("finetune", hidden=True)(train_command)
+app.command("predict", short_help="Forecast the candles to come: table, picture, page.")(predict_command)
+app.command("evaluate", short_help="Measure whether a run or any model has skill.")(evaluate_command)
+app.command("compare", short_help="Show evaluated runs side by side.")(compare_command)
+app.command("tune", short_help="Search settings with a lower validation loss.")(tune_command)
 
 
 @app.command("lr-range", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -29,6 +29,7 @@ READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # th
 # For other candles than the run's own.
 OTHER_CANDLES = tuple(f"data.{key}=null" for key in OF_ONE_SOURCE)
 MAX_RANK_DIGITS = 6
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 logger = logging.getLogger(__name__)
@@ -203,5 +204,5 @@ def run_command(command: Callable[..., None]) -> None:
     """Run a function as the one command of a script."""
     prepare()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(context_settings=HELP_OPTIONS)(command)
     run_app(app)

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import select
 import shlex
 import signal
@@ -25,6 +26,10 @@ from kronos.errors import STOP_SIGNALS, Terminated
 from kronos.urls import mask_secrets
 
 Report = Callable[[str], object]
+
+PROGRAMS = ("kronos", "kline")  # project.scripts in pyproject.toml
+SCRIPTS = ("train_sequential.py", "finetune_tokenizer.py", "finetune_base_model.py")
+COMMAND = re.compile(r"(?<![\w./-])(?<!-m )kronos(?= [a-z])")
 
 
 def main() -> None:
@@ -99,10 +104,29 @@ def format_command_line(*more: str) -> str:
     Args:
         more: options to add, if they are not there.
     """
-    name = Path(sys.argv[0]).name
-    program = ["python", name] if name.endswith(".py") and name != "__main__.py" else ["kronos"]
-    given = sys.argv[1:]
-    return shlex.join([*program, *map(mask_secrets, given), *(each for each in more if each not in given)])
+    name, given = Path(sys.argv[0]).name, sys.argv[1:]
+    program = f"python {name}" if name in SCRIPTS else name_program()
+    return (
+        f"{program} {shlex.join([*map(mask_secrets, given), *(each for each in more if each not in given)])}".rstrip()
+    )
+
+
+def name_program() -> str:
+    """Return what starts this program on this machine: the command that was typed, or `python -m kronos`."""
+    path = Path(sys.argv[0])
+    if path.stem in PROGRAMS:  # kronos, kline.exe
+        return path.stem
+    as_module = path.name in SCRIPTS or path.parts[-2:] == ("kronos", "__main__.py")
+    return "python -m kronos" if as_module else PROGRAMS[0]
+
+
+def name_commands(text: str) -> str:
+    """Return a text whose commands, such as `kronos check`, begin as this program was started.
+
+    Another package installs a command named kronos, too, and `python -m kronos` works where no command is on the path.
+    """
+    program = name_program()
+    return COMMAND.sub(program, text) if program != PROGRAMS[0] else text
 
 
 def write_stderr(line: str) -> None:

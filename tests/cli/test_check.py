@@ -151,7 +151,7 @@ def test_whether_candles_are_enough(tmp_path: Path) -> None:
     proposed = check(2880)
     assert (proposed["enough"]["lookback_window"], proposed["enough"]["enough"]) == (48, "enough")
     assert proposed["enough"]["proposed"] and proposed["enough"]["independent"]["train"] >= 30
-    program, *arguments = shlex.split(proposed["next"])[2:]
+    program, *arguments = shlex.split(proposed["next"])
     assert (program, arguments[:3]) == ("kronos", ["train", "--config", "configs/demo.yaml"])
     config = load_config(DEMO, arguments[3:])
     assert config.data.lookback_window == 48 and config.model_paths.exp_name == "my_candles"

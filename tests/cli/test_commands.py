@@ -17,7 +17,6 @@ from kronos.cli.main import app
 from kronos.cli.session import Process, read_process, select_cuda_device
 from kronos.run_folder import RunFolder, lock_run_folder
 from kronos.stage_record import StageRecord
-from kronos.version import __version__
 from tests.conftest import GOLDEN, ROOT, FinishedRun
 
 
@@ -184,10 +183,6 @@ def test_a_file_where_a_stage_s_folder_should_be(tiny_config: Path, tmp_path: Pa
     (tmp_path / "runs" / "tiny" / "tokenizer").touch()
     result = invoke("--config", tiny_config)
     assert result.exit_code == 1 and "Not a directory" in result.stderr and "Traceback" not in result.output
-
-
-def test_version() -> None:
-    assert CliRunner().invoke(app, ["--version"]).output == f"kronos {__version__}\n"
 
 
 def test_missing_config() -> None:

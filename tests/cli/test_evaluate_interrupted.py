@@ -74,7 +74,8 @@ def test_stopped_by_sigterm(command: tuple[Path, list[object]]) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in said, said
     assert (
-        "stopped by SIGTERM; finished forecasts are kept; run the same command to resume: kronos evaluate --run" in said
+        "stopped by SIGTERM; finished forecasts are kept; run the same command to resume: python -m kronos evaluate --run"
+        in said
     )
 
 

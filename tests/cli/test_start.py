@@ -184,7 +184,7 @@ def test_a_signal_while_a_trial_begins(tiny_config: Path, tmp_path: Path, signum
     os.killpg(process.pid, signum)
     _, said = process.communicate(timeout=60)
     assert process.returncode == STATUS[signum] and said.count(f"stopped by {signum.name}") == 1, said
-    assert "run the same command to continue the search: kronos tune" in said and "Traceback" not in said
+    assert "run the same command to continue the search: python -m kronos tune" in said and "Traceback" not in said
     again = start(*KRONOS, *words)
     _, said = again.communicate(timeout=200)
     assert again.returncode == 0, said

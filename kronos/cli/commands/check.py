@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
+from kronos.cli.start import name_commands
 from kronos.config import Config, load_config
 from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError
@@ -64,7 +65,7 @@ def check_command(
             typer.echo(make_printable(json.dumps(_to_json(check), ensure_ascii=False, allow_nan=False)))
         else:
             words = Words(language or settings.report.language)
-            typer.echo(write_check(check, settings, words, leakage, Console()))
+            typer.echo(name_commands(write_check(check, settings, words, leakage, Console())))
         if check.error:
             raise check.error
         if check.broken or (check.leaks and check.leaks.leaks):
@@ -97,9 +98,7 @@ def _propose_command(check: Check, settings: Config, arguments: Sequence[str], c
     elif paths := [each for each in arguments if each not in overrides]:
         overrides += [f"data.data_path={json.dumps(paths, ensure_ascii=False)}"]
     overrides = [mask_secrets(each) for each in overrides]
-    own = Path(__file__).parents[2] / STARTING_CONFIG  # of the repository, for a command from another folder
-    start = own if own.is_file() and not STARTING_CONFIG.is_file() else STARTING_CONFIG
-    return shlex.join(["python", "-m", "kronos", "train", "--config", str(config or start), *overrides])
+    return shlex.join(["kronos", "train", "--config", str(config or STARTING_CONFIG), *overrides])
 
 
 def _to_json(check: Check) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from kronos.cli.session import LanguageOption, start_session
+from kronos.cli.start import name_commands
 from kronos.config import Config, load_config
 from kronos.config.load import UNSHARDED
 from kronos.disk.temporaries import remove_temporaries
@@ -180,7 +181,8 @@ def print_comparison(compared: RunsCompared, console: Console, words: Words) -> 
     for run in find_older(compared.runs):
         again = f"kronos evaluate --run {shlex.quote(str(run.folder))}"
         command = again if run.evaluation.kind == "run" else run.evaluation.command
-        console.print(escape(words("compare.older", run=run.name, command=command)) + "\n", soft_wrap=True)
+        older = name_commands(words("compare.older", run=run.name, command=command))
+        console.print(escape(older) + "\n", soft_wrap=True)
     same = {
         key: getattr(compared.runs[0].evaluation, key)
         for key in CONDITIONS
@@ -205,7 +207,9 @@ def print_comparison(compared: RunsCompared, console: Console, words: Words) -> 
         console.print(table)
     console.print()
     for footnote in _footnotes(compared, words):
-        console.print(f"[dim]{escape(footnote)}[/]", soft_wrap=footnote.startswith("kronos"))  # a command to copy
+        console.print(
+            f"[dim]{escape(name_commands(footnote))}[/]", soft_wrap=footnote.startswith("kronos")
+        )  # a command to copy
 
 
 def _build_sections(compared: RunsCompared, words: Words) -> Iterator[tuple[str, list[tuple[str, list[str]]]]]:

@@ -20,7 +20,7 @@ from kronos.cli.session import (
     loading_libraries,
     start_session,
 )
-from kronos.cli.start import format_command_line
+from kronos.cli.start import format_command_line, name_commands
 from kronos.config import Config
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
@@ -180,7 +180,7 @@ def print_verdict(config: Config, finished: FinishedRun) -> None:
     from kronos.report.words.money import write_money
 
     words, report = Words(config.report.language), finished.report
-    typer.echo(f"\n{write_verdict(finished.evaluation, words)}")
+    typer.echo(name_commands(f"\n{write_verdict(finished.evaluation, words)}"))
     if money := write_money(finished.evaluation, words):
         typer.echo("\n" + "\n".join(money))
     rows = [(words("run.report"), report.page), (words("run.figures"), report.results)]

@@ -59,7 +59,7 @@ def train_command(
     """Fine-tune the tokenizer, then the base model. End with a verdict on held-out candles."""
     skipped = {"tokenizer": skip_tokenizer, "basemodel": skip_basemodel}
     off = [f"experiment.train_{stage}=false" for stage, skip in skipped.items() if skip]
-    _train(config, [*(overrides or []), *off], skip_existing, dry_run, language)
+    train_from(config, [*(overrides or []), *off], skip_existing, dry_run, language)
 
 
 def train_tokenizer(
@@ -71,7 +71,7 @@ def train_tokenizer(
 ) -> None:
     """Fine-tune the tokenizer only."""
     stages = ["experiment.train_tokenizer=true", "experiment.train_basemodel=false"]
-    _train(config, [*(overrides or []), *stages], skip_existing, dry_run, language)
+    train_from(config, [*(overrides or []), *stages], skip_existing, dry_run, language)
 
 
 def train_base_model(
@@ -83,10 +83,13 @@ def train_base_model(
 ) -> None:
     """Fine-tune the base model only. It uses the run's fine-tuned tokenizer or, if there is none, the pretrained one."""
     stages = ["experiment.train_tokenizer=false", "experiment.train_basemodel=true"]
-    _train(config, [*(overrides or []), *stages], skip_existing, dry_run, language)
+    train_from(config, [*(overrides or []), *stages], skip_existing, dry_run, language)
 
 
-def _train(path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: bool, language: Language | None) -> None:
+def train_from(
+    path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: bool, language: Language | None
+) -> Config:
+    """Train as a YAML file and overrides tell, or show the plan; return the configuration."""
     if dry_run:
         advice = "nothing was written; run the same command again", ""
     else:
@@ -96,11 +99,12 @@ def _train(path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: b
         skip_existing = skip_existing or config.experiment.skip_existing
         if dry_run:
             show_plan(config, process.rank, process.world_size, skip_existing)
-            return
+            return config
         run = config.model_paths.run_folder
         log_to_file(run, process.rank)
         with lock_run_folder(run, process.rank):
             _run(config, skip_existing, process)
+    return config
 
 
 def _run(config: Config, skip_existing: bool, process: Process) -> None:

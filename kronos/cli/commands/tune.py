@@ -24,7 +24,7 @@ from rich.table import Table
 from kronos.cli.commands.train import ConfigOption, Overrides
 from kronos.cli.logs import log_to_file
 from kronos.cli.session import LanguageOption, loading_libraries, read_process, select_cuda_device, start_session
-from kronos.cli.start import report_signals, write_stderr
+from kronos.cli.start import name_commands, report_signals, write_stderr
 from kronos.config import Config, load_config
 from kronos.errors import ConfigError
 from kronos.names import make_printable
@@ -262,7 +262,7 @@ def _print_next_steps(result: SearchResult, plan: SearchPlan, picture: Path | No
         typer.echo(words("tune.not_improved"))
     rows: dict[str, object] = {"picture": picture} if picture else {}
     rows["best_model"] = result.best_model
-    rows["train_with_it"] = f"python -m kronos train --config {result.best_config}"
+    rows["train_with_it"] = name_commands(f"kronos train --config {result.best_config}")
     width = max(cell_len(words(f"tune.{key}")) for key in rows) + 2
     for key, text in rows.items():
         typer.echo(set_cell_size(words(f"tune.{key}"), width) + make_printable(str(text)))

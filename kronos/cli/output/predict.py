@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kronos.cli.start import name_commands
+
 if TYPE_CHECKING:
     from kronos.config.schema import Language
     from kronos.forecast import Forecast
@@ -73,7 +75,7 @@ def print_summary(
     calibrated = all(each.calibrated for each in forecasts)
     if calibrated:
         notes.insert(1, words("forecast.calibrated"))
-    typer.echo("\n" + "\n".join([*notes, *summary.write(calibrated, words)]))
+    typer.echo(name_commands("\n" + "\n".join([*notes, *summary.write(calibrated, words)])))
     files, folder = ", ".join(path.name for path in saved[0].values()), f"{out}{os.sep}"
     key = "forecast.written_more" if len(saved) > 1 else "forecast.written"
     typer.echo(words(key, folder=folder, files=files, n=len(saved) - 1))
