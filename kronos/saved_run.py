@@ -9,7 +9,7 @@ from kronos.config import Config, load_config
 from kronos.config.load import UNSHARDED
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
-from kronos.model.pretrained import PretrainedModel, hash_weights, locate_file
+from kronos.model.pretrained import PretrainedModel, find_folder, hash_weights, locate_file, name_endpoint
 from kronos.run_folder import RunFolder, StageFolder
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
@@ -53,8 +53,11 @@ def load_saved_run(folder: Path) -> SavedRun:
     return SavedRun(config, *load_models(config))
 
 
-def load_model(model_class: type[Model], source: str | Path) -> Model:
+def load_model(model_class: type[Model], source: str | Path, endpoint: str = "") -> Model:
     """Load a model from a folder, a hub name or the package. The best model of a finished stage must be as the stage left it.
+
+    Args:
+        endpoint: of the hub, as model_paths.hub_endpoint.
 
     Raises:
         CheckpointError: it is missing, damaged, or has changed.
@@ -68,7 +71,17 @@ def load_model(model_class: type[Model], source: str | Path) -> Model:
             folder=source,
             record=StageFolder(stage_dir).record,
         )
-    return model_class.from_pretrained(source)
+    return model_class.from_pretrained(source, **name_endpoint(endpoint))
+
+
+def load_pair(model: str, tokenizer: str, endpoint: str = "") -> tuple[KronosTokenizer, Kronos]:
+    """Load a base model and its tokenizer, each as `load_model` does.
+
+    Raises:
+        CheckpointError: one is missing or damaged, or the names are those of published models that do not belong together.
+    """
+    check_published_pair(tokenizer, model)
+    return load_model(KronosTokenizer, tokenizer, endpoint), load_model(Kronos, model, endpoint)
 
 
 def load_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
@@ -108,7 +121,7 @@ def load_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     """
     folder = config.model_paths.run_folder.basemodel
     tokenizer_path = find_tokenizer(config)
-    tokenizer = load_model(KronosTokenizer, tokenizer_path)
+    tokenizer = load_model(KronosTokenizer, tokenizer_path, config.model_paths.hub_endpoint)
     record = _check_trained_with(folder.path, tokenizer, tokenizer_path)
     check_trained(config)
     if record and not record.finished:
@@ -170,10 +183,41 @@ def find_tokenizer(config: Config) -> str | Path:
     return model_paths.pretrained_tokenizer
 
 
+def is_published(model: str) -> bool:
+    """Whether a model has the name of a published one, or is the one in the package."""
+    return _find_published(model) is not None
+
+
 def find_max_context(model: str) -> int:
     """Return the context that a published model was trained with; for others the usual one."""
     published = _find_published(model)
     return published.max_context if published else DEFAULT_CONTEXT
+
+
+def check_published_pair(tokenizer: str | Path, model: str | Path) -> None:
+    """Check that a published base model reads the tokens of this published tokenizer: all of them have the same bits.
+
+    Names of the hub are checked; a folder of such a name may hold anything, and is warned about.
+
+    Raises:
+        CheckpointError: it reads those of another one.
+    """
+    published, name = _find_published(str(model)), Path(tokenizer).name.partition("@")[0]
+    tokenizers = {Path(each.tokenizer).name for each in PUBLISHED.values()}
+    if published is None or name not in tokenizers or name == Path(published.tokenizer).name:
+        return
+    values = {"model": model, "tokenizer": tokenizer, "own": published.tokenizer}
+    if all(not find_folder(each).is_dir() for each in (tokenizer, model)):
+        raise CheckpointError(
+            "{model}: this base model was trained on the tokens of {own}, and would misread those of {tokenizer}. Give {own} as the "
+            "tokenizer (--tokenizer, or model_paths.pretrained_tokenizer).",
+            **values,
+        )
+    logger.warning(
+        "%(model)s: the published base model of this name was trained on the tokens of %(own)s, and would misread those of "
+        "%(tokenizer)s. If it is that model, give %(own)s as the tokenizer.",
+        values,
+    )
 
 
 def find_tokenizer_of(model: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kronos.cli.predict_options import DEFAULT_CONTEXT, DEFAULT_HORIZON
-from kronos.cli.session import OTHER_CANDLES, READING_OVERRIDES, check_overrides
+from kronos.cli.session import ENDPOINT_KEY, OTHER_CANDLES, READING_OVERRIDES, check_overrides
 from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError
 from kronos.urls import CandleSource, parse_source
@@ -91,10 +91,16 @@ def load_source(
     """
     if (run is None) == (tokenizer is None or model is None) or (run is not None and (tokenizer or model)):
         raise ConfigError("give either --run, or both --tokenizer and --model; see --help.")
-    from kronos.model import Kronos, KronosTokenizer
-    from kronos.saved_run import find_run_of, load_model, load_models, load_run_config
+    from kronos.saved_run import (
+        find_max_context,
+        find_run_of,
+        is_published,
+        load_models,
+        load_pair,
+        load_run_config,
+    )
 
-    check_overrides(overrides, READING_OVERRIDES, "a forecast does not depend on this key", "")
+    check_overrides(overrides, (*READING_OVERRIDES, ENDPOINT_KEY), "a forecast does not depend on this key", "")
     given = {key: value for key, value in given.items() if value is not None}
     if "data" in given:
         given["data"] = [parse_source(each) for each in given["data"]]
@@ -104,12 +110,12 @@ def load_source(
         source = Source(*load_models(config), config.data, config.repairs, config, data=config.data.data_path)
         return source._replace(**_read_settings(config) | given)
     plain = build_reading_config([], overrides)
-    models = load_model(KronosTokenizer, str(tokenizer)), load_model(Kronos, str(model))
-    source = Source(*models, plain.data, plain.repairs)
+    models = load_pair(str(model), str(tokenizer), plain.model_paths.hub_endpoint)
+    source = Source(*models, plain.data, plain.repairs, max_context=find_max_context(str(model)))
     trained_by = find_run_of(Path(str(model)), source.tokenizer, overrides)
     if trained_by is not None:
         return source._replace(**_read_settings(trained_by) | given)
-    if "max_context" not in given:
+    if "max_context" not in given and not is_published(str(model)):
         logger.warning("--max-context is not given: %d is used, that of the published models", DEFAULT_CONTEXT)
     return source._replace(**given)
 

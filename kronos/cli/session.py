@@ -28,6 +28,7 @@ from kronos.urls import mask_secrets
 READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # those that a file given by --data may need
 # For other candles than the run's own.
 OTHER_CANDLES = tuple(f"data.{key}=null" for key in OF_ONE_SOURCE)
+ENDPOINT_KEY = "model_paths.hub_endpoint"  # which changes nothing but where a model comes from
 MAX_RANK_DIGITS = 6
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

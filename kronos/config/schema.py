@@ -38,6 +38,18 @@ class ModelPathsConfig(Section):
     tokenizer_save_name: Annotated[FolderName, NAMING] = "tokenizer"
     basemodel_save_name: Annotated[FolderName, NAMING] = "basemodel"
     finetuned_tokenizer: Annotated[UserPath, BASE_MODEL_VALIDATION] = Path()  # empty: the best model of stage 1
+    hub_endpoint: Annotated[str, SPEED] = ""  # of the hub or a mirror; empty: HF_ENDPOINT, else https://huggingface.co
+
+    @field_validator("hub_endpoint")
+    @classmethod
+    def _check_endpoint(cls, hub_endpoint: str) -> str:
+        if hub_endpoint and not re.fullmatch(r"https?://[\w.:-]+(/[\w./-]*)?", hub_endpoint):
+            raise cross_field_error(
+                "model_paths.hub_endpoint",
+                "{endpoint} is no address of a hub. Give one such as https://hf-mirror.com",
+                endpoint=repr(hub_endpoint),
+            )
+        return hub_endpoint.rstrip("/")
 
     @field_validator("base_save_path", mode="before")
     @classmethod

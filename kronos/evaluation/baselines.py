@@ -147,8 +147,9 @@ def _build_pretrained(config: Config) -> Forecaster:
     if not has_pretrained(config):
         raise NotApplicable("from_scratch")
     try:
-        tokenizer = load_model(KronosTokenizer, config.model_paths.pretrained_tokenizer)
-        model = load_model(Kronos, config.model_paths.pretrained_predictor)
+        paths = config.model_paths
+        tokenizer = load_model(KronosTokenizer, paths.pretrained_tokenizer, paths.hub_endpoint)
+        model = load_model(Kronos, paths.pretrained_predictor, paths.hub_endpoint)
     except KronosError as error:
         raise NotApplicable("not_loadable", error=str(error)) from None
     _check_untouched(config, {"tokenizer": tokenizer, "basemodel": model})

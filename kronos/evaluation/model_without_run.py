@@ -20,7 +20,7 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with
 from kronos.names import name_file, shorten_name
 from kronos.run_folder import RunFolder, hash_subject
-from kronos.saved_run import SavedRun, find_max_context, find_tokenizer_of, is_of_run, load_model
+from kronos.saved_run import SavedRun, check_published_pair, find_max_context, find_tokenizer_of, is_of_run, load_model
 from kronos.training.saved.last_seen import read_last_seen_of
 from kronos.urls import MAX_NAME, CandleSource, Url, name_source
 
@@ -97,13 +97,14 @@ def load_judged_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     """
     paths = config.model_paths
     try:
-        model = load_model(Kronos, paths.pretrained_predictor)
+        model = load_model(Kronos, paths.pretrained_predictor, paths.hub_endpoint)
     except CheckpointError as error:
         raise _explain("--model", error) from None
     try:
-        tokenizer = load_model(KronosTokenizer, paths.pretrained_tokenizer)
+        tokenizer = load_model(KronosTokenizer, paths.pretrained_tokenizer, paths.hub_endpoint)
     except CheckpointError as error:
         raise _explain("--tokenizer", error) from None
+    check_published_pair(paths.pretrained_tokenizer, paths.pretrained_predictor)
     try:
         check_pair(tokenizer, model, len(CANDLE_COLUMNS))
         check_trained_with(model, tokenizer)
@@ -183,9 +184,4 @@ def _find_tokenizer(model: str) -> str:
 
 
 def _explain(option: str, error: CheckpointError) -> CheckpointError:
-    fix = (
-        " Without a connection, give a folder with config.json and model.safetensors; huggingface-cli download fetches one."
-        if "Hugging Face Hub" in str(error)
-        else ""
-    )
-    return CheckpointError("{option} {error}{fix}", option=option, error=error, fix=fix)
+    return CheckpointError("{option} {error}", option=option, error=error)

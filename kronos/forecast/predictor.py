@@ -26,7 +26,7 @@ from kronos.forecast.timestamps import Timestamps
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with
 from kronos.run_folder import RunFolder
-from kronos.saved_run import SavedRun, find_max_context, find_tokenizer_of, load_model, load_saved_run
+from kronos.saved_run import SavedRun, find_max_context, find_tokenizer_of, load_pair, load_saved_run
 
 N_PATHS = 30
 
@@ -116,8 +116,8 @@ class KronosPredictor:
         if RunFolder(Path(model).expanduser()).config.is_file():
             return cls.from_run(model, **options)
         name = os.fspath(model)
-        tokens = load_model(KronosTokenizer, tokenizer or find_tokenizer_of(name))
-        return cls(load_model(Kronos, name), tokens, **{"max_context": find_max_context(name)} | options)
+        tokens, base_model = load_pair(name, tokenizer or find_tokenizer_of(name))
+        return cls(base_model, tokens, **{"max_context": find_max_context(name)} | options)
 
     def predict(
         self,

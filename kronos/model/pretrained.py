@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import PyTorchModelHubMixin
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from torch import nn
 
 from kronos.errors import CheckpointError
 from kronos.model.stored.architecture import read_model_config, select_arguments
+from kronos.model.stored.hub import HubError, check_intact, fetch_file
 from kronos.model.stored.identity import ModelIdentity, find_commit, identify
 from kronos.model.stored.weights import read_header, read_weights, write_weights
 
@@ -68,7 +69,7 @@ class PretrainedModel(
         Args:
             pretrained_model_name_or_path: a folder with config.json and model.safetensors, "owner/name" or
                 "owner/name@commit", or "nano" for the model in the package.
-            kwargs: revision, cache_dir, token, force_download, local_files_only, for the hub.
+            kwargs: for the hub: revision, cache_dir, token, endpoint, force_download, local_files_only.
 
         Returns:
             The model in eval mode on the CPU.
@@ -77,13 +78,16 @@ class PretrainedModel(
             CheckpointError: the folder or a file is missing, unreadable, or its tensors do not fit.
         """
         config_file, weights_file = locate_model(pretrained_model_name_or_path, cls.nano_part, **kwargs)
+        from_hub = not find_folder(pretrained_model_name_or_path, cls.nano_part).is_dir()
+        identity = identify(pretrained_model_name_or_path, weights_file, from_hub)
+        if from_hub:
+            check_intact(weights_file, identity.sha256)
         header = read_header(weights_file)
         with torch.device("meta"):  # drawing weights that are replaced takes seconds
             model = cls.from_config(read_model_config(config_file), config_file, len(header.shapes))
         model.load_state_dict(read_weights(weights_file, model.state_dict(), cls.__name__), assign=True)
         model.tokenizer_hash = header.metadata.get(TOKENIZER_KEY)
-        from_hub = not find_folder(pretrained_model_name_or_path, cls.nano_part).is_dir()
-        model.identity = identify(pretrained_model_name_or_path, weights_file, from_hub)
+        model.identity = identity
         return model.eval()
 
     @classmethod
@@ -134,15 +138,18 @@ def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **
             f"{name_or_path}: no such model folder. Give a folder with {CONFIG_NAME} and {SAFETENSORS_SINGLE_FILE}, "
             f"a hub name such as NeoQuasar/Kronos-small, or {NANO}, the small model in this package."
         )
+    revision = {"revision": on_hub[2]} if on_hub[2] else {}
     try:
-        revision = {"revision": on_hub[2]} if on_hub[2] else {}
-        return Path(hf_hub_download(on_hub[1], filename, **hub_options | revision))
-    except (OSError, ValueError, RuntimeError) as error:  # raised by the hub client: offline, not found, refused
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"{name_or_path}: no folder of this name here ({Path.cwd()}), and {filename} could not be fetched from the "
-            f"Hugging Face Hub: {reason}"
+        return fetch_file(on_hub[1], filename, **hub_options | revision)
+    except HubError as error:
+        raise error.within(
+            "{name}: no folder of this name here ({here})", name=name_or_path, here=Path.cwd()
         ) from error
+
+
+def name_endpoint(endpoint: str) -> dict[str, str]:
+    """Return the option of `from_pretrained` that names the hub's endpoint; none if it is empty: HF_ENDPOINT decides then."""
+    return {"endpoint": endpoint} if endpoint else {}
 
 
 def find_folder(name_or_path: str | Path, nano_part: str = "") -> Path:

@@ -30,10 +30,11 @@ from kronos.model.pretrained import (
     check_pair,
     hash_weights,
     locate_file,
+    name_endpoint,
     names_nano,
 )
 from kronos.model.stored.architecture import read_model_config
-from kronos.saved_run import find_tokenizer, load_model
+from kronos.saved_run import check_published_pair, find_tokenizer, load_model
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
 from kronos.training.arguments import check_schedule
@@ -150,8 +151,15 @@ def prepare_inputs(config: Config) -> RunInputs:
         replayed, moments = load_replay(config, load_run_candles), find_moments(audited.candles, config.data)
         windows["train"] = add_replay(windows["train"], replayed, moments[0])
     _check_schedules(config, windows["train"])
-    tokenizer = _build_tokenizer(config) if on.train_tokenizer else load_model(KronosTokenizer, find_tokenizer(config))
+    endpoint = config.model_paths.hub_endpoint
+    tokenizer = (
+        _build_tokenizer(config)
+        if on.train_tokenizer
+        else load_model(KronosTokenizer, find_tokenizer(config), endpoint)
+    )
     base_model = _build_base_model(config) if on.train_basemodel else None
+    if base_model and on.pre_trained_predictor and on.pre_trained_tokenizer:
+        check_published_pair(config.model_paths.pretrained_tokenizer, config.model_paths.pretrained_predictor)
     check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
     return RunInputs(audited, splits, windows, tokenizer, base_model)
 
@@ -236,20 +244,20 @@ def _warn_about_stale_base_model(config: Config, tokenizer: KronosTokenizer) -> 
 def _build_tokenizer(config: Config) -> KronosTokenizer:
     source = config.model_paths.pretrained_tokenizer
     preset = PRESETS[source].tokenizer if source in PRESETS else None
-    model = _build(KronosTokenizer, source, preset, config.experiment.pre_trained_tokenizer, config.training.seed)
+    model = _build(KronosTokenizer, source, preset, config.experiment.pre_trained_tokenizer, config)
     return adapt_model(model, "tokenizer", config.training)
 
 
 def _build_base_model(config: Config) -> Kronos:
     source = config.model_paths.pretrained_predictor
     preset = PRESETS[source].base_model if source in PRESETS else None
-    model = _build(Kronos, source, preset, config.experiment.pre_trained_predictor, config.training.seed)
+    model = _build(Kronos, source, preset, config.experiment.pre_trained_predictor, config)
     return adapt_model(model, "basemodel", config.training)
 
 
 @timed("models")
 def _build(
-    model_class: type[Model], source: str, preset: dict[str, object] | None, pre_trained: bool, seed: int
+    model_class: type[Model], source: str, preset: dict[str, object] | None, pre_trained: bool, config: Config
 ) -> Model:
     """Load a pretrained model, or build the untrained architecture of a folder, hub name or preset."""
     is_preset = preset is not None and not Path(source, "config.json").is_file()
@@ -259,12 +267,13 @@ def _build(
             "scratch, or name a model folder, a model on the hub or nano.",
             source=source,
         )
+    endpoint = config.model_paths.hub_endpoint
     if pre_trained:
-        return load_model(model_class, source)
-    origin: str | Path = source if is_preset else locate_file(source, "config.json")
+        return load_model(model_class, source, endpoint)
+    origin: str | Path = source if is_preset else locate_file(source, "config.json", **name_endpoint(endpoint))
     sizes = preset or {} if is_preset else read_model_config(Path(origin))
     _check_fits_memory(model_class, sizes, origin)
-    set_seed(seed)
+    set_seed(config.training.seed)
     return model_class.from_config(sizes, origin)
 
 

@@ -144,7 +144,8 @@ def _collect_settings(plan: SearchPlan, fixed: Sequence[str]) -> dict[str, Any]:
         searched.add("windows a step")
     settings = {name: value for name, value in settings.items() if name not in searched}
     if plan.stage == "basemodel":
-        settings["tokenizer"] = hash_weights(load_model(KronosTokenizer, find_tokenizer(config)))
+        tokenizer = load_model(KronosTokenizer, find_tokenizer(config), config.model_paths.hub_endpoint)
+        settings["tokenizer"] = hash_weights(tokenizer)
     return {"stage": plan.stage} | settings | {f"space {parameter.key}": str(parameter) for parameter in plan.space}
 
 

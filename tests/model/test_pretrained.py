@@ -307,13 +307,13 @@ def test_both_files_are_of_one_commit_of_the_hub(
     """The branch moves between the two downloads."""
     commits = iter("abc")
 
-    def download(repository: str, filename: str, revision: str = "main") -> str:
+    def download(repository: str, filename: str, revision: str = "main") -> Path:
         commit = revision if revision != "main" else 40 * next(commits)
         folder = tmp_path / "snapshots" / commit
         shutil.copytree(GOLDEN / "predictor", folder, dirs_exist_ok=True)
-        return str(folder / filename)
+        return folder / filename
 
-    monkeypatch.setattr(pretrained, "hf_hub_download", download)
+    monkeypatch.setattr(pretrained, "fetch_file", download)
     identity = Kronos.from_pretrained(f"owner/moving{revision}").identity
     assert identity and (identity.name, identity.commit) == (f"owner/moving{revision}", 40 * "a")
     assert next(commits) == "b"

@@ -11,6 +11,7 @@ import typer
 from rich.cells import cell_len
 
 from kronos.cli.session import (
+    ENDPOINT_KEY,
     OTHER_CANDLES,
     READING_OVERRIDES,
     LanguageOption,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 LABEL_WIDTH = 11
 TIME_FORMATS = ["%Y-%m-%d", *(f"%Y-%m-%d{gap}%H:%M{end}" for gap in " T" for end in ("", ":%S"))]
-ALLOWED = ("evaluation.", "report.", "device.", "distributed.")
+ALLOWED = ("evaluation.", "report.", "device.", "distributed.", ENDPOINT_KEY)
 ALLOWED_FOR_MODELS = (*ALLOWED, "data.", "repairs.", "model_paths.base_path", "model_paths.exp_name")
 HINT = ", and the candles with --data"
 READING_HINT = f"{HINT}; then also {', '.join(key + '*' * key.endswith('.') for key in READING_OVERRIDES)}"

@@ -181,7 +181,7 @@ def _find_pretrained(
         return None, "from_scratch"
     if not (record.improved or _is_whole(stage.files.trained_model)):
         return None, "no_trained_model"
-    pretrained = load_model(Kronos, config.model_paths.pretrained_predictor)
+    pretrained = load_model(Kronos, config.model_paths.pretrained_predictor, config.model_paths.hub_endpoint)
     same_start = all(record.settings.get(key) == stage.record.settings.get(key) for key in START_KEYS)
     if not same_start or record.start_hash not in (None, hash_weights(pretrained)):
         return None, "other_start"
@@ -195,7 +195,7 @@ def _reads_tokens_of(config: Config, pretrained: Kronos, tokenizer: KronosTokeni
     source = config.model_paths.pretrained_tokenizer
     if not (source and config.experiment.pre_trained_tokenizer):
         return False
-    own = load_model(KronosTokenizer, source)
+    own = load_model(KronosTokenizer, source, config.model_paths.hub_endpoint)
     belongs = pretrained.tokenizer_hash in (None, hash_weights(own))
     return belongs and own.s1_bits == tokenizer.s1_bits and _have_same_encoder(own, tokenizer)
 
