@@ -26,7 +26,7 @@ ORDER = [
     ["planning", "tuning", "evaluation"],
     ["report"],
     ["run"],
-    ["api"],
+    ["api", "doctor", "hub"],
     ["cli"],
     ["__main__"],
 ]

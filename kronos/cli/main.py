@@ -7,6 +7,8 @@ import typer
 from kronos.cli.commands.check import check_command
 from kronos.cli.commands.compare import compare_command
 from kronos.cli.commands.demo import demo_command
+from kronos.cli.commands.doctor import doctor_command
+from kronos.cli.commands.download import download_command
 from kronos.cli.commands.evaluate import evaluate_command
 from kronos.cli.commands.predict import predict_command
 from kronos.cli.commands.train import train_command
@@ -31,6 +33,8 @@ app.command("predict", short_help="Forecast the candles to come: table, picture,
 app.command("evaluate", short_help="Measure whether a run or any model has skill.")(evaluate_command)
 app.command("compare", short_help="Show evaluated runs side by side.")(compare_command)
 app.command("tune", short_help="Search settings with a lower validation loss.")(tune_command)
+app.command("download", short_help="Fetch published models, to use them without a connection.")(download_command)
+app.command("doctor", short_help="Check software, device, models and the hub.")(doctor_command)
 
 
 @app.command("lr-range", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -1,0 +1,89 @@
+"""`kronos download`: fetch published models once, to use them without a connection."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kronos.cli.session import LanguageOption, loading_libraries, start_session
+from kronos.config import load_config
+from kronos.errors import ConfigError
+from kronos.names import make_printable
+from kronos.report.words.catalogue import Words
+
+if TYPE_CHECKING:
+    from kronos.hub.downloads import Downloaded
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...",
+        help="Kronos-mini, Kronos-small, Kronos-base (each brings its tokenizer), a tokenizer, or owner/name[@commit].",
+        show_default="Kronos-small, or the models of --config",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="A YAML file: fetch the models that it names.", show_default=False)
+]
+To = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="DIR", help="Put model folders here too, for a machine without a connection."),
+]
+Endpoint = Annotated[
+    str,
+    typer.Option("--endpoint", metavar="URL", help="The hub or a mirror.", show_default="HF_ENDPOINT, else the hub"),
+]
+
+
+def download_command(
+    names: Names = None,
+    config: ConfigOption = None,
+    to: To = None,
+    endpoint: Endpoint = "",
+    language: LanguageOption = None,
+) -> None:
+    """Fetch published models: one commit, verified by its hash, resumed after an interruption."""
+    with start_session("what has been fetched is kept; run the same command again to resume"):
+        settings = load_config(config) if config else None
+        if names and config:
+            raise ConfigError("give either names or --config; the names of a configuration are in the configuration.")
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise ConfigError(
+                "--endpoint {endpoint} is no address. Give one such as https://hf-mirror.com.", endpoint=endpoint
+            )
+        endpoint = (endpoint or (settings.model_paths.hub_endpoint if settings else "")).rstrip("/")
+        with loading_libraries():
+            from kronos.hub.downloads import fetch_model, list_names
+
+        words = Words(language or (settings.report.language if settings else "en"))
+        fetched = []
+        for name in list_names(names or [], settings):
+            fetched.append(fetch_model(name, to, endpoint))
+            _print_model(fetched[-1], words)
+        _print_use(fetched, to, words)
+
+
+def _print_model(model: Downloaded, words: Words) -> None:
+    from kronos.report.words.numbers import format_bytes
+
+    values = {"size": format_bytes(model.n_bytes), "commit": model.commit[:12], "sha256": model.sha256}
+    typer.echo(words("download.model", name=model.name, **values))
+    typer.echo(words("download.folder", folder=str(model.folder)))
+
+
+def _print_use(fetched: Sequence[Downloaded], to: Path | None, words: Words) -> None:
+    """Print the lines of a configuration, and a command, that use the models."""
+    typer.echo("\n" + words("download.use_folders" if to else "download.use_names"))
+    named = {each.is_tokenizer: make_printable(str(each.folder) if to else each.name) for each in fetched}
+    typer.echo("\n  model_paths:")
+    for is_tokenizer, key in ((True, "pretrained_tokenizer"), (False, "pretrained_predictor")):
+        if is_tokenizer in named:
+            typer.echo(f"    {key}: {named[is_tokenizer]}")
+    if len(named) == 2:
+        models = ["--tokenizer", named[True], "--model", named[False]]
+        command = shlex.join(["python", "-m", "kronos", "predict", *models, "--data", "my.csv"])
+        typer.echo("\n" + words("download.example", command=command))

@@ -1,0 +1,1 @@
+"""What works here: the software, the machine, the models at hand, and the published forecasts."""

@@ -1,0 +1,145 @@
+"""`kronos doctor`: what it finds, in both languages, and when something is broken."""
+
+import json
+import shutil
+import stat
+from collections import Counter
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kronos.doctor import machine, models, software
+from kronos.doctor.published import MODEL, TOKENIZER, Match
+from kronos.report.words.catalogue import Words
+from tests.conftest import GOLDEN, invoke
+from tests.hub.conftest import SMALL, hub  # noqa: F401
+from tests.hub.fake_hub import FakeHub
+
+
+def run_doctor(*arguments: str, status: int = 0) -> dict[str, list[dict[str, Any]]]:
+    """Return the findings by topic."""
+    done = invoke("doctor", "--json", *arguments)
+    assert done.exit_code == status, done.output
+    found = json.loads(done.stdout)
+    assert found["broken"] == sum(each["level"] == "broken" for each in found["findings"])
+    return {each["topic"]: [f for f in found["findings"] if f["topic"] == each["topic"]] for each in found["findings"]}
+
+
+def levels(findings: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(each["code"], each["level"]) for each in findings]
+
+
+def test_a_healthy_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    found = run_doctor()
+    assert [*found] == [
+        *("kronos", "python", "packages", "extras", "command", "device", "threads", "memory", "disk", "font", "models"),
+        *("hub", "forecasts"),
+    ]
+    assert levels(found["models"]) == [("nano", "ok"), ("none_cached", "note")]
+    assert levels(found["hub"]) == [("hub_offline", "note")]
+    assert levels(found["forecasts"]) == [("forecasts_skipped", "note")]
+    done = invoke("doctor", "--language", "zh")
+    assert done.exit_code == 0 and "没有故障。" in done.output and "模型库" in done.output
+
+
+def test_every_finding_has_words() -> None:
+    """A code of the program without a text in one of the languages would raise."""
+    source = "".join(Path(str(module.__file__)).read_text() for module in (machine, models, software))
+    for language in ("en", "zh"):
+        known = Words(language).section("doctor")
+        codes = [code for code in known if "." not in code and code not in ("healthy", "n_broken")]
+        assert not [code for code in codes if f'"{code}"' not in source]
+        assert Counter(codes).keys() == Words("en").section("doctor").keys() - {
+            code for code in known if "." in code or code in ("healthy", "n_broken")
+        }
+
+
+def test_models_at_hand(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    assert invoke("download").exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(GOLDEN / "predictor", tmp_path / "models" / "mine")
+    shutil.copytree(GOLDEN / "predictor", tmp_path / "models" / "torn")
+    weights = tmp_path / "models" / "torn" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    found = run_doctor()
+    codes = ["nano", "cached", "cached", "folder", "unreadable"]
+    assert [each["code"] for each in found["models"]] == codes
+    assert "not a readable safetensors file" in found["models"][-1]["text"]
+    assert levels(found["hub"]) == [("hub", "ok")]
+    # The weights of the fake hub are no published ones, and are of another commit.
+    assert levels(found["forecasts"]) == [("forecasts_differ", "warning")] * 2
+
+
+def test_published_weights_that_differ_are_broken(
+    hub: FakeHub,
+    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+) -> None:
+    monkeypatch.setattr(models, "list_names", lambda: [(TOKENIZER.partition("@")[0], MODEL.partition("@")[0])])
+    monkeypatch.setattr(models, "MODEL", SMALL)
+    found = run_doctor("--published", status=1)
+    assert levels(found["forecasts"]) == [("forecasts_differ", "broken")] * 2
+    monkeypatch.setattr(models, "compare_published", lambda *models: [Match(512, 1e-6)])
+    assert levels(run_doctor("--published")["forecasts"]) == [("forecasts", "ok")]
+
+
+def test_published_weights_that_cannot_be_fetched(hub: FakeHub) -> None:  # noqa: F811
+    hub.status = 503
+    found = run_doctor("--published", "--endpoint", hub.endpoint, status=1)
+    assert levels(found["hub"]) == [("hub_unreachable", "warning")]
+    assert levels(found["forecasts"]) == [("forecasts_failed", "broken")]
+    assert "hf-mirror.com" in found["hub"][0]["text"]
+
+
+def test_another_command_of_this_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "kronos"
+    script.write_text("#!/usr/bin/env python\nfrom kronos_time import main\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert software.check_command().code == "command_other"
+    script.write_text("#!/usr/bin/env python\nfrom kronos.cli.start import main\n")
+    assert software.check_command().level == "ok"
+    script.unlink()
+    assert software.check_command().code == "command_missing"
+
+
+def test_missing_and_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version
+
+    def pretend(name: str) -> str:
+        if name == "torch":
+            raise metadata.PackageNotFoundError(name)
+        return "1.0" if name == "transformers" else version(name)
+
+    monkeypatch.setattr(metadata, "version", pretend)
+    found = list(software.check_software())
+    assert [(each.code, each.level, each.values.get("name")) for each in found if each.topic == "packages"][:2] == [
+        ("package_missing", "broken", "torch"),
+        ("package_version", "warning", "transformers"),
+    ]
+
+
+def test_requirements_of_an_installed_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From a wheel there is no pyproject.toml; its metadata have the same."""
+    of_clone = software._list_requirements()
+    monkeypatch.setattr(software, "PACKAGE", tmp_path / "kronos")
+    try:
+        metadata.distribution(software.DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed")
+    required, extras = software._list_requirements()
+    assert {each.name for each in required} <= {each.name for each in of_clone[0]}
+    assert {"tune", "excel"} <= extras.keys()
+    assert [each.name for each in extras["tune"]] == ["optuna"]
+
+
+def test_little_memory_and_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "LITTLE_MEMORY", 1 << 60)
+    monkeypatch.setattr(machine, "LITTLE_DISK", 1 << 60)
+    monkeypatch.setattr(machine, "can_draw", lambda text: False)
+    found = {finding.code: finding.level for finding in machine.check_machine()}
+    assert found["memory"] == found["disk_here"] == found["disk_cache"] == "warning"
+    assert found["font_missing"] == "note"
