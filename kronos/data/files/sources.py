@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from kronos.names import name_symbol
 TABLES = (".csv", ".tsv", ".parquet", ".pq", ".feather", ".ftr", ".arrow")
 HEAD_BYTES = 4096
 NUMBER = re.compile(r"\d")
+PUBLISHED = {  # candles that shipped or upstream configurations name, and where they are published
+    "HK_ali_09988_kline_5min_all.csv": "https://github.com/shiyu-coder/Kronos/raw/master/finetune_csv/data/HK_ali_09988_kline_5min_all.csv",
+}
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
@@ -114,13 +118,23 @@ def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
         if files := [file for file in files if _is_regular(file) and file.name.startswith(".") == hidden]:
             return files
         raise DataError("{path}: no file matches (looked in {folder}).", path=path, folder=Path.cwd())
-    columns = ", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS))
-    raise DataError(
+    raise _explain_missing(path)
+
+
+def _explain_missing(path: Path) -> DataError:
+    if url := PUBLISHED.get(path.name):
+        template = (
+            "{path}: no such file (looked in {folder}). These candles are an example of the Kronos authors. Download them "
+            "with: {command}"
+        )
+        command = shlex.join(["curl", "--fail", "--location", "--create-dirs", "--output", str(path), url])
+        return DataError(template, path=path, folder=Path.cwd(), command=command)
+    return DataError(
         "{path}: no such file (looked in {folder}). Name a file, a folder or a glob of candles (data.data_path), for example "
-        "a CSV with the columns {columns}.",
+        "a CSV with the columns {columns}. To download candles: python examples/download_candles.py --help",
         path=path,
         folder=Path.cwd(),
-        columns=columns,
+        columns=", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS)),
     )
 
 

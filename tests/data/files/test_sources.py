@@ -71,6 +71,10 @@ def test_a_file_named_like_a_glob(folder: Path) -> None:
     ("path", "words"),
     [
         ("none.csv", r"none.csv: no such file \(looked in .*\). Name a file"),
+        (
+            "HK_ali_09988_kline_5min_all.csv",
+            r"Download them with: curl .* --output HK_ali_\S+ https://github.com/\S+all.csv$",
+        ),
         ("none/*.csv", r"none/\*.csv: no file matches \(looked in .*\)"),
         ("*.md/*", "no file matches"),
         ("sub/*", None),
