@@ -1,8 +1,10 @@
 """Loader processes that outlive a signal to all processes."""
 
 import signal
+import sys
 from collections.abc import Callable
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -21,6 +23,11 @@ def keep_workers_alive(loader: DataLoader[Any]) -> DataLoader[Any]:
 
 def _start_worker(start: Callable[[int], None] | None, number: int) -> None:
     for signum in STOP_SIGNALS:
-        signal.signal(signum, lambda *_: signal.alarm(WORKER_SECONDS))
+        signal.signal(signum, _live_on)
     if start is not None:
         start(number)
+
+
+def _live_on(signum: int, frame: FrameType | None) -> None:
+    if sys.platform != "win32":  # there, processes that load windows end with the one that started them
+        signal.alarm(WORKER_SECONDS)
