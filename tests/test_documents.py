@@ -1,5 +1,6 @@
 """The documents are true: their commands, keys, links and files exist."""
 
+import ast
 import re
 import shlex
 import sys
@@ -15,8 +16,10 @@ import typer
 from kronos.cli.main import app
 from kronos.config import Config, load_config
 from kronos.config.evaluation import EvaluationConfig
+from kronos.config.schema import LANGUAGES
 from kronos.evaluation.forecasters import fracast, naive, quantiles
 from kronos.evaluation.forecasters.base import ForecastInput
+from kronos.report.words.catalogue import Words
 from tests.conftest import ROOT, FinishedRun
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "README_CN.md"]
@@ -155,6 +158,21 @@ def test_the_pretrained_baseline_of_the_documents_runs(monkeypatch: pytest.Monke
     times = pd.date_range("2024-06-03 09:35", periods=32, freq="5min")
     known = ForecastInput("", pd.DataFrame({"close": 20 + np.arange(24.0) % 3}, index=times[:24]), times[24:])
     assert names["build_oracle"](EvaluationConfig()).sample([known], 50, seed=0).shape == (1, 50, 8)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_line_of_a_dry_run_is_explained(language: str) -> None:
+    source = (ROOT / "kronos/cli/dry_run.py").read_text()
+    returned = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Return)]
+    labels = [key.value for each in returned if isinstance(each, ast.Dict) for key in each.keys]  # the rows of stages
+    labels += re.findall(r'add_row\(words\("plan\.(\w+)"\)', source)
+    page = ROOT / "docs" / ("zh" if language == "zh" else "") / "dry_run.md"
+    explained = "、".join(re.findall(r"^\| ([^|]+) \|", page.read_text(), re.MULTILINE))
+    assert {"weights", "disk", "window", "on_disk"} <= set(labels)
+    for label in labels:
+        assert (label if label.startswith("-") else Words(language)(f"plan.{label}")) in re.split(
+            "[、,] ?", explained
+        ), label
 
 
 def test_every_key_is_documented() -> None:
