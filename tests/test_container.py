@@ -1,0 +1,62 @@
+"""The Dockerfile: checked by a linter and against the repository; built where Docker runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+IGNORE = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+
+
+def docker_runs() -> bool:
+    if not shutil.which("docker"):
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.process
+def test_the_linter_finds_nothing() -> None:
+    linter = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if linter is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([linter, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_copied_exists_and_is_sent() -> None:
+    copied = [word for words in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE) for word in words.split()]
+    assert {"requirements.txt", "kronos"} <= set(copied)
+    sent = [line[1:] for line in IGNORE if line[0] == "!"]
+    assert IGNORE[0] == "*" and set(copied) == {each.partition("/")[0] for each in sent}
+    assert all((ROOT / each).exists() for each in [*copied, *sent])
+
+
+def test_versions_are_pinned_as_elsewhere() -> None:
+    assert re.search(r"^FROM python:\d+\.\d+\.\d+-\w+", DOCKERFILE, re.MULTILINE)
+    pinned = "".join((ROOT / f"requirements{each}.txt").read_text() for each in ("", "-dev"))
+    for package in re.findall(r'"([\w-]+==[\d.]+)"', DOCKERFILE):
+        assert package in pinned.split(), package
+
+
+def test_no_candles_of_the_user_are_sent() -> None:
+    sent = [line[1:] for line in IGNORE if line[0] == "!"]
+    assert not any(fnmatch(name, each) for name in ("data/mine.csv", "finetuned", ".venv", ".git") for each in sent)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_it_builds_and_runs() -> None:
+    if not docker_runs():
+        pytest.skip("no Docker runs here")
+    subprocess.run(["docker", "build", "--tag", "kronos-test", ROOT], check=True)
+    done = subprocess.run(
+        ["docker", "run", "--rm", "kronos-test", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("kronos ")
