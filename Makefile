@@ -1,8 +1,8 @@
-# For everyone: make demo. For developers: setup, check, test, test-rest, test-all, bench, fuzz, gpu.
+# For everyone: make demo. For developers: setup, check, test, test-rest, test-all, docs, bench, fuzz, gpu.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo check test test-rest test-all bench fuzz gpu
+.PHONY: setup demo check test test-rest test-all docs bench fuzz gpu
 
 setup: .venv/.dev
 
@@ -15,7 +15,7 @@ setup: .venv/.dev
 	@touch $@
 
 # What its developers need besides.
-.venv/.dev: .venv/.installed requirements-dev.txt
+.venv/.dev: .venv/.installed requirements-dev.txt requirements-docs.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -38,6 +38,10 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site, in site/.
+docs: .venv/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore::SyntaxWarning -m mkdocs build --strict
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/data.py
