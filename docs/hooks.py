@@ -21,6 +21,7 @@ OUTSIDE = {  # a file of the repository: its page
 }
 SOURCES = {page: file for file, page in OUTSIDE.items()}
 LANGUAGES = {"en": "English", "zh": "中文"}
+NAMES = {"en": "Kronos fine-tuning", "zh": "Kronos 微调"}  # of the site
 CODE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)")
 
@@ -56,7 +57,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, nav: Navigation) -> dict[str, Any]:
     """Show the menu and the words of the page's language, and a switch to the same page in the other one."""
     language = "zh" if page.file.src_uri.startswith("zh/") else "en"
-    config.theme["language"] = language
+    config.theme["language"], config.site_name = language, NAMES[language]
     urls = {each.file.src_uri: each.url for each in nav.pages}
     name = page.file.src_uri.removeprefix("zh/")
     config.extra["alternate"] = [
