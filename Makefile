@@ -38,7 +38,6 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
 
 # The documentation as a site, in site/.
 docs: .venv/.dev

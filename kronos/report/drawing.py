@@ -76,6 +76,8 @@ def _count_processes(n_pictures: int) -> int:
 
 def _start(pictures: Sequence[Picture]) -> _Worker | None:
     """Start a process that draws pictures; None if the system starts no more processes."""
+    if sys.platform == "win32":  # it has no fork; there, this process draws
+        return None
     context = multiprocessing.get_context("fork")  # nothing is imported or copied again
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(pictures, sender), daemon=True)

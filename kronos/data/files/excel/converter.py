@@ -20,10 +20,10 @@ NOT_INSTALLED, TOO_LARGE, DAMAGED = 3, 4, 5  # exit statuses
 
 
 def _limit_resources() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":  # it has no such limits
         return
+    import resource
+
     for kind, limit in (
         (resource.RLIMIT_AS, MAX_MEMORY),
         (resource.RLIMIT_CPU, MAX_SECONDS),
