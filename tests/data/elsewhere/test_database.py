@@ -259,7 +259,9 @@ def test_a_query_without_end(folder: Path, options: FetchOptions, query: str, mo
 @pytest.mark.process
 def test_a_signal_during_a_query(folder: Path) -> None:
     """The process ends at once, not after QUERY_SECONDS."""
-    query = "SELECT a.* FROM candles a, candles b, candles c, candles d, candles e WHERE md5(concat(a, b, c, d, e)) = 'x'"
+    query = (
+        "SELECT a.* FROM candles a, candles b, candles c, candles d, candles e WHERE md5(concat(a, b, c, d, e)) = 'x'"
+    )
     words = [sys.executable, "-m", "kronos", "check", "duckdb:///c.db", f"data.query={query}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
