@@ -101,6 +101,7 @@ def test_training_ends_with_the_verdict(finished_run: FinishedRun) -> None:
     assert "Traceback" not in done.output and "Warning" not in done.output and "%|" not in done.output  # no bar
 
 
+@pytest.mark.slow
 def test_a_second_time_nothing_is_forecast_anew(finished_run: FinishedRun, copied_run: Path) -> None:
     before, found = stamps(copied_run), figures(copied_run / "report")
     moved = f"model_paths.base_path={copied_run.parent}"

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from kronos.evaluation.results import Evaluation
 from kronos.files import hash_file
 from kronos.run_folder import RunFolder
@@ -62,6 +64,7 @@ def test_other_candles_and_a_model_without_a_run(copied_run: Path, finished_run:
     assert provenance.train_candles == trained.candles != provenance.candles
 
 
+@pytest.mark.slow
 def test_results_of_an_earlier_version_are_read(copied_run: Path) -> None:
     run = RunFolder(copied_run)
     evaluation = json.loads(run.report.results.read_text())

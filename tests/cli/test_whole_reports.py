@@ -38,6 +38,7 @@ def test_an_evaluation_that_fails_leaves_the_old_report(
     assert read_all(copied_run / "report") == before and len(list(copied_run.glob(".*"))) == 0
 
 
+@pytest.mark.slow
 def test_the_message_names_the_file_that_is_missing(copied_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written under a temporary name, in a folder with a temporary name."""
 
@@ -62,6 +63,7 @@ def test_pictures_without_an_evaluation_join_no_verdict_on_other_models(tiny_con
     assert done.exit_code == 0 and {path.name for path in report.iterdir()} == {"forecast_1.png"}, done.output
 
 
+@pytest.mark.slow
 def test_nothing_of_an_earlier_evaluation_stays_but_what_is_not_ours(copied_run: Path) -> None:
     report = copied_run / "report"
     before = {path.name for path in report.iterdir()}

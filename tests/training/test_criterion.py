@@ -118,6 +118,7 @@ def test_no_better_than_untouched(tiny_config: Path, folder: Path, caplog: pytes
     assert equal(read_weights(folder), load_file(GOLDEN / "predictor" / "model.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_best_score(tiny_config: Path, folder: Path, killed_at_step_5) -> None:
     with pytest.raises(Killed):
         run(tiny_config, Stub([3.0, 1.0]))
@@ -195,6 +196,7 @@ def test_the_information_coefficient_chooses(tiny_config: Path, folder: Path) ->
     assert record.best_score == max(figures) and record.best_step == 3 * figures.index(max(figures))
 
 
+@pytest.mark.slow
 def test_without_a_way_to_compute_it(tiny_config: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="best_by is crps, but run_pipeline was called without build_score"):
         run(tiny_config, None)

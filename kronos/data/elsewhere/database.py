@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import pyarrow as pa
@@ -94,10 +95,11 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
         for statement in (*(() if external_access else LOCK), *ALWAYS):
             connection.execute(statement)
         _check_statement(url, connection.extract_statements(query), duckdb)
-        in_time = partial(_call_in_time, connection.interrupt)
-        reader = in_time(lambda: connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME))
-        batches = iter(lambda: in_time(lambda: next(reader, None)), None)
-        rows = write_batches(_limit_rows(url, batches), reader.schema, target)
+        with ThreadPoolExecutor(1) as thread:
+            in_time = partial(_call_in_time, thread, connection.interrupt)
+            reader = in_time(lambda: connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME))
+            batches = iter(lambda: in_time(lambda: next(reader, None)), None)
+            rows = write_batches(_limit_rows(url, batches), reader.schema, target)
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the disk, not the query
             raise
@@ -110,15 +112,13 @@ def _write(url: Url, path: Path, query: str, external_access: bool, folder: Path
     keep_time(target, path.stat().st_mtime)
 
 
-def _call_in_time(interrupt: Callable[[], None], function: Callable[[], Any]) -> Any:
-    """Call a function of a query, and interrupt it if it takes too long."""
-    timer = Timer(QUERY_SECONDS, interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        return function()
-    finally:
-        timer.cancel()
+def _call_in_time(thread: ThreadPoolExecutor, interrupt: Callable[[], None], function: Callable[[], Any]) -> Any:
+    """Call a function of a query, and interrupt it if it takes too long. Meanwhile, this thread answers signals."""
+    called = thread.submit(function)
+    with suppress(TimeoutError):
+        return called.result(QUERY_SECONDS)
+    interrupt()
+    return called.result()
 
 
 def _limit_rows(url: Url, batches: Iterator[Any]) -> Iterator[Any]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from kronos.data.files.read import read_file
 from kronos.data.windows.load import read_candles
 from kronos.errors import ConfigError, DataError
 from kronos.urls import Url
+from tests.conftest import ROOT
 from tests.data.elsewhere.conftest import make_candles
 
 ALL = "SELECT * FROM candles ORDER BY symbol, timestamps"
@@ -249,6 +253,25 @@ def test_a_query_without_end(folder: Path, options: FetchOptions, query: str, mo
     monkeypatch.setattr("kronos.data.elsewhere.database.QUERY_SECONDS", 0.05)
     with pytest.raises(DataError, match="returned no row for"):
         fetch(options, query)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_signal_during_a_query(folder: Path) -> None:
+    """The process ends at once, not after QUERY_SECONDS."""
+    query = (
+        "SELECT a.* FROM candles a, candles b, candles c, candles d, candles e WHERE md5(concat(a, b, c, d, e)) = 'x'"
+    )
+    words = [sys.executable, "-m", "kronos", "check", "duckdb:///c.db", f"data.query={query}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr
+        while "Fetching" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(2)  # it is within the query, at the latest after the import of DuckDB
+        process.send_signal(signal.SIGTERM)
+        message = process.communicate(timeout=module.QUERY_SECONDS / 2)[1]
+    assert process.returncode == 143 and "stopped by SIGTERM" in message
 
 
 def test_rows_without_end(folder: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -448,7 +448,7 @@ def check_any_times(steps: list[int], repeats: int, first: int, clock: list[int]
     assert rows == sorted(rows)
 
 
-test_any_increasing_times = settings(deadline=None, max_examples=50)(any_increasing_times(check_any_times))
+test_any_increasing_times = settings(deadline=None, max_examples=20)(any_increasing_times(check_any_times))
 test_more_increasing_times = pytest.mark.slow(
     settings(deadline=None, max_examples=500)(any_increasing_times(check_any_times))
 )

@@ -152,6 +152,7 @@ def test_a_run_has_the_same_losses(tiny_config: Path, run_dir: Path, name: str) 
             )
 
 
+@pytest.mark.slow
 def test_resuming_is_exact(tiny_config: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ["model_paths.base_path=" + str(tmp_path / "whole"), ON_DEVICE]
     run(tiny_config, *whole, stages=["basemodel"])
