@@ -16,11 +16,11 @@ import signal
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
-from kronos.names import Message, fill_template
+from kronos.names import Message, Template, fill_template
 
 # Ctrl-C, a cluster or kill, and a terminal that is closed. Windows has no SIGHUP.
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-REMEDIES = {  # if a file cannot be written
+REMEDIES: dict[int, Template] = {  # if a file cannot be written
     errno.ENOSPC: "Free some space",
     errno.EDQUOT: "Free some space of your quota",
     errno.EFBIG: "Raise the limit of the size of files (ulimit -f)",
@@ -35,12 +35,12 @@ class KronosError(Exception):
         values: what stands in the template, by name.
     """
 
-    def __init__(self, template: str, /, **values: object) -> None:
+    def __init__(self, template: Template, /, **values: object) -> None:
         super().__init__(fill_template(template, values))
         self.template = template
         self.values = values
 
-    def within(self, place: str, /, **values: object) -> Self:
+    def within(self, place: Template, /, **values: object) -> Self:
         """Return the same error with its place in front: `error.within("{path}, line {line}", path=path, line=3)`."""
         template = self.template if self.values else self.template.replace("{", "{{").replace("}", "}}")
         return type(self)(f"{place}: {template}", **self.values | values)
@@ -51,12 +51,15 @@ class Terminated(BaseException):
 
     Args:
         signum: the signal. where: what the message adds, as " at step 5".
+
+    message: the text, which a catalogue can word.
     """
 
     is_ending: ClassVar[bool] = False  # a signal has been obeyed; the same signal once more is no news
 
-    def __init__(self, signum: int, where: str = "") -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}{where}")
+    def __init__(self, signum: int, where: Message | None = None) -> None:
+        self.message = Message("stopped by {signal}{where}", signal=signal.Signals(signum).name, where=where or "")
+        super().__init__(self.message)
         self.status = 128 + signum
         Terminated.is_ending = True
 
@@ -64,7 +67,7 @@ class Terminated(BaseException):
 class ConfigError(KronosError):
     """The configuration, or the way the program was started, is wrong; errors: one for each line of the message."""
 
-    def __init__(self, template: str, /, **values: object) -> None:
+    def __init__(self, template: Template, /, **values: object) -> None:
         super().__init__(template, **values)
         self.errors: tuple[ConfigError, ...] = (self,)
 
@@ -73,7 +76,7 @@ class ConfigError(KronosError):
         """Return one error for several, a line each."""
         if len(errors) == 1:
             return errors[0]
-        joined = cls("{lines}", lines=Message("\n".join(map(str, errors))))
+        joined = cls("{lines}", lines=Message.join(errors))
         joined.errors = tuple(each for error in errors for each in error.errors)
         return joined
 
@@ -106,7 +109,7 @@ class WriteError(KronosError):
             path=path,
             reason=error.strerror or error,
             remedy=REMEDIES.get(error.errno or 0, "Check the path and its permissions"),
-            by=f", or choose another place with {key}" if key else "",
+            by=Message(", or choose another place with {key}", key=key) if key else "",
         )
         refused.is_full = is_full(error)
         return refused

@@ -1,13 +1,17 @@
 """Texts from outside as parts of file names, and as something to show: a symbol, the name of a column, a path."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+Template = str  # English, with values as in str.format: what a catalogue words in another language
 
 MAX_FILE_NAME = 120  # bytes; 255 are allowed, and endings, "report-" and the like are added
 MAX_FOLDER_NAME = 200  # of a folder that the user names
@@ -53,7 +57,7 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def find_problem(name: str) -> str:
+def find_problem(name: str) -> Template | Message:
     """Return why a name cannot be that of a folder within another one; empty if it can."""
     if not name.strip(". "):
         return "that names no folder of its own"
@@ -61,7 +65,8 @@ def find_problem(name: str) -> str:
         return "it has a separator of folders"
     if not name.isprintable() or name != name.strip() or name.endswith("."):
         return "it has a character that cannot be seen, or ends in a space or a dot"
-    return f"it is longer than {MAX_FOLDER_NAME} bytes" if len(name.encode()) > MAX_FOLDER_NAME else ""
+    too_long = len(name.encode()) > MAX_FOLDER_NAME
+    return Message("it is longer than {n} bytes", n=MAX_FOLDER_NAME) if too_long else ""
 
 
 def hash_text(text: str) -> str:
@@ -125,12 +130,36 @@ def name_cell(text: str) -> str:
 
 
 class Message(str):
-    """A text of several lines that is safe to show already."""
+    """A text that is safe to show, which keeps what it was made of: an English template and its values.
 
-    __slots__ = ()
+    A catalogue words it in another language (`kronos.report.words.messages`): `Message("{n:,} rows", n=3)`. A text without
+    values is a template too.
+    """
+
+    template: Template
+    values: Mapping[str, object]
+
+    def __new__(cls, template: Template, /, **values: object) -> Self:
+        message = super().__new__(cls, fill_template(template, values))
+        message.template, message.values = template, values
+        return message
+
+    def as_sentence(self) -> Self:
+        """Return the same message with a capital in front."""
+        sentence = super().__new__(type(self), f"{self[:1].upper()}{self[1:]}")
+        sentence.template, sentence.values = self.template, self.values
+        return sentence
+
+    @classmethod
+    def join(cls, parts: Iterable[object], between: Template = "\n") -> Self:
+        """Return several texts, messages or errors as one."""
+        values = {f"part{n}": part for n, part in enumerate(parts)}
+        return cls(between.join(f"{{{name}}}" for name in values), **values)
 
 
-class _Formatter(string.Formatter):
+class SafeFormatter(string.Formatter):
+    """Puts values into a template, each safe to show."""
+
     def format_field(self, value: object, format_spec: str) -> str:
         text = str(super().format_field(value, format_spec))
         if isinstance(value, Message | Exception):
@@ -141,7 +170,7 @@ class _Formatter(string.Formatter):
 
 def fill_template(template: str, values: Mapping[str, object]) -> str:
     """Put values into a template as `str.format` does, each safe to show; without values it is the text itself."""
-    return _Formatter().vformat(template, (), values) if values else make_printable(template, keep="\n")
+    return SafeFormatter().vformat(template, (), values) if values else make_printable(template, keep="\n")
 
 
 def shorten_names(folders: Sequence[Path]) -> list[str]:

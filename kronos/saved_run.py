@@ -10,6 +10,7 @@ from kronos.config.load import UNSHARDED
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, find_folder, hash_weights, locate_file, name_endpoint
+from kronos.names import Message
 from kronos.run_folder import RunFolder, StageFolder
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
@@ -213,11 +214,11 @@ def check_published_pair(tokenizer: str | Path, model: str | Path) -> None:
             "tokenizer (--tokenizer, or model_paths.pretrained_tokenizer).",
             **values,
         )
-    logger.warning(
-        "%(model)s: the published base model of this name was trained on the tokens of %(own)s, and would misread those of "
-        "%(tokenizer)s. If it is that model, give %(own)s as the tokenizer.",
-        values,
+    template = (
+        "{model}: the published base model of this name was trained on the tokens of {own}, and would misread those of "
+        "{tokenizer}. If it is that model, give {own} as the tokenizer."
     )
+    logger.warning(Message(template, **values))
 
 
 def find_tokenizer_of(model: str) -> str:
@@ -240,7 +241,7 @@ def find_tokenizer_of(model: str) -> str:
         "{model}: the tokenizer of this model is not known. Give --tokenizer (in Python, tokenizer=), a folder or a hub name; "
         "the published ones are {known}.",
         model=model,
-        known=" and ".join(dict.fromkeys(each.tokenizer for each in PUBLISHED.values())),
+        known=Message.join(dict.fromkeys(each.tokenizer for each in PUBLISHED.values()), " and "),
     )
 
 

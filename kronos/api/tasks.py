@@ -69,7 +69,7 @@ def build_task(
     trained = RunCandles.read(config.model_paths.run_folder)
     tasks, errors = build_forecast_tasks(files, origin, data.lookback_window, horizon, exchange, *how, trained)
     if not tasks:
-        raise DataError("{errors}", errors=Message("\n".join(errors)))
+        raise DataError("{errors}", errors=Message.join(errors))
     name = _choose(dict(zip(tasks, tasks)), symbol)
     return name, tasks[name]
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from kronos.cli.session import loading_libraries
 from kronos.config import Config
 from kronos.report.words.catalogue import Words
+from kronos.report.words.messages import translate
 
 if TYPE_CHECKING:
     from kronos.planning.advice import Advice
@@ -86,7 +87,7 @@ def _build_candles_table(plan: RunPlan, words: Words) -> Table:
     from kronos.data.quality.findings import SEVERITIES
 
     table = _build_label_table()
-    table.add_row(words("plan.candles"), escape(plan.candles))
+    table.add_row(words("plan.candles"), escape(translate(plan.candles, words.language)))
     counts = Counter(finding.severity for finding in plan.findings)
     texts = [
         words(f"plan.one_of_severity.{each}") if counts[each] == 1 else words(f"plan.severities.{each}", n=counts[each])
@@ -95,7 +96,7 @@ def _build_candles_table(plan: RunPlan, words: Words) -> Table:
     ]
     table.add_row(words("plan.audit"), ", ".join(texts) or words("plan.nothing_found"))
     for line in summarise_findings(plan.findings):
-        table.add_row("", escape(line))
+        table.add_row("", escape(translate(line, words.language)))
     data = plan.config.data
     window = words("plan.window_of", window=data.window, lookback=data.lookback_window, horizon=data.predict_window)
     table.add_row(words("plan.window"), window)

@@ -14,7 +14,7 @@ import typer
 
 from kronos.disk.temporaries import name_complete
 from kronos.errors import REMEDIES, KronosError, Terminated, WriteError
-from kronos.names import Message, make_printable
+from kronos.names import Message
 
 logger = logging.getLogger("kronos")
 
@@ -22,7 +22,7 @@ WAIT_FOR_RANK_0_SECONDS = 5
 
 
 @contextmanager
-def translate_errors(advice: str) -> Iterator[None]:
+def translate_errors(advice: Message) -> Iterator[None]:
     """Turn a KronosError into one message on stderr and exit status 1. Any other exception is a bug and keeps its traceback.
 
     Args:
@@ -33,7 +33,7 @@ def translate_errors(advice: str) -> Iterator[None]:
         yield
     except Terminated as stop:
         if rank == "0":
-            logger.critical("%s; %s", stop, advice)
+            logger.critical("%s; %s", stop.message, advice)
         _leave(stop.status)
     except (KronosError, OSError) as error:
         _report(_explain(error, advice), rank)
@@ -44,12 +44,13 @@ def translate_errors(advice: str) -> Iterator[None]:
         _leave(130)
 
 
-def _explain(error: KronosError | OSError, advice: str) -> Message:
+def _explain(error: KronosError | OSError, advice: Message) -> KronosError | Message:
     """Return the message of an error. If a file could not be written, the same command helps once the disk has room."""
     if isinstance(error, OSError):
         error = _name_path(error)
-    again = f" {advice[0].upper()}{advice[1:]}" if isinstance(error, WriteError) else ""
-    return Message(f"{error}{make_printable(again)}")
+    if not isinstance(error, WriteError):
+        return error
+    return Message("{error} {again}", error=error, again=advice.as_sentence())
 
 
 def _name_path(error: OSError) -> KronosError:
@@ -61,7 +62,7 @@ def _name_path(error: OSError) -> KronosError:
     return KronosError("{path}: {reason}. Check the path and its permissions.", path=path, reason=error.strerror)
 
 
-def _report(error: Message, rank: str) -> None:
+def _report(error: KronosError | Message, rank: str) -> None:
     if rank == "0":
         logger.critical("error: %s", error)
         return

@@ -6,10 +6,12 @@ import logging
 import sys
 import warnings
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 
 from tqdm import tqdm
 
+from kronos.cli.language import translate_line
 from kronos.cli.start import name_commands, write_stderr
 from kronos.errors import WriteError
 from kronos.names import Message, make_printable
@@ -48,14 +50,15 @@ def _write_plain(error: UnicodeError) -> tuple[str, int]:
 
 
 class _Formatter(logging.Formatter):
-    """Makes what is logged safe to show: a name from outside begins no line, and moves no cursor."""
+    """Words what is logged, and makes it safe to show: a name from outside begins no line, and moves no cursor."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return make_printable(name_commands(super().formatMessage(record)), keep="\n\t")
 
     def format(self, record: logging.LogRecord) -> str:
+        record = copy(record)
         if isinstance(record.args, tuple):
-            record.args = tuple(_make_safe(each) for each in record.args)
+            record.msg, record.args = translate_line(record.msg, tuple(map(_make_safe, record.args)))
         return super().format(record)
 
 

@@ -132,5 +132,4 @@ def _read_settings(config: Config) -> dict[str, Any]:
         "temperature": config.report.temperature,
         "top_p": config.report.top_p,
         "rising": config.report.rising,
-        "language": config.report.language,
     }

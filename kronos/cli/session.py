@@ -16,12 +16,14 @@ import psutil
 import typer
 
 from kronos.cli.errors import translate_errors
+from kronos.cli.language import settle_language, start_language
 from kronos.cli.logs import start_logging
 from kronos.cli.start import format_command_line, prepare, run_app, set_advice
 from kronos.config import Config
 from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
+from kronos.names import Message, Template
 from kronos.timing import run_clock
 from kronos.urls import mask_secrets
 
@@ -53,19 +55,25 @@ class Process(NamedTuple):
 
 
 @contextmanager
-def start_session(advice: str, option: str = "", distributed: bool = False) -> Iterator[Process]:
+def start_session(
+    advice: Template, language: Language | None, option: str = "", distributed: bool = False
+) -> Iterator[Process]:
     """Start a command: show log lines, and turn errors into one line and an exit status.
 
     Args:
         advice: what the log line about a signal adds: which command to run next.
+        language: of --language.
         option: one that this next command needs.
         distributed: whether torchrun may launch the command as several processes.
     """
+    next_step = Message(advice)
     if os.environ.get("WORLD_SIZE", "1") == "1":  # otherwise the command has a launcher, which is not known here
-        advice = f"{advice}: {format_command_line(*filter(None, [option]))}"
-    with translate_errors(advice), run_clock(find_start()):
+        command = format_command_line(*filter(None, [option]))
+        next_step = Message(f"{advice}: {{command}}", command=command)
+    start_language(language)
+    with translate_errors(next_step), run_clock(find_start()):
         start_logging()  # before the environment is read, to show its errors
-        set_advice(advice, logger.critical)
+        set_advice(next_step, logger.critical)
         process = read_process() if distributed else Process()
         start_logging(process.rank)
         yield process
@@ -86,13 +94,14 @@ def load_session_config(
     Raises:
         ConfigError: the configuration is wrong, or there is no such GPU.
     """
-    spoken = [f"report.language={language}"] if language else []
-    config = load([*read_backend_override(), *(overrides or []), *spoken])
+    wanted = [f"report.language={language}"] if language else []
+    config = load([*read_backend_override(), *(overrides or []), *wanted])
     select_cuda_device(config.device.device_id, process)
-    return config
+    spoken = settle_language(config)
+    return config if config.report.language == spoken else config.override({"report.language": spoken})
 
 
-def check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: str, hint: str) -> None:
+def check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: Template, hint: Template | Message) -> None:
     """Check that each override may be given.
 
     Args:
@@ -153,10 +162,10 @@ def read_process() -> Process:
         return Process()
     if missing:
         raise ConfigError(
-            "WORLD_SIZE is {world_size}, but {missing} not set, so the processes cannot find each other. Launch with torchrun, "
-            "or unset WORLD_SIZE to run one process.",
+            "WORLD_SIZE is {world_size}, but this is not set: {missing}. The processes cannot find each other. Launch with "
+            "torchrun, or unset WORLD_SIZE to run one process.",
             world_size=world_size,
-            missing=f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'}",
+            missing=", ".join(missing),
         )
     rank = _read_integer("RANK", 0)
     if rank >= world_size:

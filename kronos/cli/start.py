@@ -23,9 +23,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from kronos.errors import STOP_SIGNALS, Terminated
+from kronos.names import Message
 from kronos.urls import mask_secrets
 
-Report = Callable[[str], object]
+Report = Callable[[Message], object]
 
 PROGRAMS = ("kronos", "kline")  # project.scripts in pyproject.toml
 SCRIPTS = ("train_sequential.py", "finetune_tokenizer.py", "finetune_base_model.py")
@@ -83,7 +84,7 @@ def _ignore_signals() -> None:
         signal.signal(signum, signal.SIG_IGN)
 
 
-def set_advice(advice: str, report: Report) -> None:
+def set_advice(advice: Message, report: Report) -> None:
     """Set what the line about a signal adds, for example how to resume, and what writes this line."""
     _program.advice, _program.report = advice, report
 
@@ -152,7 +153,7 @@ class _Program:
     """What a signal finds. process: the one that handles signals; a copy of it that was forked does not."""
 
     process: int | None = None
-    advice: str | None = None
+    advice: Message | None = None
     report: Report = staticmethod(write_stderr)
 
 
@@ -165,9 +166,10 @@ def _receive(signum: int, frame: FrameType | None) -> None:
     launched = os.environ.get("WORLD_SIZE", "1") != "1"  # torchrun repeats what the terminal has sent to all processes
     if Terminated.is_ending and (launched or signum != signal.SIGINT):
         return
-    stop, advice = Terminated(signum), _program.advice or f"run the same command again: {format_command_line()}"
+    stop = Terminated(signum)
+    advice = _program.advice or Message("run the same command again: {command}", command=format_command_line())
     if os.environ.get("RANK", "0") == "0":
-        _program.report(f"{stop}; {advice}")
+        _program.report(Message("{stop}; {advice}", stop=stop.message, advice=advice))
     end_process(stop.status)
 
 

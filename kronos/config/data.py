@@ -126,10 +126,10 @@ class DataConfig(Section):
         for name in (timezone or "UTC").split(":", 1):
             if not _is_zone(name):
                 close = difflib.get_close_matches(name, available_timezones(), n=1)
-                hint = "Did you mean {close}?" if close else "Write a name like Asia/Shanghai or UTC"
-                raise cross_field_error(
-                    "data.timezone", f"timezone {{name!r}} is unknown. {hint}", name=name, close=(*close, "")[0]
-                )
+                template = "timezone {name!r} is unknown. Write a name like Asia/Shanghai or UTC"
+                if close:
+                    template = "timezone {name!r} is unknown. Did you mean {close}?"
+                raise cross_field_error("data.timezone", template, name=name, close=(*close, "")[0])
         return timezone
 
     @field_validator("time_format")
@@ -138,9 +138,9 @@ class DataConfig(Section):
         if time_format is not None and "%" not in time_format and time_format not in TIME_UNITS:
             template = (
                 "time_format {form!r} has no date. Write it with %Y, %m and %d, for example %d/%m/%Y %H:%M, or name what "
-                "numbers are: " + ", ".join(TIME_UNITS)
+                "numbers are: {units}"
             )
-            raise cross_field_error("data.time_format", template, form=time_format)
+            raise cross_field_error("data.time_format", template, form=time_format, units=", ".join(TIME_UNITS))
         return time_format
 
     @field_validator("data_path", "replay")

@@ -13,6 +13,7 @@ from kronos.config.yaml_text import parse_yaml, read_value, write_yaml_text
 from kronos.disk.reading import read_regular
 from kronos.disk.shipped import locate
 from kronos.errors import ConfigError
+from kronos.names import Template
 
 COMMAND_LINE = "command line"
 EXTERNAL_ACCESS = ("data", "external_access")
@@ -107,11 +108,13 @@ def dump_config(config: Config) -> str:
     """
     values = config.model_dump(mode="json")
     values["model_paths"] |= dict.fromkeys(config.model_paths.list_derived(), "")
+    if "language" not in config.report.model_fields_set:  # then each command follows its own terminal
+        del values["report"]["language"]
     return write_yaml_text(values)
 
 
 def read_yaml(
-    path: Path, needs: str, example: str, text: str | None = None
+    path: Path, needs: Template, example: str, text: str | None = None
 ) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     """Return the file's mapping and the place, "file:line", of each key in it.
 

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kronos.errors import ConfigError
+from kronos.names import Message, Template
 from kronos.urls import mask_secrets
 
 KeyPath = tuple[str, ...]
 MAX_DIGITS, MAX_SHOWN, MAX_ERRORS = 30, 200, 20
 
 # pydantic's type of an error: what the value must be, with the limits of the field.
-REQUIREMENTS = {
+REQUIREMENTS: dict[str, Template] = {
     "int_type": "it must be a whole number",
     "float_type": "it must be a number",
     "finite_number": "it must be a finite number",
@@ -65,12 +66,15 @@ def build_config_error(
 def _describe(
     details: ErrorDetails, section: type[BaseModel], places: Mapping[KeyPath, str], default_place: str
 ) -> ConfigError:
-    context, kind = details.get("ctx", {}), details["type"]
+    context: dict[str, Any] = details.get("ctx", {})
+    kind = details["type"]
     keys = tuple(context["key"].split(".")) if "key" in context else tuple(str(key) for key in details["loc"])
     place = next((places[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in places), default_place)
     named: dict[str, Any] = {"place": place, "key": ".".join(keys), "value": _describe_value(details["input"])}
     if kind == "cross_field":
-        return ConfigError("{place}: " + context["template"] + ".", place=place, **context["values"])
+        template: str = context["template"]  # of cross_field_error
+        whole = "{place}: {error}" if template.endswith("?") else "{place}: {error}."
+        return ConfigError(whole, place=place, error=Message(template, **context["values"]))
     if kind == "missing":
         return ConfigError("{place}: {key} is missing.", **named)
     if kind == "extra_forbidden":
@@ -79,11 +83,13 @@ def _describe(
         return ConfigError("{place}: {key} must be a section of keys, but it is {value}.", **named)
     if kind == "literal_error":
         hint = _nearest(details["input"], context["expected"])
-        template = "{place}: {key} is {value}; it must be {expected}{hint}"
-        return ConfigError(template, **named, expected=context["expected"], hint=hint)
+        expected = Message.join(context["expected"].split(" or "), " or ")  # pydantic's list
+        return ConfigError(
+            "{place}: {key} is {value}; it must be {expected}{hint}", **named, expected=expected, hint=hint
+        )
     if kind in REQUIREMENTS:
         return ConfigError("{place}: {key} is {value}; " + REQUIREMENTS[kind] + ".", **named, **context)
-    reason = details["msg"][:1].lower() + details["msg"][1:]
+    reason = context["reason"] if kind == "field" else details["msg"][:1].lower() + details["msg"][1:]
     return ConfigError("{place}: {key} is {value}; {reason}.", **named, reason=reason)
 
 
@@ -96,12 +102,12 @@ def _describe_value(value: object) -> str:
     return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]} …"
 
 
-def _nearest(value: object, expected: str) -> str:
+def _nearest(value: object, expected: str) -> Template | Message:
     """End the sentence, with the valid value closest to the given one if there is one."""
     if not isinstance(value, str | bool):
         return "."
     close = difflib.get_close_matches(str(value)[:MAX_SHOWN].lower(), re.findall("'([^']*)'", expected), n=1)
-    return f"; did you mean {close[0]!r}?" if close else "."
+    return Message("; did you mean {close!r}?", close=close[0]) if close else "."
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
@@ -110,16 +116,16 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
     return next((kind for kind in choices if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
-def did_you_mean(keys: KeyPath, root: type[BaseModel]) -> str:
+def did_you_mean(keys: KeyPath, root: type[BaseModel]) -> Message:
     """Suggest the nearest known key: in the same section first, then the same key in another section."""
     sections = _list_keys(root)
     *prefix, key = keys
     siblings = sections.get(".".join(prefix), [])
     if close := difflib.get_close_matches(key[:MAX_SHOWN], siblings, n=1, cutoff=0.6):
-        return f"did you mean {'.'.join([*prefix, close[0]])}?"
+        return Message("did you mean {close}?", close=".".join([*prefix, close[0]]))
     if homes := [section for section, known in sections.items() if section and key in known]:
-        return f"{key} belongs in section {homes[0]}."
-    return f"known here: {', '.join(siblings)}."
+        return Message("{key} belongs in section {section}.", key=key, section=homes[0])
+    return Message("known here: {known}.", known=", ".join(siblings))
 
 
 def _list_keys(section: type[BaseModel], prefix: str = "") -> dict[str, list[str]]:

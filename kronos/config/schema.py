@@ -24,6 +24,7 @@ from kronos.config.evaluation import EvaluationConfig, LstmConfig
 from kronos.config.recipes import RecipeName, fill_recipe, list_defaults
 from kronos.config.section import MAX_PATHS, FolderName, Integer, Number, Section, UserPath, cross_field_error
 from kronos.config.training import RATE_KEYS, DistributedConfig, ModelName, TrainingConfig
+from kronos.names import Message
 from kronos.run_folder import RunFolder
 
 
@@ -195,7 +196,7 @@ class Config(Section):
                 f"model_paths.{missing[0]}",
                 "{keys} missing from model_paths. Give a folder, a hub name such as NeoQuasar/Kronos-small, nano or, with "
                 "experiment.pre_trained: false, a preset (demo, nano, mini, small, base)",
-                keys=" and ".join(missing),
+                keys=Message.join(missing, " and "),
             )
         if not experiment.train_tokenizer:
             return experiment

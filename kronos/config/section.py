@@ -25,7 +25,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from kronos.config.messages import KeyPath, build_config_error
 from kronos.config.yaml_text import BACKSLASHES
 from kronos.errors import ConfigError
-from kronos.names import find_problem
+from kronos.names import Message, Template, find_problem
 from kronos.run_folder import is_own_name
 from kronos.urls import CandleSource, Url, parse_source
 
@@ -43,7 +43,7 @@ MAX_ITEMS = 50_000  # of a list
 YEARS = range(1700, 2201)
 
 
-def cross_field_error(key: str, template: str, **values: object) -> PydanticCustomError:
+def cross_field_error(key: str, template: Template, **values: object) -> PydanticCustomError:
     """Build the error of values that do not fit together.
 
     Args:
@@ -54,15 +54,20 @@ def cross_field_error(key: str, template: str, **values: object) -> PydanticCust
     return PydanticCustomError("cross_field", "values do not fit together", context)
 
 
+def field_error(reason: Template | Message) -> PydanticCustomError:
+    """Build the error of one value; reason: what is wrong with it, without the full stop."""
+    return PydanticCustomError("field", "{reason}", {"reason": reason})
+
+
 def _read_path(path: Path) -> Path:
     """Return a path with the home folder for ~. A tab or a line end in it was a backslash between double quotes."""
     if any(ord(character) < ord(" ") for character in str(path)) and not _exists(path):
-        raise PydanticCustomError("path", "{hint}", {"hint": BACKSLASHES[:1].lower() + BACKSLASHES[1:]})
+        raise field_error(BACKSLASHES[:1].lower() + BACKSLASHES[1:])
     try:
         return path.expanduser()
     except RuntimeError:
-        hint = f"there is no user of that name. Write ./{path} for a file of this name"
-        raise PydanticCustomError("path", "{hint}", {"hint": hint}) from None
+        reason = Message("there is no user of that name. Write ./{path} for a file of this name", path=path)
+        raise field_error(reason) from None
 
 
 def _exists(path: Path) -> bool:
@@ -79,9 +84,7 @@ def _check_folder_name(name: str) -> str:
     """Check that a name is one part of a path, and of nothing that a run writes itself."""
     problem = find_problem(name) or ("the run writes it itself" if is_own_name(name) else "")
     if problem:
-        raise PydanticCustomError(
-            "folder_name", "{hint}", {"hint": f"{problem}. Give a plain folder name, for example my_run"}
-        )
+        raise field_error(Message("{problem}. Give a plain folder name, for example my_run", problem=problem))
     return name
 
 
@@ -119,7 +122,7 @@ def _read_source(value: object, read_path: ValidatorFunctionWrapHandler) -> Cand
     try:
         source = parse_source(value)
     except ConfigError as error:
-        raise PydanticCustomError("source", "{hint}", {"hint": str(error).rstrip(".")}) from None
+        raise field_error(Message(error.template.rstrip("."), **error.values)) from None
     return source if isinstance(source, Url) else cast(Path, read_path(source))
 
 
@@ -129,8 +132,7 @@ def _read_moment(value: object) -> date | datetime | None:
         return value
     moment = value if isinstance(value, date) else _parse_moment(value)
     if moment.year not in YEARS:
-        hint = f"give a year from {YEARS[0]} to {YEARS[-1]}"
-        raise PydanticCustomError("moment", "{hint}", {"hint": hint})
+        raise field_error(Message("give a year from {first} to {last}", first=YEARS[0], last=YEARS[-1]))
     return moment
 
 
@@ -141,10 +143,9 @@ def _parse_moment(value: object) -> date | datetime:
             return date.fromisoformat(text)
         moment = datetime.fromisoformat(text)
     except ValueError:
-        message = "write a day like 2024-06-30 or a time like 2024-06-30 15:00"
-        raise PydanticCustomError("moment", message) from None
+        raise field_error("write a day like 2024-06-30 or a time like 2024-06-30 15:00") from None
     if moment.tzinfo is not None:
-        raise PydanticCustomError("moment", "leave the time zone out: times are local to the exchange")
+        raise field_error("leave the time zone out: times are local to the exchange")
     return moment
 
 

@@ -29,6 +29,7 @@ from kronos.config.section import (
     Section,
     cross_field_error,
 )
+from kronos.names import Message
 from kronos.run_folder import StageName as StageName
 
 STAGES: tuple[StageName, ...] = ("tokenizer", "basemodel")
@@ -163,7 +164,7 @@ class TrainingConfig(Section):
                 "training.augment",
                 "{kinds} cannot be combined with loss_on: origins: after them a window is normalised by its whole lookback. "
                 "Leave them out, or set loss_on: horizon",
-                kinds=" and ".join(kinds),
+                kinds=Message.join(kinds, " and "),
             )
         return augment
 

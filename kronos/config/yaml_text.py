@@ -12,6 +12,7 @@ import yaml
 
 from kronos.config.messages import KeyPath
 from kronos.errors import ConfigError
+from kronos.names import Message, Template
 
 TAG = "tag:yaml.org,2002:"
 NO_TAG = ""
@@ -84,7 +85,7 @@ def parse_yaml(text: str, name: str) -> tuple[Any, dict[KeyPath, str]]:
         problem = error.problem or "unreadable"
         if problem.startswith("but "):  # the second half of a sentence
             problem = f"{error.context}, {problem}"
-        hint = f". {BACKSLASHES}" if "escape" in problem else ""
+        hint = Message(f". {BACKSLASHES}") if "escape" in problem else ""
         template = "{place}: not valid YAML: {problem}{hint}."
         raise ConfigError(template, place=place, problem=problem, hint=hint) from None
     except yaml.reader.ReaderError as error:
@@ -160,9 +161,9 @@ class _Reader:
         self.places |= {(*keys, key): f"{self.name}:{_line(key_node)}" for key in merged}
         return merged
 
-    def _error(self, node: yaml.Node, problem: str, **values: object) -> ConfigError:
-        place = f"{self.name}:{_line(node)}"
-        return ConfigError("{place}: not valid YAML: " + problem + ".", place=place, **values)
+    def _error(self, node: yaml.Node, template: Template, **values: object) -> ConfigError:
+        place, problem = f"{self.name}:{_line(node)}", Message(template, **values)
+        return ConfigError("{place}: not valid YAML: {problem}.", place=place, problem=problem)
 
 
 def _is_merge(key: yaml.ScalarNode) -> bool:

@@ -16,7 +16,7 @@ from kronos.data.candle_kind import LEVELS, MINUTE, CandleKind, Level, format_cl
 from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import DAY
 from kronos.files import find_sealed
-from kronos.names import fill_template
+from kronos.names import Message
 from kronos.run_folder import RunFolder
 
 MIN_CANDLES = 16  # fewer show neither interval nor hours
@@ -116,8 +116,13 @@ class Difference(NamedTuple):
     code: str
     values: Mapping[str, int | float | str] = MappingProxyType({})
 
+    @property
+    def message(self) -> Message:
+        """Return the difference in words."""
+        return Message(DIFFERENCES[self.code], **self.values)
+
     def __str__(self) -> str:
-        return fill_template(DIFFERENCES[self.code], self.values)
+        return self.message
 
 
 def compare_with_run(new: CandleKind, run: RunCandles) -> list[Difference]:

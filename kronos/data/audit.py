@@ -14,26 +14,14 @@ from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import CandleSet, SymbolRows
 from kronos.data.windows.load import Audited, load_candles
 from kronos.data.windows.splits import Split, SplitName, count_epoch_windows
-from kronos.names import fill_template
+from kronos.names import Message, Template
 
 logger = logging.getLogger(__name__)
 
-Texts = Mapping[str, str]
-TEXTS = {
-    "no_candles": "no candles",
-    "candles": "{source}: {n:,} candles, {interval}, {first} to {last}",
-    "candles_of_symbols": "{source}: {n:,} candles of {n_symbols:,} symbols, {interval}, {first} to {last}",
-    "and": " and ",
-    **{f"{unit}{s}": f"{{n}} {unit}{s}" for unit in ("day", "hour", "minute", "second") for s in ("", "s")},
-    "by_date": "  split by date (train to {train_end}); the ratios are not used",
-    "by_dates": "  split by date (train to {train_end}, val to {val_end}); the ratios are not used",
-    "train_windows": "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} without overlap)",
-    "windows": "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} with horizons that do not overlap)",
-    "left_out": "; left out: {reasons}",
-    "reason": "{n:,} to {reason}",
-    **{reason: reason for reason in ("the embargo", "gaps", "jumps", "the stride", "the cap")},
-    "epoch": "; {n:,} an epoch",
-    "balanced": "; the same number of each symbol",
+LINES: dict[Severity, Template] = {
+    "error": "error: {finding}",
+    "repair": "repair: {finding}",
+    "note": "note: {finding}",
 }
 N_LINES = 12  # more findings are summarised by kind
 
@@ -51,20 +39,30 @@ def audit_candles(data: DataConfig, repairs: RepairsConfig) -> Audited:
     return audited
 
 
-def summarise_findings(findings: tuple[Finding, ...]) -> list[str]:
+def summarise_findings(findings: tuple[Finding, ...]) -> list[Message]:
     """List a few findings one by one; count many by kind, places and symbols."""
     if len(findings) <= N_LINES:
-        return [f"{finding.severity}: {finding}" for finding in findings]
+        return [Message(LINES[each.severity], finding=each.message) for each in findings]
     kinds: dict[tuple[Severity, str], list[Finding]] = defaultdict(list)
     for finding in sorted(findings, key=lambda each: SEVERITIES.index(each.severity)):
         kinds[finding.severity, finding.kind].append(finding)
-    lines = []
-    for (severity, kind), same_kind in kinds.items():
-        n_symbols, count = len({each.symbol for each in same_kind}), sum(each.count for each in same_kind)
-        done = f"; {same_kind[0].text.rpartition('; ')[2]}" if severity == "repair" else ""
-        where = f"{count:,} in {n_symbols:,}" if count else f"{n_symbols:,}"
-        lines.append(f"{severity}: {FINDINGS[kind]}: {where} symbol{'s' if n_symbols > 1 else ''}{done}")
-    return [*lines, "kronos check lists them one by one."]
+    return [
+        *(_summarise_kind(severity, kind, same_kind) for (severity, kind), same_kind in kinds.items()),
+        Message("kronos check lists them one by one."),
+    ]
+
+
+def _summarise_kind(severity: Severity, kind: str, findings: list[Finding]) -> Message:
+    n_symbols, count = len({each.symbol for each in findings}), sum(each.count for each in findings)
+    template = "{n:,} symbols" if n_symbols > 1 else "{n:,} symbol"
+    if count:
+        template = "{count:,} in {n:,} symbols" if n_symbols > 1 else "{count:,} in {n:,} symbol"
+    where = Message(template, count=count, n=n_symbols)
+    line = Message("{kind}: {where}", kind=FINDINGS[kind], where=where)
+    if severity == "repair":
+        done = Message(findings[0].template.rpartition("; ")[2], **findings[0].values)
+        line = Message("{line}; {done}", line=line, done=done)
+    return Message(LINES[severity], finding=line)
 
 
 def audit_to_json(audited: Audited) -> dict[str, Any]:
@@ -92,49 +90,52 @@ def _symbol_to_json(candles: CandleSet, symbol: SymbolRows, kind: CandleKind) ->
     }
 
 
-def describe_candles(candles: CandleSet, texts: Texts = TEXTS) -> str:
+def describe_candles(candles: CandleSet) -> Message:
     """Describe the candles in one line: their number, interval and span."""
     if not len(candles):
-        return texts["no_candles"]
+        return Message("no candles")
     first = min(int(candles.local(symbol, symbol.start, symbol.start + 1)[0]) for symbol in candles.symbols)
     last = max(int(candles.local(symbol, symbol.stop - 1, symbol.stop)[0]) for symbol in candles.symbols)
     counts = Counter(format_interval(symbol.interval) for symbol in candles.symbols)
-    intervals = [_word_interval(interval, texts) for interval, _ in counts.most_common(2)]
-    template = texts["candles_of_symbols" if len(candles.symbols) > 1 else "candles"]
-    values = {
-        "source": candles.source,
-        "n": len(candles),
-        "n_symbols": len(candles.symbols),
-        "interval": texts["and"].join(intervals) + (" …" if len(counts) > 2 else ""),
-        "first": format_time(first),
-        "last": format_time(last),
-    }
-    return fill_template(template, values)
+    template = "{source}: {n:,} candles, {interval}, {first} to {last}"
+    if len(candles.symbols) > 1:
+        template = "{source}: {n:,} candles of {n_symbols:,} symbols, {interval}, {first} to {last}"
+    return Message(
+        template,
+        source=candles.source,
+        n=len(candles),
+        n_symbols=len(candles.symbols),
+        interval=Message.join(
+            [Message.join((interval for interval, _ in counts.most_common(2)), " and "), *[" …"] * (len(counts) > 2)],
+            "",
+        ),
+        first=format_time(first),
+        last=format_time(last),
+    )
 
 
-def _word_interval(interval: str, texts: Texts) -> str:
-    count, _, unit = interval.partition(" ")
-    return texts[unit].format(n=count)
-
-
-def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig, texts: Texts = TEXTS) -> list[str]:
+def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig) -> list[Message]:
     """Describe the windows of each split: how many there are, are left out (and why), and are independent."""
     lines = []
     if config.train_end is not None:
-        by_date = texts["by_dates" if config.val_end else "by_date"]
-        lines.append(by_date.format(train_end=config.train_end, val_end=config.val_end))
+        template = "  split by date (train to {train_end}); the ratios are not used"
+        if config.val_end:
+            template = "  split by date (train to {train_end}, val to {val_end}); the ratios are not used"
+        lines.append(Message(template, train_end=config.train_end, val_end=config.val_end))
     for name, split in splits.items():
-        line = texts["train_windows" if name == "train" else "windows"].format(
-            name=name, n_rows=split.rows, n=len(split), n_independent=split.independent
+        template = (
+            "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} with horizons that do not overlap)"
         )
+        if name == "train":
+            template = "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} without overlap)"
+        line = [Message(template, name=name, n_rows=split.rows, n=len(split), n_independent=split.independent)]
         if split.dropped:
-            reasons = [texts["reason"].format(n=n, reason=texts[reason]) for reason, n in split.dropped.items()]
-            line += texts["left_out"].format(reasons=", ".join(reasons))
+            line.append(Message("; left out: {reasons}", reasons=split.describe_dropped()))
         if name == "train" and config.windows_per_epoch:
-            line += texts["epoch"].format(n=count_epoch_windows(len(split), config))
+            line.append(Message("; {n:,} an epoch", n=count_epoch_windows(len(split), config)))
         if name == "train" and config.balance_symbols:
-            line += texts["balanced"]
-        lines.append(line)
+            line.append(Message("; the same number of each symbol"))
+        lines.append(Message.join(line, ""))
     return lines
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from kronos.candles import Array
 from kronos.errors import ConfigError, DataError
+from kronos.names import Message
 
 DAY = pd.Timedelta(days=1)
 WEEK = 7 * DAY
@@ -64,13 +65,16 @@ def follow_exchange(
     ]
     notes = []
     if best.fit < 0.9:
-        notes.append(
-            f"The history and the calendar of {calendar.name} agree on only {best.fit:.0%} of their candles: days or hours "
-            f"are missing from one of them. Check the exchange, and that the times are local to {calendar.tz}."
+        template = (
+            "The history and the calendar of {exchange} agree on only {share:.0%} of their candles: days or hours are missing "
+            "from one of them. Check the exchange, and that the times are local to {zone}."
         )
+        notes.append(Message(template, exchange=calendar.name, share=best.fit, zone=calendar.tz))
     if not all(future.equals(futures[0]) for future in futures):
-        side = "start" if best.options["closed"] == "left" else "end"
-        notes.append(f"Timestamps may be the start or the end of their candles; the {side} of each is assumed.")
+        template = "Timestamps may be the start or the end of their candles; the end of each is assumed."
+        if best.options["closed"] == "left":
+            template = "Timestamps may be the start or the end of their candles; the start of each is assumed."
+        notes.append(Message(template))
     return futures[0], tuple(notes)
 
 
@@ -124,7 +128,7 @@ def _load_calendar(code: str, history: pd.DatetimeIndex) -> Any:
         template = (
             f"{unknown} Did you mean {{near}}?" if near else f"{unknown} Use a code like XSHG, XHKG, XNYS or 24/7."
         )
-        raise ConfigError(template, code=code, near=" or ".join(near))
+        raise ConfigError(template, code=code, near=Message.join(near, " or "))
     calendar = package.get_calendar(code)
     if history[-1].normalize() > calendar.last_session:
         raise _too_short_error(calendar)

@@ -16,6 +16,7 @@ from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.forecast.coherence import Repairs, find_price_floor, repair_candles
 from kronos.forecast.inputs import InputSeries
+from kronos.names import Message
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,12 +139,14 @@ def build_forecast(series: InputSeries, paths: Array, repair: bool) -> Forecast:
         floor = find_price_floor(series.candles[:, : len(PRICE_COLUMNS)])
         paths, repairs = repair_candles(paths, floor)
         if floor is None:
-            notes.append("The known prices have one below 0, or none above 0; sampled prices may have any sign too.")
+            template = "The known prices have one below 0, or none above 0; sampled prices may have any sign too."
+            notes.append(Message(template))
         if repairs.share > MANY_REPAIRS:
-            notes.append(
-                f"More than {MANY_REPAIRS:.0%} of the sampled candles were impossible and were repaired: the models are "
-                "imprecise on candles like these."
+            template = (
+                "More than {share:.0%} of the sampled candles were impossible and were repaired: the models are imprecise on "
+                "candles like these."
             )
+            notes.append(Message(template, share=MANY_REPAIRS))
     last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
     origin = series.timestamps[-1]
     history = pd.DataFrame(series.candles, columns=list(CANDLE_COLUMNS), index=series.timestamps)

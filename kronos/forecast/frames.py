@@ -81,7 +81,7 @@ def _log_notes(matched: Columns, names: Sequence[str], name: str) -> None:
     for note in matched.notes:
         note = NO_VOLUME if note == NO_VOLUME_BUT_AMOUNT else note  # as published: an amount alone is not used
         if not note.is_doubt:
-            logger.info("%s: %s", name, note.template.format(**dict(note.values)))
+            logger.info("%s: %s", name, note.message)
     if "volume" not in matched.names and (speaking := list_volumes(names)):
         logger.warning(
             "%s: volume and amount are taken as 0, although a column may hold the volume (%s). Rename it: "
@@ -177,7 +177,7 @@ def _to_times(times: pd.Series, name: str, options: ReadingOptions) -> Timestamp
         row = int(wrong.argmax())
         raise clock.explain(times, row).within("{name}, row {row}", name=name, row=row)
     for note in clock.describe():
-        logger.info("%s: %s", name, note.template.format(**dict(note.values)))
+        logger.info("%s: %s", name, note.message)
     return pd.DatetimeIndex(local.astype("M8[us]"))
 
 

@@ -15,6 +15,7 @@ from kronos.data.quality.market_hours import DAY, SECOND, Interval, infer_interv
 from kronos.data.quality.market_week import FIRST_WEEKDAY, CurrentWeek, infer_current_week
 from kronos.errors import DataError
 from kronos.forecast.exchange import describe_interval, follow_exchange, follow_months, follow_weeks
+from kronos.names import Message
 
 WEEK = 7 * DAY
 MONTH = 30 * DAY
@@ -86,10 +87,15 @@ def _continue_history(times: Array, horizon: int, exchange: str | None) -> tuple
             following, more = _follow_week(times, horizon, step, regular)
             future, notes = _to_index(following), notes + more
     if len(differences) == 1:
-        notes = (f"The candle interval, {_describe(int(differences[0]))}, rests on a single difference.", *notes)
+        note = Message(
+            "The candle interval, {interval}, rests on a single difference.", interval=_describe(int(differences[0]))
+        )
+        notes = (note, *notes)
     if exchange is not None:
-        kind = "monthly" if step == MONTH else "weekly"
-        notes = (*notes, f"The candles are {kind} or longer. The hours of {exchange} were not used.")
+        template = "The candles are weekly or longer. The hours of {exchange} were not used."
+        if step == MONTH:
+            template = "The candles are monthly or longer. The hours of {exchange} were not used."
+        notes = (*notes, Message(template, exchange=exchange))
     return future, notes
 
 
@@ -100,13 +106,16 @@ def _choose_step(interval: Interval) -> int:
 def _describe_doubts(interval: Interval) -> tuple[str, ...]:
     step = _describe(_choose_step(interval))
     if not interval.regular:
-        return (
-            f"The history is irregular. The candles to come are its median difference, {step}, apart, day and night.",
+        template = (
+            "The history is irregular. The candles to come are its median difference, {step}, apart, day and night."
         )
+        return (Message(template, step=step),)
     if interval.n_modes > 1:
-        return (f"{interval.n_modes} candle intervals are equally common. The shortest, {step}, is used.",)
+        template = "{n} candle intervals are equally common. The shortest, {step}, is used."
+        return (Message(template, n=interval.n_modes, step=step),)
     if interval.share < 0.5:
-        return (f"The most common candle interval, {step}, makes up less than half of the differences.",)
+        template = "The most common candle interval, {step}, makes up less than half of the differences."
+        return (Message(template, step=step),)
     return ()
 
 
@@ -118,13 +127,14 @@ def _follow_week(times: Array, horizon: int, step: int, regular: bool) -> tuple[
     if not regular or step > DAY:
         return _step_on(times, horizon, step), ()
     if step < SECOND:
-        return _step_on(times, horizon, step), ("Candles of less than a second are assumed to go on day and night.",)
+        note = Message("Candles of less than a second are assumed to go on day and night.")
+        return _step_on(times, horizon, step), (note,)
     week = infer_current_week(times, step)
     all_open = week.open.all()
     future = _step_on(times, horizon, step) if all_open else _list_times(week, week.open, times[-1], horizon)
     if len(future) < horizon:
         future = _step_on(times, horizon, step)
-        return future, ("The history shows no trading hours. The candles are assumed to go on day and night.",)
+        return future, (Message("The history shows no trading hours. The candles are assumed to go on day and night."),)
     return future, _describe_assumptions(week, times, int(future[-1]))
 
 
@@ -141,12 +151,18 @@ def _list_times(week: CurrentWeek, mask: Array, origin: int, count: int) -> Arra
 def _describe_assumptions(week: CurrentWeek, times: Array, end: int) -> tuple[str, ...]:
     """Describe the assumptions that concern a time up to end."""
     first, last = _to_index(times[[0, -1]]).strftime("%H:%M")
-    days = " and ".join(name for name, i in (("Saturday", 6), ("Sunday", 0)) if week.weekend[i].any())
-    habit = "go on, because the market closes at no hour of the history" if week.never_closes else "pause"
+    days = Message.join((name for name, i in (("Saturday", 6), ("Sunday", 0)) if week.weekend[i].any()), " and ")
+    unseen = "The history never shows the hours from {last} to {first}; candles are assumed there."
+    weekend = "The history does not show a whole {days}; candles are assumed to pause."
+    if week.never_closes:
+        weekend = (
+            "The history does not show a whole {days}; candles are assumed to go on, because the market closes at no hour of "
+            "the history."
+        )
     assumptions = (
-        (week.unseen_hours, f"The history never shows the hours from {last} to {first}; candles are assumed there."),
-        (week.weekend, f"The history does not show a whole {days}; candles are assumed to {habit}."),
-        (week.weekend_hours, "Hours seen on a weekend only are assumed on the other days as well."),
+        (week.unseen_hours, Message(unseen, first=first, last=last)),
+        (week.weekend, Message(weekend, days=days)),
+        (week.weekend_hours, Message("Hours seen on a weekend only are assumed on the other days as well.")),
     )
     return tuple(note for mask, note in assumptions if (_list_times(week, mask, times[-1], 1) <= end).any())
 

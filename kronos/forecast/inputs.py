@@ -15,6 +15,7 @@ from kronos.errors import ConfigError, DataError
 from kronos.forecast.frames import recognise_frame
 from kronos.forecast.future import make_future_timestamps
 from kronos.forecast.timestamps import Timestamps, convert_times
+from kronos.names import Message
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +74,10 @@ def log_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
         for note in own_notes:
             names.setdefault(note, []).append(name)
     for note, (first, *others) in names.items():
-        more = f" and {len(others):,} more series" if len(others) > 1 else f" and {others[0]}" if others else ""
-        logger.warning("%s%s: %s", first, more, note)
+        if others:
+            template = "{name} and {n:,} more series" if len(others) > 1 else "{name} and {other}"
+            first = Message(template, name=first, n=len(others), other=others[0])
+        logger.warning("%s: %s", first, note)
 
 
 def list_frames(df_list: object) -> list[Frame]:

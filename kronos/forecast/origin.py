@@ -16,6 +16,7 @@ from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
 from kronos.forecast.inputs import MIN_ROWS, build_input
 from kronos.forecast.timestamps import YEAR_FIRST
+from kronos.names import Message
 
 LAST = "last"
 ROWS_THAT_SHOW_THE_PATTERN = 5000
@@ -66,7 +67,7 @@ def build_forecast_tasks(
     repairs: RepairsConfig | None = None,
     max_gap: int | None = None,
     trained: RunCandles | None = None,
-) -> tuple[dict[str, ForecastTask], list[str]]:
+) -> tuple[dict[str, ForecastTask], list[DataError | Message]]:
     """Read files and split each symbol at the origin; max_gap is that of data.max_gap.
 
     Args:
@@ -78,7 +79,7 @@ def build_forecast_tasks(
     """
     tasks: dict[str, ForecastTask] = {}
     frames, unreadable = read_frames(paths, reading, repairs, max_gap)
-    errors = [str(finding) for finding in unreadable]
+    errors: list[DataError | Message] = [finding.message for finding in unreadable]
     for symbol, source, frame, findings, breaks, kind in frames:
         name = source if symbol in source else f"{source}, {symbol}"
         try:
@@ -92,10 +93,10 @@ def build_forecast_tasks(
             build_input(
                 name, task.history[-lookback:], None, task.future, horizon, None
             )  # raises errors of this symbol here
-            differences = map(str, compare_with_run(kind, trained)) if kind and trained else ()
-            tasks[symbol] = task._replace(notes=(*task.notes, *differences))
+            differences = compare_with_run(kind, trained) if kind and trained else ()
+            tasks[symbol] = task._replace(notes=(*task.notes, *(each.message for each in differences)))
         except DataError as error:
-            errors.append(str(error))
+            errors.append(error)
     return tasks, errors
 
 
@@ -113,7 +114,8 @@ def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookb
             n=len(history),
             least=MIN_ROWS,
         )
-    note = f"the history begins at {history.index[0]}, after a jump or a long gap: {len(history)} candles"
+    template = "the history begins at {first}, after a jump or a long gap: {n} candles"
+    note = Message(template, first=history.index[0], n=len(history))
     return task._replace(history=history, notes=(*task.notes, note))
 
 

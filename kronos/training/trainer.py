@@ -54,6 +54,7 @@ from kronos.data.windows.dataset import Batch, PrepareBatch
 from kronos.errors import KronosError, Terminated
 from kronos.files import seal_folder, write_json
 from kronos.model import KronosTokenizer
+from kronos.names import Message
 from kronos.timing import timed
 from kronos.training.criterion import BY_LOSS, Criterion
 from kronos.training.device_use import fork_random_state
@@ -134,7 +135,7 @@ class KronosTrainer(Trainer):
             control.should_evaluate, control.should_save = False, True
         super()._maybe_log_save_evaluate(*args, **kwargs)
         if stop and self.state.global_step:
-            raise Terminated(stop, f" at step {self.state.global_step}")
+            raise Terminated(stop, Message(" at step {step}", step=self.state.global_step))
 
     def _measure_whole(self, model: KronosTokenizer, parts: list[Batch]) -> Tensor:
         """Return the mean probability of each code bit over all parts of a batch on all ranks."""
@@ -201,7 +202,7 @@ class KronosTrainer(Trainer):
             return
         if self.state.global_step:  # before the first step there is nothing to save
             self._save_checkpoint(self.model, None)
-        raise Terminated(stop, f" in the validation at step {self.state.global_step}")
+        raise Terminated(stop, Message(" in the validation at step {step}", step=self.state.global_step))
 
     # checkpoints and resuming
 

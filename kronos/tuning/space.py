@@ -14,6 +14,7 @@ from kronos.config.load import read_yaml
 from kronos.config.messages import did_you_mean, section_of
 from kronos.config.schema import Config
 from kronos.errors import ConfigError
+from kronos.names import Message, Template
 
 if TYPE_CHECKING:
     from kronos.tuning.plan import BuildConfig
@@ -88,27 +89,28 @@ def read_space(source: str, stage: TrialStages, build: "BuildConfig") -> Space:
     is_text = ": " in source and not Path(source).is_file()
     values, places = read_yaml(
         Path(COMMAND_LINE if is_text else source),
-        needs=f"keys with the values to try: {EXAMPLE}",
+        needs=Message("keys with the values to try: {example}", example=EXAMPLE),
         example="configs/spaces/basemodel.yaml",
         text=source if is_text else None,
     )
-    space, errors = [], []
+    space: list[Parameter] = []
+    errors: list[ConfigError] = []
     for key, given in values.items():
         try:
             parameter = _read_parameter(key, given, stage)
             _check_values(parameter, build)
             space.append(parameter)
         except ConfigError as error:
-            errors.append(f"{places[(key,)]}: {error}")
+            errors.append(error.within("{place}", place=places[(key,)]))
     if errors:
-        raise ConfigError("\n".join(errors))
+        raise ConfigError.join(errors)
     return tuple(space)
 
 
 def _read_parameter(key: str, given: Any, stage: TrialStages) -> Parameter:
     field = _find_field(key)
     if objection := _find_objection(key, stage):
-        raise ConfigError("{key} " + objection + ".", key=key, stage=stage)
+        raise ConfigError("{key} {objection}.", key=key, objection=objection)
     if not isinstance(given, dict) or not given:
         raise ConfigError(
             "{key} is {given!r}. Write the values to try: {example}.", key=key, given=given, example=EXAMPLE
@@ -147,8 +149,8 @@ def _plain_types(annotation: Any) -> set[Any]:
     return {annotation}.union(*map(_plain_types, inner)) if inner else {annotation}
 
 
-def _find_objection(key: str, stage: TrialStages) -> str:
-    """Return why a key cannot be searched, as a template; empty if it can."""
+def _find_objection(key: str, stage: TrialStages) -> Template | Message:
+    """Return why a key cannot be searched; empty if it can."""
     affects = find_affects(Config, key)
     assert affects is not None
     if affects.what == "shorthand":
@@ -160,7 +162,8 @@ def _find_objection(key: str, stage: TrialStages) -> str:
     if not affects.comparable:
         return "must be the same in all trials, or their losses could not be compared"
     if stage != "both" and stage not in affects.models:
-        return f"belongs to the {affects.models[0]} stage, which --stage {{stage}} does not train"
+        template = "belongs to the {own} stage, which --stage {stage} does not train"
+        return Message(template, own=affects.models[0], stage=stage)
     return ""
 
 
@@ -180,7 +183,7 @@ def _read_choices(key: str, given: dict[str, Any]) -> Parameter:
 
 def _read_range(key: str, given: dict[str, Any], integral: bool) -> Parameter:
     if missing := [word for word in ("low", "high") if word not in given]:
-        missing_words = " and ".join(missing)
+        missing_words = Message.join(missing, " and ")
         raise ConfigError("{key}: {missing} missing; write low and high, or choices.", key=key, missing=missing_words)
     for word in ("low", "high", "step"):
         value = given.get(word, 0)
@@ -193,11 +196,11 @@ def _read_range(key: str, given: dict[str, Any], integral: bool) -> Parameter:
         raise ConfigError("{key}: log is {log!r}; it must be true or false.", key=key, log=given["log"])
     parameter = Parameter(key, **given, whole=integral)
     if error := _find_range_error(parameter):
-        raise ConfigError("{key}: " + error + ".", **vars(parameter))
+        raise ConfigError("{key}: {error}.", key=key, error=Message(error, **vars(parameter)))
     return parameter
 
 
-def _find_range_error(parameter: Parameter) -> str:
+def _find_range_error(parameter: Parameter) -> Template:
     """Return what is wrong with a range, as a template; empty if nothing is."""
     low, high, step = parameter.low, parameter.high, parameter.step
     if low >= high:
@@ -223,7 +226,7 @@ def _check_values(parameter: Parameter, build: "BuildConfig") -> None:
         try:
             build([override])
         except ConfigError as error:
-            message = str(error).splitlines()[0]
-            if message.startswith("command line: "):
-                raise ConfigError(message.removeprefix("command line: ")) from None
-            raise ConfigError("with {override}: {message}", override=override, message=message) from None
+            first = error.errors[0]
+            if first.values.get("place") == COMMAND_LINE:
+                raise ConfigError(first.template.removeprefix("{place}: "), **first.values) from None
+            raise ConfigError("with {override}: {message}", override=override, message=first) from None

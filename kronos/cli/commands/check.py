@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from kronos.cli.language import settle_language
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.cli.start import name_commands
 from kronos.config import Config, load_config
@@ -53,8 +54,9 @@ def check_command(
     language: LanguageOption = None,
 ) -> None:
     """Audit candles: list errors, repairs and notes. The exit status is 1 if there are errors."""
-    with start_session("nothing was changed; run the same command again"):
+    with start_session("nothing was changed; run the same command again", language):
         settings = _configure(arguments or [], config)
+        words = Words(settle_language(settings))
         with loading_libraries():  # --help does not wait for it
             from kronos.planning.check import check_candles
             from kronos.report.check import write_check
@@ -64,7 +66,6 @@ def check_command(
         if as_json:
             typer.echo(make_printable(json.dumps(_to_json(check), ensure_ascii=False, allow_nan=False)))
         else:
-            words = Words(language or settings.report.language)
             typer.echo(name_commands(write_check(check, settings, words, leakage, Console())))
         if check.error:
             raise check.error

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from kronos.cli.language import settle_language
 from kronos.cli.session import LanguageOption, start_session
 from kronos.cli.start import name_commands
 from kronos.config import Config, load_config
@@ -69,12 +70,12 @@ def compare_command(
     language: LanguageOption = None,
 ) -> None:
     """Compare evaluated runs: which is best by each metric, where they differ, and whether they are comparable."""
-    with start_session("nothing was written; run the same command again"):
+    with start_session("nothing was written; run the same command again", language):
         folders = _find_runs(runs)
         configs = [_read_config(folder) for folder in folders]
         names = [name.strip() for each in metric or [] for name in each.split(",")]
         compared = compare_runs(_read_runs(folders, configs), names, everything)
-        words = Words(language or (configs[0].report.language if configs[0] else "en"))
+        words = Words(settle_language(configs[0]))
         wide = WIDE_LABEL + WIDE_RUN * len(folders)
         if html:
             page = Console(file=io.StringIO(), record=True, width=wide, highlight=False)
@@ -101,13 +102,10 @@ def _find_runs(paths: Sequence[Path]) -> list[Path]:
         logger.warning("a run was given more than once; it is shown once")
     missing = [path for path in folders if not RunFolder(path).report.results.is_file()]
     if missing:
-        lines = [
-            f"{path}: this run has not been evaluated yet: kronos evaluate --run {path}"
-            if RunFolder(path).config.is_file()
-            else f"{path}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}."
-            for path in missing
-        ]
-        raise CheckpointError("{errors}", errors=Message("\n".join(lines)))
+        evaluate = "{path}: this run has not been evaluated yet: kronos evaluate --run {path}"
+        wrong = "{path}: there is no run here; a run's folder is {{base_path}}/{{exp_name}}."
+        lines = [Message(evaluate if RunFolder(path).config.is_file() else wrong, path=path) for path in missing]
+        raise CheckpointError("{errors}", errors=Message.join(lines))
     return folders
 
 
@@ -116,7 +114,7 @@ def _read_config(folder: Path) -> Config | None:
     try:
         return load_config(RunFolder(folder).config, [UNSHARDED])
     except ConfigError as error:
-        logger.warning("%s Its settings are not compared.", str(error).splitlines()[0])
+        logger.warning("%s Its settings are not compared.", error.errors[0])
         return None
 
 

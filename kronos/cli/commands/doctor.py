@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kronos.cli.language import settle_language
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
@@ -38,7 +39,7 @@ def doctor_command(
     published: Published = False, endpoint: Endpoint = "", as_json: AsJson = False, language: LanguageOption = None
 ) -> None:
     """Check the installation: software, device, memory, disk, models and the hub. The exit status is 1 if something is broken."""
-    with start_session("nothing was changed; run the same command again"):
+    with start_session("nothing was changed; run the same command again", language):
         with loading_libraries():
             from kronos.doctor.machine import check_machine
             from kronos.doctor.models import check_models
@@ -50,7 +51,7 @@ def doctor_command(
             values = {"broken": n_broken, "findings": [_to_json(finding) for finding in findings]}
             typer.echo(make_printable(json.dumps(values, ensure_ascii=False)))
         else:
-            words = Words(language or "en")
+            words = Words(settle_language(None))
             Console(highlight=False).print(_build_table(findings, words))
             typer.echo(words("doctor.n_broken", n=n_broken) if n_broken else words("doctor.healthy"))
         if n_broken:

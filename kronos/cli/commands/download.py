@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kronos.cli.language import settle_language
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.config import load_config
 from kronos.errors import ConfigError
@@ -47,8 +48,9 @@ def download_command(
     language: LanguageOption = None,
 ) -> None:
     """Fetch published models: one commit, verified by its hash, resumed after an interruption."""
-    with start_session("what has been fetched is kept; run the same command again to resume"):
+    with start_session("what has been fetched is kept; run the same command again to resume", language):
         settings = load_config(config) if config else None
+        words = Words(settle_language(settings))
         if names and config:
             raise ConfigError("give either names or --config; the names of a configuration are in the configuration.")
         if endpoint and not endpoint.startswith(("http://", "https://")):
@@ -59,7 +61,6 @@ def download_command(
         with loading_libraries():
             from kronos.hub.downloads import fetch_model, list_names
 
-        words = Words(language or (settings.report.language if settings else "en"))
         fetched = []
         for name in list_names(names or [], settings):
             fetched.append(fetch_model(name, to, endpoint))

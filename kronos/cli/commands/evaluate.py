@@ -25,7 +25,7 @@ from kronos.cli.start import format_command_line, name_commands
 from kronos.config import Config
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
-from kronos.names import make_printable
+from kronos.names import Message, Template, make_printable
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import lock_run_folder
 from kronos.urls import CandleSource, parse_source
@@ -37,8 +37,11 @@ LABEL_WIDTH = 11
 TIME_FORMATS = ["%Y-%m-%d", *(f"%Y-%m-%d{gap}%H:%M{end}" for gap in " T" for end in ("", ":%S"))]
 ALLOWED = ("evaluation.", "report.", "device.", "distributed.", ENDPOINT_KEY)
 ALLOWED_FOR_MODELS = (*ALLOWED, "data.", "repairs.", "model_paths.base_path", "model_paths.exp_name")
-HINT = ", and the candles with --data"
-READING_HINT = f"{HINT}; then also {', '.join(key + '*' * key.endswith('.') for key in READING_OVERRIDES)}"
+HINT: Template = ", and the candles with --data"
+READING_HINT = Message(
+    ", and the candles with --data; then also {keys}",
+    keys=", ".join(key + "*" * key.endswith(".") for key in READING_OVERRIDES),
+)
 
 RunOption = Annotated[
     Path | None, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)
@@ -101,7 +104,8 @@ def evaluate_command(
     language: LanguageOption = None,
 ) -> None:
     """Measure whether a run helped, or whether any model has skill: against naive forecasts, an LSTM or other runs."""
-    with start_session("finished forecasts are kept; run the same command to resume", distributed=True) as process:
+    advice = "finished forecasts are kept; run the same command to resume"
+    with start_session(advice, language, distributed=True) as process:
         given, source = [*(overrides or [])], None if data is None else parse_source(data)
         given += [f"evaluation.rivals=[{', '.join(map(repr, baselines))}]"] if baselines else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []

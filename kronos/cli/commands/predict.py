@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from tqdm import tqdm
 
+from kronos.cli.language import settle_language
 from kronos.cli.output.predict import print_json, print_summary
 from kronos.cli.predict_options import (
     AsJson,
@@ -89,15 +90,16 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
-    with start_session("finished forecasts are in --out; run the same command again"):
+    with start_session("finished forecasts are in --out; run the same command again", language):
         with loading_libraries():
             from kronos.forecast import Sampling
 
         levels = _read_quantiles(quantiles)
         given: dict[str, Any] = {"data": [data] if data else None, "horizon": horizon, "lookback": lookback}
         given |= {"max_context": max_context, "temperature": temperature, "top_p": top_p}
-        given |= {"rising": rising, "language": language}
+        given |= {"rising": rising}
         source = load_source(run, tokenizer, model, overrides or (), **given)
+        source = source._replace(language=settle_language(source.run))
         sampling = Sampling(source.temperature, top_k, source.top_p)
         n_paths = 1 if sampling.greedy else paths  # greedy paths are all the same
         predictor = source.build_predictor(device, context_policy, dtype, compile)
@@ -157,7 +159,7 @@ def _save_all(
     out: Path,
     kept: dict[str, Any],
     summary: VerdictSummary,
-    errors: list[str],
+    errors: list[KronosError | Message],
 ) -> tuple[list[Forecast], list[dict[str, Path]]]:
     """Write the files of each forecast as it is made. Return those that could be written, and their files."""
     from kronos.report.forecast.files import save_forecast
@@ -172,7 +174,7 @@ def _save_all(
         except KronosError as error:
             if isinstance(error, WriteError) and error.is_full:  # those after it would fail too
                 raise
-            errors.append(f"{each.name}: {error}")
+            errors.append(Message("{name}: {error}", name=each.name, error=error))
     return done, saved
 
 
@@ -183,8 +185,10 @@ def _name_outputs(tasks: Sequence[str], out: Path) -> dict[str, str]:
     saved = list_saved(out)
     names = name_files(tasks, taken=saved)
     if replaced := sorted({*names}.intersection(saved)):
-        more = f" and {len(replaced) - MOST_NAMED} more" if len(replaced) > MOST_NAMED else ""
-        logger.info("Earlier forecasts in %s are replaced: %s%s.", out, ", ".join(replaced[:MOST_NAMED]), more)
+        listed: object = ", ".join(replaced[:MOST_NAMED])
+        if (n_more := len(replaced) - MOST_NAMED) > 0:
+            listed = Message("{names} and {n} more", names=listed, n=n_more)
+        logger.info("Earlier forecasts in %s are replaced: %s.", out, listed)
     remove_temporaries(out, of=map(name_group, names))
     return dict(zip(tasks, names))
 
@@ -211,19 +215,19 @@ def _summarize(source: Source, conditions: dict[str, Any], tokenizer: str | None
     return summarize_models(str(tokenizer), str(model), next(iter(source.data), None))
 
 
-def _report_errors(errors: Sequence[str], n_done: int) -> None:
+def _report_errors(errors: Sequence[object], n_done: int) -> None:
     """Log what could not be forecast; raise it if nothing could."""
     if errors and not n_done:
-        raise DataError("{errors}", errors=Message("\n".join(errors)))
+        raise DataError("{errors}", errors=Message.join(errors))
     for error in errors:
-        logger.error("error: %s", Message(error))
+        logger.error("error: %s", error)
     if errors:
         logger.error("error: %d of %d files could not be forecast", len(errors), len(errors) + n_done)
 
 
 def _build_tasks(
     source: Source, out: Path, origin: str, exchange: str | None
-) -> tuple[dict[str, ForecastTask], list[str]]:
+) -> tuple[dict[str, ForecastTask], list[KronosError | Message]]:
     """Read every file and cut it at the origin; log what is assumed."""
     from kronos.data.against_run import RunCandles
     from kronos.data.files.options import ReadingOptions
@@ -238,10 +242,9 @@ def _build_tasks(
         _report_errors(errors, n_done=0)
     log_notes((name, task.notes) for name, task in tasks.items())
     short = {name: len(task.history) for name, task in tasks.items() if len(task.history) < (source.lookback or 0)}
-    log_notes(
-        (name, [f"{n} candles up to the origin, fewer than the lookback of {known}"]) for name, n in short.items()
-    )
-    return tasks, errors
+    template = "{n} candles up to the origin, fewer than the lookback of {known}"
+    log_notes((name, [Message(template, n=n, known=known)]) for name, n in short.items())
+    return tasks, [*errors]
 
 
 def _find_files(source: Source, out: Path) -> list[Path]:

@@ -90,11 +90,10 @@ def train_from(
     path: Path, overrides: Sequence[str], skip_existing: bool, dry_run: bool, language: Language | None
 ) -> Config:
     """Train as a YAML file and overrides tell, or show the plan; return the configuration."""
+    advice, option = "run the same command with --skip-existing to resume from the last checkpoint", "--skip-existing"
     if dry_run:
-        advice = "nothing was written; run the same command again", ""
-    else:
-        advice = "run the same command with --skip-existing to resume from the last checkpoint", "--skip-existing"
-    with start_session(*advice, distributed=True) as process:
+        advice, option = "nothing was written; run the same command again", ""
+    with start_session(advice, language, option, distributed=True) as process:
         config = load_session_config(lambda given: load_config(path, given), overrides, process, language)
         skip_existing = skip_existing or config.experiment.skip_existing
         if dry_run:

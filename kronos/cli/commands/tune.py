@@ -22,12 +22,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from kronos.cli.commands.train import ConfigOption, Overrides
+from kronos.cli.language import settle_language, translate
 from kronos.cli.logs import log_to_file
 from kronos.cli.session import LanguageOption, loading_libraries, read_process, select_cuda_device, start_session
 from kronos.cli.start import name_commands, report_signals, write_stderr
 from kronos.config import Config, load_config
 from kronos.errors import ConfigError
-from kronos.names import make_printable
+from kronos.names import Message, make_printable
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder
 from kronos.tuning.space import Space, TrialStages, read_space
@@ -72,10 +73,11 @@ def tune_command(
     language: LanguageOption = None,
 ) -> None:
     """Search settings with a lower validation loss; over one numeric key, also draw the curve. The same command resumes."""
-    with start_session("run the same command to continue the search"):
+    with start_session("run the same command to continue the search", language):
         _check_search_can_start()
         given = [*(overrides or []), *([f"report.language={language}"] if language else [])]
         settings = load_config(config, given)
+        words = Words(settle_language(settings))
 
         def build(more: Sequence[str]) -> Config:
             return load_config(config, [*given, *more])
@@ -88,7 +90,7 @@ def tune_command(
         if timeout_minutes is not None and math.isnan(timeout_minutes):
             raise ConfigError("--timeout-minutes must be a number.")
         seconds = None if timeout_minutes is None else timeout_minutes * 60
-        _search(SearchPlan(build, parameters, stage, trials, seconds))
+        _search(SearchPlan(build, parameters, stage, trials, seconds), words)
 
 
 def _check_search_can_start() -> None:
@@ -101,11 +103,10 @@ def _check_search_can_start() -> None:
         raise ConfigError("kronos tune needs optuna, which is not installed: pip install optuna")
 
 
-def _search(plan: SearchPlan) -> None:
+def _search(plan: SearchPlan, words: Words) -> None:
     from kronos.training.arguments import start_process
     from kronos.tuning.search import run_search
 
-    words = Words(plan.config.report.language)
     start_process(plan.config, 1)
     log_to_file(RunFolder(plan.folder), 0)
     result = run_search(plan, _Display(plan.n_trials, plan.seconds, words))
@@ -184,9 +185,9 @@ class _Display:
             logger.handlers[:] = handlers
 
 
-def _report_stop(line: str) -> None:
-    logger.critical(line)
-    write_stderr(line)
+def _report_stop(message: Message) -> None:
+    logger.critical(message)
+    write_stderr(translate(message))
 
 
 def _describe_trial(result: TrialResult, best: TrialResult | None, words: Words) -> str:

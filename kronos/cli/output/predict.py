@@ -30,7 +30,7 @@ def print_json(
     saved: Sequence[dict[str, Path]],
     summary: VerdictSummary,
     levels: Sequence[float],
-    errors: Sequence[str],
+    errors: Sequence[object],
 ) -> None:
     from kronos.report.forecast.files import to_json
 
@@ -38,7 +38,7 @@ def print_json(
         to_json(each, tasks[each.name], levels, files) | {"verdict": summary.to_json(each.calibrated)}
         for each, files in zip(forecasts, saved)
     ]
-    typer.echo(json.dumps({"forecasts": listed, "errors": list(errors)}, allow_nan=False))
+    typer.echo(json.dumps({"forecasts": listed, "errors": list(map(str, errors))}, allow_nan=False))
 
 
 def print_summary(

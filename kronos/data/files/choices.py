@@ -247,9 +247,10 @@ def _choose_volume(
         chosen.names["volume"] = volume
         first = matched.get("volume")
         if first in totals or (first and not traded.get(first, True)):
-            reason = "a running total" if first in totals else "0 or blank throughout"
-            template = "volume read from {volume}: {other} is {reason}"
-            chosen.notes.append(ReadingNote.make(template, volume=volume, other=first, reason=reason))
+            template = "volume read from {volume}: {other} is 0 or blank throughout"
+            if first in totals:
+                template = "volume read from {volume}: {other} is a running total"
+            chosen.notes.append(ReadingNote.make(template, volume=volume, other=first))
     if amount is None and (unused := [n for n in names if n not in {*matched.values(), volume}]):
         may_be = {n: parse_numbers(sample[n], decimal) for n in unused if MAY_BE_MONEY.search(_full_name(n))}
         amount = next((n for n, each in may_be.items() if _is_worth(each, numbers[volume], prices)), None)

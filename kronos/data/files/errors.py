@@ -9,7 +9,7 @@ from pathlib import Path
 from kronos.candles import Array
 from kronos.data.files.tables import Table
 from kronos.errors import DataError
-from kronos.names import Message, make_printable
+from kronos.names import Message
 
 
 class ErrorsInRows:
@@ -46,6 +46,8 @@ def join_errors(path: Path, errors: Sequence[DataError]) -> DataError:
     """Return one error for several about a file, which begin with its path."""
     if len(errors) == 1:
         return errors[0]
-    plain = [str(error).removeprefix(make_printable(str(path))).lstrip(":, ") for error in errors]
-    listed = Message(" ".join(f"({n}) {text[0].upper()}{text[1:]}" for n, text in enumerate(plain, start=1)))
-    return DataError("{path}: {n} things are wrong. {listed}", path=path, n=len(errors), listed=listed)
+    plain = [Message(error.template.removeprefix("{path}").lstrip(":, "), **error.values) for error in errors]
+    parts = [Message("({n}) {text}", n=n, text=text.as_sentence()) for n, text in enumerate(plain, start=1)]
+    return DataError(
+        "{path}: {n} things are wrong. {listed}", path=path, n=len(errors), listed=Message.join(parts, " ")
+    )

@@ -131,7 +131,7 @@ def _read_table(table: Table, options: ReadingOptions) -> list[RawSeries]:
     notes = (*table.notes, *matched.notes, *(chosen.notes if chosen else ()), *reader.describe(), *clock.describe())
     for note in notes:
         if note.is_doubt:
-            logger.warning("%s: %s", table.path, note.template.format(**dict(note.values)))
+            logger.warning("%s: %s", table.path, note.message)
     series = _split_by_symbol(table, rows.finish(), symbols, clock, notes)
     return [replace(each, columns=matched.names, zone_given=bool(options.timezone)) for each in series]
 

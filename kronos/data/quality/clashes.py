@@ -83,7 +83,7 @@ def find_blocks(raw: RawSeries, jumps: Array) -> list[Finding]:
         if is_word and 2 <= len(values) == len(changes) + 1 and np.isin(changes, jumps).mean() >= 0.5:
             cause = explain_name_column(str(name), ignored[name])
             template = "the price jumps where the unused column {name!r} changes ({shown}). Is it the symbol?"
-            remedy = cause.remedy + " If these are parts of one series, add data.series=join."
+            remedy = f"{cause.remedy} If these are parts of one series, add data.series=join."
             return [make_finding(raw, "misread", "error", template, changes, remedy=remedy, **cause.values)]
     return []
 

@@ -14,7 +14,7 @@ from kronos.candles import Array
 from kronos.config.data import RepairsConfig
 from kronos.data.files.read import LINES_A_PART, RawSeries
 from kronos.errors import DataError
-from kronos.names import Message, fill_template
+from kronos.names import Message, Template, fill_template
 
 Severity = Literal["error", "repair", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "repair", "note")
@@ -23,7 +23,7 @@ MAX_ERRORS_LISTED = 10
 FEW, SHARE = 10, 0.1  # rows with one fault, and their share of all rows, from which on the file was probably misread
 
 # Every kind of finding. `repairs` has a key for those that can be switched.
-FINDINGS = {
+FINDINGS: dict[str, Template] = {
     "unreadable": "the file cannot be read",
     "fetched": "where the candles come from",
     "limits": "rows before data.since or after data.until",
@@ -56,7 +56,7 @@ FINDINGS = {
 }
 
 
-ACTIONS = {
+ACTIONS: dict[str, Template] = {
     "sort": "sorted",
     "drop": "left out",
     "once": "one of each is kept",
@@ -85,9 +85,9 @@ class Finding:
     symbol: str
     count: int
     places: tuple[str, ...]
-    template: str
+    template: Template
     values: Mapping[str, object] = field(default_factory=dict, hash=False)
-    remedy_template: str = ""
+    remedy_template: Template = ""
     at: Array = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
 
     @property
@@ -98,15 +98,22 @@ class Finding:
     def remedy(self) -> str:
         return fill_template(self.remedy_template, self.values)
 
-    def __str__(self) -> str:
-        where = (
-            f"{self.count:,} times, first at {self.places[0]}"
-            if self.count > 1 and self.places
-            else "".join(self.places)
-        )
+    @property
+    def message(self) -> Message:
+        """Return the whole finding with its place, for one line."""
+        where: object = self.places[0] if self.places else ""
+        if self.count > 1 and self.places:
+            where = Message("{n:,} times, first at {place}", n=self.count, place=self.places[0])
         name = self.symbol if self.symbol and self.symbol not in self.source else ""
-        text = f"{self.text.rstrip('.')}. {self.remedy}" if self.remedy else self.text
-        return f"{', '.join(filter(None, [self.source, name, where]))}: {text}"
+        text = Message(self.template.rstrip("."), **self.values)
+        place = Message.join(filter(None, [self.source, name, where]), ", ")
+        if not self.remedy:
+            return Message("{place}: {text}", place=place, text=text)
+        remedy = Message(self.remedy_template, **self.values)
+        return Message("{place}: {text}. {remedy}", place=place, text=text, remedy=remedy)
+
+    def __str__(self) -> str:
+        return self.message
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as plain values: its English text, and the template and values to word it otherwise."""
@@ -144,10 +151,10 @@ def make_finding(
     raw: RawSeries,
     kind: str,
     severity: Severity,
-    template: str,
+    template: Template,
     rows: Array | None = None,
     count: int | None = None,
-    remedy: str = "",
+    remedy: Template = "",
     **values: Any,
 ) -> Finding:
     """Return a finding about rows of a series."""
@@ -163,8 +170,8 @@ class Cause(NamedTuple):
     certain: whether it is an error even if a key of `repairs` would let it pass.
     """
 
-    template: str
-    remedy: str
+    template: Template
+    remedy: Template
     values: dict[str, Any]
     certain: bool = False
 
@@ -184,7 +191,7 @@ def report_rows(
     kind: str,
     rows: Array,
     action: str,
-    detail: str = "",
+    detail: Template = "",
     cause: Cause | None = None,
     **values: Any,
 ) -> list[Finding]:
@@ -199,7 +206,7 @@ def report_rows(
     template = f"{FINDINGS[kind]} ({detail})" if detail else FINDINGS[kind]
     values["action"] = action
     if action == "error":
-        values |= {"key": kind, "options": " or ".join(a for a in list_actions(kind) if a != "error")}
+        values |= {"key": kind, "options": Message.join((a for a in list_actions(kind) if a != "error"), " or ")}
         remedy = "Correct the file, or set repairs.{key} to {options}."
         return [make_finding(raw, kind, "error", template, rows, remedy=remedy, **values)]
     done = ACTIONS["once" if kind == "duplicates" else action]
@@ -211,11 +218,11 @@ def list_actions(kind: str) -> tuple[str, ...]:
     return RepairsConfig.model_fields[kind].annotation.__args__  # type: ignore[union-attr,no-any-return]
 
 
-def format_place(raw: RawSeries, row: int) -> str:
+def format_place(raw: RawSeries, row: int) -> Message:
     """Return where a row stands: its line or row and its time."""
     part, line = divmod(int(raw.lines[row]), LINES_A_PART)
-    file = f"{Path(raw.parts[part]).name}, " if raw.parts else ""
-    return f"{file}{raw.unit} {line} ({format_time(raw.local[row])})"
+    place = Message("{unit} {line} ({time})", unit=raw.unit, line=line, time=format_time(raw.local[row]))
+    return Message.join([Path(raw.parts[part]).name, place], ", ") if raw.parts else place
 
 
 def format_time(micros: int) -> str:
@@ -230,7 +237,7 @@ def raise_errors(findings: Iterable[Finding]) -> None:
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return
-    listed = Message("\n".join(str(error) for error in errors[:MAX_ERRORS_LISTED]))
+    listed = Message.join(error.message for error in errors[:MAX_ERRORS_LISTED])
     if len(errors) <= MAX_ERRORS_LISTED:
         raise DataError("{errors}", errors=listed)
     more = len(errors) - MAX_ERRORS_LISTED

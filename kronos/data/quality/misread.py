@@ -9,6 +9,7 @@ import numpy as np
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.data.files.read import RawSeries
 from kronos.data.quality.findings import FINDINGS, Cause, Finding, is_widespread, make_finding, quote_setting
+from kronos.names import Message
 
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
 MARKER = -1
@@ -108,7 +109,7 @@ def explain_non_positive(raw: RawSeries, rows: Array) -> Cause | None:
     if (often := wrong.mean(axis=0) > 0.5).all():
         template = "prices of 0 or less in {share} of the rows: are they returns, a spread or normalised values?"
         return Cause(template, "Save the prices themselves.", share)
-    names = " and ".join(raw.columns.get(n, n) for n, wrong_here in zip(PRICE_COLUMNS, often) if wrong_here)
+    names = Message.join((raw.columns.get(n, n) for n, wrong_here in zip(PRICE_COLUMNS, often) if wrong_here), " and ")
     template = "{names} is 0 or less in {share} of the rows: it is probably no column of prices"
     shown = share | {"names": names or "a price", "ours": PRICE_COLUMNS[int(often.argmax())]}
     return Cause(template, "Choose the right column: data.columns.{ours}=its name.", shown)

@@ -20,6 +20,7 @@ from kronos.data.quality.findings import FINDINGS, Finding, make_finding, report
 from kronos.data.quality.misread import clear_markers, explain_blank, explain_impossible, explain_non_positive
 from kronos.data.quality.night_session import date_night_sessions
 from kronos.data.quality.order import find_misread_order, sort_rows
+from kronos.names import Message
 
 RepairStep = Callable[[RawSeries, RepairsConfig], tuple[RawSeries, list[Finding]]]
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
@@ -149,7 +150,7 @@ def _repair_blank_volume(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSer
     if not blank.any():
         return raw, []
     rows = np.flatnonzero(blank.any(axis=1))
-    names = " and ".join(name for i, name in enumerate(CANDLE_COLUMNS[VOLUME:]) if blank[:, i].any())
+    names = Message.join((name for i, name in enumerate(CANDLE_COLUMNS[VOLUME:]) if blank[:, i].any()), " and ")
     detail = "{columns}; -1 marks a missing value" if markers else "{columns}"
     findings = report_rows(raw, "blank_volume", rows, repairs.blank_volume, detail, columns=names)
     return replace(raw, values=np.nan_to_num(raw.values, nan=0.0)), findings
@@ -176,8 +177,9 @@ def _repair_impossible(raw: RawSeries, repairs: RepairsConfig) -> tuple[RawSerie
     if not wrong.any():
         return raw, []
     rows = np.flatnonzero(wrong)
-    shown = CANDLE_COLUMNS[VOLUME:] if negative[rows[0]] else CANDLE_COLUMNS[:VOLUME]
-    detail = ", ".join(f"{name} {{{name}}}" for name in shown)
+    detail = "open {open}, high {high}, low {low}, close {close}"
+    if negative[rows[0]]:
+        detail = "volume {volume}, amount {amount}"
     candle = {name: _format(value) for name, value in zip(CANDLE_COLUMNS, values[rows[0]])}
     cause = explain_impossible(raw, rows)
     findings = report_rows(raw, "impossible", rows, repairs.impossible, detail, cause, **candle)

@@ -22,6 +22,7 @@ from kronos.data.quality.midnights import find_midnights, find_off_grid
 from kronos.data.quality.misread import find_swapped
 from kronos.data.quality.missing_candles import Gaps, find_gaps
 from kronos.data.quality.repair import CLOSE, HIGH, LOW, OPEN, VOLUME, repair_series
+from kronos.names import Message
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -225,7 +226,7 @@ def _find_odd_volume(raw: RawSeries) -> list[Finding]:
     if constant:
         value = f"{raw.values[0, VOLUME + names.index(constant[0])]:g}"
         template = "{columns} is {value} throughout" if len(constant) == 1 else "{columns} are {value} throughout"
-        shown: dict[str, Any] = {"columns": " and ".join(constant), "value": value}
+        shown: dict[str, Any] = {"columns": Message.join(constant, " and "), "value": value}
     elif is_running_total(volume[-N_BEFORE:]):
         template, shown = "volume hardly ever falls: is it a running total? Choose its column in data.columns", {}
     else:

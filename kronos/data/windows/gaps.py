@@ -10,6 +10,16 @@ import numpy as np
 from kronos.candles import Array
 from kronos.data.quality.findings import FINDINGS, N_PLACES, Finding, format_time
 from kronos.data.windows.candle_set import DAY, HOLIDAYS, ROWS_AT_A_TIME, CandleSet, SymbolRows
+from kronos.names import Message, Template
+
+SIZES: dict[str, tuple[Template, ...]] = {  # of one, of several in one place, of several
+    "candle": (
+        "{n:,} candle in {n_places:,} place",
+        "{n:,} candles in {n_places:,} place",
+        "{n:,} candles in {n_places:,} places",
+    ),
+    "day": ("{n:,} day in {n_places:,} place", "{n:,} days in {n_places:,} place", "{n:,} days in {n_places:,} places"),
+}
 
 
 def classify_gaps(candles: CandleSet, max_gap: int | None) -> list[Finding]:
@@ -86,11 +96,11 @@ def _find_own_gaps(
             last = np.searchsorted(trading_days, until // DAY, side="left")
             n, unit = int(np.where(alone[mask], days[mask], last - first).sum()), "day"
         n_long = int((missing[mask] > limit).sum())
-        size = f"{{n:,}} {unit}{'s' if n > 1 else ''} in {{n_places:,}} place{'s' if len(rows) > 1 else ''}"
+        size = SIZES[unit][2 if len(rows) > 1 else int(n > 1)]
         stop = "; no window crosses the {n_long:,} longer than {limit:,} candles (data.max_gap)" if n_long else ""
         template = f"{FINDINGS[kind]}: {size}{stop}"
         values = {"n": n, "n_places": len(rows), "n_long": n_long, "limit": limit}
-        places = tuple(f"after {format_time(time)}" for time in after[:N_PLACES])
+        places = tuple(Message("after {time}", time=format_time(time)) for time in after[:N_PLACES])
         findings.append(
             Finding(*(kind, "note", symbol.source, symbol.symbol, len(rows), places, template, values), at=until)
         )

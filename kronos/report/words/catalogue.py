@@ -35,7 +35,7 @@ class Words:
         if self.language != "zh":
             return text.format(**values) if values else text
         marked = {name: f"{EDGE}{value}{EDGE}" if isinstance(value, str) else value for name, value in values.items()}
-        return SPACED.sub(" ", text.format(**marked)).replace(EDGE, "") if values else text
+        return separate_latin(text.format(**marked)) if values else text
 
     def has(self, key: str) -> bool:
         """Whether there is a text of this key."""
@@ -52,11 +52,21 @@ class Words:
         return texts[self.language]
 
 
+def separate_latin(text: str) -> str:
+    """Put a space between Latin letters or digits of a value and the Chinese around it; EDGE marks both ends of values."""
+    return SPACED.sub(" ", text).replace(EDGE, "")
+
+
 @cache
 def read_texts(language: Language) -> dict[str, str]:
     """Read a language's catalogue, kronos/report/words/{language}.yaml, by dotted key."""
     text = files(__package__).joinpath(f"{language}.yaml").read_text(encoding="utf-8")
-    return _flatten(yaml.safe_load(text))
+    return _flatten(read_yaml(text))
+
+
+def read_yaml(text: str) -> Any:
+    """Read a YAML file of this package, with the parser written in C if there is one."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _flatten(texts: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -11,6 +11,7 @@ from kronos.data.files.times.fields import IRANIAN, NOT_A_TIME, Order, split_fie
 from kronos.data.files.times.texts import normalize_times
 from kronos.data.files.times.zones import zone_kind
 from kronos.errors import DataError
+from kronos.names import Message
 
 ACCEPTED = "2024-06-18 11:15:00, 2024/6/18 11:15, or as seconds or milliseconds since 1970"
 DAY_OR_MONTH = re.compile(r"^\d{1,2}[-/.\s]\d{1,2}[-/.\s](?:\d{4}|\d{1,2})")
@@ -32,7 +33,9 @@ def build_ambiguous_error(text: pd.Series, orders: Sequence[Order]) -> DataError
         readings.append(f"{date.day} {date:%B %Y}" if date is not None else order)
         keys.append(f'data.time_format="{build_format(value, order)}"')
     template = "timestamp {value!r} is ambiguous: {readings}? No date in the file decides it. Set {keys}, or write the year first."
-    return AmbiguousTimes(template, value=value[:40], readings=" or ".join(readings), keys=" or ".join(keys))
+    return AmbiguousTimes(
+        template, value=value[:40], readings=Message.join(readings, " or "), keys=Message.join(keys, " or ")
+    )
 
 
 def build_format(value: str, order: Order) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kronos.data.files.times.doubts import AmbiguousTimes
 from kronos.errors import DataError
+from kronos.names import Message
 
 SIX_DIGITS = re.compile(r"\d{6}(?: \d\d:\d\d(?::\d\d)?)?")
 FORMATS = ("%y%m%d", "%Y%m", "%d%m%y", "%m%d%y")
@@ -39,6 +40,6 @@ def find_short_format(text: pd.Series) -> str:
     if len(best) > 1 and steps[best[1]] <= FARTHER * steps[best[0]]:
         readings = [f"{pd.to_datetime(first[:6], format=form):%-d %B %Y}" for form in best]
         template = "timestamp {value!r} is ambiguous: {readings}? Set {keys}, or write the year with four digits."
-        keys = " or ".join(f'data.time_format="{form}"' for form in best)
-        raise AmbiguousTimes(template, value=first, readings=" or ".join(readings), keys=keys)
+        keys = Message.join((f'data.time_format="{form}"' for form in best), " or ")
+        raise AmbiguousTimes(template, value=first, readings=Message.join(readings, " or "), keys=keys)
     return best[0] + clock
