@@ -17,7 +17,7 @@ from kronos.data.elsewhere.arrow import ROWS_AT_A_TIME, write_batches
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.elsewhere.snapshot import Fetch, keep_time
 from kronos.errors import ConfigError, DataError
-from kronos.names import name_file
+from kronos.names import Message, name_file
 from kronos.urls import Url
 
 # Options of a connection that loads nothing.
@@ -75,7 +75,7 @@ def find_database(url: Url) -> Path:
         template = (
             "{url}: there is no such file (looked for {looked}). Write duckdb:///relative.db or duckdb:////absolute.db."
         )
-        raise DataError(template, url=url, looked=" and ".join(map(str, dict.fromkeys(choices))) or "nothing")
+        raise DataError(template, url=url, looked=Message.join(dict.fromkeys(choices), " and ") or "nothing")
     return found.resolve()
 
 

@@ -14,6 +14,7 @@ from kronos.candles import PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.data.files.aliases import ALIASES, TIME
 from kronos.data.files.notes import ReadingNote
 from kronos.errors import DataError
+from kronos.names import Message
 
 SPEAKS_OF_VOLUME = re.compile(
     r"vol|成交量|交易量|成交股數|成交股数|总手|總量|出来高|거래량|объ[её]м|shares|quant|qty|qtd|cantidad|st(ü|ue)ck|pieces|umsatz"
@@ -51,9 +52,8 @@ def match_columns(
             close = difflib.get_close_matches(name, names, n=1)
             missing = "{path}: data.columns maps {ours} to the column {name!r}, which is not in the file."
             others = "The file has: {names}. If it has the usual names, set data.columns={{}}."
-            template = f"{missing} Did you mean {{close!r}}?" if close else f"{missing} {others}"
-            values = {"ours": ours, "name": name, "close": (*close, "")[0], "names": _list(names)}
-            errors.append(DataError(template, path=path, **values))
+            hint = Message("Did you mean {close!r}?", close=close[0]) if close else Message(others, names=_list(names))
+            errors.append(DataError(f"{missing} {{hint}}", path=path, ours=ours, name=name, hint=hint))
     matched = match_names(names, mapping, chosen or {})
     errors += _check_columns(matched, names, path)
     decided = {*mapping, *(chosen or {})}

@@ -188,8 +188,8 @@ def _check_first_rows(reader: RowReader) -> list[DataError]:
 
 def _explain_time(clock: TimestampFormat, times: Any, row: int, is_last: bool) -> DataError:
     error = clock.explain(times, row)
-    hint = " It is the last row: if it is no candle, delete it." if is_last else ""
-    return DataError(error.template + hint, **error.values)
+    template = f"{error.template} It is the last row: if it is no candle, delete it." if is_last else error.template
+    return DataError(template, **error.values)
 
 
 def _to_candles(

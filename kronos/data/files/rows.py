@@ -17,9 +17,10 @@ from kronos.data.files.tables import ROWS_AT_A_TIME, Table
 from kronos.data.files.text.numbers import find_factor
 from kronos.data.files.times import TimestampFormat, join_date_and_time
 from kronos.errors import DataError
+from kronos.names import Template
 
-HEADER_AGAIN = "rows equal to the column names that were passed over: {n:,}, the first in {unit} {line}"
-NO_CANDLE = "rows without a candle that were passed over: {n:,}, the first in {unit} {line}: {text!r}"
+HEADER_AGAIN: Template = "rows equal to the column names that were passed over: {n:,}, the first in {unit} {line}"
+NO_CANDLE: Template = "rows without a candle that were passed over: {n:,}, the first in {unit} {line}: {text!r}"
 MAX_REMARKS, MAX_SHARE = 10, 0.02  # of the rows of a piece
 MAX_BLANK, MAX_BLANK_SHARE = 1_000_000, 10  # rows; or this many for each that is not blank
 EVENTS = 0.1  # of the rows at most hold an event, not a candle

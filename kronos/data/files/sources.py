@@ -17,7 +17,7 @@ from kronos.data.files.tables import open_table
 from kronos.data.files.text.encodings import OTHERS
 from kronos.disk.reading import find_irregularity
 from kronos.errors import DataError
-from kronos.names import name_symbol
+from kronos.names import Message, name_symbol
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq", ".feather", ".ftr", ".arrow")
 HEAD_BYTES = 4096
@@ -95,12 +95,15 @@ def _expand(path: Path, passed_over: list[Path]) -> list[Path]:
         files = [file for file in inside if _holds_candles(file)] or [file for file in inside if _is_named_table(file)]
         others = [file for file in inside if file not in set(files)]
         if not files:
-            shown = f" It holds {', '.join(file.name for file in others[:5])}." if others else ""
+            shown: list[Message] = []
+            if others:
+                shown.append(Message(" It holds {names}.", names=", ".join(file.name for file in others[:5])))
             if any(each.is_dir() for each in path.iterdir()):
-                shown += f" Its folders are not searched: name them, or write {path / '**' / '*.csv'}."
+                template = " Its folders are not searched: name them, or write {glob}."
+                shown.append(Message(template, glob=path / "**" / "*.csv"))
             shown += _explain_first(others)
             template = "{path}: no file of candles in this folder.{shown} Put CSV, Parquet or Feather files there ({endings}, …)."
-            raise DataError(template, path=path, shown=shown, endings=", ".join(TABLES[:3]))
+            raise DataError(template, path=path, shown=Message.join(shown, ""), endings=", ".join(TABLES[:3]))
         passed_over += others
         return files
     if path.is_file():
@@ -138,14 +141,14 @@ def _explain_missing(path: Path) -> DataError:
     )
 
 
-def _explain_first(files: Sequence[Path]) -> str:
+def _explain_first(files: Sequence[Path]) -> list[Message]:
     """Return why the first of the files cannot be read, if that is known."""
     for file in files[:1]:
         try:
             open_table(file)
         except DataError as error:
-            return f" {error}"
-    return ""
+            return [Message(" {error}", error=error)]
+    return []
 
 
 def _holds_candles(path: Path) -> bool:

@@ -21,6 +21,7 @@ from kronos.data.files.text.encodings import detect_encoding
 from kronos.data.files.text.headers import DELIMITERS, MAX_TITLES, SPACES, Layout, find_layout, name_all
 from kronos.data.files.text.numbers import Decimal
 from kronos.errors import DataError
+from kronos.names import Template
 
 ROWS_AT_A_TIME = 50_000
 ROWS_SAMPLED = 2_000
@@ -46,7 +47,9 @@ BLANKS = (
         "-1.#QNAN",
     ),
 )
-FOREIGN = {  # beginnings of files that are no tables; MetaTrader's tables begin with <DATE> or <TICKER>
+FOREIGN: dict[
+    bytes, Template
+] = {  # beginnings of files that are no tables; MetaTrader's tables begin with <DATE> or <TICKER>
     b"pk\x03\x04": "an archive in an archive or a damaged one",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
     **dict.fromkeys((b"<!", b"<?", b"<html", b"<head", b"<table", b"<div", b"<meta"), "a web page or XML"),
@@ -205,7 +208,7 @@ def _build_foreign_error(path: Path, what: str) -> DataError:
             "It may run any code when it is loaded, so it is not. If you trust it, write it as CSV with "
             "pandas.read_pickle(path).to_csv(other_path)."
         )
-    return DataError(f"{{path}}: this is {{what}}, not a table of candles. {remedy}", path=path, what=what)
+    return DataError("{path}: this is {what}, not a table of candles. {remedy}", path=path, what=what, remedy=remedy)
 
 
 def _open_text(path: Path, head: bytes, options: ReadingOptions) -> Table:

@@ -24,6 +24,7 @@ BETWEEN = {
     ".": "。",
     " and ": "和",
     " or ": " 或 ",
+    " ": "",
 }
 SAME = re.compile(r"\{[^{}]*\}|%[-+ #0]*\d*(\.\d+)?[a-z]|\n|  +")
 BY_CODE = ("audit.codes.", "differences.")  # texts of the data layer that pages know by a code

@@ -15,6 +15,7 @@ CATALOGUE = ROOT / "kronos/report/words/messages.py"
 REUSED = re.compile(
     r"\btemplate\b|remedy_template|cause\.remedy"
 )  # of a message that was collected where it is written
+MAX_DEPTH = 2  # of variables that are set from variables
 PHRASE = re.compile(r"[A-Za-z]{2,} [a-z]{2,}")
 
 
@@ -42,8 +43,16 @@ def collect(trees: dict[str, ast.Module]) -> Templates:
     constants = {name: node for tree in trees.values() for name, node in _list_constants(tree)}
     functions = {path: dict(_list_functions(tree)) for path, tree in trees.items()}
     everywhere = {name: each for own in functions.values() for name, each in own.items() if name[0] != "_"}
+    returning = {
+        node.name
+        for tree in trees.values()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and _is_template(node.returns)
+    }
     for path, tree in trees.items():
-        _Collector(found, path, constants | dict(_list_constants(tree)), everywhere | functions[path]).visit(tree)
+        _Collector(found, path, constants | dict(_list_constants(tree)), everywhere | functions[path], returning).visit(
+            tree
+        )
     return found
 
 
@@ -89,10 +98,16 @@ def _is_template(annotation: ast.expr | None) -> bool:
 
 class _Collector(ast.NodeVisitor):
     def __init__(
-        self, found: Templates, path: str, constants: dict[str, ast.expr], arguments: dict[str, list[str]]
+        self,
+        found: Templates,
+        path: str,
+        constants: dict[str, ast.expr],
+        arguments: dict[str, list[str]],
+        returning: set[str],
     ) -> None:
         self.found, self.path, self.constants, self.arguments = found, path, constants, arguments
         self.functions: list[ast.FunctionDef] = []
+        self.returning = returning
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self.functions.append(node)
@@ -154,11 +169,17 @@ class _Collector(ast.NodeVisitor):
                 for each in values:
                     if each is not node:
                         self.add(each)
+            case ast.Call(func=ast.Name(id=name)) if any(each[0] == "*" for each in self.arguments.get(name, ())):
+                pass  # it is visited itself
+            case ast.Call(func=ast.Name(id=name)) if name in self.returning:
+                pass  # its templates are collected where it returns them
             case ast.Call(func=ast.Name(id="Message") | ast.Attribute(value=ast.Name(id="Message"))):
                 pass  # it is visited itself
             case ast.Call(func=ast.Attribute(attr="get"), args=[_, default]):
                 self.add(node.func.value)
                 self.add(default)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="dict"), attr="fromkeys"), args=[_, value]):
+                self.add(value)
             case ast.Call(func=ast.Attribute(value=value, attr="lower" | "rstrip" | "removeprefix")):
                 self.add(value)
             case ast.Attribute() | ast.Call() | ast.Subscript() if REUSED.search(ast.unparse(node)):
@@ -192,17 +213,24 @@ class _Collector(ast.NodeVisitor):
                 return None
         return [self.constants[name]] if name in self.constants else None
 
-    def add_phrases(self, node: ast.AST) -> None:
+    def add_phrases(self, node: ast.AST, depth: int = 0) -> None:
         """Add the constant phrases within a value of a message, except those within another message."""
         match node:
+            case ast.Call(func=ast.Name(id=name)) if any(each[0] == "*" for each in self.arguments.get(name, ())):
+                pass  # it is visited itself
+            case ast.Call(func=ast.Name(id=name)) if name in self.returning:
+                pass  # its templates are collected where it returns them
             case ast.Call(func=ast.Name(id="Message") | ast.Attribute(value=ast.Name(id="Message"))):
+                return
+            case ast.Call(func=ast.Attribute(attr="removeprefix")):
                 return
             case ast.Constant(value=str(text)) if PHRASE.search(text):
                 self.found.texts.setdefault(text, f"{self.path}:{node.lineno}")
-            case ast.Name() if node.id in self.constants:
-                self.add_phrases(self.constants[node.id])
+            case ast.Name() if depth < MAX_DEPTH:
+                for each in self.find_values(node.id) or ():
+                    self.add_phrases(each, depth + 1)
         for each in node.values if isinstance(node, ast.Dict) else ast.iter_child_nodes(node):
-            self.add_phrases(each)
+            self.add_phrases(each, depth)
 
 
 def _list_assigned(function: ast.FunctionDef, name: str) -> Iterator[ast.expr]:

@@ -19,13 +19,14 @@ from kronos.data.files.text.layouts import recognise_layout
 from kronos.data.files.text.numbers import Decimal, find_decimal
 from kronos.data.files.times import looks_like_times
 from kronos.errors import DataError
+from kronos.names import Template
 
 MAX_TITLES = 40  # lines that may stand above the column names
 MAX_LABELS = 3  # lines of labels or units below them
 DELIMITERS = ",;\t|^~"
 SPACES = r"\s+"
 NUMBER_OR_DATE = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*(?:[eE]\+\d+)?")
-NO_AFFIX = "names of columns read without {used}"
+NO_AFFIX: Template = "names of columns read without {used}"
 TWO_POINTS = re.compile(r"\.\d*\.")
 
 

@@ -11,7 +11,7 @@ from kronos.data.files.times.fields import IRANIAN, NOT_A_TIME, Order, split_fie
 from kronos.data.files.times.texts import normalize_times
 from kronos.data.files.times.zones import zone_kind
 from kronos.errors import DataError
-from kronos.names import Message
+from kronos.names import Message, Template
 
 ACCEPTED = "2024-06-18 11:15:00, 2024/6/18 11:15, or as seconds or milliseconds since 1970"
 DAY_OR_MONTH = re.compile(r"^\d{1,2}[-/.\s]\d{1,2}[-/.\s](?:\d{4}|\d{1,2})")
@@ -61,7 +61,7 @@ def _build_clock(clock: str) -> str:
     return re.sub(r"[AaPp][Mm]$", "%p", re.sub(r"\.\d+", ".%f", clock))
 
 
-def _find_lacking(written: str) -> str:
+def _find_lacking(written: str) -> Template:
     """Return what a time lacks, and what to do about it; nothing if that is not known."""
     if re.fullmatch("#+", written):
         return "is what Excel writes for a date in a narrow column. Widen the column, and save the file again."
@@ -86,8 +86,9 @@ def build_unreadable_error(written: str, zoned: bool, order: Order | None, form:
     fields = split_fields(normalize_times(pd.Series([written])))
     kind = zone_kind(fields.zone.iloc[0])
     if fields.first[0] >= 0 and kind != "unknown" and (kind in ("offset", "name")) != zoned and kind != "label":
-        has = "no" if zoned else "a"
-        template = f"timestamp {{value!r}} has {has} time zone, unlike the first row's. Write all times the same way."
+        template = "timestamp {value!r} has a time zone, unlike the first row's. Write all times the same way."
+        if zoned:
+            template = "timestamp {value!r} has no time zone, unlike the first row's. Write all times the same way."
         return DataError(template, value=value)
     if kind == "name" and zoned and to_micros(fields, order)[0] != NOT_A_TIME:
         template = (

@@ -10,11 +10,12 @@ import pandas as pd
 from kronos.candles import Array
 from kronos.data.files.times.fields import FIRST_MICROS, LAST_MICROS, NOT_A_TIME
 from kronos.errors import DataError
+from kronos.names import Template
 
 Text = pd.Series  # of str
 # The number of plain digits tells the unit of a time since 1970 in UTC; other numbers may be dates without separators.
 EPOCH_UNITS = {9: "s", 10: "s", 12: "ms", 13: "ms", 15: "us", 16: "us", 18: "ns", 19: "ns"}
-UNIT_NAMES = {
+UNIT_NAMES: dict[str, Template] = {
     "s": "seconds since 1970, in UTC",
     "ms": "milliseconds since 1970, in UTC",
     "us": "microseconds since 1970, in UTC",
