@@ -50,10 +50,24 @@ def collect(trees: dict[str, ast.Module]) -> Templates:
         if isinstance(node, ast.FunctionDef) and _is_template(node.returns)
     }
     for path, tree in trees.items():
-        _Collector(found, path, constants | dict(_list_constants(tree)), everywhere | functions[path], returning).visit(
-            tree
-        )
+        others = _list_others(tree, functions)
+        arguments = {name: each for name, each in everywhere.items() if name not in others} | functions[path]
+        _Collector(found, path, constants | dict(_list_constants(tree)), arguments, returning).visit(tree)
     return found
+
+
+def _list_others(tree: ast.Module, functions: dict[str, dict[str, list[str]]]) -> set[str]:
+    """Return the names that a file defines or imports, and that take no templates, although others of the name do."""
+    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    for node in tree.body:
+        path = (
+            f"{(node.module or '').removeprefix('kronos.').replace('.', '/')}.py"
+            if isinstance(node, ast.ImportFrom)
+            else ""
+        )
+        if path in functions:
+            own |= {each.name for each in node.names} - functions[path].keys()
+    return own
 
 
 def _list_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
