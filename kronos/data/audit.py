@@ -12,6 +12,7 @@ from kronos.data.candle_kind import CandleKind, describe_kind, kinds_to_json
 from kronos.data.quality.findings import FINDINGS, SEVERITIES, Finding, Severity, format_time, raise_errors
 from kronos.data.quality.series import format_interval
 from kronos.data.windows.candle_set import CandleSet, SymbolRows
+from kronos.data.windows.left_out import describe_dropped
 from kronos.data.windows.load import Audited, load_candles
 from kronos.data.windows.splits import Split, SplitName, count_epoch_windows
 from kronos.names import Message, Template
@@ -130,7 +131,7 @@ def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig) -> li
             template = "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} without overlap)"
         line = [Message(template, name=name, n_rows=split.rows, n=len(split), n_independent=split.independent)]
         if split.dropped:
-            line.append(Message("; left out: {reasons}", reasons=split.describe_dropped()))
+            line.append(Message("; left out: {reasons}", reasons=describe_dropped(split.dropped)))
         if name == "train" and config.windows_per_epoch:
             line.append(Message("; {n:,} an epoch", n=count_epoch_windows(len(split), config)))
         if name == "train" and config.balance_symbols:

@@ -12,23 +12,14 @@ import numpy as np
 from kronos.candles import Array
 from kronos.config.data import DataConfig, end_of
 from kronos.data.windows.candle_set import CandleSet, SymbolRows
+from kronos.data.windows.left_out import describe_dropped
 from kronos.errors import DataError
-from kronos.names import Message, Template
 
 SplitName = Literal["train", "val", "test"]
 NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 EPOCH = np.datetime64(0, "us")
 LAST_MOMENT = 1 << 62
 FEWEST_STEPS = 4  # of an epoch of independent windows: validations after fewer would differ by chance alone
-
-
-DROPPED: dict[str, Template] = {
-    "the embargo": "{n:,} to the embargo",
-    "gaps": "{n:,} to gaps",
-    "jumps": "{n:,} to jumps",
-    "the stride": "{n:,} to the stride",
-    "the cap": "{n:,} to the cap",
-}
 
 
 @dataclass(frozen=True)
@@ -71,9 +62,6 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.starts)
-
-    def describe_dropped(self) -> Message:
-        return Message.join((Message(DROPPED[reason], n=n) for reason, n in self.dropped.items()), ", ")
 
 
 @dataclass(frozen=True)
@@ -266,7 +254,7 @@ def _explain_no_windows(
         f"{needs} in a row{lost}. Use more candles, other splits, a larger data.max_gap or shorter windows.",
         **values,
         n_symbols=len(symbols),
-        lost=split.describe_dropped(),
+        lost=describe_dropped(split.dropped),
     )
 
 
