@@ -163,7 +163,7 @@ def _restore(path: Path) -> ReportFolder:
     return ReportFolder(path)
 
 
-OWN_NAMES = frozenset(("report", "evaluation", "logs", "tune", "config.yaml", "data.json", "readme.md"))
+OWN_NAMES = frozenset(("report", "evaluation", "logs", "tune", "push", "config.yaml", "data.json", "readme.md"))
 
 
 def is_own_name(name: str) -> bool:

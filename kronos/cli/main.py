@@ -11,6 +11,7 @@ from kronos.cli.commands.doctor import doctor_command
 from kronos.cli.commands.download import download_command
 from kronos.cli.commands.evaluate import evaluate_command
 from kronos.cli.commands.predict import predict_command
+from kronos.cli.commands.push import push_command
 from kronos.cli.commands.train import train_command
 from kronos.cli.commands.tune import tune_command
 from kronos.cli.session import HELP_OPTIONS
@@ -34,6 +35,7 @@ app.command("evaluate", short_help="Measure whether a run or any model has skill
 app.command("compare", short_help="Show evaluated runs side by side.")(compare_command)
 app.command("tune", short_help="Search settings with a lower validation loss.")(tune_command)
 app.command("download", short_help="Fetch published models, to use them without a connection.")(download_command)
+app.command("push", short_help="Put a run's models on the hub, with model cards.")(push_command)
 app.command("doctor", short_help="Check software, device, models and the hub.")(doctor_command)
 
 

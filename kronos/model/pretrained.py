@@ -28,6 +28,7 @@ from kronos import Kronos, KronosPredictor, KronosTokenizer
 
 A forecast is not advice, and nothing here promises profit.
 """
+TAGS = ["time-series-forecasting", "finance", "kronos", "candlestick", "k-line"]
 NANO = "nano"  # the name of the small model that the package contains
 NANO_FOLDER = Path(__file__).parent / NANO
 TOKENIZER_KEY = "tokenizer_sha256"
@@ -39,7 +40,7 @@ class PretrainedModel(
     PyTorchModelHubMixin,
     library_name="kronos",
     model_card_template=MODEL_CARD,
-    tags=["time-series-forecasting", "finance", "kronos"],
+    tags=[*TAGS],  # the mixin appends its own
 ):
     """Adds `from_pretrained`, `save_pretrained` and `push_to_hub`. Loads only safetensors and JSON, and all tensors must fit.
 

@@ -1,5 +1,6 @@
 """A hub on this machine that speaks the few requests which the client makes, and a second host for its large files."""
 
+import base64
 import hashlib
 import http.server
 import json
@@ -34,6 +35,8 @@ class FakeHub:
     uploaded: dict[str, bytes] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     commits: list[dict[str, Any]] = field(default_factory=list)
+    public: bool = False  # all repositories that exist
+    posted: list[tuple[str, Any]] = field(default_factory=list)
     endpoint: str = ""
     other_host: str = ""
 
@@ -123,15 +126,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+def is_large(path: str) -> bool:
+    return path.endswith(".safetensors")
+
+
 def _answer_api(hub: FakeHub, path: str, body: bytes) -> Any:
     """Answer what an upload asks: create, whoami, preupload, large files' addresses, commit."""
     if path == "api/repos/create":
-        return {"url": f"{hub.endpoint}/{json.loads(body)['name']}"}
+        hub.posted.append((path, json.loads(body)))
+        return {"url": f"{hub.endpoint}/me/{json.loads(body)['name']}"}
     if path.endswith("/preupload/main"):
         files = json.loads(body)["files"]
         return {
             "files": [
-                {"path": each["path"], "uploadMode": "lfs" if each["path"].endswith(".safetensors") else "regular"}
+                {
+                    "path": each["path"],
+                    "uploadMode": "lfs" if is_large(each["path"]) else "regular",
+                    "shouldIgnore": False,
+                }
                 for each in files
             ]
         }
@@ -143,21 +155,25 @@ def _answer_api(hub: FakeHub, path: str, body: bytes) -> Any:
         ]
         return {"transfer": "basic", "objects": objects}
     if "/commit/" in path:
-        _commit(hub, [json.loads(line) for line in body.splitlines()])
-        return {"success": True, "commitOid": COMMIT, "commitUrl": f"{hub.endpoint}/commit/{COMMIT}", "hookOutput": ""}
-    return {"id": path, "siblings": [], "sha": COMMIT, "name": "me", "type": "user"}
+        repository = path.removeprefix("api/models/").partition("/commit/")[0]
+        _commit(hub, repository, [json.loads(line) for line in body.splitlines()])
+        return {
+            "success": True,
+            "commitOid": COMMIT,
+            "commitUrl": f"{hub.endpoint}/{repository}/commit/{COMMIT}",
+            "hookOutput": "",
+        }
+    return {"id": path, "siblings": [], "sha": COMMIT, "private": not hub.public, "name": "me", "type": "user"}
 
 
-def _commit(hub: FakeHub, lines: list[dict[str, Any]]) -> None:
-    import base64
-
+def _commit(hub: FakeHub, repository: str, lines: list[dict[str, Any]]) -> None:
     hub.commits.append(lines[0]["value"])
     for line in lines[1:]:
         value = line["value"]
         if line["key"] == "file":
-            hub.uploaded[value["path"]] = base64.b64decode(value["content"])
+            hub.uploaded[f"{repository}/{value['path']}"] = base64.b64decode(value["content"])
         elif line["key"] == "lfsFile":
-            hub.uploaded[value["path"]] = hub.blobs[value["oid"]]
+            hub.uploaded[f"{repository}/{value['path']}"] = hub.blobs[value["oid"]]
 
 
 @contextmanager

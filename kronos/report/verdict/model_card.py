@@ -2,23 +2,95 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import yaml
+from huggingface_hub import ModelCardData
 
 from kronos.config import Config
+from kronos.config.affects import find_affects
+from kronos.config.training import TrainingConfig
 from kronos.evaluation.results import Evaluation
-from kronos.files import write_text
-from kronos.model.pretrained import HUB_NAME
+from kronos.evaluation.skill import PRETRAINED, find_skill
+from kronos.files import find_sealed, write_text
+from kronos.names import make_printable
+from kronos.report.verdict.card_metadata import build_metadata, list_results
 from kronos.report.verdict.provenance import list_provenance
 from kronos.report.verdict.summary import LEVEL, write_coverage
-from kronos.report.words.answers import write_headline
+from kronos.report.words.answers import find_pretrained, name_baseline, write_headline
 from kronos.report.words.catalogue import Words
-from kronos.report.words.sentences import write_note
+from kronos.report.words.numbers import format_level, format_percent
+from kronos.report.words.sentences import name_metric, write_note, write_outcome
 from kronos.run_folder import RunFolder
 
-PUBLISHER = "NeoQuasar/"  # of the pretrained models; their licence is MIT
-TAGS = ["time-series-forecasting", "finance", "kronos"]
+WINDOWS = ("lookback_window", "predict_window", "max_context", "clip")
+ALWAYS_SHOWN = (
+    "tokenizer_epochs",
+    "basemodel_epochs",
+    "batch_size",
+    "tokenizer_learning_rate",
+    "predictor_learning_rate",
+)
+SKILL_KINDS = ("level", "width")  # of `find_skill`: the model is better than the simple forecasts
+
+OUR_CODE = """\
+```python
+from kronos import KronosPredictor
+
+predictor = KronosPredictor.from_pretrained("{model}", "{tokenizer}", max_context={max_context}, clip={clip})
+forecast = predictor.forecast(candles[-{lookback}:], horizon={horizon})
+print(forecast.median)
+```"""
+UPSTREAM_CODE = """\
+```python
+from model import Kronos, KronosPredictor, KronosTokenizer
+
+tokenizer = KronosTokenizer.from_pretrained("{tokenizer}")
+model = Kronos.from_pretrained("{model}")
+predictor = KronosPredictor(model, tokenizer, max_context={max_context}, clip={clip})
+forecast = predictor.predict(df, x_timestamp, y_timestamp, pred_len={horizon}, T=1.0, top_p=1.0, sample_count=30)
+```"""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the models of a run are to be found, and what the cards may tell.
+
+    model, tokenizer: hub names. license: of both; empty: that of the models that training began with. hide_data: leave out
+    the names of symbols and the times of the candles.
+    """
+
+    model: str
+    tokenizer: str
+    license: str = ""
+    hide_data: bool = False
+
+
+@dataclass(frozen=True)
+class _Card:
+    """What a card is written from. evaluation: None if there is none of these weights."""
+
+    run: RunFolder
+    config: Config
+    evaluation: Evaluation | None
+    words: Words
+    published: Published | None = None
+
+    @property
+    def hides_data(self) -> bool:
+        return self.published is not None and self.published.hide_data
+
+    @property
+    def license(self) -> str:
+        return self.published.license if self.published else ""
+
+    @property
+    def symbols(self) -> list[dict[str, Any]]:
+        """The audited symbols: name, number of candles, first and last time, interval; never where they lie."""
+        found = (find_sealed(self.run.audit) or {}).get("symbols")
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def write_model_card(run: RunFolder, config: Config, evaluation: Evaluation) -> None:
@@ -27,34 +99,156 @@ def write_model_card(run: RunFolder, config: Config, evaluation: Evaluation) -> 
     Raises:
         KronosError: the file cannot be written.
     """
-    card = f"---\n{_write_metadata(config)}---\n\n{_write_text(evaluation, Words('en'))}"
+    card = write_card(run, config, evaluation, Words("en"))
     write_text(run.basemodel.best_model / "README.md", card)
 
 
-def _write_metadata(config: Config) -> str:
-    """Return the header that the hub reads. A path on this machine is no name of a base model."""
-    metadata: dict[str, object] = {"library_name": "kronos", "tags": TAGS}
-    base_model = config.model_paths.pretrained_predictor
-    on_hub = None if Path(base_model).exists() else HUB_NAME.fullmatch(base_model)
-    if config.experiment.pre_trained_predictor and on_hub:
-        metadata |= {"license": "mit"} if base_model.startswith(PUBLISHER) else {}
-        metadata |= {"base_model": on_hub[1]}  # without a revision
-    return yaml.safe_dump(metadata, sort_keys=False)
+def write_card(
+    run: RunFolder, config: Config, evaluation: Evaluation | None, words: Words, published: Published | None = None
+) -> str:
+    """Return the card of a run's base model. What it says first is whether the model is of use."""
+    card = _Card(run, config, evaluation, words, published)
+    data = build_metadata(
+        config.model_paths.pretrained_predictor, config.experiment.pre_trained_predictor, card.license
+    )
+    if evaluation is not None:
+        data.model_name = published.model.rpartition("/")[2] if published else make_printable(evaluation.run)
+        data.eval_results = list_results(evaluation, words, card.hides_data)
+    name = published.model.rpartition("/")[2] if published else evaluation.run if evaluation else run.path.name
+    parts = [words("card.title", run=name), *_write_warning(evaluation, words), *_write_use(card)]
+    parts += [*_write_verdict(card), *_write_candles(card), *_write_settings(card), *_write_origin(card)]
+    return _join(data, [*parts, words("page.no_promise")])
 
 
-def _write_text(evaluation: Evaluation, words: Words) -> str:
-    n_origins = f"{evaluation.n_origins:,}"
-    parts = [
-        words("card.title", run=evaluation.run),
-        words("card.use"),
-        words("card.verdict"),
-        write_headline(evaluation, words),
-        words("card.origins", n=n_origins, first=evaluation.first_origin, last=evaluation.last_origin),
+def write_tokenizer_card(run: RunFolder, config: Config, words: Words, published: Published) -> str:
+    """Return the card of a run's tokenizer."""
+    card = _Card(run, config, None, words, published)
+    data = build_metadata(
+        config.model_paths.pretrained_tokenizer, config.experiment.pre_trained_tokenizer, card.license
+    )
+    parts = [words("card.tokenizer_title", run=published.tokenizer.rpartition("/")[2])]
+    parts += [words("card.tokenizer_of", model=published.model), *_write_use(card), *_write_origin(card)]
+    return _join(data, [*parts, words("page.no_promise")])
+
+
+def _join(data: ModelCardData, parts: Sequence[str]) -> str:
+    header = yaml.safe_dump(data.to_dict(), sort_keys=False, allow_unicode=True)  # type: ignore[no-untyped-call]
+    return f"---\n{header}---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _write_warning(evaluation: Evaluation | None, words: Words) -> Iterator[str]:
+    """Say first what speaks against the model."""
+    if evaluation is None:
+        yield words("card.not_evaluated")
+        return
+    found = find_pretrained(evaluation)
+    if found is not None and found.outcome == "hurt":
+        yield words("card.hurt")
+    if find_skill(evaluation).kind not in SKILL_KINDS:
+        yield words("card.no_skill")
+
+
+def _write_use(card: _Card) -> Iterator[str]:
+    """Write how to load the models: with ours, and with the reference implementation's code."""
+    words, published, data = card.words, card.published, card.config.data
+    if published is None:
+        yield words("card.use")
+        return
+    names = {
+        "model": published.model,
+        "tokenizer": published.tokenizer,
+        "max_context": data.max_context,
+        "clip": data.clip,
+    }
+    yield words("card.use_heading")
+    yield words("card.pair", model=published.model, tokenizer=published.tokenizer)
+    yield words("card.use_ours")
+    yield OUR_CODE.format(horizon=data.predict_window, lookback=data.lookback_window, **names)
+    yield words("card.use_upstream")
+    yield UPSTREAM_CODE.format(horizon=data.predict_window, **names)
+
+
+def _write_verdict(card: _Card) -> Iterator[str]:
+    evaluation, words = card.evaluation, card.words
+    if evaluation is None:
+        return
+    yield words("card.verdict")
+    yield write_headline(evaluation, words)
+    values = {"n": f"{evaluation.n_origins:,}", "first": evaluation.first_origin, "last": evaluation.last_origin}
+    yield words("card.origins_hidden" if card.hides_data else "card.origins", **values)
+    if coverage := evaluation.forecasters[0].log_return.get(f"coverage_{LEVEL}"):
+        yield write_coverage(coverage, evaluation.confidence, words)
+    if card.published is not None:
+        yield "\n".join(_write_table(evaluation, words))
+    names = [str(each.get("symbol")) for each in card.symbols]
+    for note in evaluation.notes:
+        text = write_note(note, words)
+        if not (card.hides_data and any(name in text for name in names)):
+            yield text
+
+
+def _write_table(evaluation: Evaluation, words: Words) -> Iterator[str]:
+    """Write the skill against each baseline by the verdict's metric as rows of Markdown."""
+    columns = words(
+        "card.columns", metric=name_metric(evaluation.metric, words), level=format_level(evaluation.confidence)
+    )
+    yield columns
+    yield "|---|---|---|---|"
+    for each in sorted(
+        (each for each in evaluation.comparisons if each.metric == evaluation.metric),
+        key=lambda each: each.baseline != PRETRAINED,
+    ):
+        skill, low, high = (format_percent(value, sign=True) for value in (each.skill, each.low, each.high))
+        name = make_printable(name_baseline(each.baseline, evaluation, words)).replace("|", "\\|")
+        yield f"| {name} | {skill} | {low} … {high} | {write_outcome(each, words)} |"
+
+
+def _write_candles(card: _Card) -> Iterator[str]:
+    """Write which candles the model was trained on: symbols, span, interval and number; of hidden ones the number only."""
+    if card.published is None or not card.symbols:
+        return
+    words, symbols = card.words, card.symbols
+    n = sum(int(each.get("candles", 0)) for each in symbols)
+    intervals = ", ".join(sorted({str(each.get("interval")) for each in symbols}))
+    yield words("card.candles")
+    yield words("card.candles_counts", n=n, n_symbols=len(symbols), interval=intervals)
+    if card.hides_data:
+        yield words("card.candles_hidden")
+        return
+    shown = [
+        f"- {each.get('symbol')}: {each.get('first')} – {each.get('last')} ({each.get('candles'):,})"
+        for each in symbols[:20]
     ]
-    coverage = evaluation.forecasters[0].log_return.get(f"coverage_{LEVEL}")
-    if coverage:
-        parts.append(write_coverage(coverage, evaluation.confidence, words))
-    parts += [write_note(note, words) for note in evaluation.notes]
-    if provenance := list_provenance(evaluation, words):
-        parts += [words("card.provenance"), "\n".join(f"- {label}: {text}" for label, text in provenance)]
-    return "\n\n".join([*parts, words("page.no_promise")]) + "\n"
+    more = [words("card.more_symbols", n=len(symbols) - len(shown))] if len(symbols) > len(shown) else []
+    yield "\n".join([*map(make_printable, shown), *more])
+
+
+def _write_settings(card: _Card) -> Iterator[str]:
+    """Write the settings that decide on the weights, as YAML: those that are always of interest, and what is no default."""
+    if card.published is None:
+        return
+    defaults, training = TrainingConfig().model_dump(mode="json"), card.config.training.model_dump(mode="json")
+    shown = {
+        key: value
+        for key, value in training.items()
+        if key in ALWAYS_SHOWN or (value != defaults[key] and _decides_weights(key))
+    }
+    data: Mapping[str, Any] = card.config.data.model_dump(mode="json")
+    settings = {"recipe": card.config.recipe, "data": {key: data[key] for key in WINDOWS}, "training": shown}
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).strip()
+    yield card.words("card.settings")
+    yield f"```yaml\n{text}\n```"
+
+
+def _decides_weights(key: str) -> bool:
+    affects = find_affects(TrainingConfig, key)
+    return affects is not None and affects.what == "weights"
+
+
+def _write_origin(card: _Card) -> Iterator[str]:
+    """Write the models and candles by their hashes, and whose work the model is."""
+    if card.evaluation is not None and (provenance := list_provenance(card.evaluation, card.words)):
+        yield card.words("card.provenance")
+        yield "\n".join(f"- {label}: {text}" for label, text in provenance)
+    if card.published is not None:
+        yield card.words("card.credit")

@@ -33,9 +33,12 @@ PROVENANCE = Provenance(
         ([], {}),
         (
             [*HUB, "model_paths.pretrained_predictor=NeoQuasar/Kronos-small"],
-            {"license": "mit", "base_model": "NeoQuasar/Kronos-small"},
+            {"license": "mit", "base_model": "NeoQuasar/Kronos-small", "base_model_relation": "finetune"},
         ),
-        ([*HUB, "model_paths.pretrained_predictor=somebody/kronos"], {"base_model": "somebody/kronos"}),
+        (
+            [*HUB, "model_paths.pretrained_predictor=somebody/kronos"],
+            {"base_model": "somebody/kronos", "base_model_relation": "finetune"},
+        ),
         ([*HUB, "model_paths.pretrained_predictor=/home/me/models/kronos"], {}),
     ],
 )
@@ -46,7 +49,8 @@ def test_metadata_and_verdict(tmp_path: Path, settings: list[str], expected: dic
     write_model_card(run, config, evaluation)
     _, header, text = (run.basemodel.best_model / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     metadata = yaml.safe_load(header)
-    assert metadata.pop("library_name") == "kronos" and metadata.pop("tags") and metadata == expected
+    assert metadata.pop("library_name") == "kronos" and metadata.pop("tags") and metadata.pop("model-index")
+    assert metadata.pop("pipeline_tag") == "time-series-forecasting" and metadata == expected
     assert write_headline(evaluation, Words("en")) in text and "/home/me" not in text
     assert "The 90% band held" in text and "not a promise of profit" in text
     assert (
