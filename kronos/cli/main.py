@@ -10,6 +10,7 @@ from kronos.cli.commands.demo import demo_command
 from kronos.cli.commands.doctor import doctor_command
 from kronos.cli.commands.download import download_command
 from kronos.cli.commands.evaluate import evaluate_command
+from kronos.cli.commands.init import init_command
 from kronos.cli.commands.predict import predict_command
 from kronos.cli.commands.push import push_command
 from kronos.cli.commands.train import train_command
@@ -28,6 +29,7 @@ app = typer.Typer(
 # In the order in which they are needed.
 app.command("demo", short_help="Fine-tune a small model on sample candles: about a minute.")(demo_command)
 app.command("check", short_help="Find what is wrong with candles, and whether they are enough.")(check_command)
+app.command("init", short_help="Write a configuration for your candles.")(init_command)
 app.command("train", short_help="Fine-tune, then judge the model on held-out candles.")(train_command)
 app.command("finetune", hidden=True)(train_command)
 app.command("predict", short_help="Forecast the candles to come: table, picture, page.")(predict_command)

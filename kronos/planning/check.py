@@ -12,7 +12,7 @@ from kronos.data.leakage import Leaks, find_leaks
 from kronos.data.windows.load import Audited
 from kronos.data.windows.splits import Split, SplitName
 from kronos.errors import DataError
-from kronos.planning.enough import Sufficiency, measure_sufficiency, propose_sizes
+from kronos.planning.enough import Kind, Sufficiency, measure_sufficiency, propose_sizes
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class Check:
         return any(finding.severity == "error" for finding in self.audited.findings)
 
 
-def check_candles(config: Config, with_splits: bool, leakage: bool = False) -> Check:
+def check_candles(config: Config, with_splits: bool, leakage: bool = False, kind: Kind | None = None) -> Check:
     """Audit candles, and count their windows.
 
     Args:
         with_splits: whether the configuration has splits and the length of windows; otherwise these are proposed.
+        kind: of candles, whose usual lengths are proposed; None: as they are.
         leakage: also change everything after a cut, and look whether anything before it changes.
 
     Raises:
@@ -54,7 +55,7 @@ def check_candles(config: Config, with_splits: bool, leakage: bool = False) -> C
     if check.broken or not len(candles):
         return check
     if not with_splits:
-        return replace(check, enough=propose_sizes(candles, config.data))
+        return replace(check, enough=propose_sizes(candles, config.data, kind))
     try:
         splits = split_candles(candles, config.data)
     except DataError as error:

@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.cli.main import app
-from kronos.config import load_config
 from kronos.data.audit import TEXTS
 from kronos.data.windows import dataset
 from kronos.report.words.catalogue import read_texts
@@ -151,11 +150,7 @@ def test_whether_candles_are_enough(tmp_path: Path) -> None:
     proposed = check(2880)
     assert (proposed["enough"]["lookback_window"], proposed["enough"]["enough"]) == (48, "enough")
     assert proposed["enough"]["proposed"] and proposed["enough"]["independent"]["train"] >= 30
-    program, *arguments = shlex.split(proposed["next"])
-    assert (program, arguments[:3]) == ("kronos", ["train", "--config", "configs/demo.yaml"])
-    config = load_config(DEMO, arguments[3:])
-    assert config.data.lookback_window == 48 and config.model_paths.exp_name == "my_candles"
-    assert config.data.data_path == (tmp_path / "my candles.csv",)
+    assert shlex.split(proposed["next"]) == ["kronos", "init", str(tmp_path / "my candles.csv")]
     given = check(2880, "data.lookback_window=96", "data.predict_window=24")
     assert given["enough"]["enough"] == "little" and not given["enough"]["proposed"]
     assert shlex.split(given["next"]).count("data.lookback_window=96") == 1

@@ -21,13 +21,12 @@ from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError
 from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
-from kronos.urls import mask_secrets, name_source
+from kronos.urls import mask_secrets
 
 if TYPE_CHECKING:
     from kronos.planning.check import Check
 
 OVERRIDE = r"\w+(\.\w+)+="
-STARTING_CONFIG = Path("configs/demo.yaml")
 
 Arguments = Annotated[
     list[str] | None,
@@ -73,10 +72,15 @@ def check_command(
             raise typer.Exit(1)
 
 
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the paths and the overrides among arguments. What is there is a path."""
+    overrides = [each for each in arguments if re.match(OVERRIDE, each) and not Path(each).exists()]
+    return [each for each in arguments if each not in overrides], overrides
+
+
 def _configure(arguments: Sequence[str], config: Path | None) -> Config:
     """Split arguments into paths and overrides, and build the configuration."""
-    overrides = [each for each in arguments if re.match(OVERRIDE, each) and not Path(each).exists()]
-    paths = [each for each in arguments if each not in overrides]
+    paths, overrides = split_arguments(arguments)
     if not paths and config is None:
         raise ConfigError("there are no candles to check. Give --config, or files of candles; see --help.")
     if config is None:
@@ -85,21 +89,15 @@ def _configure(arguments: Sequence[str], config: Path | None) -> Config:
 
 
 def _propose_command(check: Check, settings: Config, arguments: Sequence[str], config: Path | None) -> str:
-    """Return the command that trains on these candles; empty if they are not usable yet."""
+    """Return the command that follows: init, or train with a configuration; empty if the candles are not usable yet."""
     if check.enough is None or check.enough.level == "none":
         return ""
-    overrides = [each for each in arguments if re.match(OVERRIDE, each) and not Path(each).exists()]
+    paths, overrides = split_arguments(arguments)
+    masked = [mask_secrets(each) for each in overrides]
     if config is None:
-        paths = [str(path) for path in settings.data.data_path]
-        name = name_source(settings.data.data_path[0]).strip("_")
-        overrides += [f"data.data_path={paths[0] if len(paths) == 1 else json.dumps(paths, ensure_ascii=False)}"]
-        sizes = {"lookback_window": check.enough.lookback, "predict_window": check.enough.horizon}
-        overrides += [f"data.{key}={n}" for key, n in sizes.items() if f"data.{key}=" not in " ".join(overrides)]
-        overrides += [f"model_paths.exp_name={name or 'my_run'}"]
-    elif paths := [each for each in arguments if each not in overrides]:
-        overrides += [f"data.data_path={json.dumps(paths, ensure_ascii=False)}"]
-    overrides = [mask_secrets(each) for each in overrides]
-    return shlex.join(["kronos", "train", "--config", str(config or STARTING_CONFIG), *overrides])
+        return shlex.join(["kronos", "init", *(str(path) for path in settings.data.data_path), *masked])
+    chosen = [f"data.data_path={json.dumps(paths, ensure_ascii=False)}"] if paths else []
+    return shlex.join(["kronos", "train", "--config", str(config), *masked, *chosen])
 
 
 def _to_json(check: Check) -> dict[str, Any]:
