@@ -101,7 +101,8 @@ def read_verdict(config: Config) -> Evaluation | None:
     judged = evaluation.provenance.base_model if evaluation.provenance else None
     if judged is None or judged.sha256 != hash_file(run.basemodel.best_model / SAFETENSORS_SINGLE_FILE):
         logger.warning(
-            "%s: this verdict is not on the present weights, or of an earlier version. The card says that the model was not evaluated; kronos evaluate --run %s",
+            "%s: this verdict is not on the present weights, or of an earlier version. The card says that the model was not evaluated. "
+            "To evaluate it: kronos evaluate --run %s",
             run.report.results,
             run.path,
         )

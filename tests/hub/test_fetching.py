@@ -11,7 +11,7 @@ from kronos.files import hash_file
 from kronos.model import Kronos
 from kronos.model.pretrained import hash_weights
 from kronos.model.stored import hub as hub_module
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, invoke
 from tests.hub.conftest import SMALL
 from tests.hub.fake_hub import COMMIT, FakeHub
 
@@ -158,3 +158,18 @@ def test_a_token_is_sent_to_the_hub_only(hub: FakeHub, monkeypatch: pytest.Monke
     )
     Kronos.from_pretrained(SMALL, endpoint=hub.endpoint, force_download=True)
     assert hub.requests and {headers.get("authorization") for *_, headers in hub.requests} == {None}
+
+
+def test_the_way_out_in_chinese(hub: FakeHub) -> None:
+    hub.status = 503
+    done = invoke("download", "--language", "zh")
+    assert done.exit_code == 1
+    for words in (
+        "无法从 Hugging Face Hub",
+        "请使用镜像",
+        "HF_ENDPOINT=https://hf-mirror.com",
+        "非官方副本",
+        "放进同一个文件夹",
+    ):
+        assert words in done.output, done.output
+    assert "could not" not in done.output and "Or put" not in done.output

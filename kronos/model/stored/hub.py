@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from kronos.errors import CheckpointError, WriteError
 from kronos.model.stored.mirrors import MIRROR, name_at_modelscope
+from kronos.names import Message
 
 OFFICIAL_HOST = "huggingface.co"
 REACH_SECONDS = 15.0  # for an answer, including the look-up of the server's name
@@ -34,6 +35,7 @@ STALL_SECONDS = 20.0  # without a byte
 ATTEMPTS = 3  # without a byte more
 SHA256, GIT_SHA1 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")
 UNREACHABLE = (HTTPError, TimeoutError, ConnectionError, FileMetadataError)
+TOO_MANY = 429  # requests
 BUSY = 500  # from this status on, the server is out of order
 
 T = TypeVar("T")
@@ -68,7 +70,7 @@ def fetch_file(repository: str, filename: str, **options: Any) -> Path:
         url = hf_hub_url(repository, filename, revision=revision, endpoint=endpoint)
         remote = ask(lambda: get_hf_file_metadata(url, token=options["token"], timeout=REACH_SECONDS))
         if remote.commit_hash is None or remote.etag is None:
-            raise FileMetadataError("the server is no hub: its answer names no commit")
+            raise FileMetadataError(Message("the server is no hub: its answer names no commit"))
         blob = _name_blob(repository, remote.etag, options.get("cache_dir"))
         at_commit = hf_hub_url(repository, filename, revision=remote.commit_hash, endpoint=endpoint)
         if force or not blob.exists():
@@ -109,7 +111,7 @@ def ask(question: Callable[[], T], seconds: float = REACH_SECONDS) -> T:
     try:
         return answer.result(seconds)
     except TimeoutError:
-        raise TimeoutError(f"no answer within {seconds:.0f} seconds") from None
+        raise TimeoutError(Message("no answer within {seconds:.0f} seconds", seconds=seconds)) from None
 
 
 def download(url: str, target: Path, remote: HfFileMetadata, token: bool | str | None, name: str) -> None:
@@ -165,7 +167,7 @@ def _fill(part: Path, url: str, remote: HfFileMetadata, token: bool | str | None
             broken = error
         failures = 0 if _count_bytes(part) > done else failures + 1
         if failures == ATTEMPTS:
-            raise broken or TimeoutError("the connection ends before the file does")
+            raise broken or TimeoutError(Message("the connection ends before the file does"))
 
 
 def _count_bytes(part: Path) -> int:
@@ -249,7 +251,8 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _is_unreachable(error: Exception) -> bool:
     """Whether the server did not answer, or not as a hub does."""
-    return not isinstance(error, HfHubHTTPError) or error.response.status_code >= BUSY
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else BUSY
+    return status >= BUSY or status == TOO_MANY
 
 
 def _explain(repository: str, filename: str, endpoint: str, error: Exception) -> HubError:
@@ -264,28 +267,34 @@ def _explain(repository: str, filename: str, endpoint: str, error: Exception) ->
     )
 
 
-def _find_reason(repository: str, filename: str, error: Exception) -> tuple[str, str]:
-    by_hand = (
-        f"Or put {constants.CONFIG_NAME} and {constants.SAFETENSORS_SINGLE_FILE} into one folder and give that folder instead"
-        f"{name_at_modelscope(repository)}."
+def _find_reason(repository: str, filename: str, error: Exception) -> tuple[Message, Message]:
+    by_hand = Message(
+        "Or put {config} and {weights} into one folder and give that folder instead{copy}.",
+        config=constants.CONFIG_NAME,
+        weights=constants.SAFETENSORS_SINGLE_FILE,
+        copy=name_at_modelscope(repository),
     )
     if is_offline_mode():
-        return (
-            "HF_HUB_OFFLINE is set, and the file is not in the cache",
-            f"Unset HF_HUB_OFFLINE, or run once with a connection: kronos download {repository}. {by_hand}",
+        return Message("HF_HUB_OFFLINE is set, and the file is not in the cache"), Message(
+            "Unset HF_HUB_OFFLINE, or run once with a connection: kronos download {repository}. {by_hand}",
+            repository=repository,
+            by_hand=by_hand,
         )
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     if status in (401, 403):
-        return (
-            f"access is denied (status {status}): there is no such model, or it is private",
-            "Check the name; for a private model, set HF_TOKEN or run: hf auth login.",
-        )
-    if 400 <= status < BUSY:
-        return f"there is no such model, revision or file (status {status})", "Check the name."
+        return Message(
+            "access is denied (status {status}): there is no such model, or it is private", status=status
+        ), Message("Check the name; for a private model, set HF_TOKEN or run: hf auth login.")
+    if 400 <= status < BUSY and status != TOO_MANY:
+        reason = Message("there is no such model, revision or file (status {status})", status=status)
+        return reason, Message("Check the name.")
+    stated = error.args[0] if error.args else None
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = stated if isinstance(stated, Message) else Message("{error}", error=line)
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return (str(error).strip().splitlines() or [""])[0].rstrip("."), "Check the name."
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return (
-        reason,
-        f"Use a mirror: HF_ENDPOINT={MIRROR} before the command, or model_paths.hub_endpoint={MIRROR} behind it. {by_hand}",
+        return reason, Message("Check the name.")
+    return reason, Message(
+        "Use a mirror: HF_ENDPOINT={mirror} before the command, or model_paths.hub_endpoint={mirror} behind it. {by_hand}",
+        mirror=MIRROR,
+        by_hand=by_hand,
     )

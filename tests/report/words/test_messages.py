@@ -12,7 +12,7 @@ from kronos.report.words.catalogue import read_texts
 from kronos.report.words.messages import find_wording, read_messages
 from tests.report.words.templates import Templates, collect, read_trees
 
-TO_DO = ("api", "evaluation", "forecast", "hub", "model", "planning", "report", "training", "tuning/")  # shrinks
+TO_DO = ("api", "evaluation", "forecast", "model", "planning", "report", "training", "tuning/")  # shrinks
 # What computes its template from others, which are collected where they are written.
 COMPUTED = ("cli/errors.py", "cli/commands/tune.py", "data/files/rows.py", "tuning/space.py")
 SYSTEM = {os.strerror(number) for number in errno.errorcode}
