@@ -83,7 +83,7 @@ MaxContext = Annotated[
     _computing(
         "--max-context",
         max=MAX_CANDLES,
-        help=f"The most tokens to attend to; by default the run's, else {DEFAULT_CONTEXT}.",
+        help=f"The most tokens to attend to; by default that of the run or of the published model, else {DEFAULT_CONTEXT}.",
     ),
 ]
 Device = Annotated[str, _computing("--device", help="auto, cpu, cuda, cuda:1, mps.")]

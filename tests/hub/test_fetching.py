@@ -1,6 +1,9 @@
 """Models of a hub: how they are fetched, verified and kept, and what is said if they cannot be."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub
@@ -11,9 +14,10 @@ from kronos.files import hash_file
 from kronos.model import Kronos
 from kronos.model.pretrained import hash_weights
 from kronos.model.stored import hub as hub_module
-from tests.conftest import GOLDEN, invoke
+from kronos.model.stored.identity import ModelIdentity
+from tests.conftest import GOLDEN, ROOT, invoke
 from tests.hub.conftest import SMALL
-from tests.hub.fake_hub import COMMIT, FakeHub
+from tests.hub.fake_hub import COMMIT, FakeHub, serve_hub
 
 WEIGHTS = GOLDEN / "predictor" / "model.safetensors"
 
@@ -120,7 +124,7 @@ def test_a_hub_that_does_not_answer(hub: FakeHub, monkeypatch: pytest.MonkeyPatc
     message = fail("no folder of this name here .* could not be fetched from the Hugging Face Hub")
     for words in (
         "HF_ENDPOINT=https://hf-mirror.com",
-        "model_paths.hub_endpoint=https://hf-mirror.com",
+        "model_paths.hub_endpoint in the configuration",
         "modelscope download --model AI-ModelScope/Kronos-small --local_dir models/Kronos-small",
         "config.json and model.safetensors",
     ):
@@ -173,3 +177,33 @@ def test_the_way_out_in_chinese(hub: FakeHub) -> None:
     ):
         assert words in done.output, done.output
     assert "could not" not in done.output and "Or put" not in done.output
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_endpoint_of_the_environment(tmp_path: Path) -> None:
+    """HF_ENDPOINT and HF_HOME, read by a process of its own."""
+    code = """
+from kronos import CheckpointError, Kronos
+for name in ("NeoQuasar/Kronos-small", "NeoQuasar/Kronos-none", "NeoQuasar/Kronos-small@" + "b" * 40):
+    try:
+        print(Kronos.from_pretrained(name).identity)
+    except CheckpointError as error:
+        print(error)
+"""
+    with serve_hub({SMALL: GOLDEN / "predictor"}) as served:
+        environment = os.environ | {
+            "HF_ENDPOINT": served.endpoint,
+            "HF_HOME": str(tmp_path),
+            "HF_HUB_OFFLINE": "0",
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    identity, none, other_commit = done.stdout.splitlines()
+    assert identity == repr(ModelIdentity(SMALL, COMMIT, hash_file(WEIGHTS)))
+    assert none.startswith("NeoQuasar/Kronos-none: no folder of this name here") and served.endpoint in none
+    assert other_commit.startswith(f"{SMALL}@{'b' * 40}: no folder of this name here")
+    assert [*(tmp_path / "hub").rglob("model.safetensors")]

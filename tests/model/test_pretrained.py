@@ -1,12 +1,7 @@
 import functools
-import hashlib
-import http.server
 import json
 import os
 import shutil
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,11 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kronos.errors import CheckpointError
-from kronos.files import hash_file
 from kronos.model import PRESETS, Kronos, KronosTokenizer, pretrained
 from kronos.model.pretrained import hash_weights
-from kronos.model.stored.identity import ModelIdentity
-from tests.conftest import GOLDEN, ROOT
+from tests.conftest import GOLDEN
 
 
 @pytest.fixture
@@ -226,78 +219,6 @@ def test_presets_have_the_published_sizes(name: str, millions: float) -> None:
 @pytest.mark.parametrize(("model_class", "name"), [(KronosTokenizer, "Kronos-Tokenizer-base"), (Kronos, "Kronos-mini")])
 def test_hub_names(model_class: type, name: str) -> None:
     model_class.from_pretrained(f"NeoQuasar/{name}")
-
-
-class Hub(http.server.BaseHTTPRequestHandler):
-    """Answers as the hub does for one repository: the golden predictor's files."""
-
-    def do_HEAD(self) -> None:
-        self.respond(with_body=False)
-
-    def do_GET(self) -> None:
-        self.respond(with_body=True)
-
-    def respond(self, with_body: bool) -> None:
-        repository, _, rest = self.path.lstrip("/").partition("/resolve/")
-        revision, _, name = rest.partition("/")
-        file = GOLDEN / "predictor" / name
-        if repository != "NeoQuasar/Kronos-tiny" or revision not in ("main", "a" * 40) or not file.is_file():
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.end_headers()
-            return
-        content = file.read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", "a" * 40)
-        self.end_headers()
-        if with_body:
-            self.wfile.write(content)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.mark.slow
-def test_hub_name_from_a_hub(tmp_path: Path) -> None:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment = os.environ | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-        "HF_HOME": str(tmp_path),
-        "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_XET": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
-    code = """
-from kronos import CheckpointError, Kronos
-from kronos.model.pretrained import hash_weights
-print(hash_weights(Kronos.from_pretrained("NeoQuasar/Kronos-tiny")))
-print(hash_weights(Kronos.from_pretrained("NeoQuasar/Kronos-tiny@" + "a" * 40)))
-for revision in ("", "@main", "@" + "a" * 40):
-    print(Kronos.from_pretrained("NeoQuasar/Kronos-tiny" + revision).identity)
-for name in ("NeoQuasar/Kronos-none", "NeoQuasar/Kronos-tiny@" + "b" * 40):
-    try:
-        Kronos.from_pretrained(name)
-    except CheckpointError as error:
-        print(error)
-"""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, check=False
-        )
-    finally:
-        server.shutdown()
-    assert done.returncode == 0, done.stderr
-    loaded, at_commit, *rest = done.stdout.splitlines()
-    assert loaded == at_commit == hash_weights(Kronos.from_pretrained(GOLDEN / "predictor"))
-    identities, errors = rest[:3], rest[3:]
-    for revision, identity in zip(("", "@main", "@" + "a" * 40), identities, strict=True):
-        weights = hash_file(GOLDEN / "predictor" / "model.safetensors")
-        assert identity == repr(ModelIdentity(f"NeoQuasar/Kronos-tiny{revision}", "a" * 40, weights))
-    assert errors[0].startswith("NeoQuasar/Kronos-none: no folder of this name here")
-    assert errors[1].startswith(f"NeoQuasar/Kronos-tiny@{'b' * 40}: no folder of this name here")
 
 
 @pytest.mark.parametrize("revision", ["", "@main"])

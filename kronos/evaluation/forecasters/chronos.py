@@ -1,15 +1,18 @@
 """Chronos-Bolt and Chronos-2, pretrained models for any time series (arXiv 2403.07815 and 2510.15821)."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from accelerate import PartialState
 
 from kronos.candles import Array
 from kronos.config.evaluation import EvaluationConfig
+from kronos.errors import KronosError
 from kronos.evaluation.forecasters.base import Forecaster, NotApplicable
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster, import_extra
 from kronos.evaluation.records import Note
-from kronos.model.pretrained import hash_weights
+from kronos.model.pretrained import HUB_NAME, hash_weights, locate_model
 
 
 def build_chronos(config: EvaluationConfig) -> Forecaster:
@@ -20,11 +23,25 @@ def build_chronos(config: EvaluationConfig) -> Forecaster:
     """
     package, version = import_extra("chronos", "chronos-forecasting")
     try:
+        source = config.chronos
+        if (
+            HUB_NAME.fullmatch(source) and not Path(source).is_dir()
+        ):  # its own client asks a hub out of reach for minutes
+            source = str(locate_model(source)[0].parent)
         pipeline = package.BaseChronosPipeline.from_pretrained(
-            config.chronos, device_map=PartialState().device, dtype=torch.float32, use_safetensors=True
+            source, device_map=PartialState().device, dtype=torch.float32, use_safetensors=True
         )
         model, probabilities = pipeline.inner_model, pipeline.quantiles  # the first generation, Chronos-T5, has none
-    except (OSError, ValueError, RuntimeError, ImportError, LookupError, AttributeError, AssertionError) as error:
+    except (
+        KronosError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        ImportError,
+        LookupError,
+        AttributeError,
+        AssertionError,
+    ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NotApplicable("chronos_not_loadable", model=config.chronos, error=reason) from None
 

@@ -294,7 +294,7 @@ def _find_reason(repository: str, filename: str, error: Exception) -> tuple[Mess
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return reason, Message("Check the name.")
     return reason, Message(
-        "Use a mirror: HF_ENDPOINT={mirror} before the command, or model_paths.hub_endpoint={mirror} behind it. {by_hand}",
+        "Use a mirror: set HF_ENDPOINT={mirror} in the environment, or model_paths.hub_endpoint in the configuration. {by_hand}",
         mirror=MIRROR,
         by_hand=by_hand,
     )
