@@ -120,6 +120,7 @@ def test_missing_and_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         ("package_missing", "broken", "torch"),
         ("package_version", "warning", "transformers"),
     ]
+    assert [*run_doctor(status=1)] == ["kronos", "python", "packages", "extras", "command"]  # nothing that needs them
 
 
 def test_requirements_of_an_installed_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

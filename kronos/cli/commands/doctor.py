@@ -40,12 +40,15 @@ def doctor_command(
 ) -> None:
     """Check the installation: software, device, memory, disk, models and the hub. The exit status is 1 if something is broken."""
     with start_session("nothing was changed; run the same command again", language):
-        with loading_libraries():
-            from kronos.doctor.machine import check_machine
-            from kronos.doctor.models import check_models
-            from kronos.doctor.software import check_command, check_software
+        from kronos.doctor.software import check_command, check_software
 
-        findings = [*check_software(), check_command(), *check_machine(), *check_models(endpoint, published)]
+        findings = [*check_software(), check_command()]
+        if not any(finding.level == "broken" for finding in findings):  # else what follows cannot be imported
+            with loading_libraries():
+                from kronos.doctor.machine import check_machine
+                from kronos.doctor.models import check_models
+
+            findings += [*check_machine(), *check_models(endpoint, published)]
         n_broken = sum(finding.level == "broken" for finding in findings)
         if as_json:
             values = {"broken": n_broken, "findings": [_to_json(finding) for finding in findings]}
