@@ -13,9 +13,7 @@ from typer.testing import CliRunner, Result
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.cli.main import app
-from kronos.data.audit import TEXTS
 from kronos.data.windows import dataset
-from kronos.report.words.catalogue import read_texts
 from tests.conftest import ROOT
 from tests.data.planted import make_frame, plant
 
@@ -78,10 +76,6 @@ def test_repairs_as_overrides(tmp_path: Path) -> None:
     assert invoke(tmp_path / "a.csv").exit_code == 1
     repaired = invoke(tmp_path / "a.csv", "repairs.impossible=widen")
     assert repaired.exit_code == 0 and "widened to include open and close" in " ".join(repaired.output.split())
-
-
-def test_the_log_of_a_run_and_the_check_use_the_same_english() -> None:
-    assert {key: read_texts("en")[f"check.audit.{key}"] for key in TEXTS} == TEXTS
 
 
 def test_the_windows_of_a_configuration() -> None:
