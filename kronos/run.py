@@ -28,7 +28,7 @@ from kronos.evaluation.runs.place import choose_main_report, choose_model_report
 from kronos.evaluation.runs.unlike import note_unlike_candles
 from kronos.files import write_sealed
 from kronos.model import Kronos, KronosTokenizer
-from kronos.report.advice import log_advice
+from kronos.report.advice import log_advice, log_missing_gpu
 from kronos.report.forecast.held_out import draw_held_out_forecasts
 from kronos.report.verdict.evaluation_report import write_evaluation
 from kronos.report.words.catalogue import Words
@@ -89,7 +89,7 @@ def run_training(
     if evaluated:
         check_baselines(config)
     start_process(config, world_size)
-    advise = partial(log_advice, skip_existing=skip_existing)
+    advise = partial(log_advice, skip_existing=skip_existing, command=command)
     trained = run_pipeline(config, skip_existing, build_score=ValidationScore, on_inputs=advise)
     own = build_own(config, *load_models(config)) if with_base_model else None
     evaluation = _evaluate_trained(config, trained, own, command) if evaluated and own else None
@@ -125,6 +125,7 @@ def run_evaluation(
     check_trained(config)
     check_baselines(config)
     start_process(config, world_size)
+    log_missing_gpu(config)
     if data is not None:
         data = data if isinstance(data, Path | Url) else _save_frames(data, config)
         named = data if data != Path() else Path.cwd()  # an empty path is no folder, but "." is
@@ -185,6 +186,7 @@ def run_model_evaluation(
     """
     check_baselines(config)
     start_process(config, world_size)
+    log_missing_gpu(config)
     audited, run = load_run_candles(config), config.model_paths.run_folder
     report = choose_model_report(config, since)
     settings = list_settings(config, since)

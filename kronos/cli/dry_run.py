@@ -32,10 +32,12 @@ def show_plan(config: Config, rank: int, world_size: int, skip_existing: bool) -
 
         from kronos.planning.advice import advise
         from kronos.planning.plan import plan_run
+        from kronos.report.advice import log_missing_gpu
         from kronos.training.arguments import start_process
 
     words = Words(config.report.language)
     start_process(config, world_size)
+    log_missing_gpu(config)
     with _only_log_warnings(), Console(stderr=True, quiet=rank > 0).status(words("plan.running")):
         plan = plan_run(config, skip_existing)
     PartialState().destroy_process_group()

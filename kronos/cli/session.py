@@ -31,6 +31,7 @@ READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # th
 # For other candles than the run's own.
 OTHER_CANDLES = tuple(f"data.{key}=null" for key in OF_ONE_SOURCE)
 ENDPOINT_KEY = "model_paths.hub_endpoint"  # which changes nothing but where a model comes from
+GPU_KEYS = ("device.use_cuda", "device.device_id")
 MAX_RANK_DIGITS = 6
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 RENDEZVOUS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -98,7 +99,21 @@ def load_session_config(
     config = load([*read_backend_override(), *(overrides or []), *wanted])
     select_cuda_device(config.device.device_id, process)
     spoken = settle_language(config)
+    check_gpu_if_typed(config, overrides or [])
     return config if config.report.language == spoken else config.override({"report.language": spoken})
+
+
+def check_gpu_if_typed(config: Config, overrides: Sequence[str]) -> None:
+    """Check that there is the GPU that the command line asks for. One that a YAML asks for may be on another machine.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if {override.partition("=")[0] for override in overrides}.intersection(GPU_KEYS):
+        with loading_libraries():
+            from kronos.training.arguments import check_gpu
+
+        check_gpu(config)
 
 
 def check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: Template, hint: Template | Message) -> None:

@@ -168,7 +168,7 @@ def plan_run(config: Config, skip_existing: bool) -> RunPlan:
     """
     memory_mb = measure_capacity_mb()
     inputs = prepare_inputs(config)
-    stages = _build_stages(config, inputs)
+    stages = build_stages(config, inputs)
     return RunPlan(
         config=config,
         skip_existing=skip_existing,
@@ -190,7 +190,7 @@ def plan_splits(config: Config, inputs: RunInputs) -> dict[SplitName, SplitPlan]
     }
 
 
-def _build_stages(config: Config, inputs: RunInputs) -> dict[StageName, tuple[Stage, Outlook]]:
+def build_stages(config: Config, inputs: RunInputs) -> dict[StageName, tuple[Stage, Outlook]]:
     """Build the stages that are on; until a tokenizer is trained, the one before training stands in for it."""
     stages: dict[StageName, tuple[Stage, Outlook]] = {}
     tokenizer, is_final = inputs.tokenizer, True
@@ -239,7 +239,7 @@ def _plan_stage(config: Config, name: StageName, stage: Stage, outlook: Outlook,
         device=name_device(arguments.device),
         steps_an_epoch=steps_an_epoch,
         first_step=first_step,
-        validations=_count_validations(settings.total_steps, first_step, steps_an_epoch, training.eval_steps)
+        validations=count_validations(settings.total_steps, first_step, steps_an_epoch, training.eval_steps)
         + (len(SHARES) if training.blend and name == "basemodel" else 0),
         validation_batches=-(-len(stage.val) // (arguments.eval_batch_size * arguments.world_size)),
         checkpoints_kept=training.save_total_limit,
@@ -256,7 +256,7 @@ def collect_stage_settings(config: Config, inputs: RunInputs, skip_existing: boo
         {"tokenizer": inputs.tokenizer} if config.experiment.train_tokenizer else {}
     )
     models |= {"basemodel": inputs.base_model} if inputs.base_model else {}
-    outlooks = _build_stages(config, inputs) if skip_existing else {}
+    outlooks = build_stages(config, inputs) if skip_existing else {}
     skipped = {name for name, (_, outlook) in outlooks.items() if outlook.action == "skip"}
     train = inputs.windows["train"]
     return [
@@ -279,7 +279,7 @@ def _collect_stage_settings(
     )
 
 
-def _count_validations(total_steps: int, first_step: int, steps_an_epoch: int, eval_steps: int | None) -> int:
+def count_validations(total_steps: int, first_step: int, steps_an_epoch: int, eval_steps: int | None) -> int:
     """Count the validations to come: before training, every so many steps, and at the end."""
     unit = eval_steps or steps_an_epoch
     return int(first_step == 0) + math.ceil(total_steps / unit) - first_step // unit

@@ -12,7 +12,7 @@ from kronos.config import Config
 from kronos.config.training import ModelName, StageName, TrainingConfig
 from kronos.errors import ConfigError
 from kronos.timing import timed
-from kronos.training.fit.precision import choose_precision, runs_on_cpu
+from kronos.training.fit.precision import choose_precision, lacks_gpu, runs_on_cpu
 from kronos.training.trackers import check_trackers
 
 SCHEDULER_NEEDS = {
@@ -104,21 +104,18 @@ def check_schedule(training: TrainingConfig, stage: StageName, n_steps: int) -> 
         )
 
 
-def check_requirements(config: Config) -> None:
-    """Check that the requested device and trackers are available.
+def check_gpu(config: Config) -> None:
+    """Check that there is a GPU if the configuration asks for one.
 
     Raises:
-        ConfigError: one of them is not.
+        ConfigError: there is none.
     """
-    device = config.device
-    wants_cuda = device.use_cuda or (device.use_cuda is None and device.device_id > 0)
-    if wants_cuda and not torch.cuda.is_available():
+    if lacks_gpu(config):
         raise ConfigError(
             "CUDA device {device_id} is not available to PyTorch (device.use_cuda, device.device_id). Set device.use_cuda=false "
             "to use the CPU, or install a CUDA build of PyTorch and check nvidia-smi.",
-            device_id=device.device_id,
+            device_id=config.device.device_id,
         )
-    check_trackers(config)
 
 
 @timed("start_up")
@@ -126,9 +123,12 @@ def start_process(config: Config, world_size: int) -> None:
     """Choose the device and, if there are several processes, join the process group.
 
     Raises:
-        ConfigError: CUDA or a tracker is missing, or several processes were launched with distributed.use_ddp=false.
+        ConfigError: a tracker or, for several processes with nccl, a GPU is missing; or several processes were launched with
+            distributed.use_ddp=false.
     """
-    check_requirements(config)
+    check_trackers(config)
+    if world_size > 1 and config.distributed.backend == "nccl":
+        check_gpu(config)  # otherwise a YAML from another machine goes on with the CPU (kronos.report.advice warns)
     on_cpu = runs_on_cpu(config)
     if world_size == 1:
         PartialState(cpu=on_cpu)

@@ -19,6 +19,8 @@ from kronos.run_folder import RunFolder, lock_run_folder
 from kronos.stage_record import StageRecord
 from tests.conftest import GOLDEN, ROOT, FinishedRun
 
+runner = CliRunner()
+
 
 def invoke(*arguments: object, command=None) -> Result:
     target = app
@@ -26,7 +28,7 @@ def invoke(*arguments: object, command=None) -> Result:
         target = typer.Typer()
         target.command()(command)
     words = [str(argument) for argument in arguments]
-    return CliRunner().invoke(target, words if command else ["train", *words])
+    return runner.invoke(target, words if command else ["train", *words])
 
 
 def script(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -200,6 +202,23 @@ def test_cuda_asked_for_and_absent(tiny_config: Path) -> None:
     for override in ("device.use_cuda=true", "device.device_id=3"):
         result = invoke("--config", tiny_config, override)
         assert result.exit_code == 1 and "Set device.use_cuda=false" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_yaml_from_a_machine_with_a_gpu(tiny_config: Path, tmp_path: Path) -> None:
+    """Training, evaluation and forecasts go on with the CPU, after one warning each."""
+    tiny_config.write_text(tiny_config.read_text() + "device:\n  use_cuda: true\ndistributed:\n  backend: nccl\n")
+    result = invoke("--config", tiny_config, "--skip-tokenizer", "report.n_origins=1")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("no GPU is available") == 1
+    warning = next(line for line in result.stderr.splitlines() if "no GPU is available" in line)
+    assert "Training takes about " in warning and warning.endswith(" --skip-existing")
+    run = tmp_path / "runs" / "tiny"
+    evaluated = runner.invoke(app, ["evaluate", "--run", str(run), "evaluation.rivals=[last_close]"])
+    assert evaluated.exit_code == 0 and evaluated.stderr.count("no GPU is available") == 1, evaluated.output
+    forecast = runner.invoke(app, ["predict", "--run", str(run), "--out", str(tmp_path / "out"), "--paths", "2"])
+    assert forecast.exit_code == 0 and "GPU" not in forecast.stderr, forecast.output
 
 
 def test_world_size_without_a_rendezvous(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

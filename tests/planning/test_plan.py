@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import torch
 
 from kronos import Kronos, KronosTokenizer, load_config
 from kronos.errors import ConfigError, DataError, KronosError
+from kronos.model.pretrained import hash_weights
 from kronos.planning import advice as advice_module
 from kronos.planning import measure
 from kronos.planning.advice import RunSettings, advise_on_inputs, estimate_disk_bytes
+from kronos.planning.foresee import foresee_seconds
 from kronos.planning.plan import RunPlan, StagePlan, plan_run
-from kronos.report.advice import log_advice
+from kronos.report.advice import log_advice, log_missing_gpu
 from kronos.report.words.catalogue import Words
 from kronos.stage_record import StageRecord
 from kronos.training import run_pipeline
@@ -193,6 +196,28 @@ def test_warnings_at_the_start_of_a_training(tiny_config: Path, caplog: pytest.L
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 7 + ["INFO"]
     assert caplog.records[-1].getMessage() == Words("zh")("plan.not_measured")
     assert "分词器（tokenizer）：学习率 0.01 超过微调常用值" in caplog.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_the_warning_about_a_missing_gpu(tiny_config: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It names the time and how to stop; foreseeing the time leaves the models as they were."""
+    config = load_config(tiny_config, ["device.use_cuda=true", "training.accumulation_steps=2"])
+    inputs = prepare_inputs(config)
+    before = [hash_weights(model) for model in (inputs.tokenizer, inputs.base_model)]
+    once = foresee_seconds(config, inputs)
+    longer = config.override({"training.basemodel_epochs": 400, "training.tokenizer_epochs": 400})
+    assert 0 < once < foresee_seconds(longer, inputs) / 20
+    assert [hash_weights(model) for model in (inputs.tokenizer, inputs.base_model)] == before
+    with caplog.at_level(logging.INFO, logger="kronos"):
+        log_advice(config, inputs, command="kronos train --config a.yaml")
+        log_missing_gpu(config)
+        log_missing_gpu(config.override({"device.use_cuda": None}))
+    warnings = [record.getMessage() for record in caplog.records if "GPU" in record.getMessage()]
+    assert len(warnings) == 2 and "device.use_cuda: true, but no GPU is available to PyTorch. The CPU" in warnings[0]
+    assert re.search(r"Training takes about \d+ \w+\. Ctrl-C stops it and saves a checkpoint\.", warnings[0])
+    assert (
+        warnings[0].endswith("To resume: kronos train --config a.yaml --skip-existing") and "takes" not in warnings[1]
+    )
 
 
 def test_disk_space_is_estimated_before_the_first_step(

@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate import PartialState
 
 from kronos.config import load_config
 from kronos.errors import ConfigError
 from kronos.training.arguments import build_arguments, start_process
+from kronos.training.fit.precision import lacks_gpu, runs_on_cpu
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,15 @@ def test_each_key_reaches_the_trainer(
 def test_use_ddp_false_under_torchrun_is_refused(tiny_config: Path) -> None:
     with pytest.raises(ConfigError, match=r"launched as 2 processes, but distributed\.use_ddp is false"):
         start_process(load_config(tiny_config, ["distributed.use_ddp=false"]), world_size=2)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there(tiny_config: Path) -> None:
+    """A YAML that asks for it goes on with the CPU; nccl, which several processes need, has none."""
+    for override in ("device.use_cuda=true", "device.device_id=3"):
+        config = load_config(tiny_config, [override])
+        assert lacks_gpu(config) and runs_on_cpu(config)
+        start_process(load_config(tiny_config, [override, "distributed.backend=nccl"]), world_size=1)
+        with pytest.raises(ConfigError, match=r"is not available to PyTorch .* Set device\.use_cuda=false"):
+            start_process(load_config(tiny_config, [override, "distributed.backend=nccl"]), world_size=2)
+    assert not lacks_gpu(load_config(tiny_config, ["device.use_cuda=false", "device.device_id=3"]))

@@ -24,7 +24,14 @@ from rich.table import Table
 from kronos.cli.commands.train import ConfigOption, Overrides
 from kronos.cli.language import settle_language, translate
 from kronos.cli.logs import log_to_file
-from kronos.cli.session import LanguageOption, loading_libraries, read_process, select_cuda_device, start_session
+from kronos.cli.session import (
+    LanguageOption,
+    check_gpu_if_typed,
+    loading_libraries,
+    read_process,
+    select_cuda_device,
+    start_session,
+)
 from kronos.cli.start import name_commands, report_signals, write_stderr
 from kronos.config import Config, load_config
 from kronos.errors import ConfigError
@@ -84,6 +91,7 @@ def tune_command(
 
         parameters = read_space(space, stage, build)
         select_cuda_device(settings.device.device_id, read_process())
+        check_gpu_if_typed(settings, given)
         with loading_libraries():
             from kronos.tuning.plan import SearchPlan  # it imports PyTorch: --help and a wrong YAML must answer at once
 
@@ -104,10 +112,12 @@ def _check_search_can_start() -> None:
 
 
 def _search(plan: SearchPlan, words: Words) -> None:
+    from kronos.report.advice import log_missing_gpu
     from kronos.training.arguments import start_process
     from kronos.tuning.search import run_search
 
     start_process(plan.config, 1)
+    log_missing_gpu(plan.config)
     log_to_file(RunFolder(plan.folder), 0)
     result = run_search(plan, _Display(plan.n_trials, plan.seconds, words))
     _print_table(result, plan.space, plan.config, words)

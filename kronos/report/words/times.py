@@ -6,6 +6,15 @@ from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_percent
 from kronos.timing import Activity
 
+UNITS = {"day": 86_400, "hour": 3_600, "minute": 60}
+
+
+def format_rough_time(seconds: float, words: Words) -> str:
+    """Return a duration as a reader would say it: 45 seconds, 3 minutes, 30 hours."""
+    unit, size = next(((unit, size) for unit, size in UNITS.items() if seconds >= 2 * size), ("second", 1))
+    n = max(round(seconds / size), 1)
+    return words(f"units.{unit}s" if n > 1 else f"units.{unit}", n=n)
+
 
 def list_times(seconds: Mapping[Activity, float], words: Words) -> list[tuple[str, str]]:
     """Return the activities with their seconds and shares, and the total last; empty without any.

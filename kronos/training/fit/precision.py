@@ -23,6 +23,13 @@ def _multiplies_bf16(on_cpu: bool) -> bool:
 
 def runs_on_cpu(config: Config) -> bool:
     """Whether to compute on the CPU. Accelerate needs this explicitly, or it would not average gradients between CPUs."""
-    if config.device.use_cuda is not None:
-        return not config.device.use_cuda
+    if config.device.use_cuda is False:
+        return True
     return not (torch.cuda.is_available() or torch.backends.mps.is_available())
+
+
+def lacks_gpu(config: Config) -> bool:
+    """Whether the configuration asks for a CUDA device that this machine, or this PyTorch, does not have."""
+    device = config.device
+    wants_cuda = device.use_cuda or (device.use_cuda is None and device.device_id > 0)
+    return bool(wants_cuda) and not torch.cuda.is_available()

@@ -2,6 +2,7 @@ from math import inf, nan
 
 import pytest
 
+from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import (
     NO_FIGURE,
     format_count,
@@ -11,6 +12,7 @@ from kronos.report.words.numbers import (
     format_p_value,
     format_percent,
 )
+from kronos.report.words.times import format_rough_time
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,9 @@ def test_p_values_and_counts() -> None:
 
 def test_a_level_is_as_it_was_given() -> None:
     assert format_level(0.95) == "95%" and format_level(0.975) == "97.5%"
+
+
+def test_rough_times() -> None:
+    shown = [format_rough_time(each, Words("en")) for each in (0.2, 1.4, 119, 120, 7199, 7200, 172_800, 9e6)]
+    assert shown == ["1 second", "1 second", "119 seconds", "2 minutes", "120 minutes", "2 hours", "2 days", "104 days"]
+    assert format_rough_time(5400, Words("zh")) == "90 分钟"
