@@ -236,7 +236,7 @@ def _is_judged(own: KronosForecaster, report: ReportFolder) -> bool:
 def _log_times() -> None:
     """Log where the time of the command went, and the total last."""
     for label, text in list_times(read_clock(), Words("en")):
-        logger.info("time  %-30s %s", label, text)
+        logger.debug("time  %-30s %s", label, text)
 
 
 def _end_process_group() -> bool:

@@ -1,12 +1,13 @@
 """stage.json: the settings of a stage, its progress, and how good its best model is."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME, ModelName
+from kronos.config.training import HORIZON_LOSS_NAME, LOSS_NAME, STAGES, ModelName
 from kronos.disk.reading import read_regular
 from kronos.errors import CheckpointError
 from kronos.files import hash_file, write_json
@@ -49,6 +50,11 @@ class StageRecord(BaseModel):
     def improved(self) -> bool:
         """Whether training improved on the model before it."""
         return bool(self.best_step)
+
+    @property
+    def log_level(self) -> int:
+        """Of what is logged about the stage: the training of a baseline is a detail."""
+        return logging.INFO if self.stage in STAGES else logging.DEBUG
 
     @property
     def figure_name(self) -> str:

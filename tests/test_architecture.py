@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     ["disk", "names", "version", "waiting"],
     ["errors"],
-    ["candles", "files", "threads", "timing", "urls"],
+    ["candles", "files", "progress", "threads", "timing", "urls"],
     ["run_folder"],
     ["config", "model"],
     ["stage_record"],

@@ -3,6 +3,7 @@
 import codecs
 import io
 import logging
+import os
 import sys
 import warnings
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kronos.cli.language import translate_line
+from kronos.cli.output.text import find_width, wrap
 from kronos.cli.start import name_commands, write_stderr
 from kronos.errors import WriteError
 from kronos.names import Message, make_printable
@@ -67,13 +69,16 @@ def _make_safe(value: object) -> object:
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes to stderr without breaking a progress bar."""
+    """Writes to stderr without breaking a progress bar; on a terminal, lines end between words."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if width := find_width(sys.stderr):
+            text = "\n".join(wrap(line, width, indent="  ") for line in text.split("\n"))
         try:
-            tqdm.write(self.format(record), file=sys.stderr)
+            tqdm.write(text, file=sys.stderr)
         except RuntimeError:  # a signal came while something was written
-            write_stderr(self.format(record))
+            write_stderr(text)
 
 
 class _FileHandler(logging.FileHandler):
@@ -88,15 +93,21 @@ class _FileHandler(logging.FileHandler):
         logger.warning("%s: cannot be written any more. Logging continues on the screen only.", self.baseFilename)
 
 
-def start_logging(rank: int = 0) -> None:
-    """Show the log lines of rank 0 on stderr."""
-    logger.setLevel(logging.INFO if rank == 0 else logging.CRITICAL)
+def start_logging(rank: int = 0, verbose: bool = False) -> None:
+    """Show the log lines of rank 0 on stderr.
+
+    Args:
+        verbose: show the details too, those of level DEBUG; they are always in the log file.
+    """
+    logger.setLevel(logging.DEBUG if rank == 0 else logging.CRITICAL)
     logger.propagate = False
-    console = _ConsoleHandler()
+    console = _ConsoleHandler(logging.DEBUG if verbose else logging.INFO)
     console.setFormatter(_Formatter())
     logger.handlers[:] = [console]
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # report/fonts.py warns about missing fonts
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|accelerate\..*")
+    if not verbose:  # what libraries tell their developers
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        warnings.filterwarnings("ignore", module=r"(torch|accelerate|transformers|peft|huggingface_hub)\b.*")
 
 
 def log_to_file(run: RunFolder, rank: int = 0) -> None:

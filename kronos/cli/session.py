@@ -24,8 +24,9 @@ from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.names import Message, Template
+from kronos.report.words.catalogue import Words
 from kronos.timing import run_clock
-from kronos.urls import mask_secrets
+from kronos.urls import CandleSource, mask_secrets
 
 READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # those that a file given by --data may need
 # For other candles than the run's own.
@@ -48,6 +49,9 @@ LanguageOption = Annotated[
 ]
 
 
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what only the log file has, too.")]
+
+
 class Process(NamedTuple):
     """This process among those launched together."""
 
@@ -57,7 +61,7 @@ class Process(NamedTuple):
 
 @contextmanager
 def start_session(
-    advice: Template, language: Language | None, option: str = "", distributed: bool = False
+    advice: Template, language: Language | None, option: str = "", distributed: bool = False, verbose: bool = False
 ) -> Iterator[Process]:
     """Start a command: show log lines, and turn errors into one line and an exit status.
 
@@ -66,6 +70,7 @@ def start_session(
         language: of --language.
         option: one that this next command needs.
         distributed: whether torchrun may launch the command as several processes.
+        verbose: show details too.
     """
     next_step = Message(advice)
     if os.environ.get("WORLD_SIZE", "1") == "1":  # otherwise the command has a launcher, which is not known here
@@ -73,10 +78,11 @@ def start_session(
         next_step = Message(f"{advice}: {{command}}", command=command)
     start_language(language)
     with translate_errors(next_step), run_clock(find_start()):
-        start_logging()  # before the environment is read, to show its errors
+        _loading.is_told = False
+        start_logging(verbose=verbose)  # before the environment is read, to show its errors
         set_advice(next_step, logger.critical)
         process = read_process() if distributed else Process()
-        start_logging(process.rank)
+        start_logging(process.rank, verbose)
         yield process
 
 
@@ -101,6 +107,18 @@ def load_session_config(
     spoken = settle_language(config)
     check_gpu_if_typed(config, overrides or [])
     return config if config.report.language == spoken else config.override({"report.language": spoken})
+
+
+def announce(config: Config, key: str, candles: CandleSource | None = None, **values: object) -> None:
+    """Log what a command is going to do, in its first second: `start.{key}` of the words.
+
+    Args:
+        candles: by default those of the configuration.
+    """
+    sources = [candles] if candles is not None else config.data.data_path
+    more = f" (+{len(sources) - 1})" if len(sources) > 1 else ""
+    shown = {name: str(value) for name, value in values.items()} | {"candles": f"{sources[0]}{more}"}
+    logger.info("%s", Words(config.report.language)(f"start.{key}", **shown))
 
 
 def check_gpu_if_typed(config: Config, overrides: Sequence[str]) -> None:
@@ -145,13 +163,24 @@ def find_start() -> float:
     return time.monotonic() - age
 
 
+class _Loading:
+    """is_told: whether this command has logged that PyTorch is being loaded."""
+
+    is_told = False
+
+
+_loading = _Loading()
+
+
 @contextmanager
 def loading_libraries() -> Iterator[None]:
     """Log that PyTorch is being loaded, which takes seconds, and import it in the block.
 
     The garbage collector would take a fifth of that time, and later as much again whenever it visits what was imported.
     """
-    logger.info("loading PyTorch …")
+    if not _loading.is_told:
+        logger.info("loading PyTorch …")
+    _loading.is_told = True
     if "torch" in sys.modules:
         yield
         return

@@ -174,9 +174,9 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
         if trained := find_lstm(folder):
             return trained
         raise NotApplicable("lstm_without_candles")
-    logger.info("evaluation: training the LSTM baseline on the run's own windows; its log lines start with lstm")
+    logger.debug("evaluation: training the LSTM baseline on the run's own windows; its log lines start with lstm")
     try:
-        return build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
+        trained = build_lstm(config, build_windows(config, candles, dict(splits)), candles, folder)
     except DataError as error:  # too few windows
         raise NotApplicable("lstm_not_trainable", error=str(error)) from None
     except Exception as error:
@@ -188,6 +188,10 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
             rank=PartialState().process_index,
             error=f"{type(error).__name__}: {error}",
         ) from error
+    if record := StageRecord.read(folder):
+        figures = record.figure_name, record.best_figure, record.start_figure
+        logger.info("lstm  trained on the same windows, as a baseline: %s %.5f, %.5f before training", *figures)
+    return trained
 
 
 def _name_runs(config: Config) -> dict[Path, str]:

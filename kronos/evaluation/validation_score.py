@@ -65,7 +65,7 @@ class ValidationScore:
         self._scale = measure_scale(closes[:, :lookback])
         self._actual = (closes[:, lookback:] - self._last_close) / self._scale  # (N, H)
         check_moves(best_by, self._actual)
-        logger.info(
+        logger.debug(
             "validation of the base model forecasts from %d origins, %d paths each (training.best_by=%s)",
             *(len(windows), N_PATHS, best_by),
         )

@@ -53,7 +53,7 @@ class Forecast:
 
     def __repr__(self) -> str:
         n_paths, horizon = self.paths.shape[:2]
-        return f"Forecast({self.name!r}, {n_paths} paths × {horizon} candles from {self.origin})"
+        return f"Forecast({self.name!r}, {n_paths} paths × {horizon} candles from {self.origin:%Y-%m-%d %H:%M})"
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>{self.summary().to_html(float_format='{:.6g}'.format)}"
@@ -117,10 +117,12 @@ class Forecast:
         """Return the mean, the quantiles and the probability of a rise side by side.
 
         Returns:
-            horizon rows indexed by timestamp: open … amount (the mean), open_q0.05 … amount_q0.95, probability_up.
+            horizon rows indexed by timestamp: open … amount (the mean, as upstream's forecast), close_mean (the same as close),
+            close_median, open_q0.05 … amount_q0.95, probability_up.
         """
         bands = [self.quantile(q).add_suffix(f"_q{q:.10g}") for q in quantiles]
-        return pd.concat([self.mean, *bands, self.probability_up()], axis=1)
+        middles = self.summary()[["close_mean", "close_median"]]
+        return pd.concat([self.mean, middles, *bands, self.probability_up()], axis=1)
 
     def paths_to_frame(self) -> pd.DataFrame:
         """Return every path: n_paths × horizon rows indexed by path (from 0) and timestamp."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from kronos.candles import CANDLE_COLUMNS, Array, compute_calendar
 from kronos.data.windows.normalize import Statistics
@@ -24,6 +23,7 @@ from kronos.forecast.inputs import InputSeries
 from kronos.forecast.sampling import draw_path_uniforms
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.linear import FEW_ROWS, Linear
+from kronos.progress.bars import Progress
 from kronos.threads import StepThreads
 
 
@@ -48,11 +48,10 @@ class PathSampler:
         footprint = estimate_footprint(self.tokenizer, self.model, self.decoding.max_context, horizon)
         lengths = [len(series.candles) for series in inputs]
         chunks = list(plan_chunks(lengths, n_paths, footprint, measure_budget(self.device)))
-        disable = None if show_progress else True
         with (
             translate_forecast_out_of_memory(),
             eval_mode(self.model, self.tokenizer),
-            tqdm(total=len(chunks) * horizon, desc="forecast", unit="step", disable=disable, leave=False) as progress,
+            Progress("forecasting", len(chunks) * horizon, "steps", shown=show_progress) as progress,
             StepThreads(self.device) as threads,
         ):
 

@@ -42,7 +42,7 @@ def log_advice(config: Config, inputs: RunInputs, skip_existing: bool = False, c
         logger.warning("%s", _describe_slow_training(config, seconds, command, words))
     for advice in advise_on_inputs(config, inputs, skip_existing):
         logger.warning("%s (%s)", describe_advice(advice, words), advice.code)
-    logger.info("%s", words("plan.not_measured"))
+    logger.debug("%s", words("plan.not_measured"))
 
 
 def log_missing_gpu(config: Config) -> None:

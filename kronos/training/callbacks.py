@@ -6,16 +6,17 @@ import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from kronos.config.training import LOSS_NAME, LOSS_NAMES
+from kronos.config.training import LOSS_NAME, LOSS_NAMES, STAGES
 from kronos.disk.reading import parse_json, read_regular
 from kronos.disk.temporaries import name_temporary
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
+from kronos.progress.bars import Progress
 from kronos.run_folder import StageFolder
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
@@ -28,14 +29,24 @@ logger = logging.getLogger(__name__)
 
 
 class ProgressCallback(TrainerCallback):
-    """Shows a progress bar, logs a line every log_interval steps and writes the same figures to metrics.jsonl, on rank 0."""
+    """Shows how far a stage is, logs details every log_interval steps and writes them to metrics.jsonl, on rank 0."""
 
     def __init__(self, stage: str, metrics_path: Path, criterion: Criterion = BY_LOSS) -> None:
         self._stage = stage
         self._metrics_path = metrics_path
         self._criterion = criterion
-        self._bar: tqdm[Any] | None = None
-        self._validation_bar: tqdm[Any] | None = None
+        self._progress: Progress | None = None
+        self._validation: Progress | None = None
+        self._notes: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.close()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -45,13 +56,12 @@ class ProgressCallback(TrainerCallback):
         if not state.is_world_process_zero:
             return
         self._elapsed_before = _forget_after(self._metrics_path, state.global_step, not args.eval_on_start)
-        self._bar = tqdm(  # not shown without a terminal
-            desc=self._stage, total=state.max_steps, initial=state.global_step, unit="step", disable=None, leave=False
-        )
+        level = logging.INFO if self._stage in STAGES else logging.DEBUG  # the training of a baseline is a detail
+        self._progress = Progress(self._stage, state.max_steps, "steps", initial=state.global_step, level=level)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.update(state.global_step - self._bar.n)
+        if self._progress is not None:
+            self._progress.update(state.global_step - self._progress.done)
         if state.global_step == state.max_steps:
             control.should_log = True
             control.should_evaluate |= args.eval_strategy == "steps"  # the last state may be the best
@@ -71,11 +81,12 @@ class ProgressCallback(TrainerCallback):
         left = since_start / done * (state.max_steps - state.global_step)
         elapsed = self._elapsed_before + since_start
         memory = measure_memory_mb(args.device)
-        logger.info(
+        logger.debug(
             "%s  step %d/%d  epoch %.2f  loss %.4f  lr %.2e  grad %.2f  elapsed %s  left %s  memory %.0f MB",
             *(self._stage, state.global_step, state.max_steps, logs["epoch"], logs["loss"], logs["learning_rate"]),
             *(logs["grad_norm"], _format_duration(elapsed), _format_duration(left), memory),
         )
+        self._show(loss=logs["loss"])
         keys = ("epoch", "loss", "learning_rate", "grad_norm")
         self._write_metrics(
             state.global_step,
@@ -93,12 +104,11 @@ class ProgressCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        if self._bar is None:
+        if self._progress is None:
             return
-        if self._validation_bar is None:
-            total = len(kwargs["eval_dataloader"])
-            self._validation_bar = tqdm(desc="validation", total=total, unit="batch", disable=None, leave=False)
-        self._validation_bar.update()
+        if self._validation is None:
+            self._validation = Progress("validation", len(kwargs["eval_dataloader"]), "batches")
+        self._validation.update()
 
     def on_evaluate(
         self,
@@ -109,23 +119,25 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         if not state.is_world_process_zero:
             return
-        if self._validation_bar is not None:
-            self._validation_bar.close()
-            self._validation_bar = None
+        if self._validation is not None:
+            self._validation.close()
+            self._validation = None
+        if self._progress is not None and state.global_step == self._first_step:
+            self._progress.restart()
         figures = pick_validation_figures(kwargs["metrics"], self._criterion.name)
         note = "  (before training)" if state.global_step == 0 else ""
-        logger.info(
+        logger.debug(
             "%s  step %d/%d  validation %s%s",
             *(self._stage, state.global_step, state.max_steps),
             *("  ".join(f"{name} {figure:.5f}" for name, figure in figures.items()), note),
         )
+        self._show(validation=figures.get(self._criterion.name, figures[LOSS_NAME]))
         self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0}, prefix_with_val(figures))
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    def _show(self, **figures: float) -> None:
+        self._notes |= {name: f"{name} {figure:.4f}" for name, figure in figures.items()}
+        if self._progress is not None:
+            self._progress.set_note("  ".join(self._notes.values()))
 
     def _write_metrics(self, step: int, *figures: dict[str, float], **more: float) -> None:
         line = {"step": step} | {key: value for group in (*figures, more) for key, value in group.items()}
@@ -182,8 +194,9 @@ class BestModelCallback(TrainerCallback):
     ) -> None:
         step, figure = state.global_step, kwargs["metrics"][f"eval_{self._criterion.name}"]
         if self._has_lost_patience(state):
-            logger.info(
-                "%s  no improvement in %d validations, stops at step %d", self.record.stage, self._patience, step
+            logger.log(
+                *(self.record.log_level, "%s  no improvement in %d validations, stops at step %d"),
+                *(self.record.stage, self._patience, step),
             )
             control.should_training_stop = True
         is_better = self._criterion.is_better(figure, self.record.best_figure)

@@ -97,8 +97,8 @@ def run_pipeline(
         KronosError: something is wrong with the configuration, the candles, the models or the output folder.
     """
     title = [config.model_paths.exp_name, config.experiment.name, config.experiment.description]
-    logger.info("%s", " · ".join(dict.fromkeys(filter(None, title))))
-    logger.info("%s", describe_recipe(config.recipe, config.model_dump(mode="json")))
+    logger.debug("%s", " · ".join(dict.fromkeys(filter(None, title))))
+    logger.debug("%s", describe_recipe(config.recipe, config.model_dump(mode="json")))
     check_shared_folder(config.model_paths.base_save_path)
     inputs = prepare_inputs(config)
     candles, splits, tokenizer, base_model = inputs.audited.candles, inputs.splits, inputs.tokenizer, inputs.base_model
@@ -120,7 +120,7 @@ def run_pipeline(
         tokenizer = load_model(KronosTokenizer, stage.best_model)
     if base_model:
         check_pair(tokenizer, base_model, len(CANDLE_COLUMNS))
-        logger.info("basemodel  uses the tokenizer %s", find_tokenizer(config))
+        logger.debug("basemodel  uses the tokenizer %s", find_tokenizer(config))
         best_by = config.training.best_by
         criterion = bind_score(best_by, score, tokenizer) if score else Criterion(best_by)
         stage = build_stage("basemodel", config, inputs, base_model, tokenizer, criterion)

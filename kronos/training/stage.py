@@ -99,7 +99,8 @@ def run_stage(
     """
     checkpoint = None
     if skip_existing and (continuation := find_continuation(stage.folder, stage.record, stage.train.candles)):
-        (logger.warning if continuation.caution else logger.info)("%s  %s", stage.name, continuation.reason)
+        level = logging.WARNING if continuation.caution else stage.record.log_level
+        logger.log(level, "%s  %s", stage.name, continuation.reason)
         if continuation.action == "skip":
             return continuation.record
         checkpoint = continuation.checkpoint
@@ -176,7 +177,7 @@ def _train(
     set_seed(config.training.seed, device_specific=True)  # dropout differs between ranks
     _announce(stage, trainer)
     is_own_choice = config.training.torch_compile == AUTO
-    with threads, trackers, fall_back_to_eager(arguments.torch_compile and is_own_choice), timed("steps"):
+    with threads, trackers, progress, fall_back_to_eager(arguments.torch_compile and is_own_choice), timed("steps"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.close()
     record = best_model.record.model_copy(update={"finished": True, "steps": trainer.state.global_step})
@@ -246,8 +247,8 @@ def rank_0_first() -> Iterator[bool]:
 
 def _announce(stage: Stage, trainer: KronosTrainer) -> None:
     n_processes = trainer.args.world_size
-    logger.info(
-        "%s  %s, %s train windows an epoch, %s validation windows, %d process%s on %s",
+    logger.log(
+        *(stage.record.log_level, "%s  %s, %s train windows an epoch, %s validation windows, %d process%s on %s"),
         *(
             stage.name,
             describe_parameters(stage.model),
@@ -260,13 +261,14 @@ def _announce(stage: Stage, trainer: KronosTrainer) -> None:
 
 def _report_outcome(stage: Stage, record: StageRecord) -> None:
     if record.improved:
-        logger.info(
-            "%s  done: %s %.5f at step %d, %.5f before training; saved in %s",
+        logger.log(
+            *(record.log_level, "%s  done: %s %.5f at step %d, %.5f before training; saved in %s"),
             *(stage.name, record.figure_name, record.best_figure, record.best_step, record.start_figure),
             stage.best_model,
         )
     else:
-        logger.warning(
+        logger.log(
+            logging.WARNING if record.log_level == logging.INFO else record.log_level,
             "%s  did not improve: %s was never better than before training (%.5f). %s contains the untouched model.",
             *(stage.name, record.figure_name, record.start_figure, stage.best_model),
         )

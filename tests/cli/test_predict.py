@@ -119,6 +119,7 @@ def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
     assert list(table.index) == list(pd.date_range(last, periods=7, freq="5min")[1:])
     assert {"close", "close_q0.05", "close_q0.95", "volume_q0.5", "probability_up"} <= set(table)
     assert (table["close_q0.05"] <= table["close_q0.95"]).all()
+    assert (table["close_mean"] == table["close"]).all() and (table["close_median"] == table["close_q0.5"]).all()
     assert len(read_candles(out / "600977_forecast.csv")) == 6  # in the format of our own candles
     assert imread(out / "600977_forecast.png").shape[:2] == (700, 1200)
     assert "600977" in (out / "600977_forecast.html").read_text()
@@ -129,6 +130,7 @@ def test_table_picture_and_page_of_the_future(candles: Path, out: Path) -> None:
         "higher",
         "needed repair" if "None of" in result.output else "repaired",
         "4 sampled paths",
+        "open … amount are the mean of the paths",
     ):
         assert words in result.output
 

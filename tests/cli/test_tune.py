@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from kronos.cli import tune as tune_module
+from kronos.cli.commands import tune as tune_module
 from kronos.cli.main import app
 
 SHORT = ("training.max_steps=2", "experiment.train_tokenizer=false")
@@ -32,8 +32,8 @@ def invoke(config: Path, space: object, *arguments: object) -> Result:
 def test_a_search_and_its_continuation(tiny_config: Path, space: Path, tmp_path: Path) -> None:
     done = invoke(tiny_config, space, "--trials", 1)
     assert done.exit_code == 0, done.output
-    first, *lines = done.stderr.splitlines()
-    assert first == "loading PyTorch …"
+    first, second, *lines = done.stderr.splitlines()
+    assert first.startswith("tiny: search better settings, 1 trials, on ") and second == "loading PyTorch …"
     assert len(lines) == 1, "one line for each trial, and no other"
     assert re.match(
         r"trial 0  done    loss \d\.\d{5}  0:0.*predictor_learning_rate=0.01  best .* \(trial 0\)", lines[0]
@@ -45,7 +45,7 @@ def test_a_search_and_its_continuation(tiny_config: Path, space: Path, tmp_path:
     assert "basemodel  done" in (tune_dir / "trial-0000" / "logs" / "train.log").read_text()
     english = (tune_dir / "curve.png").read_bytes()
     again = invoke(tiny_config, f"\n{space.read_text()}", "--trials", 2, "--language", "zh")
-    assert again.exit_code == 0 and [line[:8] for line in again.stderr.splitlines()[1:]] == ["试验 1  完成"]
+    assert again.exit_code == 0 and [line[:8] for line in again.stderr.splitlines()[2:]] == ["试验 1  完成"]
     assert "2 次试验中最好的结果" in again.stdout and "当前配置" in again.stdout
     assert (tune_dir / "curve.png").read_bytes() != english
     late = invoke(tiny_config, space, "--trials", 9, "--timeout-minutes", 0)

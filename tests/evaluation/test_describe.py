@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kronos import load_config
-from kronos.cli.commands.train import _describe_change
+from kronos.cli.output.ending import _describe_change
 from kronos.evaluation.describe import describe_blend
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import write_note

@@ -195,7 +195,7 @@ def test_forecasts_that_are_no_prices_are_not_scored(
 def test_lines_of_the_lstms_training_are_said_to_be_its_own(
     tiny_config: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", logger="kronos")
+    caplog.set_level("DEBUG", logger="kronos")
     found = evaluate(tiny_config, "evaluation.rivals=[lstm]", "evaluation.lstm.max_steps=2")
     assert [each.name for each in found.forecasters] == ["finetuned", "lstm"] and found.forecasters[1].seconds > 0
     lines = [record.getMessage() for record in caplog.records]

@@ -23,14 +23,19 @@ def test_up_is_above_the_last_close() -> None:
     paths = np.full((4, 1, 6), 10.0)
     paths[0, 0, 3], paths[1, 0, 3] = 10.5, 9.5
     assert Forecast(paths, TIMES[:1], TIMES[0], 10.0, None).probability_up().tolist() == [0.25]
-    assert repr(FORECAST) == "Forecast('series', 40 paths × 5 candles from 2024-04-01 00:00:00)"
+    assert repr(FORECAST) == "Forecast('series', 40 paths × 5 candles from 2024-04-01 00:00)"
 
 
 def test_table_holds_mean_quantiles_and_probability() -> None:
     table = FORECAST.to_frame(quantiles=[0.1, 0.5])
-    assert list(table)[:7] == ["open", "high", "low", "close", "volume", "amount", "open_q0.1"]
-    assert table.shape == (5, 6 + 2 * 6 + 1)
+    assert list(table)[:6] == ["open", "high", "low", "close", "volume", "amount"]
+    assert list(table)[6:9] == ["close_mean", "close_median", "open_q0.1"]
+    assert table.shape == (5, 6 + 2 + 2 * 6 + 1)
+    np.testing.assert_allclose(table["close"], FORECAST.mean["close"])
+    np.testing.assert_array_equal(table["close_mean"], table["close"])
     np.testing.assert_allclose(table["close_q0.5"], FORECAST.median["close"])
+    np.testing.assert_array_equal(table["close_median"], table["close_q0.5"])
+    assert "close_median" in FORECAST.to_frame(quantiles=[0.1])
     np.testing.assert_allclose(table["probability_up"], FORECAST.probability_up())
 
 

@@ -191,9 +191,9 @@ def test_warnings_at_the_start_of_a_training(tiny_config: Path, caplog: pytest.L
         ("few_steps", "basemodel"),
         ("few_validations", None),
     ]
-    with caplog.at_level(logging.INFO, logger="kronos"):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         log_advice(config, inputs)
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * 7 + ["INFO"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 7 + ["DEBUG"]
     assert caplog.records[-1].getMessage() == Words("zh")("plan.not_measured")
     assert "分词器（tokenizer）：学习率 0.01 超过微调常用值" in caplog.text
 

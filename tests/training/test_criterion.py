@@ -97,7 +97,7 @@ def test_the_model_that_the_score_prefers_is_kept(
     tiny_config: Path, folder: Path, caplog: pytest.LogCaptureFixture, figures: list[float], higher: bool, best: int
 ) -> None:
     score = Stub(figures, higher)
-    with caplog.at_level(logging.INFO, logger="kronos"):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         record = run(tiny_config, score).records["basemodel"]
     assert score.seen == [False, False, False]
     validations = read_validations(folder)
@@ -147,7 +147,7 @@ def test_a_score_that_draws_leaves_the_random_state_as_it_was() -> None:
 def test_the_loss_of_the_horizon_chooses(tiny_config: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Trained on the horizon and chosen by it; both losses are kept, and the dry context is shorter than the window."""
     keys = ["training.best_by=horizon_loss", "training.loss_on=horizon", "data.max_context=12"]
-    with caplog.at_level(logging.INFO, logger="kronos"):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         record = run(tiny_config, None, *keys, "training.eval_steps=1").records["basemodel"]
     lines = read_validations(folder)
     figures = [line["val_horizon_loss"] for line in lines]

@@ -72,7 +72,8 @@ def test_the_command_under_torchrun(tiny_config: Path, tmp_path: Path) -> None:
     done = launch(*TORCHRUN, ROOT / "train_sequential.py", "--config", tiny_config, "training.batch_size=8")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("2 processes on cpu") == 2  # once for each stage
-    assert done.stderr.count("basemodel  uses the tokenizer") == 1
+    log = (tmp_path / "runs/tiny/logs/train.log").read_text()
+    assert log.count("basemodel  uses the tokenizer") == 1
     assert done.stdout.count("pictures") == 1
     lines = (tmp_path / "runs/tiny/basemodel/metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if '"loss"' in line]

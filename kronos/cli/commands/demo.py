@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from kronos.cli.commands.train import DryRun, Overrides, SkipExisting, train_from
-from kronos.cli.session import LanguageOption
-from kronos.cli.start import name_commands
+from kronos.cli.output.text import print_text
+from kronos.cli.session import LanguageOption, VerboseOption
 from kronos.report.words.catalogue import Words
 
 CONFIGS = {False: Path("configs/demo.yaml"), True: Path("configs/demo_random_walk.yaml")}
@@ -23,9 +23,10 @@ def demo_command(
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
     language: LanguageOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """Fine-tune a small model on sample candles, here in finetuned/demo, in about a minute. Nothing is downloaded."""
-    config = train_from(CONFIGS[random_walk], overrides or [], skip_existing, dry_run, language)
+    config = train_from(CONFIGS[random_walk], overrides or [], skip_existing, dry_run, language, verbose)
     if not dry_run:
         words = Words(config.report.language)
-        typer.echo("\n" + name_commands(words("demo.own_candles")))
+        print_text("\n" + words("demo.own_candles"))

@@ -8,32 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.cells import cell_len
 
+from kronos.cli.output.ending import print_evaluation
 from kronos.cli.session import (
     ENDPOINT_KEY,
     OTHER_CANDLES,
     READING_OVERRIDES,
     LanguageOption,
     Process,
+    VerboseOption,
+    announce,
     check_overrides,
     load_session_config,
     loading_libraries,
     start_session,
 )
-from kronos.cli.start import format_command_line, name_commands
+from kronos.cli.start import format_command_line
 from kronos.config import Config
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
-from kronos.names import Message, Template, make_printable
-from kronos.report.words.catalogue import Words
+from kronos.names import Message, Template
 from kronos.run_folder import lock_run_folder
 from kronos.urls import CandleSource, parse_source
 
 if TYPE_CHECKING:
     from kronos.run import FinishedRun
 
-LABEL_WIDTH = 11
 TIME_FORMATS = ["%Y-%m-%d", *(f"%Y-%m-%d{gap}%H:%M{end}" for gap in " T" for end in ("", ":%S"))]
 ALLOWED = ("evaluation.", "report.", "device.", "distributed.", ENDPOINT_KEY)
 ALLOWED_FOR_MODELS = (*ALLOWED, "data.", "repairs.", "model_paths.base_path", "model_paths.exp_name")
@@ -102,10 +102,11 @@ def evaluate_command(
     baselines: BaselinesOption = None,
     all_origins: AllOption = False,
     language: LanguageOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """Measure whether a run helped, or whether any model has skill: against naive forecasts, an LSTM or other runs."""
     advice = "finished forecasts are kept; run the same command to resume"
-    with start_session(advice, language, distributed=True) as process:
+    with start_session(advice, language, distributed=True, verbose=verbose) as process:
         given, source = [*(overrides or [])], None if data is None else parse_source(data)
         given += [f"evaluation.rivals=[{', '.join(map(repr, baselines))}]"] if baselines else []
         given += ["evaluation.budget_minutes=null"] if all_origins else []
@@ -119,7 +120,7 @@ def evaluate_command(
                 "give either --run (the folder of a run) or --model (a model folder, a hub name or nano); see --help."
             )
         if process.rank == 0:
-            print_verdict(settings, finished)
+            print_evaluation(settings, finished)
 
 
 def _evaluate_run(
@@ -137,6 +138,7 @@ def _evaluate_run(
     check_overrides(given, allowed, why, HINT if data is not None else READING_HINT)
     given = [*(OTHER_CANDLES if data is not None else ()), *given]
     config = load_session_config(lambda given: load_run_config(run, given), given, process, language)
+    announce(config, "evaluate" if data is not None else "evaluate_own", model=run, candles=data)
     with lock_run_folder(config.model_paths.run_folder, process.rank):
         with loading_libraries():
             from kronos.run import run_evaluation
@@ -163,6 +165,7 @@ def _evaluate_model(
     config = load_session_config(
         lambda given: build_model_config(model, tokenizer, data, file, given), given, process, language
     )
+    announce(config, "evaluate", model=model)
     models = load_judged_models(config)  # before the folder is made
     with lock_run_folder(config.model_paths.run_folder, process.rank):
         return config, run_model_evaluation(config, models, since, process.world_size, format_command_line())
@@ -175,26 +178,3 @@ def _check_run_options(tokenizer: str | None, config: Path | None, data: str | N
             raise ConfigError("{name} needs --model. A run has its own tokenizer and settings.", name=name)
     if since is not None and data is None:
         raise ConfigError("--since needs --data. A run is evaluated on the test split of its own candles.")
-
-
-def print_verdict(config: Config, finished: FinishedRun) -> None:
-    """Print the verdict, the comparisons, and where the page is; nothing if the run was not evaluated."""
-    if finished.evaluation is None:
-        return
-    from kronos.report.words.answers import write_verdict
-    from kronos.report.words.money import write_money
-
-    words, report = Words(config.report.language), finished.report
-    typer.echo(name_commands(f"\n{write_verdict(finished.evaluation, words)}"))
-    if money := write_money(finished.evaluation, words):
-        typer.echo("\n" + "\n".join(money))
-    rows = [(words("run.report"), report.page), (words("run.figures"), report.results)]
-    rows += [(words("run.losses"), report.losses)] if config.evaluation.losses else []
-    print_rows([(label, str(path)) for label, path in rows])
-
-
-def print_rows(rows: list[tuple[str, str]]) -> None:
-    """Print labels and texts in two columns; a Chinese character takes two cells."""
-    typer.echo(
-        "\n" + "\n".join(label + " " * (LABEL_WIDTH - cell_len(label)) + make_printable(text) for label, text in rows)
-    )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from tqdm import tqdm
 
 from kronos.cli.language import settle_language
 from kronos.cli.output.predict import print_json, print_summary
@@ -43,10 +42,12 @@ from kronos.cli.predict_options import (
     TopP,
 )
 from kronos.cli.predict_source import Source, load_source
-from kronos.cli.session import LanguageOption, loading_libraries, start_session
+from kronos.cli.session import LanguageOption, VerboseOption, loading_libraries, start_session
 from kronos.disk.temporaries import remove_temporaries
 from kronos.errors import ConfigError, DataError, KronosError, WriteError
 from kronos.names import Message, name_files
+from kronos.progress.bars import track
+from kronos.report.words.catalogue import Words
 
 if TYPE_CHECKING:
     from kronos.evaluation.scores.calibration import Calibration
@@ -88,16 +89,17 @@ def predict_command(
     language: LanguageOption = None,
     out: Out = Path("forecasts"),
     as_json: AsJson = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
-    with start_session("finished forecasts are in --out; run the same command again", language):
+    with start_session("finished forecasts are in --out; run the same command again", language, verbose=verbose):
+        logger.info("%s", Words(settle_language(None))("start.predict", model=str(run or model)))
         with loading_libraries():
             from kronos.forecast import Sampling
 
         levels = _read_quantiles(quantiles)
         given: dict[str, Any] = {"data": [data] if data else None, "horizon": horizon, "lookback": lookback}
-        given |= {"max_context": max_context, "temperature": temperature, "top_p": top_p}
-        given |= {"rising": rising}
+        given |= {"max_context": max_context, "temperature": temperature, "top_p": top_p, "rising": rising}
         source = load_source(run, tokenizer, model, overrides or (), **given)
         source = source._replace(language=settle_language(source.run))
         sampling = Sampling(source.temperature, top_k, source.top_p)
@@ -109,13 +111,8 @@ def predict_command(
         summary = _summarize(source, conditions, tokenizer, model)
         out.mkdir(parents=True, exist_ok=True)
         how = {"n_paths": n_paths, "sampling": sampling, "seed": seed}
-        kept: dict[str, Any] = {
-            "quantiles": levels,
-            "table_format": table_format,
-            "with_paths": save_paths,
-            "with_pictures": pictures,
-        }
-        kept |= {"rising": source.rising, "language": source.language}
+        kept: dict[str, Any] = {"quantiles": levels, "table_format": table_format, "with_paths": save_paths}
+        kept |= {"with_pictures": pictures, "rising": source.rising, "language": source.language}
         made = _forecast_all(predictor, tasks, source.n_known, calibration, how)
         forecasts, saved = _save_all(made, tasks, out, kept, summary, errors)
         _report_errors(errors, n_done=len(forecasts))
@@ -140,7 +137,8 @@ def _forecast_all(
 
     size = choose_group_size(predictor.device)
     firsts = range(0, len(tasks), size)
-    for first in tqdm(firsts, desc="series", unit="group", disable=None if len(firsts) > 1 else True):
+    groups = track(firsts, "series", len(firsts), "groups") if len(firsts) > 1 else firsts
+    for first in groups:
         group = dict(list(tasks.items())[first : first + size])
         histories = [task.history[-n_known:] for task in group.values()]
         futures = [task.future for task in group.values()]
@@ -163,7 +161,6 @@ def _save_all(
 ) -> tuple[list[Forecast], list[dict[str, Path]]]:
     """Write the files of each forecast as it is made. Return those that could be written, and their files."""
     from kronos.report.forecast.files import save_forecast
-    from kronos.report.words.catalogue import Words
 
     done, saved, names = [], [], _name_outputs(list(tasks), out)
     for each in forecasts:

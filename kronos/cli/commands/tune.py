@@ -26,6 +26,8 @@ from kronos.cli.language import settle_language, translate
 from kronos.cli.logs import log_to_file
 from kronos.cli.session import (
     LanguageOption,
+    VerboseOption,
+    announce,
     check_gpu_if_typed,
     loading_libraries,
     read_process,
@@ -78,9 +80,10 @@ def tune_command(
     timeout_minutes: TimeoutOption = None,
     stage: StageOption = "basemodel",
     language: LanguageOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """Search settings with a lower validation loss; over one numeric key, also draw the curve. The same command resumes."""
-    with start_session("run the same command to continue the search", language):
+    with start_session("run the same command to continue the search", language, verbose=verbose):
         _check_search_can_start()
         given = [*(overrides or []), *([f"report.language={language}"] if language else [])]
         settings = load_config(config, given)
@@ -92,6 +95,7 @@ def tune_command(
         parameters = read_space(space, stage, build)
         select_cuda_device(settings.device.device_id, read_process())
         check_gpu_if_typed(settings, given)
+        announce(settings, "tune", name=settings.model_paths.exp_name, n=trials, settings=config)
         with loading_libraries():
             from kronos.tuning.plan import SearchPlan  # it imports PyTorch: --help and a wrong YAML must answer at once
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kronos.cli.start import name_commands
+from kronos.cli.output.text import print_text
 
 if TYPE_CHECKING:
     from kronos.config.schema import Language
@@ -63,7 +63,8 @@ def print_summary(
         if key == "series":
             table.add_column(header, overflow="fold")
         else:
-            table.add_column(header, justify="left" if key in ("from", "to") else "right", no_wrap=True)
+            is_time = key in ("from", "to")
+            table.add_column(header, justify="left" if is_time else "right", min_width=10 if is_time else None)
     for each in forecasts:
         table.add_row(*_format_row(each, tasks[each.name]))
     typer.echo()
@@ -75,22 +76,24 @@ def print_summary(
     calibrated = all(each.calibrated for each in forecasts)
     if calibrated:
         notes.insert(1, words("forecast.calibrated"))
-    typer.echo(name_commands("\n" + "\n".join([*notes, *summary.write(calibrated, words)])))
+    print_text("\n" + "\n".join([*notes, *summary.write(calibrated, words)]))
     files, folder = ", ".join(path.name for path in saved[0].values()), f"{out}{os.sep}"
     key = "forecast.written_more" if len(saved) > 1 else "forecast.written"
-    typer.echo(words(key, folder=folder, files=files, n=len(saved) - 1))
+    print_text(words(key, folder=folder, files=files, n=len(saved) - 1))
+    if n_paths > 1:
+        print_text(words("forecast.columns"))
 
 
 def _format_row(forecast: Forecast, task: ForecastTask) -> list[str]:
     low, median, high = (f"{forecast.quantile(q)['close'].iloc[-1]:.6g}" for q in (0.05, 0.5, 0.95))
     ends = (forecast.origin, forecast.timestamps[-1])
-    start, end = (f"{time:%Y-%m-%d\n%H:%M}" for time in ends)
+    start, end = (f"{time:%Y-%m-%d %H:%M}" for time in ends)
     if all(time == time.normalize() for time in ends):  # candles of a day or more
         start, end = (f"{time:%Y-%m-%d}" for time in ends)
     actual = task.actual["close"]
     shown = f"{actual.iloc[-1]:.6g}" if len(actual) == len(forecast.timestamps) else ""
     higher = f"{forecast.probability_up().iloc[-1]:.0%}"
-    band = (f"{low}\n{high}", higher) if len(forecast.paths) > 1 else ("", "")
+    band = (f"{low} – {high}", higher) if len(forecast.paths) > 1 else ("", "")
     return [escape(forecast.name), start, f"{forecast.last_close:.6g}", end, median, *band, shown]
 
 

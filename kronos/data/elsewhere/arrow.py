@@ -8,9 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
-from tqdm import tqdm
 
-from kronos.names import make_printable
+from kronos.progress.bars import Progress
 
 ROWS_AT_A_TIME = 50_000
 
@@ -18,7 +17,7 @@ ROWS_AT_A_TIME = 50_000
 def write_batches(batches: Iterable[Any], schema: Any, path: Path) -> int:
     """Write record batches into a Parquet file, decimals as floats, and return the number of rows."""
     rows, plain = 0, pa.schema([field.with_type(_simplify(field.type)) for field in schema])
-    bar = tqdm(desc=make_printable(path.stem[:40]), unit=" rows", unit_scale=True, leave=False, delay=2, disable=None)
+    bar = Progress(path.stem, unit="rows", delay=2, unit_scale=True)
     with pyarrow.parquet.ParquetWriter(path, plain, compression="zstd") as writer, bar:
         for batch in batches:
             if len(batch):

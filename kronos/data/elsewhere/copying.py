@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import NoReturn, Protocol
-
-from tqdm import tqdm
+from typing import Protocol
 
 from kronos.errors import DataError
-from kronos.names import make_printable, name_file
+from kronos.names import name_file
+from kronos.progress.bars import Progress
 from kronos.urls import Url
 
 CHUNK = 1 << 20
@@ -36,7 +35,7 @@ def copy_stream(stream: Stream, path: Path, url: Url, size: int | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     read = getattr(stream, "read1", stream.read)  # as much as is there, to notice a slow server
     n_bytes, start = 0, time.monotonic()
-    with path.open("wb") as file, _show_progress(size, url.name) as bar:
+    with path.open("wb") as file, Progress(url.name, size, "B", delay=2, unit_scale=True) as bar:
         while chunk := read(CHUNK):
             n_bytes += len(chunk)
             _check_pace(url, n_bytes, MAX_UNANNOUNCED if size is None else size, time.monotonic() - start)
@@ -58,12 +57,6 @@ def _check_pace(url: Url, n_bytes: int, limit: int, seconds: float) -> None:
             "{url}: the server sends less than {n:,} bytes a second. Try again later, or download the file yourself."
         )
         raise DataError(template, url=url, n=SLOWEST)
-
-
-def _show_progress(size: int | None, name: str) -> tqdm[NoReturn]:
-    return tqdm(
-        total=size, desc=make_printable(name[:40]), unit="B", unit_scale=True, leave=False, delay=2, disable=None
-    )
 
 
 def check_size(path: Path, url: Url, expected: int | None) -> None:

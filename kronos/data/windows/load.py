@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from kronos.config.data import DataConfig, RepairsConfig
 from kronos.data.candle_kind import CandleKind, describe_kind
@@ -28,6 +27,7 @@ from kronos.data.windows.gaps import classify_gaps
 from kronos.data.windows.limits import TimeLimits
 from kronos.data.windows.parts import concatenate, join_parts
 from kronos.errors import DataError
+from kronos.progress.bars import track
 from kronos.urls import CandleSource, parse_source
 
 logger = logging.getLogger(__name__)
@@ -112,9 +112,7 @@ def _read_each(
     limits: TimeLimits,
 ) -> Iterator[RawSeries]:
     """Yield the series of files without a symbol column; those of the others are appended to named."""
-    each_file = tqdm(
-        zip(files, names), total=len(files), desc="reading", unit="file", leave=False, delay=2, disable=None
-    )
+    each_file = track(zip(files, names), "reading", len(files), "files", delay=2)
     for file, name in each_file:
         try:
             series = limits.apply(read_file(file, options))

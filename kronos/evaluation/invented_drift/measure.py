@@ -55,7 +55,7 @@ def measure_all(
                 return []
     if not PartialState().is_main_process:
         return []
-    logger.info("invented drift: measured on %d random walks, %d paths each", len(chosen), N_PATHS)
+    logger.debug("invented drift: measured on %d random walks, %d paths each", len(chosen), N_PATHS)
     results = []
     for each in able:
         closes = walk.forecast(each, chosen)

@@ -70,13 +70,13 @@ def draw_held_out_forecasts(
     rows = choose_origins(split.starts, config.data.lookback_window, config.report.n_origins)
     origins = Origins(candles, np.array(rows), config.data.lookback_window, config.data.predict_window)
     n_paths = config.report.n_paths
-    logger.info("forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, n_paths)
+    logger.debug("forecasting from %d origins in the %s split, %d paths each", len(origins), split.name, n_paths)
     many = len(candles.symbols) > 1
     symbols = [candles.symbol_at(row).symbol if many else "" for row in rows]
     times = [f"{candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}" for row in rows]
     names = [f"{symbol} {time}".strip() for symbol, time in zip(symbols, times)]
     shown = forecast_held_out(own, origins, names, n_paths, config.training.seed)
-    logger.info("%s", Repairs.total(each.forecast.repairs for each in shown if each.forecast.repairs))
+    logger.debug("%s", Repairs.total(each.forecast.repairs for each in shown if each.forecast.repairs))
     paths = [report.forecast(n) for n in range(1, len(shown) + 1)]
     drawn = [partial(_draw, config, *each, split.name) for each in zip(paths, shown, symbols)]
     with timed("pictures"), draw_meanwhile(drawn):

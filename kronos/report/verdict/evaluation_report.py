@@ -71,7 +71,7 @@ def write_evaluation(
             draw_held_out_forecasts(config, own_candles, splits, own, new)
     for each in evaluation.left_out:
         logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, Words("en"), "reasons"))
-    logger.info("verdict: %s", evaluation.headline)
+    logger.debug("verdict: %s", evaluation.headline)
     if is_main:
         write_model_card(run, config, evaluation)
     return evaluation

@@ -248,6 +248,22 @@ def write_next_steps(evaluation: Evaluation, words: Words) -> list[NextStep]:
     return steps
 
 
+def write_short_verdict(evaluation: Evaluation, words: Words) -> str:
+    """Return the verdict in few lines: the answer, why to believe it, which baselines are better, what to do next."""
+    luck, steps = write_luck(evaluation, words), write_next_steps(evaluation, words)
+    lines = [write_headline(evaluation, words)]
+    if luck:
+        lines += ["", words("page.believe"), *(f"  {each}" for each in (luck.lead, *luck.evidence))]
+    chosen = [each for each in evaluation.comparisons if each.metric == evaluation.metric]
+    better = [each for each in chosen if each.outcome == "hurt" and has_badge(each.baseline)]
+    lines += [f"  {write_sentence(each, evaluation, words)}" for each in better if each.baseline != PRETRAINED]
+    if drift := write_drift_line(evaluation, words):
+        lines += ["", drift]
+    if steps:
+        lines += ["", words("page.next"), *(f"  {n}. {step.do}" for n, step in enumerate(steps, start=1))]
+    return "\n".join(lines)
+
+
 def write_verdict(evaluation: Evaluation, words: Words) -> str:
     """Return the verdict for the screen: the answer, how far it can be believed, what to do next, then all comparisons."""
     luck, steps = write_luck(evaluation, words), write_next_steps(evaluation, words)

@@ -267,7 +267,7 @@ def _report(stage: Stage, blend: BlendRecord, improved: bool) -> None:
     if blend.obstacle:
         logger.info("basemodel  not blended with the pretrained model: %s.", OBSTACLES[blend.obstacle])
         return
-    logger.info("basemodel  blend: %s", describe_figures(blend))
+    logger.debug("basemodel  blend: %s", describe_figures(blend))
     if blend.share == 1:
         logger.info("basemodel  blend: the fine-tuned model is kept as it is.")
         return

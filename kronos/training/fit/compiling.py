@@ -87,7 +87,7 @@ def settle_compiling(
             *(record.stage, choice.obstacle),
         )
     elif choice.reason != "cpu":
-        logger.info(
+        logger.debug(
             "%s  torch_compile is %s: over %s steps it saves about %.0f s, and compiling takes about %.0f s",
             *(record.stage, "on" if choice.compiles else "off", f"{n_steps:,}"),
             *(choice.saved_seconds, choice.compile_seconds),

@@ -45,7 +45,7 @@ def settle_threads(
     allowed = torch.get_num_threads()
     threads = choose_number(measure_step)
     if threads < allowed:
-        logger.info(
+        logger.debug(
             "%s  %d of %d threads compute: more were not faster just now. OMP_NUM_THREADS sets another number.",
             *(record.stage, threads, allowed),
         )

@@ -134,10 +134,10 @@ def hold_on_device(
         except torch.OutOfMemoryError:
             reason = "out of GPU memory"
     if inputs is None:
-        level = logging.INFO if wanted is None else logging.WARNING
+        level = logging.DEBUG if wanted is None else logging.WARNING
         logger.log(level, "%s  gathers its batches on the CPU (training.data_on_device): %s", stage, reason)
         return train, val, prepare
-    logger.info("%s  holds %.1f MB of candles and tokens on the device", stage, n_bytes / 1e6)
+    logger.debug("%s  holds %.1f MB of candles and tokens on the device", stage, n_bytes / 1e6)
     return _reduce_to_numbers(train), _reduce_to_numbers(val), inputs
 
 

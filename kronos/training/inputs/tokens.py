@@ -11,7 +11,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
-from tqdm import tqdm
 
 from kronos.candles import Array
 from kronos.config import Config
@@ -23,6 +22,7 @@ from kronos.data.windows.splits import count_epoch_windows
 from kronos.disk.temporaries import name_temporary
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.progress.bars import Progress
 from kronos.training.inputs.augment import Augmentation, send_drawn
 from kronos.training.inputs.replay import ReplayDataset, list_parts
 from kronos.training.inputs.token_cache import SUFFIX, TokenFile, prune_tokens
@@ -125,7 +125,7 @@ def tokenise_splits(
     must_fit = training.token_cache is None
     datasets = [train, val]
     if training.augment:
-        logger.info("basemodel  tokenises the train windows at each step, because training.augment changes them")
+        logger.debug("basemodel  tokenises the train windows at each step, because training.augment changes them")
     elif not must_fit or _count_drawn(config, train) >= sum(map(len, list_parts(train))):
         part = training.batch_size // training.accumulation_steps
         datasets[0] = _cache_parts(train, lambda each: cache_tokens(each, tokenizer, folder, part, "train", must_fit))
@@ -173,11 +173,11 @@ def cache_tokens(
     file = locate_tokens(windows, tokenizer, folder)
     is_local_main = PartialState().is_local_main_process
     if not _first_of_all_ranks("" if file.is_whole(verify=is_local_main) else "missing"):
-        logger.info(
+        logger.debug(
             "basemodel  tokens of %s %s windows were read from the cache %s", f"{len(windows):,}", name, file.path
         )
     elif must_fit and (reason := _first_of_all_ranks(file.describe_unfit())):
-        logger.info(
+        logger.debug(
             "basemodel  tokenises the %s windows in every epoch, because caching them would take too much room: %s",
             name,
             reason,
@@ -190,7 +190,7 @@ def cache_tokens(
         )
         return None
     else:
-        logger.info(
+        logger.debug(
             "basemodel  tokenised %s %s windows once and cached them in %s", f"{len(windows):,}", name, file.path
         )
     if is_local_main:
@@ -241,19 +241,14 @@ def _write_part(
     first, stop = (
         len(batches) * rank // state.num_processes for rank in (state.process_index, state.process_index + 1)
     )
-    bar = tqdm(
-        batches[first:stop],
-        desc="tokenising",
-        unit="batch",
-        leave=False,
-        disable=None if state.is_main_process else True,
-    )
-    with temporary.open("r+b") as content:
+    bar = Progress("tokenising", stop - first, "batches", shown=state.is_main_process)
+    with temporary.open("r+b") as content, bar:
         content.seek(first * batch_size * file.window_bytes)
-        for start in bar:
+        for start in batches[first:stop]:
             batch = windows.__getitems__(range(start, min(start + batch_size, len(windows))))
             tokens = torch.stack(encode_candles(tokenizer, batch["candles"].to(state.device)), 1)  # (B, 2, T)
             content.write(tokens.to("cpu", torch.int16).numpy().data)
+            bar.update()
 
 
 def _attempt(work: Callable[[], None]) -> str:

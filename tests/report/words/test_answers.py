@@ -14,6 +14,7 @@ from kronos.report.words.answers import (
     write_headline,
     write_luck,
     write_next_steps,
+    write_short_verdict,
     write_verdict,
 )
 from kronos.report.words.catalogue import Words, read_texts
@@ -311,3 +312,20 @@ def test_the_verdict_on_the_screen() -> None:
     places = [shown.index(part) for part in parts]
     assert places == sorted(places), "the answer, then luck, then what next, then the rows"
     assert "下一步做什么？" in write_verdict(evaluation, ZH)
+
+
+def test_the_verdict_in_short() -> None:
+    """The baselines that are better are named; the others are on the page."""
+    comparisons = [make_outcome("pretrained", "hurt", -0.1), make_outcome("ewma", "helped", 0.2)]
+    comparisons += [make_outcome("lstm", "hurt", -0.3), make_outcome("lstm", "hurt", -0.4, metric="mae")]
+    evaluation = compared(*comparisons, judge_new="kronos new")
+    steps = choose_next_steps(evaluation, TrainingFacts(4e-5, True, 0.9, False), "kronos new")
+    evaluation = evaluation.model_copy(update={"next_steps": steps})
+    shown = write_short_verdict(evaluation, EN)
+    assert shown.startswith(write_headline(evaluation, EN)) and "Should I believe it?" in shown
+    assert [line for line in shown.splitlines() if ": CRPS is" in line] == [
+        f"  {write_sentence(comparisons[2], evaluation, EN)}"
+    ]
+    first = write_next_steps(evaluation, EN)[0]
+    assert shown.splitlines()[-len(steps)] == f"  1. {first.do}" and first.why not in shown
+    assert "kronos new" not in shown, "the next commands come last"

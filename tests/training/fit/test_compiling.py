@@ -75,7 +75,7 @@ def test_auto_compiles_where_the_steps_repay_it(config: Config, model: Kronos, o
 
 
 def test_a_choice_is_made_once(config: Config, model: Kronos, on_gpu: None, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         settled, kept = settle_compiling(config, record("auto"), model, lambda: 0.1, 10**6)
     assert settled.training.torch_compile is True and kept.settings == {COMPILE_KEY: True}
     assert "basemodel  torch_compile is on: over 1,000,000 steps it saves about 40000 s" in caplog.text

@@ -158,7 +158,7 @@ def test_both_stages_train_on_changed_windows(
     tiny_config: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A run in parts, interrupted in both stages and resumed, ends as an uninterrupted one."""
-    with caplog.at_level(logging.INFO, logger="kronos"):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         run(tiny_config, ALL, "training.save_steps=2")
     assert "tokenises the train windows at each step, because training.augment changes them" in caplog.text
     assert "validation windows once and cached" in caplog.text and "train windows once" not in caplog.text

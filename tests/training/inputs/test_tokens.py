@@ -107,19 +107,19 @@ def test_workers_and_pickles_read_the_same(windows: WindowDataset, tokenizer: Kr
 def test_the_same_model_with_and_without(
     tiny_config: Path, tmp_path: Path, encoded: list[int], caplog: pytest.LogCaptureFixture, overrides: list[str]
 ) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         run(tiny_config, "training.token_cache=false", *overrides)
     assert "cached" not in caplog.text and not (tmp_path / "runs/cache").exists()
     folder = tmp_path / "runs/tiny/basemodel"
     expected, in_each_epoch = weights_and_figures(folder), sum(encoded)
     encoded.clear()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         run(tiny_config, *overrides)
     assert_same(weights_and_figures(folder), expected)
     assert sum(encoded) == 61 + 17 < in_each_epoch
     assert f"tokenised 61 train windows once and cached them in {tmp_path / 'runs/cache/tokens'}" in caplog.text
     encoded.clear()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         run(tiny_config, *overrides)
     assert_same(weights_and_figures(folder), expected)
     assert not encoded and "tokens of 17 validation windows were read from the cache" in caplog.text
@@ -283,7 +283,7 @@ def test_tokens_are_kept_only_where_they_fit_and_pay(
     assert kept(max_steps=4) == [True, True]
     n_bytes = 61 * 24 * 4
     monkeypatch.setattr(token_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * n_bytes - 1))
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="kronos"):
         assert kept() == [False, False]
     assert "more than a quarter of the free disk space" in caplog.text
     assert kept(token_cache=True) == [True, True]

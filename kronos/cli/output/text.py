@@ -1,0 +1,54 @@
+"""Text of the width of the terminal."""
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TextIO
+
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from kronos.cli.start import name_commands
+from kronos.names import make_printable
+
+
+def wrap(line: str, width: int, indent: str = "") -> str:
+    """Break a line between words, where it is longer than width cells. A Chinese character takes two.
+
+    A word that is longer, such as a path or a command, stays whole: the terminal breaks it, and it can still be copied.
+
+    Args:
+        indent: what the lines after the first begin with, beside the indent of the first.
+    """
+    if cell_len(line) <= width:
+        return line
+    body = line.lstrip()
+    first = line[: len(line) - len(body)]
+    room = max(width - len(first) - len(indent), 1)
+    if cell_len(body) == len(body):
+        lines = textwrap.wrap(body, room, break_long_words=False, break_on_hyphens=False)
+    else:  # Chinese has no spaces
+        lines = [each.plain.rstrip() for each in Text(body).wrap(Console(width=width), room, overflow="fold")]
+    return first + f"\n{first}{indent}".join(lines)
+
+
+def print_text(text: str) -> None:
+    """Print lines; on a terminal they end between words. Commands begin as this program was started."""
+    text = name_commands(text)
+    width = find_width(sys.stdout)
+    typer.echo("\n".join(wrap(line, width) for line in text.split("\n")) if width else text)
+
+
+def print_rows(rows: Sequence[tuple[str, str]], label_width: int) -> None:
+    """Print labels and texts in two columns; a Chinese character takes two cells."""
+    width, margin = find_width(sys.stdout), " " * label_width
+    for label, text in rows:
+        shown = wrap(make_printable(text), width - label_width) if width else make_printable(text)
+        typer.echo(label + margin[cell_len(label) :] + shown.replace("\n", f"\n{margin}"))
+
+
+def find_width(stream: TextIO) -> int | None:
+    """Return the width of a terminal in cells (COLUMNS, if it is set); None if the stream is no terminal."""
+    return Console(file=stream).width if stream.isatty() else None

@@ -1,0 +1,75 @@
+"""What a run shows: few lines that fit the terminal, one bar at a time, and the details in the log file."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from tests.conftest import FAST, ROOT, FinishedRun, invoke
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+MOST_LINES = 40
+
+
+def test_a_run_shows_few_lines_and_the_log_file_has_the_rest(finished_run: FinishedRun) -> None:
+    shown = finished_run.output.output
+    warnings = re.findall(r"\([a-z_]+\)$", shown, re.MULTILINE)  # each with its code: few candles, few steps, …
+    assert len(shown.splitlines()) - len(warnings) <= MOST_LINES, shown
+    first, second, *_ = shown.splitlines()
+    assert first.startswith("tiny: train the tokenizer ") and str(finished_run.candles) in first
+    assert second == "loading PyTorch …"
+    log = (finished_run.path / "logs" / "train.log").read_text(encoding="utf-8")
+    for detail in ("recipe published: ", "step 3/3  epoch", "(before training)", "verdict: ", "time  Training steps"):
+        assert detail in log and detail not in shown, detail
+    *_, title, forecast, command, judge, last = shown.splitlines()
+    assert (title, forecast.strip()) == ("Next", "Forecast from the last candle:")
+    assert command.strip().endswith(f"kronos predict --run {finished_run.path}")
+    assert "kronos evaluate --run " in last and " --since " in last and judge.endswith(":")
+
+
+def test_verbose_shows_the_details(tiny_config: Path) -> None:
+    few = ["--skip-tokenizer", "report.n_origins=0", "training.max_steps=1"]
+    done = invoke("train", "--config", tiny_config, *few, "-v")
+    assert done.exit_code == 0 and "basemodel  step 1/1  epoch" in done.stderr, done.output
+
+
+def run_in_terminal(command: list[str], columns: int) -> str:
+    """Return what a command writes to a terminal of a width."""
+    terminal, own = pty.openpty()
+    fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    process = subprocess.Popen(command, stdin=own, stdout=own, stderr=own, env=environment | {"TERM": "xterm"})
+    os.close(own)
+    written = b""
+    try:
+        while block := os.read(terminal, 1 << 16):
+            written += block
+    except OSError:  # the other end is closed
+        pass
+    os.close(terminal)
+    assert process.wait(timeout=60) == 0, written.decode()
+    return ANSI.sub("", written.decode()).replace("\r\n", "\n")
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize(("columns", "language"), [(80, "en"), (200, "zh")])
+def test_lines_fit_the_terminal(tiny_config: Path, columns: int, language: str) -> None:
+    words = ["--config", str(tiny_config), *FAST, "--skip-tokenizer", f"report.language={language}"]
+    shown = run_in_terminal([sys.executable, str(ROOT / "train_sequential.py"), *words], columns)
+    lines = shown.split("\n")
+    drawn = [part for line in lines for part in line.split("\r")]
+    longest = {part for part in drawn if cell_len(part) > columns and " " in part.strip()}
+    assert all(each.lstrip().startswith(("kronos ", "python ")) for each in longest), longest  # commands stay whole
+    assert all(cell_len(part) <= columns or "/" in part for part in drawn), "of words, only paths are longer"
+    bars = [part for part in drawn if "%|" in part]
+    assert any(part.startswith("basemodel") for part in bars)
+    assert not [line for line in lines if "%|" in line.rpartition("\r")[2]], "a bar is gone when a line follows"
