@@ -228,7 +228,7 @@ def test_world_size_without_a_rendezvous(tiny_config: Path, monkeypatch: pytest.
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = invoke("--config", tiny_config)
     assert result.exit_code == 1
-    assert "WORLD_SIZE is 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT are not set" in result.stderr
+    assert "WORLD_SIZE is 2, but this is not set: RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT." in result.stderr
     for name in ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("RANK", "7")

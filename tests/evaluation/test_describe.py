@@ -17,7 +17,7 @@ from kronos.stage_record import StageRecord
     [
         (None, None, "2.00000 before, 1.00000 after"),
         (0.75, "75% fine-tuned and 25% pretrained weights", "blended: 75% fine-tuned, 25% pretrained weights"),
-        (1.0, "The base model is the fine-tuned one. ", "blended: 100% fine-tuned"),
+        (1.0, "The base model is the fine-tuned one. ", "2.00000 before, 1.00000 after"),
         (0.0, "The base model is the pretrained one: ", "blended: 0% fine-tuned"),
     ],
 )

@@ -94,7 +94,7 @@ def _describe_change(record: StageRecord, folder: StageFolder, words: Words) -> 
         return words("run.not_improved", name=name, before=record.start_figure)
     key = "run.improved" if record.improved else "run.not_improved_alone"
     change = words(key, name=name, before=record.start_figure, after=record.best_figure)
-    if record.blend is None or record.blend == 1:
+    if record.blend is None or (record.blend == 1 and record.improved):
         return change
     return words("run.blend", change=change, share=record.blend, rest=1 - record.blend)
 
