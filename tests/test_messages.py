@@ -43,6 +43,8 @@ def test_templates_get_their_values(path: Path) -> None:
     for name, text, given in find_calls(path):
         if name in TEMPLATES and given:
             assert fields(text) == given, text
+        if name == "Message" and given:
+            assert fields(text) <= given, text  # one of several templates for the same values
         if name == "words":
             for language in LANGUAGES:
                 assert fields(read_texts(language)[text]) == given, text

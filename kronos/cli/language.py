@@ -11,6 +11,7 @@ from collections.abc import Callable
 from kronos.config import Config
 from kronos.config.schema import Language
 from kronos.names import Message
+from kronos.progress.bars import Progress
 
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # the first that is set counts
 
@@ -67,9 +68,9 @@ def translate_line(template: str, values: tuple[object, ...]) -> tuple[str, tupl
 
 def _speak(language: Language) -> None:
     """Speak a language from now on. Its words are loaded here, because a signal may need them at any time."""
-    _speech.language, _speech.word = language, None
+    _speech.language, _speech.word, Progress.word = language, None, str
     if language != "en":
         from kronos.report.words.messages import read_messages, word_value
 
         read_messages(language)
-        _speech.word = word_value
+        _speech.word = Progress.word = word_value

@@ -61,7 +61,11 @@ class Process(NamedTuple):
 
 @contextmanager
 def start_session(
-    advice: Template, language: Language | None, option: str = "", distributed: bool = False, verbose: bool = False
+    advice: Template,
+    language: Language | None = None,
+    option: str = "",
+    distributed: bool = False,
+    verbose: bool = False,
 ) -> Iterator[Process]:
     """Start a command: show log lines, and turn errors into one line and an exit status.
 

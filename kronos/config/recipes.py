@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Literal
 
+from kronos.names import Message
+
 RecipeName = Literal["published", "safe", "full"]
 
 _LIKE_A_FORECAST: dict[str, Any] = {  # what training learns from and is chosen by
@@ -44,21 +46,25 @@ def fill_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
     return filled
 
 
-def describe_recipe(name: RecipeName, values: Mapping[str, Any]) -> str:
+def describe_recipe(name: RecipeName, values: Mapping[str, Any]) -> Message:
     """Format a recipe's keys with their resolved values; those that differ from the recipe's are marked.
 
     Args:
         values: the resolved sections, as JSON holds them.
     """
-    parts = []
+    parts: list[str | Message] = []
     for key, default in RECIPES[name].items():
         section, _, field = key.partition(".")
         value = values[section][field]
         if isinstance(default, dict) and isinstance(value, dict):
             value = {name: value[name] for name in default}
-        changed = "" if value == default else f" (overrides {json.dumps(default)})"
-        parts.append(f"{key}={json.dumps(value)}{changed}")
-    return f"recipe {name}: {', '.join(parts) or 'the defaults of the original scripts'}"
+        part = f"{key}={json.dumps(value)}"
+        if value != default:
+            parts.append(Message("{part} (overrides {default})", part=part, default=json.dumps(default)))
+        else:
+            parts.append(part)
+    listed = Message.join(parts, ", ") if parts else Message("the defaults of the original scripts")
+    return Message("recipe {name}: {listed}", name=name, listed=listed)
 
 
 def list_defaults(values: Mapping[str, Any]) -> dict[str, Any]:

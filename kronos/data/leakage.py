@@ -28,6 +28,7 @@ from kronos.data.windows.dataset import WindowDataset
 from kronos.data.windows.load import load_candles, read_all
 from kronos.data.windows.splits import Split, SplitName, WindowStarts, find_moments, split_candles
 from kronos.errors import DataError
+from kronos.names import Message
 from kronos.progress.bars import track
 
 N_SYMBOLS = 20  # at most, those with the most windows
@@ -77,7 +78,7 @@ def find_leaks(data: DataConfig, repairs: RepairsConfig) -> Leaks:
     data = data.override(held_out | {"val_windows": None})
     before = _prepare(raws, data, repairs, moments)
     leaks, cuts, n_windows = list[Leak](), list(_choose_cuts(before, data)), 0
-    for cut, over in track(cuts, "cuts", len(cuts), delay=2):
+    for cut, over in track(cuts, Message("cuts"), len(cuts), delay=2):
         after = _prepare([_change_after(raw, cut) for raw in raws], data, repairs, moments)
         if np.array_equal(before.candles.values, after.candles.values):
             raise DataError("no candle comes after the cut {cut}; nothing can be tested there.", cut=format_time(cut))

@@ -78,10 +78,7 @@ def evaluate_run(
     baselines, left_out = build_baselines(config, usable, own_candles, splits)
     walk = WalkForward(config.model_paths.run_folder.evaluation, config.evaluation.n_paths, SEED)
     origins = walk.choose(own, usable, _share_of_budget(config, baselines))
-    plural = "s" if len(origins) > 1 else ""
-    logger.info(
-        "evaluation: %d origin%s in the %s split, %d paths each", len(origins), plural, held_out.split, walk.n_paths
-    )
+    logger.info("evaluation: origins in the %s split: %d; paths each: %d", held_out.split, len(origins), walk.n_paths)
     baselines = _prepare_all(walk, baselines, origins, left_out)
     calibration = _choose_calibration(config, held_out, len(origins))
     walk.prepare(own, calibration)

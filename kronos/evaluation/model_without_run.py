@@ -18,7 +18,7 @@ from kronos.evaluation.records import Note
 from kronos.evaluation.results import MODEL
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with
-from kronos.names import name_file, shorten_name
+from kronos.names import Message, name_file, shorten_name
 from kronos.run_folder import RunFolder, hash_subject
 from kronos.saved_run import SavedRun, check_published_pair, find_max_context, find_tokenizer_of, is_of_run, load_model
 from kronos.training.saved.last_seen import read_last_seen_of
@@ -147,7 +147,7 @@ def split_for_model(config: Config, candles: CandleSet, since: datetime | None) 
             n=longest,
             least=least,
             horizon=data.predict_window,
-            since="" if since is None else f"; {n_kept:,} are not later than --since",
+            since="" if since is None else Message("; {n:,} are not later than --since", n=n_kept),
         )
     val = share * max(data.predict_window, min(round(VAL_SHARE * n_kept), n_kept - data.window)) / n_kept
     ratios = {"data.train_ratio": share - val, "data.val_ratio": val, "data.test_ratio": 1 - share}

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
+from kronos.names import Message
 
 PRICE_FLOOR = 0.01  # as a share of the lowest positive known price
 
@@ -39,14 +40,23 @@ class Repairs:
         """The share of sampled candles that needed repair, 0 to 1."""
         return self.any / self.n_candles
 
-    def __str__(self) -> str:
-        """Describe the repairs in one line."""
+    @property
+    def message(self) -> Message:
+        """Return the repairs in one line."""
         if not self.any:
-            return f"none of {self.n_candles:,} sampled candles needed repair"
-        return (
-            f"{self.share:.1%} of {self.n_candles:,} sampled candles repaired (high or low moved to enclose open and "
-            f"close: {self.high_low:,}, price raised above 0: {self.price:,}, volume or amount raised to 0: {self.volume:,})"
+            return Message("none of {n:,} sampled candles needed repair", n=self.n_candles)
+        return Message(
+            "{share:.1%} of {n:,} sampled candles repaired (high or low moved to enclose open and close: {high_low:,}, price raised "
+            "above 0: {price:,}, volume or amount raised to 0: {volume:,})",
+            share=self.share,
+            n=self.n_candles,
+            high_low=self.high_low,
+            price=self.price,
+            volume=self.volume,
         )
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def find_price_floor(known_prices: Array) -> float | None:

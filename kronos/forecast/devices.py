@@ -12,6 +12,7 @@ from torch import nn
 
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
+from kronos.names import Message
 
 COMPILERS = ("g++", "clang++", "c++", "cl")
 DTYPES = {
@@ -86,7 +87,7 @@ def choose_device(device: str | torch.device | None, fallback: torch.device | st
         "the device {device!r} cannot be used ({reason}). This machine has {devices}; auto takes a GPU if there is one.",
         device=str(device),
         reason=reason,
-        devices=f"{accelerator.type} and cpu" if accelerator else "cpu",
+        devices=Message.join([accelerator.type, "cpu"], " and ") if accelerator else "cpu",
     )
 
 

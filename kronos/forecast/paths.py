@@ -23,6 +23,7 @@ from kronos.forecast.inputs import InputSeries
 from kronos.forecast.sampling import draw_path_uniforms
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.linear import FEW_ROWS, Linear
+from kronos.names import Message
 from kronos.progress.bars import Progress
 from kronos.threads import StepThreads
 
@@ -51,7 +52,7 @@ class PathSampler:
         with (
             translate_forecast_out_of_memory(),
             eval_mode(self.model, self.tokenizer),
-            Progress("forecasting", len(chunks) * horizon, "steps", shown=show_progress) as progress,
+            Progress(Message("forecasting"), len(chunks) * horizon, "steps", shown=show_progress) as progress,
             StepThreads(self.device) as threads,
         ):
 

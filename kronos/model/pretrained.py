@@ -103,7 +103,9 @@ class PretrainedModel(
             return cls(**arguments)
         except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(f"{source}: cannot build a {cls.__name__}: {reason}.") from error
+            raise CheckpointError(
+                "{source}: cannot build a {model}: {reason}.", source=source, model=cls.__name__, reason=reason
+            ) from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
@@ -131,13 +133,16 @@ def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **
     folder = find_folder(name_or_path, nano_part)
     if folder.is_dir():
         if not (folder / filename).is_file():
-            raise CheckpointError(f"{folder}: this model folder has no {filename}.")
+            raise CheckpointError("{folder}: this model folder has no {name}.", folder=folder, name=filename)
         return folder / filename
     on_hub = HUB_NAME.fullmatch(str(name_or_path))
     if folder.exists() or not on_hub:
         raise CheckpointError(
-            f"{name_or_path}: no such model folder. Give a folder with {CONFIG_NAME} and {SAFETENSORS_SINGLE_FILE}, "
-            f"a hub name such as NeoQuasar/Kronos-small, or {NANO}, the small model in this package."
+            "{name}: no such model folder. Give a folder with {config} and {weights}, a hub name such as NeoQuasar/Kronos-small, "
+            "or nano, the small model in this package.",
+            name=name_or_path,
+            config=CONFIG_NAME,
+            weights=SAFETENSORS_SINGLE_FILE,
         )
     revision = {"revision": on_hub[2]} if on_hub[2] else {}
     try:
@@ -171,15 +176,18 @@ def check_pair(tokenizer: Any, base_model: Any, n_features: int) -> None:
     """
     if tokenizer.head.out_features != n_features:
         raise CheckpointError(
-            f"the tokenizer reads {tokenizer.head.out_features} features, but candles have {n_features}."
+            "the tokenizer reads {n} features, but candles have {n_features}.",
+            n=tokenizer.head.out_features,
+            n_features=n_features,
         )
     if base_model is None:
         return
     written, read = ((model.s1_bits, model.s2_bits) for model in (tokenizer, base_model))
     if written != read:
         raise CheckpointError(
-            f"the tokenizer writes {written[0]} + {written[1]} bits, but the base model reads {read[0]} + {read[1]}: they do "
-            "not belong together."
+            "the tokenizer writes {written} bits, but the base model reads {read}: they do not belong together.",
+            written=" + ".join(map(str, written)),
+            read=" + ".join(map(str, read)),
         )
 
 

@@ -16,6 +16,7 @@ from kronos.data.windows.splits import SplitName
 from kronos.errors import ConfigError
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
+from kronos.names import Message
 from kronos.planning.disk import compute_disk_bytes, measure_free_bytes
 from kronos.planning.evidence import count_independent_origins
 from kronos.planning.measure import Measurement, measure_capacity_mb, measure_stage, name_device
@@ -53,7 +54,7 @@ class Outlook:
     """What --skip-existing would do with a stage; step: from which it would resume."""
 
     action: Literal["nothing", "skip", "resume", "start", "refuse"]
-    reason: str
+    reason: Message
     step: int = 0
 
 
@@ -213,9 +214,9 @@ def _find_outlook(stage: Stage, tokenizer_hash: str | None = None) -> Outlook:
     try:
         continuation = find_continuation(stage.folder, wanted, stage.train.candles)
     except ConfigError as error:
-        return Outlook("refuse", str(error))
+        return Outlook("refuse", Message(error.template, **error.values))
     if continuation is None:
-        return Outlook("nothing", "nothing to resume: trains from the start")
+        return Outlook("nothing", Message("nothing to resume: trains from the start"))
     step = step_of(continuation.checkpoint) if continuation.checkpoint else 0
     return Outlook(continuation.action, continuation.reason, step)
 

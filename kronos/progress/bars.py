@@ -3,19 +3,20 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from tqdm import tqdm
 
-from kronos.names import make_printable
+from kronos.names import Message, Template, make_printable
 
 Item = TypeVar("Item")
 
-BAR = "{desc}  {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}  {remaining} left{postfix}"
-COUNT = "{desc}  {n_fmt} {unit}  {elapsed}{postfix}"  # of work whose end is not known
+BAR = "{desc}  {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}  "
+LEFT: Template = "{remaining} left"
+COUNT = "{desc}  {n_fmt} {unit}  {elapsed}"  # of work whose end is not known
 MAX_TITLE = 40  # characters
 LINE_SHARE = 0.2  # a line for each such part of the work,
 LINE_SECONDS = 10.0  # but none sooner than this after the last one,
@@ -31,13 +32,14 @@ class Progress:
     The time that is left is estimated from all of the work done so far, with its pauses.
     """
 
+    word: ClassVar[Callable[[object], object]] = str  # puts a text into the language of the command
     _running: ClassVar[list["Progress"]] = []
 
     def __init__(
         self,
         title: str,
         total: int | None = None,
-        unit: str = "",
+        unit: Template = "",
         initial: int = 0,
         shown: bool = True,
         delay: float = 0.0,
@@ -55,15 +57,19 @@ class Progress:
             unit_scale: write large numbers as 1.2M.
             level: of the log lines.
         """
-        self.title, self.total, self.unit, self.note = make_printable(title)[:MAX_TITLE], total, unit, ""
+        self.title: Message | str = title if isinstance(title, Message) else make_printable(title)[:MAX_TITLE]
+        self.total, self.unit, self.note = total, Message(unit), Message("")
         self.done, self._initial = initial, initial
         self._is_shown, self._level = shown, level
         self._outer: Progress | None = next((each for each in reversed(self._running) if each._is_shown), None)
         on_terminal, is_alone = sys.stderr is not None and sys.stderr.isatty(), shown and self._outer is None
         look: dict[str, Any] = {"leave": False, "delay": delay, "dynamic_ncols": True, "smoothing": 0}
-        look |= {"unit": unit, "unit_scale": unit_scale, "bar_format": BAR if total else COUNT}
+        look |= {"unit": Progress.word(self.unit), "unit_scale": unit_scale}
+        look |= {"bar_format": f"{BAR}{Progress.word(Message(LEFT))}{{postfix}}" if total else f"{COUNT}{{postfix}}"}
         disable = not (on_terminal and is_alone)
-        self._bar: tqdm[Any] = tqdm(desc=self.title, total=total, initial=initial, disable=disable, **look)
+        self._bar: tqdm[Any] = tqdm(
+            desc=str(Progress.word(self.title)), total=total, initial=initial, disable=disable, **look
+        )
         self._logs = is_alone and not on_terminal
         self._started = self._last_line = self._last_note = time.monotonic()
         self._last_share: float | None = None
@@ -92,7 +98,8 @@ class Progress:
         self.done += n
         self._bar.update(n)
         if self._outer and self._is_shown:
-            self._outer._show_inner(f"{self.title} {self.share:.0%}" if self.total else self.title)
+            title = Progress.word(self.title)
+            self._outer._show_inner(f"{title} {self.share:.0%}" if self.total else str(title))
         if self._logs and self.total:
             self._log_now_and_then()
 
@@ -101,10 +108,10 @@ class Progress:
         self._started = time.monotonic()
         self._bar.unpause()
 
-    def set_note(self, note: str) -> None:
+    def set_note(self, note: Message) -> None:
         """Set a text that is shown behind the progress: the loss, for example."""
         self.note = note
-        self._bar.set_postfix_str(note)
+        self._bar.set_postfix_str(str(Progress.word(note)))
 
     def close(self) -> None:
         """End; a second time does nothing."""
@@ -113,7 +120,7 @@ class Progress:
         del self._running[self._running.index(self) :]
         self._bar.close()
         if self._outer:
-            self._outer._bar.set_postfix_str(self._outer.note)
+            self._outer._bar.set_postfix_str(str(Progress.word(self._outer.note)))
 
     def _show_inner(self, text: str) -> None:
         now = time.monotonic()
@@ -129,14 +136,16 @@ class Progress:
             self._last_line, self._last_share = now, share
             logger.log(self._level, "%s", self.describe())
 
-    def describe(self) -> str:
+    def describe(self) -> Message:
         """Return how far the work is, in one line."""
-        left = timedelta(seconds=round(self.seconds_left))
-        counts = " ".join(filter(None, (f"{self.done:,}/{self.total or 0:,}", self.unit)))
-        return "  ".join(filter(None, (self.title, f"{self.share:.0%}", counts, self.note, f"{left} left")))
+        left = Message("{time} left", time=timedelta(seconds=round(self.seconds_left)))
+        counts = Message("{done:,}/{total:,} {unit}", done=self.done, total=self.total or 0, unit=self.unit)
+        if not self.unit:
+            counts = Message("{done:,}/{total:,}", done=self.done, total=self.total or 0)
+        return Message.join(filter(None, (self.title, f"{self.share:.0%}", counts, self.note, left)), "  ")
 
 
-def track(items: Iterable[Item], title: str, total: int, unit: str = "", delay: float = 0.0) -> Iterator[Item]:
+def track(items: Iterable[Item], title: str, total: int, unit: Template = "", delay: float = 0.0) -> Iterator[Item]:
     """Yield the items, and show how many of them are done."""
     with Progress(title, total, unit, delay=delay) as progress:
         for item in items:

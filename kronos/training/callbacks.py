@@ -16,6 +16,7 @@ from kronos.disk.reading import parse_json, read_regular
 from kronos.disk.temporaries import name_temporary
 from kronos.files import replacing, write_text
 from kronos.model.pretrained import PretrainedModel
+from kronos.names import Message
 from kronos.progress.bars import Progress
 from kronos.run_folder import StageFolder
 from kronos.stage_record import StageRecord
@@ -107,7 +108,7 @@ class ProgressCallback(TrainerCallback):
         if self._progress is None:
             return
         if self._validation is None:
-            self._validation = Progress("validation", len(kwargs["eval_dataloader"]), "batches")
+            self._validation = Progress(Message("validation"), len(kwargs["eval_dataloader"]), "batches")
         self._validation.update()
 
     def on_evaluate(
@@ -135,9 +136,10 @@ class ProgressCallback(TrainerCallback):
         self._write_metrics(state.global_step, {"epoch": state.epoch or 0.0}, prefix_with_val(figures))
 
     def _show(self, **figures: float) -> None:
-        self._notes |= {name: f"{name} {figure:.4f}" for name, figure in figures.items()}
+        template = "{name} {figure:.4f}"
+        self._notes |= {n: Message(template, name=Message(n), figure=figure) for n, figure in figures.items()}
         if self._progress is not None:
-            self._progress.set_note("  ".join(self._notes.values()))
+            self._progress.set_note(Message.join(self._notes.values(), "  "))
 
     def _write_metrics(self, step: int, *figures: dict[str, float], **more: float) -> None:
         line = {"step": step} | {key: value for group in (*figures, more) for key, value in group.items()}
@@ -195,7 +197,8 @@ class BestModelCallback(TrainerCallback):
         step, figure = state.global_step, kwargs["metrics"][f"eval_{self._criterion.name}"]
         if self._has_lost_patience(state):
             logger.log(
-                *(self.record.log_level, "%s  no improvement in %d validations, stops at step %d"),
+                self.record.log_level,
+                "%s  no improvement in %d validations, stops at step %d",
                 *(self.record.stage, self._patience, step),
             )
             control.should_training_stop = True

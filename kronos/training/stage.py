@@ -41,6 +41,7 @@ from kronos.training.safety.out_of_memory import (
 from kronos.training.safety.stopping import StopRequest, stop_on_signal, translate_lost_peers
 from kronos.training.saved.checkpoints import remove_after, remove_incomplete, step_of
 from kronos.training.saved.resume import (
+    describe_processes,
     find_continuation,
     keep_global_batch,
     keep_parts,
@@ -246,23 +247,24 @@ def rank_0_first() -> Iterator[bool]:
 
 
 def _announce(stage: Stage, trainer: KronosTrainer) -> None:
-    n_processes = trainer.args.world_size
     logger.log(
-        *(stage.record.log_level, "%s  %s, %s train windows an epoch, %s validation windows, %d process%s on %s"),
+        stage.record.log_level,
+        "%s  %s, %s train windows an epoch, %s validation windows, %s on %s",
         *(
             stage.name,
             describe_parameters(stage.model),
             f"{count_epoch_windows(len(stage.train), trainer.data_config, trainer.global_batch):,}",
             f"{len(stage.val):,}",
         ),
-        *(n_processes, "es" if n_processes > 1 else "", trainer.args.device.type),
+        *(describe_processes(trainer.args.world_size), trainer.args.device.type),
     )
 
 
 def _report_outcome(stage: Stage, record: StageRecord) -> None:
     if record.improved:
         logger.log(
-            *(record.log_level, "%s  done: %s %.5f at step %d, %.5f before training; saved in %s"),
+            record.log_level,
+            "%s  done: %s %.5f at step %d, %.5f before training; saved in %s",
             *(stage.name, record.figure_name, record.best_figure, record.best_step, record.start_figure),
             stage.best_model,
         )

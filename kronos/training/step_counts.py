@@ -7,6 +7,7 @@ from kronos.config.training import ModelName
 from kronos.data import WindowDataset
 from kronos.data.windows.splits import count_epoch_windows
 from kronos.errors import DataError
+from kronos.names import Message
 
 
 def count_steps_an_epoch(config: Config, train: WindowDataset) -> int:
@@ -45,7 +46,7 @@ def check_batch_fits(config: Config, train: WindowDataset) -> None:
             "training.batch_size is {batch_size}{shared}, but there are only {n_windows} train windows. Set "
             "training.batch_size to at most {largest}, provide more candles, or lower data.train_stride.",
             batch_size=config.training.batch_size,
-            shared=f" on each of {ranks} processes" if ranks > 1 else "",
+            shared=Message(" on each of {n} processes", n=ranks) if ranks > 1 else "",
             n_windows=n_windows,
             largest=max(n_windows // ranks, 1),
         )

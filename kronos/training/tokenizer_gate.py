@@ -18,6 +18,7 @@ from kronos.data.windows.normalize import Statistics
 from kronos.files import write_sealed
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.names import Message
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
 from kronos.training.callbacks import save_model
@@ -180,24 +181,33 @@ def _report(stage: Stage, health: TokenizerHealth) -> None:
         )
 
 
-def describe_error(health: TokenizerHealth) -> str:
+def describe_error(health: TokenizerHealth) -> Message:
     """Format the reconstruction error before and after training."""
-    return f"reconstruction error {_format_change(health, 'error_bp', '{:.1f}')} bp"
+    return Message("reconstruction error {error} bp", error=_format_change(health, "error_bp", "{:.1f}"))
 
 
-def describe_health(health: TokenizerHealth) -> str:
+def describe_health(health: TokenizerHealth) -> Message:
     """Format all figures in one line, before → after training."""
-    return ", ".join(
-        [
-            describe_error(health),
-            *(f"{codes} codes used {_format_change(health, f'{codes}_used', '{:.0%}')}" for codes in ("s1", "s2")),
-            *(
-                f"{codes} perplexity {_format_change(health, f'{codes}_perplexity', '{:.1f}')}"
-                for codes in ("s1", "s2")
+    after = health.after
+    template = "{share:.1%} of inputs clipped ({n} validation windows)"
+    parts = [describe_error(health), Message(template, share=after.clip_rate, n=after.n_windows)]
+    for codes in ("s2", "s1"):
+        parts.insert(
+            1,
+            Message(
+                "{codes} perplexity {change}",
+                codes=codes,
+                change=_format_change(health, f"{codes}_perplexity", "{:.1f}"),
             ),
-            f"{health.after.clip_rate:.1%} of inputs clipped ({health.after.n_windows} validation windows)",
-        ]
-    )
+        )
+    for codes in ("s2", "s1"):
+        parts.insert(
+            1,
+            Message(
+                "{codes} codes used {change}", codes=codes, change=_format_change(health, f"{codes}_used", "{:.0%}")
+            ),
+        )
+    return Message.join(parts, ", ")
 
 
 def _format_change(health: TokenizerHealth, name: str, form: str) -> str:

@@ -137,7 +137,7 @@ def _forecast_all(
 
     size = choose_group_size(predictor.device)
     firsts = range(0, len(tasks), size)
-    groups = track(firsts, "series", len(firsts), "groups") if len(firsts) > 1 else firsts
+    groups = track(firsts, Message("series"), len(firsts), "groups") if len(firsts) > 1 else firsts
     for first in groups:
         group = dict(list(tasks.items())[first : first + size])
         histories = [task.history[-n_known:] for task in group.values()]

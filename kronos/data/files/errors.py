@@ -34,7 +34,7 @@ class ErrorsInRows:
 
     def _add_at(self, error: DataError, line: int) -> None:
         table = self._table
-        self.listed.append(error.within("{path}, {unit} {line}", path=table.path, unit=table.unit, line=line))
+        self.listed.append(error.within("{path}, {unit} {line}", path=table.path, unit=Message(table.unit), line=line))
 
     def raise_all(self) -> None:
         """Raise all errors as one, if there are any."""

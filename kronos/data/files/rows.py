@@ -17,7 +17,7 @@ from kronos.data.files.tables import ROWS_AT_A_TIME, Table
 from kronos.data.files.text.numbers import find_factor
 from kronos.data.files.times import TimestampFormat, join_date_and_time
 from kronos.errors import DataError
-from kronos.names import Template
+from kronos.names import Message, Template
 
 HEADER_AGAIN: Template = "rows equal to the column names that were passed over: {n:,}, the first in {unit} {line}"
 NO_CANDLE: Template = "rows without a candle that were passed over: {n:,}, the first in {unit} {line}: {text!r}"
@@ -147,6 +147,8 @@ class RowReader:
 
     def _describe_passed(self) -> tuple[ReadingNote, ...]:
         return tuple(
-            ReadingNote.make(template, n=n, unit=self.table.unit, line=line, **({"text": text} if text else {}))
+            ReadingNote.make(
+                template, n=n, unit=Message(self.table.unit), line=line, **({"text": text} if text else {})
+            )
             for template, (n, line, text) in self.passed.items()
         )

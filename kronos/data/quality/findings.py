@@ -221,7 +221,7 @@ def list_actions(kind: str) -> tuple[str, ...]:
 def format_place(raw: RawSeries, row: int) -> Message:
     """Return where a row stands: its line or row and its time."""
     part, line = divmod(int(raw.lines[row]), LINES_A_PART)
-    place = Message("{unit} {line} ({time})", unit=raw.unit, line=line, time=format_time(raw.local[row]))
+    place = Message("{unit} {line} ({time})", unit=Message(raw.unit), line=line, time=format_time(raw.local[row]))
     return Message.join([Path(raw.parts[part]).name, place], ", ") if raw.parts else place
 
 

@@ -27,6 +27,7 @@ from kronos.data.windows.gaps import classify_gaps
 from kronos.data.windows.limits import TimeLimits
 from kronos.data.windows.parts import concatenate, join_parts
 from kronos.errors import DataError
+from kronos.names import Message
 from kronos.progress.bars import track
 from kronos.urls import CandleSource, parse_source
 
@@ -112,7 +113,7 @@ def _read_each(
     limits: TimeLimits,
 ) -> Iterator[RawSeries]:
     """Yield the series of files without a symbol column; those of the others are appended to named."""
-    each_file = track(zip(files, names), "reading", len(files), "files", delay=2)
+    each_file = track(zip(files, names), Message("reading"), len(files), "files", delay=2)
     for file, name in each_file:
         try:
             series = limits.apply(read_file(file, options))

@@ -13,6 +13,7 @@ from kronos.evaluation.invented_drift.score import score_walks
 from kronos.evaluation.invented_drift.walks import build_walks
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.results import InventedDrift
+from kronos.names import Message
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def measure_all(
     walks = build_walks(origins, seed=SEED)
     if not len(walks):
         return []
-    walk = WalkForward(folder, N_PATHS, SEED, "random walks")
+    walk = WalkForward(folder, N_PATHS, SEED, Message("random walks"))
     seconds = None if settings.budget_minutes is None else SECONDS / len(forecasters)
     chosen, able = walks, []
     for each in forecasters:

@@ -22,6 +22,7 @@ from kronos.evaluation.forecasters.base import Forecaster, ForecastInput, NotApp
 from kronos.evaluation.records import Note
 from kronos.files import append_digest, ends_with_digest, find_sealed, read_sealed, replacing, write_sealed
 from kronos.forecast.chunks import choose_group_size
+from kronos.names import Message
 from kronos.progress.bars import Progress
 from kronos.timing import timed
 from kronos.version import __version__
@@ -253,7 +254,8 @@ class WalkForward:
         """Forecast from this rank's groups; return their rows and, if these candles cannot be forecast, the reason."""
         state, started = PartialState(), time.monotonic()
         made: list[int] = []
-        title, total = f"{self.title} of {forecaster.name}", len(missing) if seconds is None else None
+        title = Message("{work} of {name}", work=self.title, name=forecaster.name)
+        total = len(missing) if seconds is None else None
         is_shown = bool(state.is_main_process and len(missing))
         with Progress(title, total, "origins", shown=is_shown) as progress:
             for group in _groups(missing, state.process_index, state.num_processes):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kronos.errors import CheckpointError
+from kronos.names import Message
 
 MAX_BYTES = 1 << 20
 LARGEST = 1_000_000
@@ -22,21 +23,25 @@ def read_model_config(path: Path) -> dict[str, Any]:
     """
     try:
         if not path.is_file():
-            raise ValueError("no regular file")
+            raise ValueError(Message("no regular file"))
         if path.stat().st_size > MAX_BYTES:
-            raise ValueError("larger than 1 MB")
+            raise ValueError(Message("larger than 1 MB"))
         config = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except RecursionError:
-        raise CheckpointError(f"{path}: not readable as JSON: nested too deeply.") from None
+        raise CheckpointError("{path}: not readable as JSON: nested too deeply.", path=path) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON: {error}.") from error
+        raise CheckpointError(
+            "{path}: not readable as JSON: {reason}.",
+            path=path,
+            reason=error.args[0] if isinstance(error, ValueError) and error.args else error,
+        ) from error
     if not isinstance(config, dict):
-        raise CheckpointError(f"{path}: expected a JSON object of constructor arguments.")
+        raise CheckpointError("{path}: expected a JSON object of constructor arguments.", path=path)
     return config
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(Message("{name} is no number", name=name))
 
 
 def select_arguments(
@@ -54,28 +59,35 @@ def select_arguments(
     missing = [each.name for each in parameters if each.name not in config]
     if missing:
         raise CheckpointError(
-            f"{source}: not the configuration of a {model_class.__name__}: {', '.join(missing)} missing."
+            "{source}: not the configuration of a {model}: {missing} missing.",
+            source=source,
+            model=model_class.__name__,
+            missing=", ".join(missing),
         )
     for each in parameters:
         most = min(MOST_LAYERS, n_tensors or MOST_LAYERS) if each.name.endswith("layers") else LARGEST
         expected = _describe_wrong(config[each.name], each.annotation, most)
         if expected:
             raise CheckpointError(
-                f"{source}: {each.name} is {config[each.name]!r:.40}, but a {model_class.__name__} needs {expected}. "
-                "Copy the file again from where the model came."
+                "{source}: {name} is {value!r:.40}, but a {model} needs {expected}. Copy the file again from where the model came.",
+                source=source,
+                name=each.name,
+                value=config[each.name],
+                model=model_class.__name__,
+                expected=expected,
             )
     return {each.name: config[each.name] for each in parameters}
 
 
-def _describe_wrong(value: object, kind: object, most: int) -> str:
+def _describe_wrong(value: object, kind: object, most: int) -> Message:
     """Return what a value should be; empty if it is."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is bool:
-        return "" if isinstance(value, bool) else "true or false"
+        return Message("" if isinstance(value, bool) else "true or false")
     if kind is int:
         is_right = is_number and isinstance(value, int) and 1 <= value <= most
-        return "" if is_right else f"a whole number from 1 to {most:,}"
+        return Message("") if is_right else Message("a whole number from 1 to {most:,}", most=most)
     if kind is float:
         is_right = is_number and abs(value) <= LARGEST and math.isfinite(value)  # type: ignore[arg-type]
-        return "" if is_right else f"a number from -{LARGEST:,} to {LARGEST:,}"
-    return ""
+        return Message("") if is_right else Message("a number from -{most:,} to {most:,}", most=LARGEST)
+    return Message("")

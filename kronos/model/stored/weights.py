@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kronos.errors import CheckpointError
+from kronos.names import Message
 
 FLOATING = {"F64", "F32", "F16", "BF16"}
 INTEGER = "I64"
@@ -56,34 +57,41 @@ def read_weights(path: Path, expected: Mapping[str, Tensor], what: str) -> dict[
     """
     differences = _compare(read_header(path), expected)
     if differences:
-        listed = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
-        raise CheckpointError(f"{path}: does not fit its {CONFIG_NAME} as a {what}: {listed}.")
+        listed = Message.join(differences[:3], "; ")
+        if len(differences) > 3:
+            listed = Message("{listed}; and {n} more", listed=listed, n=len(differences) - 3)
+        template = "{path}: does not fit its {config} as a {model}: {listed}."
+        raise CheckpointError(template, path=path, config=CONFIG_NAME, model=what, listed=listed)
     with _translate(path):
         stored = load_file(path)
     own = {name: stored[name].to(tensor.dtype, copy=True) for name, tensor in expected.items()}
     for name, tensor in own.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(
-                f"{path}: {name} has a number that is not finite. The model is damaged: train it again, or copy it again from "
-                "where it came."
+                "{path}: {name} has a number that is not finite. The model is damaged: train it again, or copy it again from "
+                "where it came.",
+                path=path,
+                name=name,
             )
     return own
 
 
-def _compare(header: Header, expected: Mapping[str, Tensor]) -> list[str]:
+def _compare(header: Header, expected: Mapping[str, Tensor]) -> list[Message]:
     """Describe each stored tensor that differs from the expected one in name, shape or kind of number."""
-    missing = [f"{name} missing" for name in expected if name not in header.shapes]
-    unknown = [f"{name} unknown" for name in header.shapes if name not in expected]
+    missing = [Message("{name} missing", name=name) for name in expected if name not in header.shapes]
+    unknown = [Message("{name} unknown", name=name) for name in header.shapes if name not in expected]
     both = [(name, tensor) for name, tensor in expected.items() if name in header.shapes]
     misshapen = [
-        f"{name} is {header.shapes[name]}, should be {tuple(tensor.shape)}"
+        Message(
+            "{name} is {own}, should be {expected}", name=name, own=header.shapes[name], expected=tuple(tensor.shape)
+        )
         for name, tensor in both
         if header.shapes[name] != tuple(tensor.shape)
     ]
     mistyped = [
-        f"{name} is {header.types[name]}, should be floating point (F32, F16 or BF16)"
+        Message("{name} is {own}, should be floating point (F32, F16 or BF16)", name=name, own=header.types[name])
         if tensor.is_floating_point()
-        else f"{name} is {header.types[name]}, should be {INTEGER}"
+        else Message("{name} is {own}, should be {expected}", name=name, own=header.types[name], expected=INTEGER)
         for name, tensor in both
         if header.types[name] not in (FLOATING if tensor.is_floating_point() else {INTEGER})
     ]
@@ -109,4 +117,4 @@ def _translate(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: not a readable safetensors file: {reason}.") from error
+        raise CheckpointError("{path}: not a readable safetensors file: {reason}.", path=path, reason=reason) from error

@@ -76,7 +76,7 @@ def draw_held_out_forecasts(
     times = [f"{candles.timestamps(row, row + 1)[0]:%Y-%m-%d %H:%M}" for row in rows]
     names = [f"{symbol} {time}".strip() for symbol, time in zip(symbols, times)]
     shown = forecast_held_out(own, origins, names, n_paths, config.training.seed)
-    logger.debug("%s", Repairs.total(each.forecast.repairs for each in shown if each.forecast.repairs))
+    logger.debug("%s", Repairs.total(each.forecast.repairs for each in shown if each.forecast.repairs).message)
     paths = [report.forecast(n) for n in range(1, len(shown) + 1)]
     drawn = [partial(_draw, config, *each, split.name) for each in zip(paths, shown, symbols)]
     with timed("pictures"), draw_meanwhile(drawn):

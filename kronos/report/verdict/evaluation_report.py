@@ -69,9 +69,10 @@ def write_evaluation(
         is_main = report == run.report and evaluation.kind == "run"
         if is_main and own_candles is not None:
             draw_held_out_forecasts(config, own_candles, splits, own, new)
+    words = Words(config.report.language)
     for each in evaluation.left_out:
-        logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, Words("en"), "reasons"))
-    logger.debug("verdict: %s", evaluation.headline)
+        logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, words, "reasons"))
+    logger.debug("verdict: %s", write_headline(evaluation, words))
     if is_main:
         write_model_card(run, config, evaluation)
     return evaluation

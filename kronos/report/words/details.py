@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from kronos.data.against_run import WEEKDAYS as WEEKDAY_NAMES
 from kronos.names import fill_template
 from kronos.report.words.catalogue import Words
-from kronos.report.words.messages import word_value, write_message
+from kronos.report.words.messages import read_messages, word_value, write_message
 from kronos.report.words.sentences import write_units
 
 NAMED_AS = re.compile(r" as (?=\w+(, |$))")  # "Vol. as volume"
@@ -37,6 +37,8 @@ def _write_value(value: object, words: Words) -> object:
     """Return a value, which may come from a file and then is no message, with its English words worded."""
     if type(value) is not str or word_value(value, words.language) != value:
         return value
+    if worded := read_messages(words.language).get(value):
+        return worded
     text = NAMED_AS.sub(" → ", write_units(value, words))
     text = WEEKDAYS.sub(lambda days: "至".join(words(f"weekdays.{day}") for day in days[0].split(" to ")), text)
     return LISTED.sub(lambda word: {"and": "、", "or": " 或 "}[word[1]], text)

@@ -63,7 +63,8 @@ def word_value(value: object, language: Language = "zh") -> object:
         return value
     if unit := UNITS.fullmatch(value):
         return read_texts(language)[f"units.{unit[2]}s"].format(n=unit[1])
-    return value if value in BETWEEN else read_messages(language).get(value, value)
+    # A single word may be the name of a column or a symbol; where it is ours, it is a message.
+    return value if value in BETWEEN or value.isalnum() else read_messages(language).get(value, value)
 
 
 def translate(message: object, language: Language) -> str:

@@ -26,6 +26,7 @@ from kronos.data import CandleSet
 from kronos.files import write_sealed
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.names import Message
 from kronos.saved_run import load_model
 from kronos.stage_record import StageRecord
 from kronos.timing import timed
@@ -272,11 +273,10 @@ def _report(stage: Stage, blend: BlendRecord, improved: bool) -> None:
         logger.info("basemodel  blend: the fine-tuned model is kept as it is.")
         return
     trained_model = stage.files.unblended_model if improved else stage.files.trained_model
-    kept = (
-        f"{blend.share:.0%} fine-tuned and {1 - blend.share:.0%} pretrained weights are"
-        if blend.share
-        else "fine-tuning lowered the loss by no more than chance can explain: the pretrained model is"
-    )
+    kept = Message("fine-tuning lowered the loss by no more than chance can explain: the pretrained model is kept")
+    if blend.share:
+        template = "{own:.0%} fine-tuned and {other:.0%} pretrained weights are kept"
+        kept = Message(template, own=blend.share, other=1 - blend.share)
     logger.log(
         logging.INFO if blend.share else logging.WARNING,
         "basemodel  blend: %s in %s. The fine-tuned model is in %s. To do without the blend, rerun with --skip-existing "
@@ -285,16 +285,16 @@ def _report(stage: Stage, blend: BlendRecord, improved: bool) -> None:
     )
 
 
-def describe_figures(blend: BlendRecord) -> str:
+def describe_figures(blend: BlendRecord) -> Message:
     """Format the loss of each share in one line."""
-    if blend.figures is None:
-        return ""
-    figures = blend.figures
+    if (figures := blend.figures) is None:
+        return Message("")
     rows = zip(figures.shares, figures.losses, figures.errors)
     losses = ", ".join(
         f"{share:.0%} {loss:.5f}" + ("" if error in (0, None) else f" (± {error:.5f})") for share, loss, error in rows
     )
-    return (
-        f"validation {figures.figure} by share of the fine-tuned weights: {losses}; ± is the standard error of the "
-        f"difference to the lowest ({figures.n_windows:,} windows in {figures.n_stretches:,} stretches)"
+    return Message(
+        "validation {figure} by share of the fine-tuned weights: {losses}; ± is the standard error of the difference to the "
+        "lowest ({n_windows:,} windows in {n_stretches:,} stretches)",
+        **{"losses": losses} | {name: getattr(figures, name) for name in ("figure", "n_windows", "n_stretches")},
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kronos.config.training import LoraConfig, StageName, TrainingConfig
 from kronos.errors import ConfigError
 from kronos.model.pretrained import PretrainedModel
+from kronos.names import Message
 from kronos.training.device_use import fork_random_state
 
 ADAPTER = "default"  # peft's name for our only adapter
@@ -127,11 +128,12 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)
 
 
-def describe_parameters(model: nn.Module) -> str:
+def describe_parameters(model: nn.Module) -> Message:
     """Format the number of parameters and, if some are frozen, the number of trained ones."""
     n_parameters, n_trainable = count_parameters(model)
-    frozen = n_trainable < n_parameters
-    return f"{n_trainable:,} trainable of {n_parameters:,} parameters" if frozen else f"{n_parameters:,} parameters"
+    if n_trainable == n_parameters:
+        return Message("{n:,} parameters", n=n_parameters)
+    return Message("{n_trainable:,} trainable of {n:,} parameters", n_trainable=n_trainable, n=n_parameters)
 
 
 def _find_targets(model: nn.Module, targets: Sequence[str]) -> list[str]:
@@ -177,9 +179,9 @@ def _prefixes(name: str) -> list[str]:
     return [".".join(words[: n + 1]) for n in range(len(words))]
 
 
-def _suggest(name: str, known: Sequence[str]) -> str:
+def _suggest(name: str, known: Sequence[str]) -> Message:
     close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return Message(" (did you mean {close!r}?)", close=close[0]) if close else Message("")
 
 
 def _unique(names: Iterable[str]) -> list[str]:

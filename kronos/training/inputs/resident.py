@@ -18,6 +18,7 @@ from kronos.config import Config
 from kronos.data import CandleSet, WindowDataset
 from kronos.data.windows.dataset import Batch, PrepareBatch, choose_origins
 from kronos.data.windows.normalize import EPSILON
+from kronos.names import Message
 from kronos.training.inputs.replay import ReplayDataset, list_parts
 from kronos.training.inputs.tokens import TokenDataset
 
@@ -132,7 +133,7 @@ def hold_on_device(
         try:
             inputs = ResidentInputs(train, val, prepare, device)
         except torch.OutOfMemoryError:
-            reason = "out of GPU memory"
+            reason = Message("out of GPU memory")
     if inputs is None:
         level = logging.DEBUG if wanted is None else logging.WARNING
         logger.log(level, "%s  gathers its batches on the CPU (training.data_on_device): %s", stage, reason)
@@ -151,14 +152,15 @@ def count_bytes(*splits: WindowDataset) -> int:
     return of_windows + sum(int(getattr(each, name).nbytes) for each in _list_candles(splits) for name in arrays)
 
 
-def _describe_unfit(n_bytes: int, device: torch.device) -> str:
+def _describe_unfit(n_bytes: int, device: torch.device) -> Message:
     """Explain why so many bytes cannot be held; empty if they can."""
     if device.type == "mps":
-        return "mps has no float64"
+        return Message("mps has no float64")
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else n_bytes / FREE_SHARE
     if n_bytes <= FREE_SHARE * free:
-        return ""
-    return f"{n_bytes / 1e9:,.1f} GB are more than a quarter of the {free / 1e9:,.1f} GB that are free on the GPU"
+        return Message("")
+    template = "{n:,.1f} GB are more than a quarter of the {free:,.1f} GB that are free on the GPU"
+    return Message(template, n=n_bytes / 1e9, free=free / 1e9)
 
 
 def _reduce_to_numbers(windows: WindowDataset) -> WindowDataset:

@@ -19,6 +19,7 @@ import psutil
 
 from kronos.candles import Array
 from kronos.files import DIGEST_BYTES, append_digest, ends_with_digest, sync
+from kronos.names import Message
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +71,17 @@ class TokenFile:
         with suppress(OSError):
             os.utime(self.path)
 
-    def describe_unfit(self) -> str:
+    def describe_unfit(self) -> Message:
         """Explain why the file would take too much disk or memory; empty if it would not."""
-        size = f"{self.n_bytes / 1e9:,.1f} GB"
+        size = self.n_bytes / 1e9
         folder = next(parent for parent in self.path.parents if parent.exists())
         if self.n_bytes > shutil.disk_usage(folder).free // 4:
-            return f"{size} is more than a quarter of the free disk space at {folder}"
+            return Message(
+                "{size:,.1f} GB is more than a quarter of the free disk space at {folder}", size=size, folder=folder
+            )
         if self.n_bytes > psutil.virtual_memory().available:
-            return f"{size} is more than the free memory"
-        return ""
+            return Message("{size:,.1f} GB is more than the free memory", size=size)
+        return Message("")
 
     def create(self, temporary: Path) -> None:
         """Create an empty temporary file in the same folder.

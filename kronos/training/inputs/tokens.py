@@ -22,6 +22,7 @@ from kronos.data.windows.splits import count_epoch_windows
 from kronos.disk.temporaries import name_temporary
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import hash_weights
+from kronos.names import Message
 from kronos.progress.bars import Progress
 from kronos.training.inputs.augment import Augmentation, send_drawn
 from kronos.training.inputs.replay import ReplayDataset, list_parts
@@ -241,7 +242,7 @@ def _write_part(
     first, stop = (
         len(batches) * rank // state.num_processes for rank in (state.process_index, state.process_index + 1)
     )
-    bar = Progress("tokenising", stop - first, "batches", shown=state.is_main_process)
+    bar = Progress(Message("tokenising"), stop - first, "batches", shown=state.is_main_process)
     with temporary.open("r+b") as content, bar:
         content.seek(first * batch_size * file.window_bytes)
         for start in batches[first:stop]:
@@ -258,7 +259,7 @@ def _attempt(work: Callable[[], None]) -> str:
     except OSError as error:
         return _first_of_all_ranks(error.strerror or str(error))
     except torch.OutOfMemoryError:
-        return _first_of_all_ranks("out of GPU memory")
+        return _first_of_all_ranks(Message("out of GPU memory"))
     return _first_of_all_ranks("")
 
 

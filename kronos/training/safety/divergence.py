@@ -11,11 +11,12 @@ from torch import Tensor
 
 from kronos.candles import Array
 from kronos.errors import KronosError
+from kronos.names import Message, Template
 
 SKIPPED_STEPS_THRESHOLD = 50  # steps in a row that fp16's loss scaling may skip while it looks for its scale
 RATE_THRESHOLD = 50  # times the usual learning rate
 GROWTH_THRESHOLD = 1.5  # times the lowest loss
-CAUSES = {
+CAUSES: dict[str, Template] = {
     "fp16": "Probably fp16 overflow (its largest value is 65,504). Set training.precision to bf16 or fp32.",
     "rate": (
         "Probably the learning rate is too high. Lower {rate_key} ({usual_rate:.0e} is usual) or raise training.warmup_ratio."
@@ -103,10 +104,10 @@ class HealthCheck:
     def _explain(self, step: _Step, loss: float) -> "Diverged":
         return Diverged(
             "{stage}: the {quantity} is not a finite number at step {step} (learning rate {learning_rate:.1e}). "
-            + self._choose_cause(step)
-            + " Windows of that step: {windows}. The best model so far and the last checkpoint are kept.",
+            f"{self._choose_cause(step)} "
+            "Windows of that step: {windows}. The best model so far and the last checkpoint are kept.",
             stage=self.stage,
-            quantity="gradient" if np.isfinite(loss) else "loss",
+            quantity=Message("gradient" if np.isfinite(loss) else "loss"),
             step=step.step,
             learning_rate=step.learning_rate,
             rate_key=self.rate_key,
@@ -116,7 +117,7 @@ class HealthCheck:
             windows=self.describe(_gather_windows(np.concatenate(step.windows))),
         )
 
-    def _choose_cause(self, step: _Step) -> str:
+    def _choose_cause(self, step: _Step) -> Template:
         if self.fp16:
             return CAUSES["fp16"]
         if self._latest > GROWTH_THRESHOLD * self._lowest:

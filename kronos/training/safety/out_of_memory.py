@@ -15,6 +15,7 @@ from kronos.data.windows.dataset import Batch, PrepareBatch
 from kronos.errors import KronosError
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import PretrainedModel
+from kronos.names import Message
 from kronos.training.device_use import fork_random_state
 from kronos.training.fit.precision import choose_precision
 
@@ -55,23 +56,27 @@ def translate_out_of_memory(config: Config, stage: str) -> Iterator[None]:
             "{stage}: out of memory. {remedies}. The last checkpoint, if any, is kept. Rerun with --skip-existing to resume from "
             "it. ({reason})",
             stage=stage,
-            remedies="; ".join(_list_remedies(config)),
+            remedies=Message.join(_list_remedies(config), "; "),
             reason=str(error).strip().splitlines()[0] if str(error) else "MemoryError",
         ) from error
 
 
-def _list_remedies(config: Config) -> list[str]:
+def _list_remedies(config: Config) -> list[Message]:
     training = config.training
     remedies = []
     if training.accumulation_steps < training.batch_size:
-        key = f"training.accumulation_steps={next_accumulation(config)}"
-        key += "" if finds_micro_batch(config) else " (or training.auto_find_batch_size=true)"
-        remedies.append(f"Set {key}: the same result, with batches of {training.batch_size} computed in smaller parts")
+        template = (
+            "Set training.accumulation_steps={n} (or training.auto_find_batch_size=true): the same result, with batches of {whole} "
+            "computed in smaller parts"
+        )
+        if finds_micro_batch(config):
+            template = "Set training.accumulation_steps={n}: the same result, with batches of {whole} computed in smaller parts"
+        remedies.append(Message(template, n=next_accumulation(config), whole=training.batch_size))
     if not training.gradient_checkpointing:
-        remedies.append("set training.gradient_checkpointing=true (the same result, but slower)")
+        remedies.append(Message("set training.gradient_checkpointing=true (the same result, but slower)"))
     if training.precision == "fp32":
-        remedies.append("set training.precision=auto")
-    remedies.append("lower training.batch_size or data.lookback_window, or use a smaller model")
+        remedies.append(Message("set training.precision=auto"))
+    remedies.append(Message("lower training.batch_size or data.lookback_window, or use a smaller model"))
     return remedies
 
 

@@ -15,6 +15,7 @@ from kronos.data import CandleSet
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model.stored.architecture import read_model_config
 from kronos.model.stored.weights import read_header
+from kronos.names import Message
 from kronos.run_folder import StageFolder
 from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from kronos.training.safety.out_of_memory import finds_micro_batch
@@ -33,7 +34,7 @@ class Continuation:
     """
 
     action: Literal["skip", "resume", "start"]
-    reason: str
+    reason: Message
     record: StageRecord
     checkpoint: Path | None = None
     caution: bool = False
@@ -58,16 +59,17 @@ def find_continuation(folder: Path, wanted: StageRecord, candles: CandleSet) -> 
         return _find_resume_point(folder, existing, wanted)
     best_model = StageFolder(folder).best_model
     if existing.tokenizer_hash != wanted.tokenizer_hash:
-        return Continuation("start", "finished before, but with another tokenizer; starts again", existing)
+        reason = Message("finished before, but with another tokenizer; starts again")
+        return Continuation("start", reason, existing)
     if not _is_usable(existing, folder):
-        reason = f"finished before, but its best model is missing or damaged ({best_model}); starts again"
+        template = "finished before, but its best model is missing or damaged ({folder}); starts again"
+        reason = Message(template, folder=best_model)
         return Continuation("start", reason, existing, caution=True)
-    reason = f"finished before, skipped: {best_model}"
+    reason = Message("finished before, skipped: {folder}", folder=best_model)
     differences = describe_differences(existing.settings, take_choices(wanted.settings, existing.settings))
     if differences:
-        reason += (
-            f". It was trained with other settings ({differences}). Run without --skip-existing to train it again."
-        )
+        template = "{reason}. It was trained with other settings ({differences}). Run without --skip-existing to train it again."
+        reason = Message(template, reason=reason, differences=differences)
     return Continuation("skip", reason, existing, caution=bool(differences))
 
 
@@ -75,10 +77,10 @@ def _find_resume_point(folder: Path, existing: StageRecord, wanted: StageRecord)
     refuse_sharded(StageFolder(folder).checkpoints)
     checkpoint = newest_checkpoint(StageFolder(folder).checkpoints)
     if checkpoint is None:
-        return Continuation("start", "interrupted before its first checkpoint, starts again", existing)
+        return Continuation("start", Message("interrupted before its first checkpoint, starts again"), existing)
     check_checkpoint(checkpoint)
     if existing.best_step is not None and not _is_usable(existing, folder):
-        reason = "interrupted before, but its best model is missing or damaged; starts again"
+        reason = Message("interrupted before, but its best model is missing or damaged; starts again")
         return Continuation("start", reason, existing, caution=True)
     settings = take_choices(wanted.settings, existing.settings)
     moved = existing.n_processes != wanted.n_processes
@@ -95,17 +97,20 @@ def _find_resume_point(folder: Path, existing: StageRecord, wanted: StageRecord)
             stage=wanted.stage,
             differences=differences,
         )
-    reason = f"interrupted before, resumes from {checkpoint}"
+    reason = Message("interrupted before, resumes from {checkpoint}", checkpoint=checkpoint)
     if moved:
-        reason += (
-            f". It was started on {_count_processes(existing)} and resumes on {wanted.n_processes}: the steps take the same "
-            "windows, but rounding and dropout differ, so the result is not identical to an uninterrupted run."
+        template = (
+            "{reason}. It was started on {before} and resumes on {n}: the steps take the same windows, but rounding and dropout "
+            "differ, so the result is not identical to an uninterrupted run."
         )
+        before = describe_processes(existing.n_processes)
+        reason = Message(template, reason=reason, before=before, n=wanted.n_processes)
     elif wanted.n_parts not in (None, existing.n_parts):
-        reason += (
-            f". Batches were computed in {existing.n_parts} parts and are now computed in {wanted.n_parts}: the result is the "
-            "same except for rounding."
+        template = (
+            "{reason}. Batches were computed in {before} parts and are now computed in {n}: the result is the same except for "
+            "rounding."
         )
+        reason = Message(template, reason=reason, before=existing.n_parts, n=wanted.n_parts)
     return Continuation(
         "resume", reason, existing, checkpoint, caution=moved or wanted.n_parts not in (None, existing.n_parts)
     )
@@ -122,8 +127,9 @@ def _is_usable(record: StageRecord, folder: Path) -> bool:
     return record.fits_best_model(folder)
 
 
-def _count_processes(record: StageRecord) -> str:
-    return f"{record.n_processes} process{'es' if record.n_processes > 1 else ''}"
+def describe_processes(n_processes: int) -> Message:
+    """Return a number of processes in words."""
+    return Message("{n} processes" if n_processes > 1 else "{n} process", n=n_processes)
 
 
 def keep_global_batch(config: Config, existing: StageRecord) -> Config:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-LOG_CALLS = ("debug", "info", "warning", "error", "critical")
+LOG_CALLS = {name: ["*msg"] for name in ("debug", "info", "warning", "error", "critical")} | {"log": ["level", "*msg"]}
 ANNOTATION = "Template"  # of what holds, takes or returns a template
 CATALOGUE = ROOT / "kronos/report/words/messages.py"
 REUSED = re.compile(
-    r"\btemplate\b|remedy_template|cause\.remedy"
+    r"\b(template|message|remedy_template|wording|unit)\b|cause\.remedy"
 )  # of a message that was collected where it is written
 MAX_DEPTH = 2  # of variables that are set from variables
 PHRASE = re.compile(r"[A-Za-z]{2,} [a-z]{2,}")
@@ -46,7 +46,7 @@ def collect(trees: dict[str, ast.Module]) -> Templates:
     returning = {
         node.name
         for tree in trees.values()
-        for node in tree.body
+        for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and _is_template(node.returns)
     }
     for path, tree in trees.items():
@@ -96,9 +96,9 @@ def _list_functions(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
 
 
 def _list_arguments(node: ast.FunctionDef) -> list[str]:
-    given = [*node.args.posonlyargs, *node.args.args]
-    given = given[1:] if given and given[0].arg in ("self", "cls") else given
-    return [_mark(each.arg, each.annotation) for each in (*given, *node.args.kwonlyargs)]
+    by_place = [f"{_mark(each.arg, each.annotation)}/" for each in node.args.posonlyargs]  # no keyword names them
+    named = [_mark(each.arg, each.annotation) for each in (*node.args.args, *node.args.kwonlyargs)]
+    return [each for each in (*by_place, *named) if each.strip("/") not in ("self", "cls")]
 
 
 def _mark(name: str, annotation: ast.expr | None) -> str:
@@ -139,10 +139,15 @@ class _Collector(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-        is_log = name in LOG_CALLS and getattr(getattr(node.func, "value", None), "id", "") == "logger"
-        takes = ["*message"] if is_log else self.arguments.get(name, [])
+        owner = getattr(getattr(node.func, "value", None), "id", "")
+        takes = LOG_CALLS.get(name, []) if owner == "logger" else self.arguments.get(name, [])
+        takes = [] if name == "join" and owner != "Message" else takes  # of texts
         given = [(takes[n] if n < len(takes) else "", value) for n, value in enumerate(node.args)]
-        given += [(f"*{each.arg}" if f"*{each.arg}" in takes else "", each.value) for each in node.keywords]
+        given += [
+            (f"*{each.arg}" if f"*{each.arg}" in takes else "", each.value)
+            for each in node.keywords
+            if each.arg != "command"  # no phrase
+        ]
         for argument, value in given if takes else ():
             if argument.startswith("*"):
                 self.add(value)
@@ -185,7 +190,7 @@ class _Collector(ast.NodeVisitor):
                         self.add(each)
             case ast.Call(func=ast.Name(id=name)) if any(each[0] == "*" for each in self.arguments.get(name, ())):
                 pass  # it is visited itself
-            case ast.Call(func=ast.Name(id=name)) if name in self.returning:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in self.returning:
                 pass  # its templates are collected where it returns them
             case ast.Call(func=ast.Name(id="Message") | ast.Attribute(value=ast.Name(id="Message"))):
                 pass  # it is visited itself
@@ -221,7 +226,7 @@ class _Collector(ast.NodeVisitor):
             if found:
                 return found
             taken = _list_arguments(function)
-            if f"*{name}" in taken:
+            if f"*{name}" in taken or f"*{name}/" in taken:
                 return []  # who calls the function gives the template, which is collected there
             if name in taken:
                 return None
@@ -232,7 +237,7 @@ class _Collector(ast.NodeVisitor):
         match node:
             case ast.Call(func=ast.Name(id=name)) if any(each[0] == "*" for each in self.arguments.get(name, ())):
                 pass  # it is visited itself
-            case ast.Call(func=ast.Name(id=name)) if name in self.returning:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in self.returning:
                 pass  # its templates are collected where it returns them
             case ast.Call(func=ast.Name(id="Message") | ast.Attribute(value=ast.Name(id="Message"))):
                 return
