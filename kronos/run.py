@@ -98,7 +98,7 @@ def run_training(
     if is_first and own and not evaluated and not _is_judged(own, report):
         with report.replacing() as new:
             draw_held_out_forecasts(config, trained.candles, trained.splits, own, new)
-    _log_times()
+    _log_times(Words(config.report.language))
     return FinishedRun(report, evaluation, trained.records, report.forecasts if is_first else [])
 
 
@@ -146,7 +146,7 @@ def run_evaluation(
     own = build_own(config, *load_models(config))
     evaluation = write_evaluation(config, own, held_out, own_candles, splits, report, command)
     _end_process_group()
-    _log_times()
+    _log_times(Words(config.report.language))
     return FinishedRun(report, evaluation)
 
 
@@ -199,7 +199,7 @@ def run_model_evaluation(
     own = build_judged(config, *models)
     evaluation = write_evaluation(config, own, held_out, audited.candles, splits, report, command)
     _end_process_group()
-    _log_times()
+    _log_times(Words(config.report.language))
     return FinishedRun(report, evaluation)
 
 
@@ -233,9 +233,9 @@ def _is_judged(own: KronosForecaster, report: ReportFolder) -> bool:
     return False
 
 
-def _log_times() -> None:
+def _log_times(words: Words) -> None:
     """Log where the time of the command went, and the total last."""
-    for label, text in list_times(read_clock(), Words("en")):
+    for label, text in list_times(read_clock(), words):
         logger.debug("time  %-30s %s", label, text)
 
 

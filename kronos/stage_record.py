@@ -12,6 +12,7 @@ from kronos.disk.reading import read_regular
 from kronos.errors import CheckpointError
 from kronos.files import hash_file, write_json
 from kronos.model.stored.identity import ModelIdentity
+from kronos.names import Template
 from kronos.run_folder import StageFolder
 
 GLOBAL_BATCH = "windows a step"
@@ -59,7 +60,7 @@ class StageRecord(BaseModel):
     @property
     def figure_name(self) -> str:
         """The figure that chose the best model, for a log line."""
-        names = {LOSS_NAME: "validation loss", HORIZON_LOSS_NAME: "validation loss of the horizon"}
+        names: dict[str, Template] = {LOSS_NAME: "validation loss", HORIZON_LOSS_NAME: "validation loss of the horizon"}
         return names.get(self.best_by, self.best_by)
 
     @property

@@ -179,11 +179,12 @@ def _describe_existing(plan: RunPlan, stage: StagePlan, words: Words) -> dict[st
     """Describe what happens to the results in the folder of the stage, and what --skip-existing does."""
     outlook = stage.outlook
     starts_again = not plan.skip_existing or outlook.action in ("nothing", "start")
-    refused = words("plan.refused") if plan.skip_existing else words("plan.refused_because", reason=outlook.reason)
+    reason = translate(outlook.reason, words.language)
+    refused = words("plan.refused") if plan.skip_existing else words("plan.refused_because", reason=reason)
     texts = {
         "nothing": words("plan.nothing_to_resume"),
-        "skip": outlook.reason,
-        "start": outlook.reason,
+        "skip": reason,
+        "start": reason,
         "resume": words("plan.resumes", n=outlook.step),
         "refuse": refused,
     }

@@ -15,8 +15,10 @@ from kronos.cli.commands.predict import predict_command
 from kronos.cli.commands.push import push_command
 from kronos.cli.commands.train import train_command
 from kronos.cli.commands.tune import tune_command
+from kronos.cli.language import translate
 from kronos.cli.session import HELP_OPTIONS
 from kronos.cli.start import main  # noqa: F401  # what earlier installations start
+from kronos.names import Message
 from kronos.version import __version__
 
 app = typer.Typer(
@@ -44,7 +46,8 @@ app.command("doctor", short_help="Check software, device, models and the hub.")(
 @app.command("lr-range", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def _explain_lr_range() -> None:
     new_command = "kronos tune --config … --space configs/spaces/learning_rate.yaml"
-    typer.echo(f"error: kronos lr-range has been replaced by a search over one key: {new_command}", err=True)
+    template = "error: kronos lr-range has been replaced by a search over one key: {command}"
+    typer.echo(translate(Message(template, command=new_command)), err=True)
     raise typer.Exit(2)
 
 

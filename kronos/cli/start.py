@@ -53,15 +53,20 @@ def run_script(command: str) -> None:
 def run_app(app: Callable[[], object]) -> None:
     """Run a Typer app to its end. The exit status is 1 if what it printed is lost, except to a reader that has left."""
     from kronos.cli.logs import make_stdout_unicode_safe
+    from kronos.cli.usage import word_usage_errors
 
     make_stdout_unicode_safe()
+    word_usage_errors()
     try:
         app()
     except SystemExit as end:
         lost = _find_lost_output()
         if lost is None or lost.errno == errno.EPIPE or end.code:
             raise
-        write_stderr(f"error: the output cannot be written: {lost.strerror}. All else is done.")
+        from kronos.cli.language import translate
+
+        template = "error: the output cannot be written: {reason}. All else is done."
+        write_stderr(translate(Message(template, reason=lost.strerror)))
         sys.exit(1)
 
 

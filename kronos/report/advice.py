@@ -6,9 +6,11 @@ import shlex
 from accelerate import PartialState
 
 from kronos.config import Config
+from kronos.names import Message
 from kronos.planning.advice import Advice, advise_on_inputs
 from kronos.planning.foresee import foresee_seconds
 from kronos.report.words.catalogue import Words
+from kronos.report.words.messages import translate
 from kronos.report.words.numbers import format_bytes
 from kronos.report.words.times import format_rough_time
 from kronos.training.fit.precision import lacks_gpu
@@ -27,6 +29,8 @@ def describe_advice(advice: Advice, words: Words) -> str:
             values[name] = words(f"plan.stages.{value}")
         elif name.endswith("_bytes") and isinstance(value, int | float):
             values[name] = format_bytes(value)
+        elif isinstance(value, Message):
+            values[name] = translate(value, words.language)
     return words(f"plan.advice.{advice.code}", **values)
 
 

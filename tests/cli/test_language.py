@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from kronos.cli.language import find_terminal_language, settle_language, start_language, translate
 from kronos.cli.logs import start_logging
 from kronos.cli.main import app
+from kronos.cli.start import run_app
+from kronos.cli.usage import find_given_language
 from kronos.config.load import build_reading_config
 from kronos.errors import WriteError
 from kronos.names import Message
@@ -115,3 +117,33 @@ def test_log_lines_are_worded_when_they_are_written(capsys: pytest.CaptureFixtur
         "100% a: damaged (50%\\x0a). It is not used.",
         "100%; b",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chek"], "没有 'chek' 这个命令。是否想写 'check'？"),
+        (["check", "--nope"], "没有这个选项：--nope"),
+        (["train"], "缺少选项 '--config'。"),
+        (["predict", "--paths", "x"], "'--paths' 的值无效：须为整数"),
+    ],
+)
+def test_errors_of_usage(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from typer import rich_utils
+
+    for name in ("ERRORS_PANEL_TITLE", "RICH_HELP", "rich_format_error"):
+        monkeypatch.setattr(rich_utils, name, getattr(rich_utils, name))
+    monkeypatch.setattr("sys.argv", ["kronos", *arguments, "--language", "zh"])
+    with pytest.raises(SystemExit) as ended:
+        run_app(app)
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2 and said in shown and "用法错误" in shown
+
+
+def test_the_language_among_arguments() -> None:
+    assert find_given_language(["kronos", "check", "--language", "zh"]) == "zh"
+    assert find_given_language(["kronos", "--language=zh", "--language", "en"]) == "en"
+    assert find_given_language(["kronos", "--language"]) is None is find_given_language(["kronos", "zh"])
+    assert find_given_language(["kronos", "--language=fr"]) is None

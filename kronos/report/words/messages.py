@@ -27,6 +27,7 @@ BETWEEN = {
     " ": "",
 }
 SAME = re.compile(r"\{[^{}]*\}|%[-+ #0]*\d*(\.\d+)?[a-z]|\n|  +")
+PATH, PATH_WORDED = "{path}: ", "{path}："
 BY_CODE = ("audit.codes.", "differences.")  # texts of the data layer that pages know by a code
 UNITS = re.compile(r"([\d.,]+) (day|hour|minute|second)s?")
 
@@ -106,4 +107,6 @@ def read_messages(language: Language) -> dict[Template, Template]:
     messages = {english[key]: text for key, text in texts.items() if key.startswith(BY_CODE)}
     for file in sorted(files(__package__).joinpath(language).iterdir(), key=lambda each: each.name):
         messages |= read_yaml(file.read_text(encoding="utf-8"))
-    return messages
+    # Of a file that has its own column in a table of findings, the place in front is left out.
+    without_place = {text.removeprefix(PATH): worded for text, worded in messages.items() if text.startswith(PATH)}
+    return {text: worded.removeprefix(PATH_WORDED) for text, worded in without_place.items()} | messages

@@ -14,7 +14,7 @@ from tests.report.words.templates import Templates, collect, read_trees
 
 IN_PYTHON = ("api",)  # what only Python functions raise stays English
 # What computes its template from others, which are collected where they are written.
-COMPUTED = ("cli/commands/tune.py", "data/files/rows.py", "training/callbacks.py")
+COMPUTED = ("cli/commands/tune.py", "cli/usage.py", "data/files/rows.py", "training/callbacks.py")
 SYSTEM = {os.strerror(number) for number in errno.errorcode}
 PLACE = re.compile(r"\{[^{}]*\}|%[-+ #0]*\d*(?:\.\d+)?[a-z]")
 
