@@ -15,7 +15,7 @@ from kronos.config import Config
 from kronos.config.training import StageName
 from kronos.data import split_candles
 from kronos.data.audit import audit_to_json
-from kronos.data.frames import Frame, save_candles
+from kronos.data.frames import Frame, is_frame, save_candles
 from kronos.errors import CheckpointError, KronosError
 from kronos.evaluation import ValidationScore
 from kronos.evaluation.baselines import build_own, check_baselines
@@ -106,7 +106,7 @@ def run_training(
 @timed("other")
 def run_evaluation(
     config: Config,
-    data: CandleSource | Frame | Mapping[str, Frame] | None = None,
+    data: CandleSource | Sequence[CandleSource] | Frame | Mapping[str, Frame] | None = None,
     since: datetime | None = None,
     world_size: int = 1,
     command: str = "",
@@ -114,7 +114,7 @@ def run_evaluation(
     """Evaluate a trained run: on the held-out part of its own candles, or on other candles.
 
     Args:
-        data: other candles than the run's own: a file, a folder, a glob, or a URL (kronos.urls.parse_source); a frame, or one
+        data: other candles than the run's own: files, folders, globs or URLs (kronos.urls.parse_source); a frame, or one
             for each symbol, which is saved in the folder frames of data.cache_dir.
         since: forecast only candles after this local time; None: after all that the run has seen.
         world_size, command: as in `run_training`.
@@ -127,8 +127,9 @@ def run_evaluation(
     start_process(config, world_size)
     log_missing_gpu(config)
     if data is not None:
-        data = data if isinstance(data, Path | Url) else _save_frames(data, config)
-        named = data if data != Path() else Path.cwd()  # an empty path is no folder, but "." is
+        data = _save_frames(data, config) if is_frame(data) or isinstance(data, Mapping) else data
+        sources = [data] if isinstance(data, Path | Url) else data
+        named = [each if each != Path() else Path.cwd() for each in sources]  # an empty path is no folder, but "." is
         config = config.override({"data.data_path": named})
     candles = load_run_candles(config).candles
     own_candles, splits = None, {}

@@ -184,15 +184,15 @@ def find_tokenizer(config: Config) -> str | Path:
     return model_paths.pretrained_tokenizer
 
 
-def is_published(model: str) -> bool:
-    """Whether a model has the name of a published one, or is the one in the package."""
-    return _find_published(model) is not None
-
-
-def find_max_context(model: str) -> int:
-    """Return the context that a published model was trained with; for others the usual one."""
+def find_max_context(model: str) -> int | None:
+    """Return the context that a published model was trained with; None if it is not known."""
     published = _find_published(model)
-    return published.max_context if published else DEFAULT_CONTEXT
+    return published.max_context if published else None
+
+
+def choose_context(model: str, given: int | None = None) -> int:
+    """Return the context that is given, or that a published model was trained with, or the usual one."""
+    return find_max_context(model) or DEFAULT_CONTEXT if given is None else given
 
 
 def check_published_pair(tokenizer: str | Path, model: str | Path) -> None:
@@ -238,8 +238,8 @@ def find_tokenizer_of(model: str) -> str:
         raise ConfigError("{model}: this is the folder of a run, not of a model. Give it as the run.", model=model)
     locate_file(model, "config.json", Kronos.nano_part)
     raise ConfigError(
-        "{model}: the tokenizer of this model is not known. Give --tokenizer (in Python, tokenizer=), a folder or a hub name; "
-        "the published ones are {known}.",
+        "{model}: the tokenizer of this model is not known. Give its tokenizer too, a folder or a hub name; the published ones "
+        "are {known}.",
         model=model,
         known=Message.join(dict.fromkeys(each.tokenizer for each in PUBLISHED.values()), " and "),
     )

@@ -17,6 +17,7 @@ from kronos.config import load_config
 from tests.conftest import ROOT
 
 NEEDED = (
+    *("kronos/__init__.pyi", "kronos/model/__init__.pyi"),
     *("kronos/__main__.py", "kronos/py.typed", "kronos/report/words/zh.yaml", "kronos/report/templates/report.html.j2"),
     *(f"kronos/model/nano/{model}/{file}" for model in ("tokenizer", "basemodel") for file in ("model.safetensors",)),
     *(f"kronos/shipped_files/data/{name}_5min.csv" for name in ("season", "synthetic")),

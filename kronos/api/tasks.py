@@ -1,94 +1,85 @@
 """Candles of any kind as the task of one forecast."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple
 
-import pandas as pd
-from typing_extensions import TypeIs
-
-from kronos.candles import CANDLE_COLUMNS
+from kronos.api.candles import Candles, name_sources
 from kronos.config import Config
-from kronos.config.data import OF_ONE_SOURCE
+from kronos.config.changes import FOR_READING, NO_EFFECT_ON_FORECASTS, OTHER_CANDLES, check_changes
 from kronos.data.against_run import RunCandles
 from kronos.data.elsewhere.gather import gather_files
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.files.options import ReadingOptions
-from kronos.data.frames import Frame, is_frame, save_candles
 from kronos.errors import ConfigError, DataError
-from kronos.forecast.inputs import build_input
 from kronos.forecast.origin import ForecastTask, build_forecast_tasks
 from kronos.names import Message
-from kronos.urls import CandleSource, parse_source
-
-Value = TypeVar("Value")
-Sources = str | Path | Sequence[str | Path]
-Candles = Sources | Frame | Mapping[str, Frame]
+from kronos.urls import CandleSource
 
 
-def is_source(candles: object) -> TypeIs[Sources]:
-    """Whether candles are named, by a path, a URL or several of them, and not given as frames."""
-    return isinstance(candles, str | Path) or (isinstance(candles, Sequence) and not is_frame(candles))
+class SeriesTask(NamedTuple):
+    """One of n_series, and its candles split at the origin."""
 
-
-def list_sources(candles: Sources) -> list[CandleSource]:
-    """Return the files, folders, globs and URLs that name candles."""
-    return [parse_source(each) for each in ([candles] if isinstance(candles, str | Path) else candles)]
-
-
-def name_sources(data: Candles, config: Config) -> list[CandleSource]:
-    """Return what names candles; frames are saved in the folder frames of data.cache_dir first."""
-    if is_source(data):
-        return list_sources(data)
-    return [save_candles(data, config.data.cache_dir.absolute() / "frames")]
+    name: str
+    task: ForecastTask
+    n_series: int
 
 
 def build_task(
-    config: Config, candles: Candles | None, symbol: str | None, horizon: int, origin: str, exchange: str | None
-) -> tuple[str, ForecastTask]:
-    """Return a series' name, and its candles split at the origin.
+    config: Config,
+    candles: Candles | None,
+    symbol: str | None,
+    horizon: int,
+    origin: str,
+    exchange: str | None,
+    reading: Mapping[str, Any],
+) -> SeriesTask:
+    """Read candles and choose a series, as `kronos predict` does.
 
     Args:
         config: of the run that forecasts.
         candles: None: those of the run.
-        symbol: which one, if there are several.
+        symbol: which series, if there are several.
+        reading: how the candles are read, by dotted key.
 
     Raises:
-        DataError: the candles are malformed. ConfigError: there are several symbols and none is named.
+        DataError: the candles are malformed. ConfigError: there are several symbols and none is named, or a key is wrong.
     """
-    if isinstance(candles, Mapping):
-        return build_task(config, _choose(candles, symbol), symbol, horizon, origin, exchange)
-    if is_frame(candles):
-        if origin != "last":
-            raise ConfigError("origin needs candles in files. Cut the frame after the last known candle instead.")
-        return symbol or "series", _split_frame(candles, symbol or "series", horizon, exchange)
-    data = config.data if candles is None else config.data.override(dict.fromkeys(OF_ONE_SOURCE))
-    sources = data.data_path if candles is None else list_sources(candles)
+    check_changes(reading, FOR_READING, NO_EFFECT_ON_FORECASTS)
+    config = config.override((OTHER_CANDLES if candles is not None else {}) | dict(reading), "forecast")
+    if candles is None:
+        tasks, errors = _build_all(config, config.data.data_path, origin, horizon, exchange)
+    else:
+        with tempfile.TemporaryDirectory(prefix="kronos-") as folder:  # for frames
+            tasks, errors = _build_all(config, name_sources(candles, Path(folder)), origin, horizon, exchange)
+    if errors and (not tasks or symbol not in (None, *tasks)):
+        raise DataError("{errors}", errors=Message.join(errors))
+    name = _choose(tasks, symbol)
+    return SeriesTask(name, tasks[name], len(tasks))
+
+
+def _build_all(
+    config: Config, sources: Sequence[CandleSource], origin: str, horizon: int, exchange: str | None
+) -> tuple[dict[str, ForecastTask], list[DataError | Message]]:
+    data = config.data
     files = gather_files(sources, FetchOptions.of(data)).files
     how = ReadingOptions.of(data), config.repairs, data.max_gap
     trained = RunCandles.read(config.model_paths.run_folder)
-    tasks, errors = build_forecast_tasks(files, origin, data.lookback_window, horizon, exchange, *how, trained)
-    if not tasks:
-        raise DataError("{errors}", errors=Message.join(errors))
-    name = _choose(dict(zip(tasks, tasks)), symbol)
-    return name, tasks[name]
+    return build_forecast_tasks(files, origin, data.lookback_window, horizon, exchange, *how, trained)
 
 
-def _choose(by_symbol: Mapping[str, Value], symbol: str | None) -> Value:
-    if symbol is None and len(by_symbol) == 1:
-        return next(iter(by_symbol.values()))
-    if symbol is not None and symbol in by_symbol:
-        return by_symbol[symbol]
-    listed = ", ".join(list(by_symbol)[:5]) + (", …" if len(by_symbol) > 5 else "")
+def _choose(tasks: Mapping[str, ForecastTask], symbol: str | None) -> str:
+    if symbol is None and len(tasks) == 1:
+        return next(iter(tasks))
+    if symbol is not None and symbol in tasks:
+        return symbol
+    listed = ", ".join(list(tasks)[:5]) + (", …" if len(tasks) > 5 else "")
+    if symbol is not None:
+        raise ConfigError("there is no symbol {symbol}. There are {listed}.", symbol=symbol, listed=listed)
     raise ConfigError(
         "there are {n} symbols ({listed}). Name one: symbol={first!r}.",
-        n=len(by_symbol),
+        n=len(tasks),
         listed=listed,
-        first=next(iter(by_symbol), ""),
+        first=next(iter(tasks)),
     )
-
-
-def _split_frame(frame: Frame, name: str, horizon: int, exchange: str | None) -> ForecastTask:
-    series = build_input(name, frame, None, None, horizon, exchange)
-    history = pd.DataFrame(series.candles, columns=list(CANDLE_COLUMNS), index=series.timestamps)
-    return ForecastTask(history, history[:0], series.future, series.notes)

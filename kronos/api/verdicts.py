@@ -55,15 +55,17 @@ class Verdict:
 
     def __repr__(self) -> str:
         frame = self._select()
-        return f"{self.headline}\n\n{frame.to_string()}\n\nreport: {self.page}"
+        table = "" if frame.empty else f"{frame.to_string()}\n\n"
+        return f"{self.headline}\n\n{table}report: {self.page}"
 
     def _repr_html_(self) -> str:
-        report = html.escape(str(self.page))
-        return f"<p>{html.escape(self.headline)}</p>{self._select().to_html()}<p>report: {report}</p>"
+        frame, page = self._select(), html.escape(str(self.page))
+        table = "" if frame.empty else frame.to_html()
+        return f"<p>{html.escape(self.headline)}</p>{table}<p>report: {page}</p>"
 
     def _select(self) -> pd.DataFrame:
         """Return the comparisons by the verdict's metric in a few columns."""
-        frame = self.to_frame().xs(self.evaluation.metric, level="metric")
+        frame = self.to_frame().reset_index("metric").query("metric == @self.evaluation.metric")
         shown = pd.DataFrame({"outcome": frame["outcome"]})
         for name in ("skill", "low", "high"):
             shown.insert(shown.shape[1] - 1, name, frame[name].map("{:+.1%}".format))

@@ -26,10 +26,11 @@ Overrides = Annotated[
     ),
 ]
 Run = Annotated[Path | None, _models("--run", help="A run's folder, {base_path}/{exp_name}.")]
+Model = Annotated[str | None, _models("--model", help="Instead of a run: any model: a folder, a hub name or nano.")]
 Tokenizer = Annotated[
-    str | None, _models("--tokenizer", help="Instead of --run: the folder or hub name of a tokenizer, or nano …")
+    str | None,
+    _models("--tokenizer", help="With --model: its tokenizer; by default the one that belongs to the model."),
 ]
-Model = Annotated[str | None, _models("--model", help="… and of a base model.")]
 
 Data = Annotated[
     str | None,
@@ -83,7 +84,7 @@ MaxContext = Annotated[
     _computing(
         "--max-context",
         max=MAX_CANDLES,
-        help=f"The most tokens to attend to; by default that of the run or of the published model, else {DEFAULT_CONTEXT}.",
+        help=f"The most tokens to attend to; by default what the model was trained with, else {DEFAULT_CONTEXT}.",
     ),
 ]
 Device = Annotated[str, _computing("--device", help="auto, cpu, cuda, cuda:1, mps.")]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kronos.cli.predict_options import DEFAULT_CONTEXT, DEFAULT_HORIZON
-from kronos.cli.session import ENDPOINT_KEY, OTHER_CANDLES, READING_OVERRIDES, check_overrides
-from kronos.config.load import build_reading_config
+from kronos.config.changes import FOR_FORECASTS, NO_EFFECT_ON_FORECASTS, OTHER_CANDLES, check_changes
+from kronos.config.load import build_reading_config, list_keys
 from kronos.errors import ConfigError
 from kronos.urls import CandleSource, parse_source
 
@@ -86,38 +86,44 @@ def load_source(
         overrides: how the candles are read, section.key=value each.
 
     Raises:
-        ConfigError: there must be either a run, or a tokenizer and a model; or an override is wrong. CheckpointError: a model
-            cannot be loaded.
+        ConfigError: there must be either a run or a model; or an override is wrong, or the tokenizer is not known.
+        CheckpointError: a model cannot be loaded.
     """
-    if (run is None) == (tokenizer is None or model is None) or (run is not None and (tokenizer or model)):
-        raise ConfigError("give either --run, or both --tokenizer and --model; see --help.")
+    if (run is None) == (model is None):
+        raise ConfigError(
+            "give either --run (the folder of a run) or --model (a model folder, a hub name or nano); see --help."
+        )
+    if tokenizer is not None and model is None:
+        raise ConfigError("--tokenizer needs --model. A run has its own tokenizer.")
     from kronos.saved_run import (
         find_max_context,
         find_run_of,
-        is_published,
+        find_tokenizer_of,
         load_models,
         load_pair,
         load_run_config,
     )
 
-    check_overrides(overrides, (*READING_OVERRIDES, ENDPOINT_KEY), "a forecast does not depend on this key", "")
+    check_changes(list_keys(overrides), FOR_FORECASTS, NO_EFFECT_ON_FORECASTS)
     given = {key: value for key, value in given.items() if value is not None}
     if "data" in given:
         given["data"] = [parse_source(each) for each in given["data"]]
-        overrides = [*OTHER_CANDLES, *overrides]
+        overrides = [*(f"{key}=null" for key in OTHER_CANDLES), *overrides]
     if run is not None:
         config = load_run_config(run, overrides)
         source = Source(*load_models(config), config.data, config.repairs, config, data=config.data.data_path)
         return source._replace(**_read_settings(config) | given)
     plain = build_reading_config([], overrides)
-    models = load_pair(str(model), str(tokenizer), plain.model_paths.hub_endpoint)
-    source = Source(*models, plain.data, plain.repairs, max_context=find_max_context(str(model)))
-    trained_by = find_run_of(Path(str(model)), source.tokenizer, overrides)
+    name = str(model)
+    models = load_pair(name, tokenizer or find_tokenizer_of(name), plain.model_paths.hub_endpoint)
+    source = Source(*models, plain.data, plain.repairs)
+    trained_by = find_run_of(Path(name), source.tokenizer, overrides)
     if trained_by is not None:
         return source._replace(**_read_settings(trained_by) | given)
-    if "max_context" not in given and not is_published(str(model)):
+    known = find_max_context(name)
+    if known is None and "max_context" not in given:
         logger.warning("--max-context is not given: %d is used, that of the published models", DEFAULT_CONTEXT)
-    return source._replace(**given)
+    return source._replace(**{"max_context": known or DEFAULT_CONTEXT} | given)
 
 
 def _read_settings(config: Config) -> dict[str, Any]:

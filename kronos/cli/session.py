@@ -20,18 +20,13 @@ from kronos.cli.language import settle_language, start_language
 from kronos.cli.logs import start_logging
 from kronos.cli.start import format_command_line, prepare, run_app, set_advice
 from kronos.config import Config
-from kronos.config.data import OF_ONE_SOURCE, READING_KEYS
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.names import Message, Template
 from kronos.report.words.catalogue import Words
 from kronos.timing import run_clock
-from kronos.urls import CandleSource, mask_secrets
+from kronos.urls import CandleSource
 
-READING_OVERRIDES = (*(f"data.{key}" for key in READING_KEYS), "repairs.")  # those that a file given by --data may need
-# For other candles than the run's own.
-OTHER_CANDLES = tuple(f"data.{key}=null" for key in OF_ONE_SOURCE)
-ENDPOINT_KEY = "model_paths.hub_endpoint"  # which changes nothing but where a model comes from
 GPU_KEYS = ("device.use_cuda", "device.device_id")
 MAX_RANK_DIGITS = 6
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -136,26 +131,6 @@ def check_gpu_if_typed(config: Config, overrides: Sequence[str]) -> None:
             from kronos.training.arguments import check_gpu
 
         check_gpu(config)
-
-
-def check_overrides(overrides: Sequence[str], allowed: Sequence[str], why: Template, hint: Template | Message) -> None:
-    """Check that each override may be given.
-
-    Args:
-        allowed: keys, or sections that end in a dot.
-        why, hint: end the message: why others cannot be given, and what can be done instead.
-    """
-    for override in overrides:
-        key = override.partition("=")[0]
-        if any(key == each or (key + ".").startswith(f"{each.rstrip('.')}.") for each in allowed):
-            continue
-        raise ConfigError(
-            "{override}: {why}. Only {allowed} can be changed{hint}.",
-            override=mask_secrets(override),
-            why=why,
-            allowed=", ".join(f"{each}*" if each.endswith(".") else each for each in allowed),
-            hint=hint,
-        )
 
 
 def find_start() -> float:

@@ -101,6 +101,11 @@ def _check_external_access(values: dict[str, Any], places: dict[KeyPath, str]) -
         raise ConfigError(template, place=place)
 
 
+def list_keys(overrides: Sequence[str]) -> list[str]:
+    """Return the keys of overrides, "section.key=value" each."""
+    return [override.partition("=")[0] for override in overrides]
+
+
 def dump_config(config: Config) -> str:
     """Write a resolved configuration as YAML that `load_config` reads back.
 

@@ -179,7 +179,7 @@ class Section(BaseModel):
         texts = {key for key, field in cls.model_fields.items() if field.annotation in (str, Path)}
         return {key: "" if value is None and key in texts else value for key, value in values.items()}
 
-    def override(self, values: Mapping[str, Any]) -> Self:
+    def override(self, values: Mapping[str, Any], place: str = "override") -> Self:
         """Return a copy with other values, checked as those of a file are.
 
         Keys that were set stay as they are. Keys that follow from others follow the new values: `training.epochs` fills
@@ -188,18 +188,19 @@ class Section(BaseModel):
 
         Args:
             values: by dotted key, for example {"training.batch_size": 8}; within a section without its name.
+            place: where they were given, for errors.
 
         Raises:
             ConfigError: with all errors at once, a line each.
         """
         given = deepcopy(self.list_given())
         for dotted, value in values.items():
-            set_key(given, tuple(dotted.split(".")), value, "override")
+            set_key(given, tuple(dotted.split(".")), value, place)
         try:
             return type(self).model_validate(given)
         except ValidationError as error:
-            places = {tuple(dotted.split(".")): "override" for dotted in values}
-            raise build_config_error(error, type(self), places, "override") from None
+            places = {tuple(dotted.split(".")): place for dotted in values}
+            raise build_config_error(error, type(self), places, place) from None
 
     def list_given(self) -> dict[str, Any]:
         """Return the values that were set, without those that follow from defaults or from other keys."""

@@ -1,9 +1,11 @@
 """Evaluate a model that no run here has trained: its tokenizer, its settings, and the candles that it is judged on."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from kronos.candles import CANDLE_COLUMNS
 from kronos.config import Config, load_config
@@ -20,7 +22,14 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with
 from kronos.names import Message, name_file, shorten_name
 from kronos.run_folder import RunFolder, hash_subject
-from kronos.saved_run import SavedRun, check_published_pair, find_max_context, find_tokenizer_of, is_of_run, load_model
+from kronos.saved_run import (
+    SavedRun,
+    check_published_pair,
+    choose_context,
+    find_tokenizer_of,
+    is_of_run,
+    load_model,
+)
 from kronos.training.saved.last_seen import read_last_seen_of
 from kronos.urls import MAX_NAME, CandleSource, Url, name_source
 
@@ -32,7 +41,12 @@ VAL_SHARE = 0.25  # of these, to choose the best LSTM
 
 
 def build_model_config(
-    model: str, tokenizer: str | None, data: CandleSource | None, file: Path | None, overrides: Sequence[str]
+    model: str,
+    tokenizer: str | None,
+    data: CandleSource | Sequence[CandleSource] | None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Config:
     """Build the configuration of an evaluation without a run.
 
@@ -40,6 +54,7 @@ def build_model_config(
         model, tokenizer: folders or hub names; the tokenizer is by default the one that belongs to the model.
         data: the candles; by default data.data_path of the file.
         file: a YAML file with settings, for example that of the training to come.
+        overrides, options: settings, "section.key=value" each, or values by dotted key.
 
     Raises:
         ConfigError: the tokenizer or the candles are not known, or a setting is wrong.
@@ -56,11 +71,11 @@ def build_model_config(
         f"model_paths.exp_name={unnamed}",
         *("model_paths.base_save_path=", "model_paths.finetuned_tokenizer=", "experiment.pre_trained=true"),
         *("experiment.pre_trained_tokenizer=true", "experiment.pre_trained_predictor=true"),
-        f"data.max_context={find_max_context(model)}",
-        *([f"data.data_path={_write_source(data)}"] if data else []),
+        f"data.max_context={choose_context(model)}",
+        *([f"data.data_path={_write_sources(data)}"] if data else []),
         *overrides,
     ]
-    config = load_config(file, own) if file else build_config({}, own)
+    config = (load_config(file, own) if file else build_config({}, own)).override(options or {}, "evaluate")
     baselines = [each for each in config.evaluation.rivals if each != "pretrained"]  # it is the model itself
     changes: dict[str, object] = {"evaluation.rivals": baselines}
     if config.model_paths.exp_name == unnamed:
@@ -76,11 +91,13 @@ def _choose_name(model: str, config: Config) -> str:
     return name if folder.report.is_for(subject) else f"{name}-{subject}"
 
 
-def _write_source(data: CandleSource) -> str:
-    """Return a source as an override takes it; an empty path is no folder, but "." is."""
+def _write_sources(data: CandleSource | Sequence[CandleSource]) -> str:
+    """Return sources as an override takes them; an empty path is no folder, but "." is."""
     if isinstance(data, Url):
         return data.address
-    return str(data if data != Path() else Path.cwd())
+    if isinstance(data, Path):
+        return str(data if data != Path() else Path.cwd())
+    return json.dumps([_write_sources(each) for each in data], ensure_ascii=False)
 
 
 def name_model(model: str) -> str:

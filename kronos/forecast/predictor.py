@@ -26,7 +26,7 @@ from kronos.forecast.timestamps import Timestamps
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import check_pair, check_trained_with
 from kronos.run_folder import RunFolder
-from kronos.saved_run import SavedRun, find_max_context, find_tokenizer_of, load_pair, load_saved_run
+from kronos.saved_run import SavedRun, choose_context, find_run_of, find_tokenizer_of, load_pair, load_saved_run
 
 N_PATHS = 30
 
@@ -105,19 +105,19 @@ class KronosPredictor:
         """Take the best models of a run, or a base model and its tokenizer.
 
         Args:
-            model: a run or its folder; or a base model: its folder, its hub name such as "NeoQuasar/Kronos-small", or "nano".
-            tokenizer: of a base model; by default the one that belongs to it.
-            options: those of `KronosPredictor`; max_context is by default what the model was trained with.
+            model: a run or its folder; or a base model: a folder, a hub name such as "NeoQuasar/Kronos-small", or "nano".
+            tokenizer, options: by default the tokenizer and max_context that belong to the model.
 
         Raises:
-            ConfigError: the tokenizer is not known, or an argument is invalid.
-            CheckpointError: a model is missing or damaged, or the two do not fit together.
+            ConfigError: the tokenizer is not known, or an argument is invalid. CheckpointError: a model cannot be used.
         """
-        if RunFolder(Path(model).expanduser()).config.is_file():
-            return cls.from_run(model, **options)
-        name = os.fspath(model)
+        name, folder = os.fspath(model), Path(model).expanduser()
+        if RunFolder(folder).config.is_file():
+            return cls.from_run(folder, **options)
         tokens, base_model = load_pair(name, tokenizer or find_tokenizer_of(name))
-        return cls(base_model, tokens, **{"max_context": find_max_context(name)} | options)
+        if trained_by := find_run_of(folder, tokens):
+            return cls.from_run(SavedRun(trained_by, tokens, base_model), **options)
+        return cls(base_model, tokens, **options | {"max_context": choose_context(name, options.get("max_context"))})
 
     def predict(
         self,

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from kronos.config.recipes import RECIPES
 from kronos.data import CandleSet
 from kronos.planning.enough import MAX_WINDOW, RATIOS, SIZES, Sufficiency, find_kind
-from kronos.saved_run import find_max_context, find_tokenizer_of
+from kronos.saved_run import choose_context, find_tokenizer_of
 
 Case = Literal["daily", "minute", "crypto", "many"]
 
@@ -100,7 +100,7 @@ def start_from(
     Raises:
         ConfigError: the tokenizer of the model is not known.
     """
-    example, context = EXAMPLES[case], find_max_context(model)
+    example, context = EXAMPLES[case], choose_context(model)
     lookback, horizon = (enough.lookback, enough.horizon) if enough else _fit(example, case, context)
     n_symbols = len(candles.symbols) if candles else example.symbols
     n_candles = len(candles) // n_symbols if candles else example.candles

@@ -62,7 +62,7 @@ class Progress:
         self.done, self._initial = initial, initial
         self._is_shown, self._level = shown, level
         self._outer: Progress | None = next((each for each in reversed(self._running) if each._is_shown), None)
-        on_terminal, is_alone = sys.stderr is not None and sys.stderr.isatty(), shown and self._outer is None
+        on_terminal, is_alone = _shows_bars(sys.stderr), shown and self._outer is None
         look: dict[str, Any] = {"leave": False, "delay": delay, "dynamic_ncols": True, "smoothing": 0}
         look |= {"unit": Progress.word(self.unit), "unit_scale": unit_scale}
         look |= {"bar_format": f"{BAR}{Progress.word(Message(LEFT))}{{postfix}}" if total else f"{COUNT}{{postfix}}"}
@@ -143,6 +143,11 @@ class Progress:
         if not self.unit:
             counts = Message("{done:,}/{total:,}", done=self.done, total=self.total or 0)
         return Message.join(filter(None, (self.title, f"{self.share:.0%}", counts, self.note, left)), "  ")
+
+
+def _shows_bars(stream: Any) -> bool:
+    """Whether a stream is a terminal, or the output of a notebook."""
+    return stream is not None and (stream.isatty() or type(stream).__module__.startswith("ipykernel."))
 
 
 def track(items: Iterable[Item], title: str, total: int, unit: Template = "", delay: float = 0.0) -> Iterator[Item]:

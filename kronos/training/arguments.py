@@ -25,7 +25,7 @@ MAX_GRAD_NORM = {"tokenizer": 2.0, "basemodel": 3.0, "lstm": 3.0}  # as the publ
 def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate_first: bool) -> TrainingArguments:
     """Build a stage's training arguments; with evaluate_first, validation comes before the first step."""
     training = config.training
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(output_dir),
         run_name=f"{config.experiment.name}-{config.model_paths.exp_name}-{stage}",
         report_to="none",  # trackers.py reports
@@ -68,6 +68,8 @@ def build_arguments(config: Config, stage: ModelName, output_dir: Path, evaluate
         disable_tqdm=True,  # callbacks.py has its own progress bar and log lines
         log_level="error",
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several would split each batch; torchrun uses them all
+    return arguments
 
 
 def check_schedule(training: TrainingConfig, stage: StageName, n_steps: int) -> None:

@@ -54,7 +54,7 @@ def test_a_model_is_judged_and_nothing_is_forecast_twice(tmp_path: Path, monkeyp
         (["--run", "a", "--config", "b"], "--config needs --model."),
         (["--run", "a", "--since", "2024-01-01"], "--since needs --data."),
         (["--model", "a/b"], "--model needs --data"),
-        ([*MODEL, "--data", CANDLES, "training.seed=1"], "training.seed=1: this setting has no effect on a model"),
+        ([*MODEL, "--data", CANDLES, "training.seed=1"], "training.seed: this setting has no effect on a model"),
         ([*MODEL, "--data", CANDLES, "data.lookback_window=3340"], "too few candles (3,360)"),
         ([*MODEL, "--data", "nowhere.csv"], "nowhere.csv"),
     ],

@@ -184,9 +184,11 @@ def test_a_folder_is_forecast_file_by_file_and_a_bad_file_is_named(candles: Path
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "give either --run, or both --tokenizer and --model"),
-        (("--tokenizer", GOLDEN / "tokenizer"), "give either --run, or both"),
-        ((*MODELS, "--run", "finetuned/demo"), "give either --run, or both"),
+        ((), "give either --run (the folder of a run) or --model"),
+        (("--tokenizer", GOLDEN / "tokenizer"), "give either --run (the folder of a run) or --model"),
+        ((*MODELS, "--run", "finetuned/demo"), "give either --run (the folder of a run) or --model"),
+        (("--tokenizer", GOLDEN / "tokenizer", "--run", "finetuned/demo"), "--tokenizer needs --model"),
+        (("--model", GOLDEN / "predictor", "--data", SYNTHETIC), "the tokenizer of this model is not known"),
         (MODELS, "give --data"),
         (("--run", "nowhere"), "nowhere: there is no run here"),
         ((*MODELS, "--data", SYNTHETIC, "--out", SYNTHETIC), "is a file; choose a folder"),
@@ -324,6 +326,17 @@ def test_models_of_a_run_named_by_folder_bring_its_settings_and_their_tokenizer(
     shutil.rmtree(run / "basemodel" / "best_model")
     record.write(run / "basemodel")
     assert "has no base model yet" in invoke("--run", run, *options).output
+
+
+def test_a_model_brings_its_tokenizer_and_its_context(candles: Path, out: Path) -> None:
+    options = ("--data", candles, *SMALL, "--no-pictures", "--out", out, "--json")
+    result = invoke("--model", "nano", *options)
+    assert result.exit_code == 0 and "--max-context is not given" not in result.output
+    assert "kronos evaluate --model nano --data" in json.loads(result.stdout)["forecasts"][0]["verdict"]["command"]
+    given = invoke("--model", "nano", "--tokenizer", "nano", "--max-context", 144, *options)
+    first, second = (json.loads(each.stdout)["forecasts"][0]["mean"] for each in (result, given))
+    assert first == second
+    assert "beyond max_context = 144" in invoke("--model", "nano", "--data", candles, "--horizon", 144).output
 
 
 def test_a_file_that_cannot_be_written_stops_no_other(candles: Path, out: Path) -> None:

@@ -124,12 +124,12 @@ def wrong(model: str, tokenizer: str | None = None, data: Path | None = CANDLES)
 
 def test_what_is_wrong_and_how_to_fix_it(tmp_path: Path, copied_run: Path) -> None:
     golden, own = str(GOLDEN / "predictor"), str(GOLDEN / "tokenizer")
-    assert "the tokenizer of this model is not known. Give --tokenizer" in wrong(golden)
+    assert "the tokenizer of this model is not known. Give its tokenizer too" in wrong(golden)
     assert wrong(str(tmp_path / "no" / "model")).startswith(f"--model {tmp_path}/no/model: no such model folder.")
     assert "not the configuration of a Kronos:" in wrong(own, own)
     assert wrong(golden, golden).startswith("--tokenizer ") and "KronosTokenizer" in wrong(golden, golden)
-    assert "Without a connection, give a folder" in wrong("nobody/nothing")
-    assert "Give it to --run." in wrong(str(copied_run))
+    assert "put config.json and model.safetensors into one folder" in wrong("nobody/nothing")
+    assert "Give it as the run." in wrong(str(copied_run))
     assert "--model needs --data" in wrong(golden, own, None)
     assert "this model folder has no config.json" in wrong(str(tmp_path))
 

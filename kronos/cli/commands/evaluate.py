@@ -11,20 +11,26 @@ import typer
 
 from kronos.cli.output.ending import print_evaluation
 from kronos.cli.session import (
-    ENDPOINT_KEY,
-    OTHER_CANDLES,
-    READING_OVERRIDES,
     LanguageOption,
     Process,
     VerboseOption,
     announce,
-    check_overrides,
     load_session_config,
     loading_libraries,
     start_session,
 )
 from kronos.cli.start import format_command_line
 from kronos.config import Config
+from kronos.config.changes import (
+    FIXED,
+    FOR_EVALUATION,
+    FOR_MODELS,
+    FOR_READING,
+    NO_EFFECT_ON_MODELS,
+    OTHER_CANDLES,
+    check_changes,
+)
+from kronos.config.load import list_keys
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
 from kronos.names import Message, Template
@@ -35,12 +41,10 @@ if TYPE_CHECKING:
     from kronos.run import FinishedRun
 
 TIME_FORMATS = ["%Y-%m-%d", *(f"%Y-%m-%d{gap}%H:%M{end}" for gap in " T" for end in ("", ":%S"))]
-ALLOWED = ("evaluation.", "report.", "device.", "distributed.", ENDPOINT_KEY)
-ALLOWED_FOR_MODELS = (*ALLOWED, "data.", "repairs.", "model_paths.base_path", "model_paths.exp_name")
 HINT: Template = ", and the candles with --data"
 READING_HINT = Message(
     ", and the candles with --data; then also {keys}",
-    keys=", ".join(key + "*" * key.endswith(".") for key in READING_OVERRIDES),
+    keys=", ".join(key + "*" * key.endswith(".") for key in FOR_READING),
 )
 
 RunOption = Annotated[
@@ -133,10 +137,10 @@ def _evaluate_run(
 ) -> tuple[Config, FinishedRun]:
     from kronos.saved_run import load_run_config
 
-    allowed = (*ALLOWED, *READING_OVERRIDES) if data is not None else ALLOWED
-    why = "this setting cannot change after training"
-    check_overrides(given, allowed, why, HINT if data is not None else READING_HINT)
-    given = [*(OTHER_CANDLES if data is not None else ()), *given]
+    others = data is not None
+    allowed = (*FOR_EVALUATION, *FOR_READING) if others else FOR_EVALUATION
+    check_changes(list_keys(given), allowed, FIXED, HINT if others else READING_HINT)
+    given = [*(f"{key}=null" for key in OTHER_CANDLES if others), *given]
     config = load_session_config(lambda given: load_run_config(run, given), given, process, language)
     announce(config, "evaluate" if data is not None else "evaluate_own", model=run, candles=data)
     with lock_run_folder(config.model_paths.run_folder, process.rank):
@@ -160,8 +164,7 @@ def _evaluate_model(
         from kronos.evaluation.model_without_run import build_model_config, load_judged_models
         from kronos.run import run_model_evaluation
 
-    why = "this setting has no effect on a model that is not trained here"
-    check_overrides(given, ALLOWED_FOR_MODELS, why, HINT)
+    check_changes(list_keys(given), FOR_MODELS, NO_EFFECT_ON_MODELS, HINT)
     config = load_session_config(
         lambda given: build_model_config(model, tokenizer, data, file, given), given, process, language
     )

@@ -63,8 +63,8 @@ MOST_NAMED = 5  # of the forecasts that are replaced
 def predict_command(
     overrides: Overrides = None,
     run: Run = None,
-    tokenizer: Tokenizer = None,
     model: Model = None,
+    tokenizer: Tokenizer = None,
     data: Data = None,
     origin: Origin = "last",
     horizon: Horizon = None,
@@ -209,7 +209,7 @@ def _summarize(source: Source, conditions: dict[str, Any], tokenizer: str | None
 
     if source.run is not None:
         return summarize_run(source.run.model_paths.run_folder, conditions)
-    return summarize_models(str(tokenizer), str(model), next(iter(source.data), None))
+    return summarize_models(tokenizer, str(model), next(iter(source.data), None))
 
 
 def _report_errors(errors: Sequence[object], n_done: int) -> None:

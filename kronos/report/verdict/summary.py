@@ -100,9 +100,14 @@ def summarize_run(run: RunFolder, conditions: Mapping[str, Any]) -> VerdictSumma
     return VerdictSummary("other_settings" if differences else "evaluated", command, evaluation, differences)
 
 
-def summarize_models(tokenizer: str, model: str, data: CandleSource | None) -> VerdictSummary:
-    """Return the summary of models that no run has trained."""
-    words = ["kronos", "evaluate", "--model", model, "--tokenizer", tokenizer, "--data", str(data or "FILE.csv")]
+def summarize_models(tokenizer: str | None, model: str, data: CandleSource | None) -> VerdictSummary:
+    """Return the summary of models that no run has trained.
+
+    Args:
+        tokenizer: None if it is the one that belongs to the model.
+    """
+    own = [] if tokenizer is None else ["--tokenizer", tokenizer]
+    words = ["kronos", "evaluate", "--model", model, *own, "--data", str(data or "FILE.csv")]
     return VerdictSummary("not_evaluated", shlex.join(words))
 
 

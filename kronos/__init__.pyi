@@ -1,0 +1,15 @@
+from .api.checks import check as check
+from .api.evaluating import evaluate as evaluate
+from .api.finetuning import finetune as finetune
+from .api.runs import Run as Run
+from .api.runs import load_run as load_run
+from .config import Config as Config
+from .config import load_config as load_config
+from .errors import CheckpointError as CheckpointError
+from .errors import ConfigError as ConfigError
+from .errors import DataError as DataError
+from .errors import KronosError as KronosError
+from .forecast import KronosPredictor as KronosPredictor
+from .model import Kronos as Kronos
+from .model import KronosTokenizer as KronosTokenizer
+from .version import __version__ as __version__
