@@ -35,6 +35,7 @@ def test_the_commands_parse(command: str) -> None:
     known.make_context(subcommand, words)  # raises for an unknown option or value
 
 
+@pytest.mark.slow
 def test_it_makes_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").symlink_to(ROOT / "data")
     monkeypatch.chdir(tmp_path)
