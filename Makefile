@@ -23,7 +23,7 @@ demo: .venv/.installed
 	$(BIN)/python train_sequential.py --config configs/demo.yaml
 	$(BIN)/python examples/demo_market.py --run finetuned/demo
 
-# What protects users, in about five minutes on two idle cores.
+# What protects users, in about four minutes on two idle cores.
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2
 
