@@ -98,10 +98,10 @@ TINY = "training.epochs=1 evaluation.n_paths=10 evaluation.invented_drift=false 
 
 @pytest.mark.slow
 def test_chinese_with_the_yaml_of_upstream(shell: Shell, tmp_path: Path) -> None:
-    """Own candles with Chinese headings, and nano, as there is no hub."""
+    """Own candles with Chinese headings, `use_cuda: true` without a GPU, and nano, as there is no hub."""
     upstream = (ROOT / "configs/config_ali09988_candle-5min.yaml").read_text()
     upstream = upstream.replace("data/HK_ali_09988_kline_5min_all.csv", "阿里 5分钟.csv")
-    (tmp_path / "ali.yaml").write_text(upstream, encoding="utf-8")
+    (tmp_path / "ali.yaml").write_text(upstream + "\ndevice:\n  use_cuda: true\n", encoding="utf-8")
     frame = pd.read_csv(ROOT / "data/season_5min.csv")[:1500]
     frame.columns = ["时间", "开盘", "最高", "最低", "收盘", "成交量", "成交额"]
     frame.to_csv(tmp_path / "阿里 5分钟.csv", index=False, encoding="gb18030")
@@ -115,6 +115,7 @@ def test_chinese_with_the_yaml_of_upstream(shell: Shell, tmp_path: Path) -> None
     command = f"kline train --config ali.yaml --language zh {models} {sizes} {stages} {TINY.partition(' ')[2]}"
     done = shell(command)
     assert done.returncode == 0, done.stderr
+    assert "use_cuda" in done.stderr and "GPU" in done.stderr  # one warning, and the CPU is used
     assert "预训练模型" in done.stdout and "finetuned/HK_ali_09988_kline_5min_all/report/index.html" in done.stdout
     assert (tmp_path / "finetuned/HK_ali_09988_kline_5min_all/report/index.html").is_file()
 

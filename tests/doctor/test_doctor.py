@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from kronos.doctor import machine, models, software
 from kronos.doctor.published import MODEL, TOKENIZER, Match
@@ -132,7 +133,8 @@ def test_requirements_of_an_installed_package(monkeypatch: pytest.MonkeyPatch, t
     except metadata.PackageNotFoundError:
         pytest.skip("the package is not installed")
     required, extras = software._list_requirements()
-    assert {each.name for each in required} <= {each.name for each in of_clone[0]}
+    names, of_clone_names = ({canonicalize_name(each.name) for each in found} for found in (required, of_clone[0]))
+    assert names <= of_clone_names
     assert {"tune", "excel"} <= extras.keys()
     assert [each.name for each in extras["tune"]] == ["optuna"]
 
