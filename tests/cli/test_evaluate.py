@@ -1,5 +1,6 @@
 """`kronos evaluate`, and the evaluation after training, as a user meets them."""
 
+import html
 import json
 import re
 import shutil
@@ -110,7 +111,7 @@ def test_a_second_time_nothing_is_forecast_anew(finished_run: FinishedRun, copie
     again = train(finished_run.config, moved, same, "--skip-existing", "--language", "zh")
     assert again.exit_code == 0, again.output
     assert stamps(copied_run) == before and figures(copied_run / "report") == found
-    assert "finished before, skipped" in again.stderr and "分词器" in again.stdout and "tokenizer  " not in again.stdout
+    assert "此前已完成，跳过" in again.stderr and "分词器" in again.stdout and "tokenizer  " not in again.stdout
     evaluation = read(copied_run / "report")
     assert write_headline(evaluation, Words("zh")) in again.stdout and evaluation.headline not in again.stdout
 
@@ -356,7 +357,9 @@ def test_without_a_test_split(tiny_config: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     found = read(tmp_path / "runs/tiny/report")
     assert found.split == "val" and "validation" in found.headline and "验证" in write_headline(found, Words("zh"))
-    assert "later half of the validation split" in notes(found) and notes(found) in done.output.replace("\n", " ")
+    page = html.unescape((tmp_path / "runs/tiny/report/index.html").read_text())
+    assert "later half of the validation split" in notes(found)
+    assert all(write_note(note, Words("en")) in page for note in found.notes)
     assert found.calibration and found.calibration.n_origins >= 1 and "available for calibration" in notes(found)
 
 
