@@ -10,8 +10,9 @@ import pandas as pd
 from kronos.config.schema import Language
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.skill import find_skill
-from kronos.report.words.answers import find_pretrained, write_headline, write_verdict
+from kronos.report.words.answers import find_pretrained, write_headline
 from kronos.report.words.catalogue import Words
+from kronos.report.words.verdict_text import write_verdict
 
 
 @dataclass(frozen=True, repr=False)

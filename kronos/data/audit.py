@@ -124,11 +124,7 @@ def describe_splits(splits: Mapping[SplitName, Split], config: DataConfig) -> li
             template = "  split by date (train to {train_end}, val to {val_end}); the ratios are not used"
         lines.append(Message(template, train_end=config.train_end, val_end=config.val_end))
     for name, split in splits.items():
-        template = (
-            "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} with horizons that do not overlap)"
-        )
-        if name == "train":
-            template = "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} without overlap)"
+        template = "  {name:<5}  {n_rows:,} candles, {n:,} windows ({n_independent:,} independent)"
         line = [Message(template, name=name, n_rows=split.rows, n=len(split), n_independent=split.independent)]
         if split.dropped:
             line.append(Message("; left out: {reasons}", reasons=describe_dropped(split.dropped)))

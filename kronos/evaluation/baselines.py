@@ -189,8 +189,8 @@ def _build_lstm(config: Config, candles: CandleSet | None, splits: Splits) -> Fo
             error=f"{type(error).__name__}: {error}",
         ) from error
     if record := StageRecord.read(folder):
-        figures = record.figure_name, record.best_figure, record.start_figure
-        logger.info("lstm  trained on the same windows, as a baseline: %s %.5f, %.5f before training", *figures)
+        figures = record.figure_name, record.start_figure, record.best_figure
+        logger.info("lstm  trained as a baseline: %s %.5f → %.5f", *figures)
     return trained
 
 

@@ -144,10 +144,7 @@ def build_forecast(series: InputSeries, paths: Array, repair: bool) -> Forecast:
             template = "The known prices have one below 0, or none above 0; sampled prices may have any sign too."
             notes.append(Message(template))
         if repairs.share > MANY_REPAIRS:
-            template = (
-                "More than {share:.0%} of the sampled candles were impossible and were repaired: the models are imprecise on "
-                "candles like these."
-            )
+            template = "Over {share:.0%} of the sampled candles were impossible and were repaired: the model is imprecise here."
             notes.append(Message(template, share=MANY_REPAIRS))
     last_close = float(series.candles[-1, CANDLE_COLUMNS.index("close")])
     origin = series.timestamps[-1]

@@ -249,14 +249,13 @@ def rank_0_first() -> Iterator[bool]:
 def _announce(stage: Stage, trainer: KronosTrainer) -> None:
     logger.log(
         stage.record.log_level,
-        "%s  %s, %s train windows an epoch, %s validation windows, %s on %s",
-        *(
-            stage.name,
-            describe_parameters(stage.model),
-            f"{count_epoch_windows(len(stage.train), trainer.data_config, trainer.global_batch):,}",
-            f"{len(stage.val):,}",
-        ),
+        "%s  %s, %s on %s",
+        *(stage.name, describe_parameters(stage.model)),
         *(describe_processes(trainer.args.world_size), trainer.args.device.type),
+    )
+    n_train = count_epoch_windows(len(stage.train), trainer.data_config, trainer.global_batch)
+    logger.debug(
+        "%s  %s train windows an epoch, %s validation windows", stage.name, f"{n_train:,}", f"{len(stage.val):,}"
     )
 
 
@@ -264,10 +263,10 @@ def _report_outcome(stage: Stage, record: StageRecord) -> None:
     if record.improved:
         logger.log(
             record.log_level,
-            "%s  done: %s %.5f at step %d, %.5f before training; saved in %s",
-            *(stage.name, record.figure_name, record.best_figure, record.best_step, record.start_figure),
-            stage.best_model,
+            "%s  done: %s %.5f → %.5f at step %d",
+            *(stage.name, record.figure_name, record.start_figure, record.best_figure, record.best_step),
         )
+        logger.debug("%s  the best model is saved in %s", stage.name, stage.best_model)
     else:
         logger.log(
             logging.WARNING if record.log_level == logging.INFO else record.log_level,

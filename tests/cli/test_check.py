@@ -82,7 +82,7 @@ def test_the_windows_of_a_configuration() -> None:
     result = invoke("--config", DEMO, f"data.data_path={SAMPLE}", "data.train_stride=10")
     assert result.exit_code == 0
     assert re.search(
-        r"train +2,184 candles, 207 windows \(18 without overlap\); left out: 1,858 to the stride", result.output
+        r"train +2,184 candles, 207 windows \(18 independent\); left out: 1,858 to the stride", result.output
     )
     report = json.loads(invoke("--config", DEMO, f"data.data_path={SAMPLE}", "--json").stdout)
     assert report["windows"]["train"] == {"candles": 2184, "windows": 2065, "independent": 18, "left_out": {}}
@@ -163,7 +163,7 @@ def test_after_errors_the_next_step_is_to_correct_them(tmp_path: Path) -> None:
 def test_what_an_epoch_takes() -> None:
     keys = ("data.windows_per_epoch=100", "data.balance_symbols=true")
     result = invoke("--config", DEMO, f"data.data_path={SAMPLE}", *keys)
-    assert "2,065 windows (18 without overlap); 100 an epoch; the same number of each symbol" in " ".join(
+    assert "2,065 windows (18 independent); 100 an epoch; the same number of each symbol" in " ".join(
         result.output.split()
     )
 

@@ -30,10 +30,10 @@ def test_a_run_shows_few_lines_and_the_log_file_has_the_rest(finished_run: Finis
     log = (finished_run.path / "logs" / "train.log").read_text(encoding="utf-8")
     for detail in ("recipe published: ", "step 3/3  epoch", "(before training)", "verdict: ", "time  Training steps"):
         assert detail in log and detail not in shown, detail
-    *_, title, forecast, command, judge, last = shown.splitlines()
-    assert (title, forecast.strip()) == ("Next", "Forecast from the last candle:")
-    assert command.strip().endswith(f"kronos predict --run {finished_run.path}")
-    assert "kronos evaluate --run " in last and " --since " in last and judge.endswith(":")
+    *_, title, forecast, judge = shown.splitlines()
+    assert title == "Next: forecast from the last candle, judge the model on later candles"
+    assert forecast.strip().endswith(f"kronos predict --run {finished_run.path}")
+    assert "kronos evaluate --run " in judge and " --since " in judge
 
 
 def test_verbose_shows_the_details(tiny_config: Path) -> None:
@@ -42,12 +42,14 @@ def test_verbose_shows_the_details(tiny_config: Path) -> None:
     assert done.exit_code == 0 and "basemodel  step 1/1  epoch" in done.stderr, done.output
 
 
-def run_in_terminal(command: list[str], columns: int) -> str:
+def run_in_terminal(command: list[str], columns: int, folder: Path | None = None) -> str:
     """Return what a command writes to a terminal of a width."""
     terminal, own = pty.openpty()
     fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-    process = subprocess.Popen(command, stdin=own, stdout=own, stderr=own, env=environment | {"TERM": "xterm"})
+    process = subprocess.Popen(
+        command, stdin=own, stdout=own, stderr=own, env=environment | {"TERM": "xterm"}, cwd=folder
+    )
     os.close(own)
     written = b""
     try:
@@ -74,3 +76,12 @@ def test_lines_fit_the_terminal(tiny_config: Path, columns: int, language: str) 
     bars = [part for part in drawn if "%|" in part]
     assert any(part.startswith("basemodel") for part in bars)
     assert not [line for line in lines if "%|" in line.rpartition("\r")[2]], "a bar is gone when a line follows"
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_demo_fits_on_forty_lines(tmp_path: Path) -> None:
+    shown = run_in_terminal([sys.executable, "-m", "kronos", "demo"], 80, tmp_path)
+    lines = [line.rpartition("\r")[2] for line in shown.rstrip("\n").split("\n")]
+    assert len(lines) <= MOST_LINES, "\n".join(lines)
+    assert any("kronos predict --run finetuned/demo" in line for line in lines), "a command is never broken"

@@ -45,7 +45,7 @@ def test_the_plan_as_printed(tiny_config: Path, tmp_path: Path) -> None:
     assert "For these candles we suggest recipe=safe. With only 3 independent validation windows" in " ".join(
         output.split()
     )
-    assert "Only 3 validation windows" in output and "(few_validations)" in output
+    assert "Only 3 independent validation windows" in output and "(few_validations)" in output
     assert "Traceback" not in result.output and "validation loss" not in result.output
 
 
@@ -57,7 +57,7 @@ def test_one_stage_in_chinese(tiny_config: Path) -> None:
     assert row(result.stdout, "步数").split()[1:4] == ["6", "=", "2"] and not [
         line for line in result.stdout.splitlines() if line.startswith("评估结论")
     ]
-    assert "预测段互不重叠的验证窗口只有3个" in "".join(result.stdout.split())
+    assert "独立的验证窗口只有3个" in "".join(result.stdout.split())
 
 
 def test_the_evidence_without_a_test_split() -> None:

@@ -15,9 +15,9 @@ from kronos.stage_record import StageRecord
 @pytest.mark.parametrize(
     ("share", "note", "printed"),
     [
-        (None, None, "2.00000 before, 1.00000 after"),
+        (None, None, "improved: 2.00000 → 1.00000"),
         (0.75, "75% fine-tuned and 25% pretrained weights", "blended: 75% fine-tuned, 25% pretrained weights"),
-        (1.0, "The base model is the fine-tuned one. ", "2.00000 before, 1.00000 after"),
+        (1.0, "The base model is the fine-tuned one. ", "improved: 2.00000 → 1.00000"),
         (0.0, "The base model is the pretrained one: ", "blended: 0% fine-tuned"),
     ],
 )

@@ -70,7 +70,7 @@ def test_many_repairs_and_spreads_are_said(caplog: pytest.LogCaptureFixture, mon
     monkeypatch.setattr("kronos.forecast.forecast.MANY_REPAIRS", 0.001)
     made = load_predictor().forecast(INDEXED[:KNOWN] - 60.0, horizon=24, n_paths=40, sampling=hot, seed=0, verbose=True)
     assert made.repairs.share > 0.001 and (made.paths[..., :4] < 0).any()
-    assert [note.split()[0] for note in made.notes[-2:]] == ["The", "More"]
+    assert [note.split()[0] for note in made.notes[-2:]] == ["The", "Over"]
     assert caplog.messages == [f"series 0: {note}" for note in made.notes]
 
 

@@ -30,7 +30,7 @@ def print_training(config: Config, finished: FinishedRun, path: Path) -> None:
     """
     words = Words(config.report.language)
     if finished.evaluation is not None:
-        from kronos.report.words.answers import write_short_verdict
+        from kronos.report.words.verdict_text import write_short_verdict
 
         print_text(f"\n{write_short_verdict(finished.evaluation, words)}")
         _print_money(finished.evaluation, words)
@@ -43,7 +43,7 @@ def print_evaluation(config: Config, finished: FinishedRun) -> None:
     """Print the verdict with all comparisons, where it is written, and the next commands."""
     if finished.evaluation is None:
         return
-    from kronos.report.words.answers import write_verdict
+    from kronos.report.words.verdict_text import write_verdict
 
     words, report = Words(config.report.language), finished.report
     print_text(f"\n{write_verdict(finished.evaluation, words)}")
@@ -71,9 +71,10 @@ def _list_places(config: Config, finished: FinishedRun, words: Words) -> list[tu
     for stage, record in finished.records.items():
         folder = run.stage(stage)
         rows.append((words(f"run.{stage}"), f"{folder.best_model}  ({_describe_change(record, folder, words)})"))
-    if pictures := finished.pictures:
+    pictures = finished.pictures
+    if pictures and finished.evaluation is None:  # otherwise they are beside the report, and in it
         rows.append((words("run.pictures"), f"{pictures[0].parent}{os.sep}{pictures[0].name} …"))
-    return [*rows, (words("run.log"), f"{run.log}"), (words("run.time"), _write_time(words))]
+    return [*rows, (words("run.log"), f"{run.log}  ({_write_time(words)})")]
 
 
 def _write_time(words: Words) -> str:
@@ -111,6 +112,6 @@ def _list_next_commands(config: Config, finished: FinishedRun, path: Path | None
 
 
 def _print_next(commands: dict[str, str], words: Words) -> None:
-    """Print commands to copy, each on one line below what it does."""
-    lines = [f"  {words(f'run.next.{key}')}\n    {command}" for key, command in commands.items()]
-    print_text("\n".join(["", words("run.next.title"), *lines]))
+    """Print what to do next, and the commands that do it to copy."""
+    steps = words("verdict.comma").join(words(f"run.next.{key}") for key in commands)
+    print_text("\n".join(["", words("run.next.title", steps=steps), *(f"  {each}" for each in commands.values())]))

@@ -1,5 +1,6 @@
 """Text of the width of the terminal."""
 
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -10,19 +11,21 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from kronos.cli.start import name_commands
+from kronos.cli.start import PROGRAMS, name_commands
 from kronos.names import make_printable
+
+COMMAND = re.compile(rf"\s+(?:{'|'.join(PROGRAMS)}|python\S*) ")
 
 
 def wrap(line: str, width: int, indent: str = "") -> str:
     """Break a line between words, where it is longer than width cells. A Chinese character takes two.
 
-    A word that is longer, such as a path or a command, stays whole: the terminal breaks it, and it can still be copied.
+    A longer word, such as a path, and an indented command stay whole: the terminal breaks them, and they can be copied.
 
     Args:
         indent: what the lines after the first begin with, beside the indent of the first.
     """
-    if cell_len(line) <= width:
+    if cell_len(line) <= width or COMMAND.match(line):
         return line
     body = line.lstrip()
     first = line[: len(line) - len(body)]

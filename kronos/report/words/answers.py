@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from math import isfinite, isnan
 
 from kronos.evaluation.results import FLATTERING, Comparison, Evaluation
-from kronos.evaluation.skill import find_skill, has_badge
+from kronos.evaluation.skill import find_skill
 from kronos.evaluation.verdict import MIN_INDEPENDENT
 from kronos.report.words.catalogue import Words
-from kronos.report.words.drift import write_drift_line
 from kronos.report.words.numbers import format_count, format_level, format_percent
 from kronos.report.words.sentences import (
     IN_POINTS,
@@ -15,7 +14,6 @@ from kronos.report.words.sentences import (
     name_in_sentence,
     write_detail,
     write_note,
-    write_sentence,
 )
 
 SHARES = ("share",)  # values of next steps that are written in per cent
@@ -72,7 +70,7 @@ def _write_fine_tuning(evaluation: Evaluation, words: Words, exact: bool) -> str
     little = found.outcome in ("helped", "hurt") and max(abs(found.low), abs(found.high)) < evaluation.margin
     key = f"{found.outcome} little" if little else found.outcome
     margin = write_size(evaluation.margin, found.metric, words, level=True)
-    detail = _write_brackets(found, evaluation, words) if exact else ""
+    detail = write_brackets(found, evaluation, words) if exact else ""
     if not exact and found.outcome in ("helped", "hurt") and isfinite(found.skill):
         detail = words("answer.after_colon", change=_write_change(found, words))
     return words(f"answer.fine_tuning.{key}", margin=margin, detail=detail)
@@ -84,7 +82,7 @@ def _write_skill(evaluation: Evaluation, words: Words, exact: bool) -> str:
     if found is None:
         return words("answer.skill.no_baseline")
     margin = write_size(evaluation.margin, found.metric, words, level=True)
-    detail = _write_brackets(found, evaluation, words) if exact else ""
+    detail = write_brackets(found, evaluation, words) if exact else ""
     if not exact and isfinite(found.skill) and found.outcome in ("helped", "hurt"):
         detail = words("answer.in_brackets", detail=_write_change(found, words))
     baseline = name_baseline(found.baseline, evaluation, words)
@@ -98,7 +96,7 @@ def name_baseline(name: str, evaluation: Evaluation, words: Words) -> str:
     return name_in_sentence(name, words, labels.get(name))
 
 
-def _write_brackets(comparison: Comparison, evaluation: Evaluation, words: Words) -> str:
+def write_brackets(comparison: Comparison, evaluation: Evaluation, words: Words) -> str:
     return words("answer.in_brackets", detail=write_detail(comparison, evaluation.confidence, words))
 
 
@@ -122,15 +120,19 @@ def find_decisive(evaluation: Evaluation) -> Comparison | None:
     return find_pretrained(evaluation) or find_skill(evaluation).comparison
 
 
-def write_luck(evaluation: Evaluation, words: Words) -> Luck | None:
-    """Return how far the verdict can be believed; None if nothing was compared."""
+def write_luck(evaluation: Evaluation, words: Words, short: bool = False) -> Luck | None:
+    """Return how far the verdict can be believed; None if nothing was compared.
+
+    Args:
+        short: leave out the interval, which the exact answer gives, and the origins.
+    """
     found = find_decisive(evaluation)
     if found is None:
         return None
     evidence = (
         _write_chance(found, evaluation.confidence, words),
-        _write_range(found, evaluation, words),
-        _write_origins(found, words),
+        "" if short else _write_range(found, evaluation, words),
+        "" if short else _write_origins(found, words),
         _write_skill_is_sure(evaluation, words) if found.outcome == "too little data to tell" else "",
     )
     limits = (_write_smallest(found, words), _write_evidence(evaluation, words), words("luck.peeking"))
@@ -246,46 +248,3 @@ def write_next_steps(evaluation: Evaluation, words: Words) -> list[NextStep]:
         command = str(values.pop("command", ""))
         steps.append(NextStep(words(f"next.{note.code}.do"), words(f"next.{note.code}.why", **values), command))
     return steps
-
-
-def write_short_verdict(evaluation: Evaluation, words: Words) -> str:
-    """Return the verdict in few lines: the answer, why to believe it, which baselines are better, what to do next."""
-    luck, steps = write_luck(evaluation, words), write_next_steps(evaluation, words)
-    lines = [write_headline(evaluation, words)]
-    if luck:
-        lines += ["", words("page.believe"), *(f"  {each}" for each in (luck.lead, *luck.evidence))]
-    chosen = [each for each in evaluation.comparisons if each.metric == evaluation.metric]
-    better = [each for each in chosen if each.outcome == "hurt" and has_badge(each.baseline)]
-    lines += [f"  {write_sentence(each, evaluation, words)}" for each in better if each.baseline != PRETRAINED]
-    if drift := write_drift_line(evaluation, words):
-        lines += ["", drift]
-    if steps:
-        lines += ["", words("page.next"), *(f"  {n}. {step.do}" for n, step in enumerate(steps, start=1))]
-    return "\n".join(lines)
-
-
-def write_verdict(evaluation: Evaluation, words: Words) -> str:
-    """Return the verdict for the screen: the answer, how far it can be believed, what to do next, then all comparisons."""
-    luck, steps = write_luck(evaluation, words), write_next_steps(evaluation, words)
-    lines = [write_headline(evaluation, words)]
-    if luck:
-        lines += ["", words("page.believe"), *(f"  {each}" for each in (luck.lead, *luck.evidence, *luck.limits))]
-        lines += [f"    {evaluation.judge_new}"] if evaluation.judge_new else []
-    if drift := write_drift_line(evaluation, words):
-        lines += ["", drift]
-    if steps:
-        lines += ["", words("page.next")]
-        for n, step in enumerate(steps, start=1):
-            lines += [
-                f"  {n}. {step.do}{words('verdict.space')}{step.why}",
-                *([f"       {step.command}"] if step.command else []),
-            ]
-    chosen = [each for each in evaluation.comparisons if each.metric == evaluation.metric]
-    lines += [
-        "",
-        words("page.baselines"),
-        *(f"  {write_sentence(each, evaluation, words, has_badge(each.baseline))}" for each in chosen),
-    ]
-    lines += [f"  {each.baseline}: {write_note(each.reason, words, 'reasons')}" for each in evaluation.left_out]
-    notes = ["", *(write_note(each, words) for each in evaluation.notes)] if evaluation.notes else []
-    return "\n".join([*lines, *notes])

@@ -270,7 +270,7 @@ def _report(stage: Stage, blend: BlendRecord, improved: bool) -> None:
         return
     logger.debug("basemodel  blend: %s", describe_figures(blend))
     if blend.share == 1:
-        logger.info("basemodel  blend: the fine-tuned model is kept as it is.")
+        logger.debug("basemodel  blend: the fine-tuned model is kept as it is.")
         return
     trained_model = stage.files.unblended_model if improved else stage.files.trained_model
     kept = Message("fine-tuning lowered the loss by no more than chance can explain: the pretrained model is kept")

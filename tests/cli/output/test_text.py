@@ -12,7 +12,7 @@ PATH = "/home/somebody/projects/kronos/finetuned/a_run_with_a_long_name/report/i
 @pytest.mark.parametrize(
     "line",
     [
-        "  val    576 candles, 96 windows (24 with horizons that do not overlap); left out: 457 to the cap",
+        "  val    576 candles, 96 windows (24 independent, each of several words); left out: 457 to the cap",
         "微调有效（CRPS 比预训练模型低 21.3%，95% 区间 14.9% 到 27.0%）。模型有能力：它比简单预测更清楚价格会怎么走、走多远。",
         "",
     ],
@@ -29,3 +29,9 @@ def test_lines_fit_and_lose_nothing(line: str, width: int) -> None:
 def test_a_path_stays_whole() -> None:
     assert wrap(f"report     {PATH}", 80).split("\n") == ["report", PATH]
     assert wrap(PATH, 40) == PATH
+
+
+@pytest.mark.parametrize("program", ["kronos", "kline", "python -m kronos", "python train_sequential.py"])
+def test_a_command_stays_on_one_line_so_that_it_can_be_copied(program: str) -> None:
+    command = f"  {program} evaluate --run finetuned/demo --data new.csv --since '2024-06-17 14:00'"
+    assert wrap(command, 40) == command
