@@ -8,7 +8,7 @@ from typing import Any
 from kronos.api.candles import FRAMES, Candles, name_sources
 from kronos.api.options import name_keys, take, take_sizes
 from kronos.api.runs import Run
-from kronos.api.session import called_from_python
+from kronos.api.session import called_from_python, log_to_file
 from kronos.config import Config
 from kronos.config.load import build_config
 from kronos.config.recipes import RecipeName
@@ -69,9 +69,10 @@ def finetune(
                 "CUDA_VISIBLE_DEVICES={n} before Python starts, and remove device_id.",
                 n=config.device.device_id,
             )
-        with lock_run_folder(config.model_paths.run_folder):
+        run = config.model_paths.run_folder
+        with lock_run_folder(run), log_to_file(run.log):
             run_training(config, resume or config.experiment.skip_existing)
-        return Run(config.model_paths.run_folder.path)
+        return Run(run.path)
 
 
 def _name_models(model: Model, tokenizer: Model | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from accelerate.state import AcceleratorState, PartialState
 from transformers.utils import logging as transformers_logging
 
 from kronos.errors import KronosError, Terminated
+from kronos.progress.log_file import open_log_file
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,25 @@ def _worded_log_lines() -> Iterator[None]:
         yield
     finally:
         log.handlers[:], log.propagate = words.own, words.propagate
+
+
+@contextmanager
+def log_to_file(path: Path) -> Iterator[None]:
+    """Write all log lines to a file, too, within `called_from_python`. The caller gets those that it asks for, as before.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    log, handler = logging.getLogger("kronos"), open_log_file(path)
+    (words,), level = log.handlers, log.level
+    words.setLevel(log.getEffectiveLevel())
+    log.handlers[:] = [handler, words]
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        handler.close()
 
 
 class _WordingHandler(logging.Handler):

@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import warnings
-from contextlib import suppress
 from copy import copy
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from tqdm import tqdm
 from kronos.cli.language import translate_line
 from kronos.cli.output.text import find_width, wrap
 from kronos.cli.start import name_commands, write_stderr
-from kronos.errors import WriteError
 from kronos.names import Message, make_printable
+from kronos.progress.log_file import open_log_file
 from kronos.run_folder import RunFolder
 
 logger = logging.getLogger("kronos")
@@ -81,18 +80,6 @@ class _ConsoleHandler(logging.Handler):
             write_stderr(text)
 
 
-class _FileHandler(logging.FileHandler):
-    """Stops writing when it cannot, for example because the disk is full; the training goes on."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        if not isinstance(sys.exception(), OSError):  # a signal came while something was written
-            return
-        logger.handlers = [each for each in logger.handlers if each is not self]  # others are being called meanwhile
-        with suppress(OSError):
-            self.close()
-        logger.warning("%s: cannot be written any more. Logging continues on the screen only.", self.baseFilename)
-
-
 def start_logging(rank: int = 0, verbose: bool = False) -> None:
     """Show the log lines of rank 0 on stderr.
 
@@ -116,12 +103,5 @@ def log_to_file(run: RunFolder, rank: int = 0) -> None:
     Raises:
         WriteError: the file cannot be written.
     """
-    if rank:
-        return
-    try:
-        run.log.parent.mkdir(parents=True, exist_ok=True)
-        handler = _FileHandler(run.log, encoding="utf-8")
-    except OSError as error:
-        raise WriteError.about(run.log, error, "model_paths.base_path") from None
-    handler.setFormatter(_Formatter("%(asctime)s  %(message)s"))
-    logger.handlers.insert(0, handler)  # an error is the last line on the screen
+    if rank == 0:
+        logger.handlers.insert(0, open_log_file(run.log, _Formatter))  # an error is the last line on the screen

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tqdm import TMonitor
 
 import kronos
 from kronos.config import Config
@@ -117,7 +118,10 @@ def test_a_run_and_what_it_leaves_of_the_process(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("kronos"), "propagate", True)  # commands of other tests switch it off
+    monkeypatch.setattr(
+        logging.getLogger("kronos"), "propagate", True
+    )  # commands of other tests change it and the level
+    caplog.set_level(logging.WARNING, "kronos")
     torch.manual_seed(5)
     np.random.seed(5)
     random.seed(5)
@@ -127,7 +131,8 @@ def test_a_run_and_what_it_leaves_of_the_process(
         handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
         kronos_logger = logging.getLogger("kronos")
         logs = logging.root.handlers[:], logging.root.level, kronos_logger.handlers[:], kronos_logger.level
-        return [own, handlers, logs, dict(os.environ), threading.active_count()]
+        threads = [each for each in threading.enumerate() if not isinstance(each, TMonitor)]  # of tqdm's bars
+        return [own, handlers, logs, dict(os.environ), threads]
 
     before, frame = look(), FRAME.copy(deep=True)
     run = kronos.finetune(FRAME, **TINY, out=tmp_path / "run", cache_dir=tmp_path)
@@ -142,6 +147,10 @@ def test_a_run_and_what_it_leaves_of_the_process(
     assert run.folder.basemodel.best_model.is_dir() and run.config.data.data_path[0].parent == tmp_path / "frames"
     written = run.folder.basemodel.record.stat().st_mtime_ns
     again = kronos.finetune(FRAME, **TINY | {"epochs": 2}, out=tmp_path / "run", cache_dir=tmp_path, resume=True)
+    log = run.folder.log.read_text(encoding="utf-8")
+    assert "(before training)" in log and "(before training)" not in caplog.text, (
+        "the details are in the log file alone"
+    )
     assert again == run and run.folder.basemodel.record.stat().st_mtime_ns == written
     assert "Run with resume=False to train it again" in caplog.text and "--skip-existing" not in caplog.text
 

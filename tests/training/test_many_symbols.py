@@ -35,7 +35,7 @@ def run(config_path: Path, tmp_path: Path, *overrides: str):
 
 @pytest.mark.slow
 def test_windows_of_many_symbols(config_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         result = run(config_path, tmp_path, "data.test_symbols=[s3]", "data.max_gap=5")
     assert all(record.finished and record.steps == 2 * 64 // 16 for record in result.records.values())
     assert len(result.candles.symbols) == 4 and len(result.splits["test"]) > len(result.splits["val"])
