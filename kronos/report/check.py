@@ -89,7 +89,7 @@ def _write_enough(check: Check, words: Words) -> Iterator[str]:
     values = {"lookback": enough.lookback, "horizon": enough.horizon, "train": enough.train, "test": enough.test}
     values |= {"n": sum(len(split) for split in enough.splits.values())}
     sizes = words("check.proposed" if enough.proposed else "check.given", **values)
-    yield f"\n{sizes} {words(f'check.enough.{enough.level}', **values)}"
+    yield f"\n{sizes}{words('verdict.space')}{words(f'check.enough.{enough.level}', **values)}"
     if check.next:
         yield words("check.next", command=check.next)
 

@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 from kronos.cli.language import settle_language
+from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
-from kronos.cli.start import name_commands
 from kronos.config import Config, load_config
 from kronos.config.load import build_reading_config
 from kronos.errors import ConfigError
@@ -65,7 +65,7 @@ def check_command(
         if as_json:
             typer.echo(make_printable(json.dumps(_to_json(check), ensure_ascii=False, allow_nan=False)))
         else:
-            typer.echo(name_commands(write_check(check, settings, words, leakage, Console())))
+            print_text(write_check(check, settings, words, leakage, Console()))
         if check.error:
             raise check.error
         if check.broken or (check.leaks and check.leaks.leaks):

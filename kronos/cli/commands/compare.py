@@ -18,6 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from kronos.cli.language import settle_language
+from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, start_session
 from kronos.cli.start import name_commands
 from kronos.config import Config, load_config
@@ -88,7 +89,7 @@ def compare_command(
         own_width = sys.stdout.isatty() or "COLUMNS" in os.environ  # else all that the runs need
         print_comparison(compared, Console(width=None if own_width else wide, highlight=False), words)
         if html:
-            typer.echo(words("compare.written", path=html))
+            print_text(words("compare.written", path=html))
 
 
 def _find_runs(paths: Sequence[Path]) -> list[Path]:

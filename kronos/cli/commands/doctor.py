@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kronos.cli.language import settle_language
+from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
@@ -56,7 +57,7 @@ def doctor_command(
         else:
             words = Words(settle_language(None))
             Console(highlight=False).print(_build_table(findings, words))
-            typer.echo(words("doctor.n_broken", n=n_broken) if n_broken else words("doctor.healthy"))
+            print_text(words("doctor.n_broken", n=n_broken) if n_broken else words("doctor.healthy"))
         if n_broken:
             raise typer.Exit(1)
 

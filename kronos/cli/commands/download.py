@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kronos.cli.language import settle_language
+from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.config import load_config
 from kronos.errors import ConfigError
@@ -72,13 +73,13 @@ def _print_model(model: Downloaded, words: Words) -> None:
     from kronos.report.words.numbers import format_bytes
 
     values = {"size": format_bytes(model.n_bytes), "commit": model.commit[:12], "sha256": model.sha256}
-    typer.echo(words("download.model", name=model.name, **values))
-    typer.echo(words("download.folder", folder=str(model.folder)))
+    print_text(words("download.model", name=model.name, **values))
+    print_text(words("download.folder", folder=str(model.folder)))
 
 
 def _print_use(fetched: Sequence[Downloaded], to: Path | None, words: Words) -> None:
     """Print the lines of a configuration, and a command, that use the models."""
-    typer.echo("\n" + words("download.use_folders" if to else "download.use_names"))
+    print_text("\n" + words("download.use_folders" if to else "download.use_names"))
     named = {each.is_tokenizer: make_printable(str(each.folder) if to else each.name) for each in fetched}
     typer.echo("\n  model_paths:")
     for is_tokenizer, key in ((True, "pretrained_tokenizer"), (False, "pretrained_predictor")):
@@ -87,4 +88,4 @@ def _print_use(fetched: Sequence[Downloaded], to: Path | None, words: Words) -> 
     if len(named) == 2:
         models = ["--tokenizer", named[True], "--model", named[False]]
         command = shlex.join(["python", "-m", "kronos", "predict", *models, "--data", "my.csv"])
-        typer.echo("\n" + words("download.example", command=command))
+        print_text("\n" + words("download.example", command=command))

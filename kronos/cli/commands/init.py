@@ -12,6 +12,7 @@ from rich.console import Console
 
 from kronos.cli.commands.check import split_arguments
 from kronos.cli.language import settle_language
+from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.cli.start import name_commands
 from kronos.config import Config, load_config
@@ -152,7 +153,7 @@ def _understand(settings: Config, asked: Case | None, model: str, words: Words) 
     limited = settings if "max_context" in given else settings.override({"data.max_context": find_max_context(model)})
     check = check_candles(limited, with_splits=False, kind=None if asked is None or asked == "many" else asked)
     if check.broken or check.enough is None or check.enough.level == "none":
-        typer.echo(name_commands(write_check(check, settings, words, console=Console())))
+        print_text(write_check(check, settings, words, console=Console()))
         paths = ", ".join(str(path) for path in settings.data.data_path)
         raise DataError(
             "{paths}: no configuration is written, because these candles cannot be trained on.", paths=paths
@@ -193,22 +194,22 @@ def _explain(start: StartingPoint, check: Check, asked: Case | None, why: str, w
     actual = find_case(check.audited.candles)
     if asked not in (None, "many", actual) and actual != "many":
         unlike = words("init.unlike", kind=words(f"init.cases.{actual}"), case=str(asked))
-        typer.echo(name_commands(unlike))
+        print_text(unlike)
     lookback, horizon = start.sizes
     level = check.enough.level if check.enough.proposed else "given"
-    typer.echo(words("init.candles", candles=_describe(check, words)))
-    typer.echo(words("init.case", case=words(f"init.cases.{start.case}"), why=words("init.asked") if asked else ""))
+    print_text(words("init.candles", candles=_describe(check, words)))
+    print_text(words("init.case", case=words(f"init.cases.{start.case}"), why=words("init.asked") if asked else ""))
     reason = words(f"init.why.{level}", test=check.enough.test)
-    typer.echo(words("init.lengths", lookback=lookback, horizon=horizon, why=reason))
-    typer.echo(words("init.split"))
-    typer.echo(words("init.model", model=start.model, why=words(f"init.models.{why}")))
-    typer.echo(words("init.recipe") + "\n")
+    print_text(words("init.lengths", lookback=lookback, horizon=horizon, why=reason))
+    print_text(words("init.split"))
+    print_text(words("init.model", model=start.model, why=words(f"init.models.{why}")))
+    print_text(words("init.recipe") + "\n")
 
 
 def _print_end(target: Path, is_for_candles: bool, is_many: bool, words: Words) -> None:
     from kronos.report.starting_config import MY_DATA
 
-    typer.echo(words("init.written", path=make_printable(str(target))))
+    print_text(words("init.written", path=make_printable(str(target))))
     more = [] if is_for_candles else [f"data.data_path={MY_DATA[is_many]}"]
     command = shlex.join(["kronos", "train", "--config", mask_secrets(str(target)), *more])
-    typer.echo(name_commands(words("init.next", command=command)))
+    print_text(words("init.next", command=command))

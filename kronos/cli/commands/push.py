@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kronos.cli.language import settle_language
+from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder, lock_run_folder
@@ -64,12 +65,12 @@ def push_command(
         with lock_run_folder(RunFolder(run)):
             published, prepared = prepare(run, published, language or "en")
             for each in prepared:
-                typer.echo(words("push.prepared", name=each.repository, folder=str(each.folder)))
+                print_text(words("push.prepared", name=each.repository, folder=str(each.folder)))
             if dry_run:
-                typer.echo(words("push.dry_run"))
+                print_text(words("push.dry_run"))
                 return
             for each in prepared:
                 address = upload(each, private, endpoint.rstrip("/"))
-                typer.echo(words("push.uploaded", address=address))
+                print_text(words("push.uploaded", address=address))
         options = f"--model {published.model} --tokenizer {published.tokenizer}"
-        typer.echo(words("push.next", command=f"python -m kronos predict {options} --data my.csv"))
+        print_text(words("push.next", command=f"python -m kronos predict {options} --data my.csv"))

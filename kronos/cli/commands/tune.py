@@ -24,6 +24,7 @@ from rich.table import Table
 from kronos.cli.commands.train import ConfigOption, Overrides
 from kronos.cli.language import settle_language, translate
 from kronos.cli.logs import log_to_file
+from kronos.cli.output.text import print_text
 from kronos.cli.session import (
     LanguageOption,
     VerboseOption,
@@ -248,7 +249,7 @@ def _print_table(result: SearchResult, space: Space, config: Config, words: Word
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
     if result.importance:
         shares = ", ".join(f"{_shorten(key)} {share:.0%}" for key, share in result.importance.items())
-        typer.echo(words("tune.importance", shares=shares))
+        print_text(words("tune.importance", shares=shares))
 
 
 def _draw_curve(result: SearchResult, plan: SearchPlan, words: Words) -> Path | None:
@@ -267,14 +268,14 @@ def _draw_curve(result: SearchResult, plan: SearchPlan, words: Words) -> Path | 
 def _print_next_steps(result: SearchResult, plan: SearchPlan, picture: Path | None, words: Words) -> None:
     n_finished = len(result.trials)
     if result.n_running:
-        typer.echo(words("tune.still_running", n=result.n_running))
+        print_text(words("tune.still_running", n=result.n_running))
     elif n_finished < plan.n_trials:
-        typer.echo(words("tune.time_is_up", n_finished=n_finished, n_trials=plan.n_trials))
+        print_text(words("tune.time_is_up", n_finished=n_finished, n_trials=plan.n_trials))
     if result.best_model is None:
-        typer.echo(words("tune.none_succeeded"))
+        print_text(words("tune.none_succeeded"))
         return
     if not result.improved:
-        typer.echo(words("tune.not_improved"))
+        print_text(words("tune.not_improved"))
     rows: dict[str, object] = {"picture": picture} if picture else {}
     rows["best_model"] = result.best_model
     rows["train_with_it"] = name_commands(f"kronos train --config {result.best_config}")

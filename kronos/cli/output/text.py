@@ -2,18 +2,18 @@
 
 import re
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.text import Text
 
 from kronos.cli.start import PROGRAMS, name_commands
 from kronos.names import make_printable
 
+WIDE = r"\u2e80-\uffef"  # Chinese: a line may end after each character, but not before punctuation that closes
+PARTS = re.compile(rf"[（《“]*(?:[^\s{WIDE}]+|[{WIDE}])[，。、；：？！…）》”]*\s*|\s+")
 COMMAND = re.compile(rf"\s+(?:{'|'.join(PROGRAMS)}|python\S*) ")
 
 
@@ -30,11 +30,12 @@ def wrap(line: str, width: int, indent: str = "") -> str:
     body = line.lstrip()
     first = line[: len(line) - len(body)]
     room = max(width - len(first) - len(indent), 1)
-    if cell_len(body) == len(body):
-        lines = textwrap.wrap(body, room, break_long_words=False, break_on_hyphens=False)
-    else:  # Chinese has no spaces
-        lines = [each.plain.rstrip() for each in Text(body).wrap(Console(width=width), room, overflow="fold")]
-    return first + f"\n{first}{indent}".join(lines)
+    lines = [""]
+    for part in PARTS.findall(body):
+        if lines[-1] and cell_len(lines[-1] + part.rstrip()) > room:
+            lines.append("")
+        lines[-1] += part
+    return first + f"\n{first}{indent}".join(each.rstrip() for each in lines)
 
 
 def print_text(text: str) -> None:

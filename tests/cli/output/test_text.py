@@ -29,6 +29,15 @@ def test_lines_fit_and_lose_nothing(line: str, width: int) -> None:
 def test_a_path_stays_whole() -> None:
     assert wrap(f"report     {PATH}", 80).split("\n") == ["report", PATH]
     assert wrap(PATH, 40) == PATH
+    assert PATH in wrap(f"没有这个文件，报告在这里：{PATH}，请看。", 40).split("\n")[1]
+
+
+def test_no_line_begins_with_punctuation() -> None:
+    for width in range(20, 60):
+        lines = wrap(
+            "微调有效（CRPS 低 21.3%，95% 区间 14.9% 到 27.0%）。模型“有能力”：它更清楚价格会怎么走……走多远。", width
+        ).split("\n")
+        assert not [line for line in lines if line[:1] in "，。：）”…"], lines
 
 
 @pytest.mark.parametrize("program", ["kronos", "kline", "python -m kronos", "python train_sequential.py"])
