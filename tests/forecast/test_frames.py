@@ -124,7 +124,7 @@ def test_what_a_frame_leaves_open_is_refused(frame: pd.DataFrame, text: str) -> 
 def test_what_was_assumed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "kronos"):
         build_input("my", FRAMES["milliseconds"]().rename(columns={"volume": "vol"}), None, None, 3, None)
-    assert "vol as volume" in caplog.text and "milliseconds since 1970" in caplog.text
+    assert "vol → volume" in caplog.text and "milliseconds since 1970" in caplog.text
 
 
 TABLES: dict[str, Callable[[pd.DataFrame], object]] = {

@@ -106,7 +106,7 @@ def test_the_model_that_the_score_prefers_is_kept(
     assert (record.best_step, record.start_loss) == (3 * best, validations[0]["val_loss"])
     assert record.best_loss == validations[best]["val_loss"]  # of the model that is kept, lowest or not
     assert equal(read_weights(folder), read_weights(folder, 3 * best))
-    assert f"basemodel  done: crps {figures[best]:.5f} at step {3 * best}, {figures[0]:.5f} before" in caplog.text
+    assert f"basemodel  done: crps {figures[0]:.5f} → {figures[best]:.5f} at step {3 * best}" in caplog.text
     assert f"crps {figures[0]:.5f}  (before training)" in caplog.text
     assert StageRecord.read(folder) == record
 

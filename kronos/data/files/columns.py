@@ -172,7 +172,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _describe_match(matched: Mapping[str, str], names: Sequence[str], mapping: Mapping[str, str]) -> list[ReadingNote]:
-    recognised = [f"{theirs} as {ours}" for ours, theirs in matched.items() if ours != theirs and ours not in mapping]
+    recognised = [f"{theirs} → {ours}" for ours, theirs in matched.items() if ours != theirs and ours not in mapping]
     ignored = [name for name in names if name not in matched.values()]
     notes = [ReadingNote.make("columns read: {names}", names=", ".join(recognised))] if recognised else []
     notes += [ReadingNote.make("columns ignored: {names}", names=_list(ignored))] if ignored else []

@@ -11,7 +11,6 @@ from kronos.report.words.catalogue import Words
 from kronos.report.words.messages import read_messages, word_value, write_message
 from kronos.report.words.sentences import write_units
 
-NAMED_AS = re.compile(r" as (?=\w+(, |$))")  # "Vol. as volume"
 _DAY = f"({'|'.join(WEEKDAY_NAMES)})"
 WEEKDAYS = re.compile(rf"{_DAY}( to {_DAY})?")
 LISTED = re.compile(r"(?<=\w) (and|or) (?=\w+$)")  # the last of a list of columns or values
@@ -39,6 +38,6 @@ def _write_value(value: object, words: Words) -> object:
         return value
     if worded := read_messages(words.language).get(value):
         return worded
-    text = NAMED_AS.sub(" → ", write_units(value, words))
+    text = write_units(value, words)
     text = WEEKDAYS.sub(lambda days: "至".join(words(f"weekdays.{day}") for day in days[0].split(" to ")), text)
     return LISTED.sub(lambda word: {"and": "、", "or": " 或 "}[word[1]], text)

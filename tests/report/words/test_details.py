@@ -17,7 +17,7 @@ ROWS = "".join(f"2024-01-{day:02},10,11,9,10.5,{100 * day}\n" for day in (2, 3, 
 @pytest.mark.parametrize(
     ("template", "values", "chinese"),
     [
-        ("columns read: {names}", {"names": "Vol. as volume, 开盘 as open"}, "识别的列：Vol. → volume, 开盘 → open"),
+        ("columns read: {names}", {"names": "Vol. → volume, 开盘 → open"}, "识别的列：Vol. → volume, 开盘 → open"),
         ("timestamps read as {unit}", {"unit": "seconds since 1970, in UTC"}, "时间戳按自 1970 年起的秒数（UTC）读取"),
         ("blank or non-finite prices ({column} is blank)", {"column": "close"}, "价格为空或非有限值（close 为空）"),
         ("repeated rows; one of each is kept", {}, "重复行；各保留一条"),
