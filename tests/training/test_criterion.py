@@ -266,4 +266,4 @@ def test_two_ranks_share_the_origins_and_agree(tiny_config: Path, folder: Path, 
     together = StageRecord.read(folder)
     assert together.start_score == pytest.approx(alone.start_score, rel=1e-5)
     assert together.best_score == min(line["val_crps"] for line in read_validations(folder))
-    assert f"(crps {together.start_score:.5f} " in done.stdout
+    assert f"(improved: {together.start_score:.5f} → " in done.stdout
