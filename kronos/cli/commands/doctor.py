@@ -14,6 +14,7 @@ from rich.table import Table
 from kronos.cli.language import settle_language
 from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
+from kronos.cli.start import name_commands
 from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
 
@@ -71,7 +72,7 @@ def _build_table(findings: Sequence[Finding], words: Words) -> Table:
     for finding in findings:
         label = "" if finding.topic == before else words(f"doctor.topics.{finding.topic}")
         level = f"[{STYLES[finding.level]}]{words(f'doctor.levels.{finding.level}')}[/]"
-        table.add_row(label, level, escape(words(f"doctor.{finding.code}", **finding.values)))
+        table.add_row(label, level, escape(name_commands(words(f"doctor.{finding.code}", **finding.values))))
         before = finding.topic
     return table
 
