@@ -29,6 +29,7 @@ RUN if [ "$DEVICE" = cpu ]; then \
 COPY pyproject.toml README.md LICENSE /src/
 COPY configs /src/configs/
 COPY data /src/data/
+COPY tests/golden/published /src/tests/golden/published/
 COPY kronos /src/kronos/
 RUN pip install --no-deps /src
 

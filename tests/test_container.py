@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.conftest import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 IGNORE = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+COPIED = [word for words in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE) for word in words.split()]
+SENT = [line[1:] for line in IGNORE if line[0] == "!"]
 
 
 def docker_runs() -> bool:
@@ -30,12 +33,21 @@ def test_the_linter_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def lies_in(path: str, places: list[str]) -> bool:
+    return any(Path(path).is_relative_to(each) for each in places)
+
+
 def test_what_is_copied_exists_and_is_sent() -> None:
-    copied = [word for words in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE) for word in words.split()]
-    assert {"requirements.txt", "kronos"} <= set(copied)
-    sent = [line[1:] for line in IGNORE if line[0] == "!"]
-    assert IGNORE[0] == "*" and set(copied) == {each.partition("/")[0] for each in sent}
-    assert all((ROOT / each).exists() for each in [*copied, *sent])
+    assert {"requirements.txt", "kronos"} <= set(COPIED)
+    assert IGNORE[0] == "*" and all((ROOT / each).exists() for each in [*COPIED, *SENT])
+    assert all(lies_in(each, COPIED) for each in SENT)
+    assert all(lies_in(each, SENT) or any(lies_in(other, [each]) for other in SENT) for each in COPIED)
+
+
+def test_what_the_wheel_is_built_from_is_in_the_image() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    included = list(wheel["force-include"])
+    assert included and not [each for each in included if not (lies_in(each, COPIED) and lies_in(each, SENT))]
 
 
 def test_versions_are_pinned_as_elsewhere() -> None:
@@ -48,8 +60,7 @@ def test_versions_are_pinned_as_elsewhere() -> None:
 
 
 def test_no_candles_of_the_user_are_sent() -> None:
-    sent = [line[1:] for line in IGNORE if line[0] == "!"]
-    assert not any(fnmatch(name, each) for name in ("data/mine.csv", "finetuned", ".venv", ".git") for each in sent)
+    assert not any(fnmatch(name, each) for name in ("data/mine.csv", "finetuned", ".venv", ".git") for each in SENT)
 
 
 @pytest.mark.slow
