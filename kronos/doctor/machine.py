@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import constants
 
 from kronos.config.load import build_reading_config
-from kronos.doctor.findings import Finding
+from kronos.doctor.diagnoses import Diagnosis
 from kronos.report.fonts import can_draw
 from kronos.report.words.numbers import format_bytes
 from kronos.training.fit.precision import choose_precision
@@ -19,32 +19,32 @@ LITTLE_MEMORY, LITTLE_DISK = 2 << 30, 2 << 30
 CHINESE = "收盘价预测"
 
 
-def check_machine() -> Iterator[Finding]:
+def check_machine() -> Iterator[Diagnosis]:
     """Find the device, its memory, and the space on the disks that a run and the models need."""
     precision = choose_precision(build_reading_config([]))
     if torch.cuda.is_available():
         for n in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(n)
             values = {"name": torch.cuda.get_device_name(n), "free": format_bytes(free), "total": format_bytes(total)}
-            yield Finding("device", "gpu", values=values | {"n": n, "precision": precision})
+            yield Diagnosis("device", "gpu", values=values | {"n": n, "precision": precision})
     elif torch.backends.mps.is_available():
-        yield Finding("device", "mps", values={"precision": precision})
+        yield Diagnosis("device", "mps", values={"precision": precision})
     else:
         built = torch.version.cuda or torch.version.hip
-        yield Finding(
+        yield Diagnosis(
             "device", "cpu_gpu_build" if built else "cpu", "note", {"precision": precision, "build": built or ""}
         )
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    yield Finding("threads", "threads", values={"n": torch.get_num_threads(), "cores": cores})
+    yield Diagnosis("threads", "threads", values={"n": torch.get_num_threads(), "cores": cores})
     memory = psutil.virtual_memory()
     values = {"free": format_bytes(memory.available), "total": format_bytes(memory.total)}
-    yield Finding("memory", "memory", "warning" if memory.available < LITTLE_MEMORY else "ok", values)
+    yield Diagnosis("memory", "memory", "warning" if memory.available < LITTLE_MEMORY else "ok", values)
     for code, folder in (("disk_here", Path.cwd()), ("disk_cache", Path(constants.HF_HUB_CACHE))):
         there = next(each for each in (folder, *folder.parents) if each.exists())
         free = shutil.disk_usage(there).free
         values = {"folder": str(folder), "free": format_bytes(free)}
-        yield Finding("disk", code, "warning" if free < LITTLE_DISK else "ok", values)
+        yield Diagnosis("disk", code, "warning" if free < LITTLE_DISK else "ok", values)
         if not os.access(there, os.W_OK):
-            yield Finding("disk", "not_writable", "warning", {"folder": str(there)})
+            yield Diagnosis("disk", "not_writable", "warning", {"folder": str(there)})
     has_font = can_draw(CHINESE)
-    yield Finding("font", "font" if has_font else "font_missing", "ok" if has_font else "note")
+    yield Diagnosis("font", "font" if has_font else "font_missing", "ok" if has_font else "note")

@@ -7,8 +7,8 @@ from typing import Any
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, is_offline_mode
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 
-from kronos.doctor.findings import Finding
-from kronos.doctor.published import MODEL, TOKENIZER, Match, compare_published, list_names
+from kronos.doctor.diagnoses import Diagnosis
+from kronos.doctor.published import MODEL, TOKENIZER, Match, compare_published, list_pairs_to_compare
 from kronos.errors import KronosError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import locate_model
@@ -20,7 +20,7 @@ HUB_SECONDS = 5.0
 FOLDERS = ("models", "pretrained", "pretrained_models")  # where people put downloaded models
 
 
-def check_models(endpoint: str, compare: bool) -> Iterator[Finding]:
+def check_models(endpoint: str, compare: bool) -> Iterator[Diagnosis]:
     """Find the models, the hub, and whether published forecasts are reproduced.
 
     Args:
@@ -32,19 +32,19 @@ def check_models(endpoint: str, compare: bool) -> Iterator[Finding]:
     for name, commit, folder in cached:
         yield _check_readable("cached", name, folder, commit=commit[:12])
     if not cached:
-        yield Finding("models", "none_cached", "note", {"folder": constants.HF_HUB_CACHE})
+        yield Diagnosis("models", "none_cached", "note", {"folder": constants.HF_HUB_CACHE})
     for folder in _find_folders():
         yield _check_readable("folder", str(folder), folder)
     yield _check_hub(endpoint or constants.ENDPOINT, bool(cached))
     yield from _check_forecasts(endpoint, compare)
 
 
-def _check_nano() -> Finding:
+def _check_nano() -> Diagnosis:
     try:
         Kronos.from_pretrained("nano"), KronosTokenizer.from_pretrained("nano")
     except KronosError as error:
-        return Finding("models", "unreadable", "broken", {"name": "nano", "error": str(error)})
-    return Finding("models", "nano")
+        return Diagnosis("models", "unreadable", "broken", {"name": "nano", "error": str(error)})
+    return Diagnosis("models", "nano")
 
 
 def _find_cached() -> Iterator[tuple[str, str, Path]]:
@@ -69,15 +69,15 @@ def _find_folders() -> Iterator[Path]:
                 yield config.parent
 
 
-def _check_readable(code: str, name: str, folder: Path, **values: Any) -> Finding:
+def _check_readable(code: str, name: str, folder: Path, **values: Any) -> Diagnosis:
     """Load a model, which checks its names, shapes, numbers and, in the cache, its hash."""
     try:
         model_class = KronosTokenizer if "Tokenizer" in name or _is_tokenizer(folder) else Kronos
         identity = model_class.from_pretrained(name if code == "cached" else folder, **_offline(code)).identity
     except KronosError as error:
-        return Finding("models", "unreadable", "warning", {"name": name, "error": str(error)})
+        return Diagnosis("models", "unreadable", "warning", {"name": name, "error": str(error)})
     sha256 = identity.sha256 if identity else ""
-    return Finding("models", code, values={"name": name, "folder": str(folder), "sha256": sha256} | values)
+    return Diagnosis("models", code, values={"name": name, "folder": str(folder), "sha256": sha256} | values)
 
 
 def _offline(code: str) -> dict[str, bool]:
@@ -88,9 +88,9 @@ def _is_tokenizer(folder: Path) -> bool:
     return '"d_in"' in (folder / CONFIG_NAME).read_text(encoding="utf-8", errors="replace")[: 1 << 20]
 
 
-def _check_hub(endpoint: str, has_models: bool) -> Finding:
+def _check_hub(endpoint: str, has_models: bool) -> Diagnosis:
     if is_offline_mode():
-        return Finding("hub", "hub_offline", "note")
+        return Diagnosis("hub", "hub_offline", "note")
     url = hf_hub_url(MODEL.partition("@")[0], CONFIG_NAME, endpoint=endpoint)
     token = choose_token(None, endpoint)
     try:
@@ -98,13 +98,13 @@ def _check_hub(endpoint: str, has_models: bool) -> Finding:
     except UNREACHABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         values = {"endpoint": endpoint, "reason": reason, "mirror": MIRROR}
-        return Finding("hub", "hub_unreachable", "note" if has_models else "warning", values)
-    return Finding("hub", "hub", values={"endpoint": endpoint})
+        return Diagnosis("hub", "hub_unreachable", "note" if has_models else "warning", values)
+    return Diagnosis("hub", "hub", values={"endpoint": endpoint})
 
 
-def _check_forecasts(endpoint: str, compare: bool) -> Iterator[Finding]:
+def _check_forecasts(endpoint: str, compare: bool) -> Iterator[Diagnosis]:
     error: KronosError | None = None
-    for tokenizer, model in list_names():
+    for tokenizer, model in list_pairs_to_compare():
         options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
         options |= {} if compare else {"local_files_only": True}
         try:
@@ -115,15 +115,15 @@ def _check_forecasts(endpoint: str, compare: bool) -> Iterator[Finding]:
         yield from (_report(match, model) for match in compare_published(*models))
         return
     if compare:
-        yield Finding("forecasts", "forecasts_failed", "broken", {"error": str(error)})
+        yield Diagnosis("forecasts", "forecasts_failed", "broken", {"error": str(error)})
     else:
         names = {"model": MODEL.partition("@")[0], "tokenizer": TOKENIZER.partition("@")[0]}
-        yield Finding("forecasts", "forecasts_skipped", "note", names)
+        yield Diagnosis("forecasts", "forecasts_skipped", "note", names)
 
 
-def _report(match: Match, model: str) -> Finding:
+def _report(match: Match, model: str) -> Diagnosis:
     values = {"n": match.n_known, "error": f"{match.error:.1e}", "tolerance": f"{match.tolerance:g}", "model": model}
     if match.matches:
-        return Finding("forecasts", "forecasts", values=values)
+        return Diagnosis("forecasts", "forecasts", values=values)
     # Weights of another commit may be others.
-    return Finding("forecasts", "forecasts_differ", "broken" if model == MODEL else "warning", values)
+    return Diagnosis("forecasts", "forecasts_differ", "broken" if model == MODEL else "warning", values)

@@ -88,7 +88,7 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, parse_dates=["timestamps"])
 
 
-def list_names() -> Iterator[tuple[str, str]]:
+def list_pairs_to_compare() -> Iterator[tuple[str, str]]:
     """Return what to compare: the tokenizer and the model at the commits of the reference, then at any."""
     yield TOKENIZER, MODEL
     yield TOKENIZER.partition("@")[0], MODEL.partition("@")[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from kronos.doctor.findings import Finding
+from kronos.doctor.diagnoses import Diagnosis
 from kronos.version import __version__
 
 DISTRIBUTION = "kronos-finetune"
@@ -19,48 +19,48 @@ TESTED_PYTHON = (3, 11)
 OWN_MODULE = b"kronos.cli"  # which our command starts
 
 
-def check_software() -> Iterator[Finding]:
+def check_software() -> Iterator[Diagnosis]:
     """Find the versions, what is missing or of another version than is needed, and the extras."""
-    yield Finding("kronos", "kronos", values={"version": __version__, "folder": str(PACKAGE)})
+    yield Diagnosis("kronos", "kronos", values={"version": __version__, "folder": str(PACKAGE)})
     version, tested = platform.python_version(), ".".join(map(str, TESTED_PYTHON))
     is_tested = sys.version_info[:2] == TESTED_PYTHON
     code = "python" if is_tested else "python_untested"
-    yield Finding("python", code, "ok" if is_tested else "note", {"version": version, "tested": tested})
+    yield Diagnosis("python", code, "ok" if is_tested else "note", {"version": version, "tested": tested})
     required, extras = _list_requirements()
     found = {each.name: _find_version(each.name) for each in required}
     for each in required:
         installed = found[each.name]
         if installed is None:
-            yield Finding("packages", "package_missing", "broken", {"name": each.name, "needed": str(each.specifier)})
+            yield Diagnosis("packages", "package_missing", "broken", {"name": each.name, "needed": str(each.specifier)})
         elif not each.specifier.contains(installed, prereleases=True):
             values = {"name": each.name, "version": installed, "needed": str(each.specifier)}
-            yield Finding("packages", "package_version", "warning", values)
+            yield Diagnosis("packages", "package_version", "warning", values)
     shown = [
         f"{name} {found[name]}"
         for name in ("torch", "transformers", "accelerate", "huggingface_hub")
         if found.get(name)
     ]
-    yield Finding("packages", "packages", values={"packages": ", ".join(shown)})
+    yield Diagnosis("packages", "packages", values={"packages": ", ".join(shown)})
     present = [name for name, packages in extras.items() if all(_find_version(each.name) for each in packages)]
     missing = [name for name in extras if name not in present]
     if present:
-        yield Finding("extras", "extras_present", values={"extras": ", ".join(present)})
+        yield Diagnosis("extras", "extras_present", values={"extras": ", ".join(present)})
     if missing:
         packages = " ".join(f'"{each.name}{each.specifier}"' for each in extras[missing[0]])
         values = {"extras": ", ".join(missing), "command": f"pip install {packages}", "first": missing[0]}
-        yield Finding("extras", "extras_missing", "note", values)
+        yield Diagnosis("extras", "extras_missing", "note", values)
 
 
-def check_command() -> Finding:
+def check_command() -> Diagnosis:
     """Find what the command `kronos` starts: another package installs one of this name, too."""
     path = shutil.which("kronos")
     if path is None:
-        return Finding("command", "command_missing", "note")
+        return Diagnosis("command", "command_missing", "note")
     try:
         is_own = OWN_MODULE in Path(path).read_bytes()
     except OSError:
         is_own = False
-    return Finding("command", "command" if is_own else "command_other", "ok" if is_own else "warning", {"path": path})
+    return Diagnosis("command", "command" if is_own else "command_other", "ok" if is_own else "warning", {"path": path})
 
 
 def _list_requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:

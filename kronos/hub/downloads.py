@@ -30,7 +30,7 @@ class Downloaded:
     folder: Path
 
 
-def list_names(given: Sequence[str], config: Config | None) -> list[str]:
+def list_models_to_fetch(given: Sequence[str], config: Config | None) -> list[str]:
     """Return the hub names to fetch, each once: those given, those of a configuration, or Kronos-small.
 
     A published base model brings its tokenizer. Short names such as Kronos-mini are of the publisher.

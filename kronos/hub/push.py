@@ -20,7 +20,7 @@ from kronos.files import hash_file, replacing_folder, write_text
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import HUB_NAME, find_folder, locate_model
 from kronos.model.stored.hub import UNREACHABLE, ask
-from kronos.report.verdict.model_card import Published, write_card, write_tokenizer_card
+from kronos.report.verdict.model_card import Publication, write_card, write_tokenizer_card
 from kronos.report.words.catalogue import Words
 from kronos.saved_run import find_tokenizer, load_saved_run
 
@@ -41,7 +41,7 @@ class Prepared:
     folder: Path
 
 
-def name_published(to: str, tokenizer_to: str, license: str, hide_data: bool) -> Published:
+def name_published(to: str, tokenizer_to: str, license: str, hide_data: bool) -> Publication:
     """Return the names of the repositories and what the cards may tell.
 
     Raises:
@@ -63,10 +63,10 @@ def name_published(to: str, tokenizer_to: str, license: str, hide_data: bool) ->
         raise ConfigError(
             "--license {license}: no identifier of the hub, such as mit, apache-2.0 or other.", license=license
         )
-    return Published(to, tokenizer, license, hide_data)
+    return Publication(to, tokenizer, license, hide_data)
 
 
-def prepare(run: Path, published: Published, language: Language = "en") -> tuple[Published, list[Prepared]]:
+def prepare(run: Path, published: Publication, language: Language = "en") -> tuple[Publication, list[Prepared]]:
     """Write the folders to upload into {run}/push, and return them, the tokenizer's first.
 
     A tokenizer that is on the hub already is named in the card instead; `published` is returned with its name.
@@ -79,7 +79,7 @@ def prepare(run: Path, published: Published, language: Language = "en") -> tuple
     source = find_tokenizer(config)
     on_hub = HUB_NAME.fullmatch(str(source)) if not find_folder(source, KronosTokenizer.nano_part).is_dir() else None
     if on_hub:
-        published = Published(published.model, on_hub[1], published.license, published.hide_data)
+        published = Publication(published.model, on_hub[1], published.license, published.hide_data)
     card = write_card(folder, config, read_verdict(config), words, published)
     prepared = []
     if not on_hub:

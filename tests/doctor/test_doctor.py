@@ -79,7 +79,9 @@ def test_published_weights_that_differ_are_broken(
     hub: FakeHub,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(models, "list_names", lambda: [(TOKENIZER.partition("@")[0], MODEL.partition("@")[0])])
+    monkeypatch.setattr(
+        models, "list_pairs_to_compare", lambda: [(TOKENIZER.partition("@")[0], MODEL.partition("@")[0])]
+    )
     monkeypatch.setattr(models, "MODEL", SMALL)
     found = run_doctor("--published", status=1)
     assert levels(found["forecasts"]) == [("forecasts_differ", "broken")] * 2

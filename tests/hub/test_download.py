@@ -7,7 +7,7 @@ import huggingface_hub
 import pytest
 
 from kronos.files import hash_file
-from kronos.hub.downloads import list_names
+from kronos.hub.downloads import list_models_to_fetch
 from kronos.model import Kronos, KronosTokenizer
 from tests.conftest import GOLDEN, invoke, write_tiny_config
 from tests.hub.conftest import SMALL, TOKENIZER
@@ -90,9 +90,9 @@ def test_a_folder_that_cannot_be_written(hub: FakeHub, tmp_path: Path) -> None:
 
 def test_names() -> None:
     tokens = "NeoQuasar/Kronos-Tokenizer-2k"
-    assert list_names(["Kronos-mini"], None) == [tokens, "NeoQuasar/Kronos-mini"]
-    assert list_names(["Kronos-Tokenizer-2k", "NeoQuasar/Kronos-mini@main"], None) == [
+    assert list_models_to_fetch(["Kronos-mini"], None) == [tokens, "NeoQuasar/Kronos-mini"]
+    assert list_models_to_fetch(["Kronos-Tokenizer-2k", "NeoQuasar/Kronos-mini@main"], None) == [
         tokens,
         "NeoQuasar/Kronos-mini@main",
     ]
-    assert list_names(["me/own"], None) == ["me/own"]
+    assert list_models_to_fetch(["me/own"], None) == ["me/own"]

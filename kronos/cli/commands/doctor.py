@@ -19,7 +19,7 @@ from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
 
 if TYPE_CHECKING:
-    from kronos.doctor.findings import Finding
+    from kronos.doctor.diagnoses import Diagnosis
 
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "broken": "bold red"}
 
@@ -44,45 +44,45 @@ def doctor_command(
     with start_session("nothing was changed; run the same command again", language):
         from kronos.doctor.software import check_command, check_software
 
-        findings = [*check_software(), check_command()]
-        if not any(finding.level == "broken" for finding in findings):  # else what follows cannot be imported
+        diagnoses = [*check_software(), check_command()]
+        if not any(diagnosis.level == "broken" for diagnosis in diagnoses):  # else what follows cannot be imported
             with loading_libraries():
                 from kronos.doctor.machine import check_machine
                 from kronos.doctor.models import check_models
 
-            findings += [*check_machine(), *check_models(endpoint, published)]
-        n_broken = sum(finding.level == "broken" for finding in findings)
+            diagnoses += [*check_machine(), *check_models(endpoint, published)]
+        n_broken = sum(diagnosis.level == "broken" for diagnosis in diagnoses)
         if as_json:
-            values = {"broken": n_broken, "findings": [_to_json(finding) for finding in findings]}
+            values = {"broken": n_broken, "findings": [_to_json(diagnosis) for diagnosis in diagnoses]}
             typer.echo(make_printable(json.dumps(values, ensure_ascii=False)))
         else:
             words = Words(settle_language(None))
-            Console(highlight=False).print(_build_table(findings, words))
+            Console(highlight=False).print(_build_table(diagnoses, words))
             print_text(words("doctor.n_broken", n=n_broken) if n_broken else words("doctor.healthy"))
         if n_broken:
             raise typer.Exit(1)
 
 
-def _build_table(findings: Sequence[Finding], words: Words) -> Table:
+def _build_table(diagnoses: Sequence[Diagnosis], words: Words) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     before = ""
-    for finding in findings:
-        label = "" if finding.topic == before else words(f"doctor.topics.{finding.topic}")
-        level = f"[{STYLES[finding.level]}]{words(f'doctor.levels.{finding.level}')}[/]"
-        table.add_row(label, level, escape(name_commands(words(f"doctor.{finding.code}", **finding.values))))
-        before = finding.topic
+    for diagnosis in diagnoses:
+        label = "" if diagnosis.topic == before else words(f"doctor.topics.{diagnosis.topic}")
+        level = f"[{STYLES[diagnosis.level]}]{words(f'doctor.levels.{diagnosis.level}')}[/]"
+        table.add_row(label, level, escape(name_commands(words(f"doctor.{diagnosis.code}", **diagnosis.values))))
+        before = diagnosis.topic
     return table
 
 
-def _to_json(finding: Finding) -> dict[str, Any]:
-    text = Words("en")(f"doctor.{finding.code}", **finding.values)
+def _to_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    text = Words("en")(f"doctor.{diagnosis.code}", **diagnosis.values)
     return {
-        "topic": finding.topic,
-        "level": finding.level,
-        "code": finding.code,
-        "values": finding.values,
+        "topic": diagnosis.topic,
+        "level": diagnosis.level,
+        "code": diagnosis.code,
+        "values": diagnosis.values,
         "text": text,
     }

@@ -60,10 +60,10 @@ def download_command(
             )
         endpoint = (endpoint or (settings.model_paths.hub_endpoint if settings else "")).rstrip("/")
         with loading_libraries():
-            from kronos.hub.downloads import fetch_model, list_names
+            from kronos.hub.downloads import fetch_model, list_models_to_fetch
 
         fetched = []
-        for name in list_names(names or [], settings):
+        for name in list_models_to_fetch(names or [], settings):
             fetched.append(fetch_model(name, to, endpoint))
             _print_model(fetched[-1], words)
         _print_use(fetched, to, words)

@@ -55,7 +55,7 @@ forecast = predictor.predict(df, x_timestamp, y_timestamp, pred_len={horizon}, T
 
 
 @dataclass(frozen=True)
-class Published:
+class Publication:
     """Where the models of a run are to be found, and what the cards may tell.
 
     model, tokenizer: hub names. license: of both; empty: that of the models that training began with. hide_data: leave out
@@ -76,7 +76,7 @@ class _Card:
     config: Config
     evaluation: Evaluation | None
     words: Words
-    published: Published | None = None
+    published: Publication | None = None
 
     @property
     def hides_data(self) -> bool:
@@ -104,7 +104,7 @@ def write_model_card(run: RunFolder, config: Config, evaluation: Evaluation) -> 
 
 
 def write_card(
-    run: RunFolder, config: Config, evaluation: Evaluation | None, words: Words, published: Published | None = None
+    run: RunFolder, config: Config, evaluation: Evaluation | None, words: Words, published: Publication | None = None
 ) -> str:
     """Return the card of a run's base model. What it says first is whether the model is of use."""
     card = _Card(run, config, evaluation, words, published)
@@ -120,7 +120,7 @@ def write_card(
     return _join(data, [*parts, words("page.no_promise")])
 
 
-def write_tokenizer_card(run: RunFolder, config: Config, words: Words, published: Published) -> str:
+def write_tokenizer_card(run: RunFolder, config: Config, words: Words, published: Publication) -> str:
     """Return the card of a run's tokenizer."""
     card = _Card(run, config, None, words, published)
     data = build_metadata(

@@ -8,7 +8,7 @@ Level = Literal["ok", "note", "warning", "broken"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line: what was looked at, and what is the case.
 
     Attributes:
