@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,7 +15,6 @@ from kronos.config import Config
 from kronos.config.training import StageName
 from kronos.data import split_candles
 from kronos.data.audit import audit_to_json
-from kronos.data.frames import Frame, is_frame, save_candles
 from kronos.errors import CheckpointError, KronosError
 from kronos.evaluation import ValidationScore
 from kronos.evaluation.baselines import build_own, check_baselines
@@ -68,13 +67,10 @@ def run_training(
     skip_existing: bool = False,
     world_size: int = 1,
     command: str = "",
-    data: Frame | Mapping[str, Frame] | None = None,
 ) -> FinishedRun:
     """Train the stages that are on, then evaluate the run on held-out candles, and draw forecasts.
 
     Args:
-        data: candles instead of data.data_path: a frame, or one for each symbol. The run keeps a copy of them in the folder
-            frames of data.cache_dir and names it in its configuration.
         skip_existing: skip finished stages and resume an interrupted one.
         world_size: how many processes were launched; all must call this.
         command: how the run was launched, for the report.
@@ -82,8 +78,6 @@ def run_training(
     Raises:
         KronosError: something is wrong with the configuration, the candles, the models or the folder of the run.
     """
-    if data is not None:
-        config = config.override({"data.data_path": _save_frames(data, config)})
     with_base_model = config.experiment.train_basemodel
     evaluated = with_base_model and config.evaluation.enabled
     if evaluated:
@@ -106,7 +100,7 @@ def run_training(
 @timed("other")
 def run_evaluation(
     config: Config,
-    data: CandleSource | Sequence[CandleSource] | Frame | Mapping[str, Frame] | None = None,
+    data: CandleSource | Sequence[CandleSource] | None = None,
     since: datetime | None = None,
     world_size: int = 1,
     command: str = "",
@@ -114,8 +108,7 @@ def run_evaluation(
     """Evaluate a trained run: on the held-out part of its own candles, or on other candles.
 
     Args:
-        data: other candles than the run's own: files, folders, globs or URLs (kronos.urls.parse_source); a frame, or one
-            for each symbol, which is saved in the folder frames of data.cache_dir.
+        data: other candles than the run's own: files, folders, globs or URLs (kronos.urls.parse_source).
         since: forecast only candles after this local time; None: after all that the run has seen.
         world_size, command: as in `run_training`.
 
@@ -127,7 +120,6 @@ def run_evaluation(
     start_process(config, world_size)
     log_missing_gpu(config)
     if data is not None:
-        data = _save_frames(data, config) if is_frame(data) or isinstance(data, Mapping) else data
         sources = [data] if isinstance(data, Path | Url) else data
         named = [each if each != Path() else Path.cwd() for each in sources]  # an empty path is no folder, but "." is
         config = config.override({"data.data_path": named})
@@ -202,10 +194,6 @@ def run_model_evaluation(
     _end_process_group()
     _log_times(Words(config.report.language))
     return FinishedRun(report, evaluation)
-
-
-def _save_frames(data: Frame | Mapping[str, Frame], config: Config) -> Path:
-    return save_candles(data, config.data.cache_dir.absolute() / "frames")
 
 
 def _evaluate_trained(config: Config, trained: RunResult, own: KronosForecaster, command: str) -> Evaluation | None:

@@ -49,4 +49,6 @@ def _parse(source: Source) -> CandleSource:
     if isinstance(source, str) and not source.strip():
         raise DataError("data: the path is empty. Give a file of candles.")
     named = parse_source(source if isinstance(source, str | Url) else Path(source))
-    return named if named != Path() else Path.cwd()  # an empty path is no folder, but "." is
+    if isinstance(named, Url):
+        return named
+    return named.expanduser() if named != Path() else Path.cwd()  # an empty path is no folder, but "." is

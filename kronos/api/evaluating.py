@@ -1,7 +1,6 @@
 """Evaluate a run or a model."""
 
 import os
-from collections.abc import Sequence
 from datetime import date, datetime, time
 from os import PathLike
 from pathlib import Path
@@ -53,6 +52,7 @@ def evaluate(
 
     Raises:
         ConfigError: an option is wrong. DataError: there is nothing to forecast. CheckpointError: a model cannot be loaded.
+        WriteError: a folder cannot be written. KronosError: another process uses the run.
     """
     with called_from_python():
         named, after = name_keys(options), None if since is None else _read_since(since)
@@ -97,9 +97,8 @@ def _evaluate_model(
         return _wrap(run_model_evaluation(config, models, since))
 
 
-def _name_sources(data: Candles, cache_dir: Path) -> CandleSource | Sequence[CandleSource]:
-    sources = name_sources(data, cache_dir.absolute() / FRAMES)
-    return sources[0] if len(sources) == 1 else sources
+def _name_sources(data: Candles, cache_dir: Path) -> list[CandleSource]:
+    return name_sources(data, cache_dir.absolute() / FRAMES)
 
 
 def _read_since(since: object) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 from kronos.api.candles import FRAMES, Candles, name_sources
 from kronos.api.options import name_keys, take, take_sizes
 from kronos.api.runs import Run
-from kronos.api.session import called_from_python, log_to_file
+from kronos.api.session import called_from_python, writing_log
 from kronos.config import Config
 from kronos.config.load import build_config
 from kronos.config.recipes import RecipeName
@@ -52,6 +52,7 @@ def finetune(
 
     Raises:
         ConfigError: an option is wrong. DataError: the candles are unusable. CheckpointError: a model cannot be loaded.
+        WriteError: a folder cannot be written. KronosError: another process uses the run.
         KeyboardInterrupt: training was interrupted, and has left a checkpoint.
     """
     with called_from_python():
@@ -70,7 +71,7 @@ def finetune(
                 n=config.device.device_id,
             )
         run = config.model_paths.run_folder
-        with lock_run_folder(run), log_to_file(run.log):
+        with lock_run_folder(run), writing_log(run.log):
             run_training(config, resume or config.experiment.skip_existing)
         return Run(run.path)
 

@@ -20,10 +20,9 @@ from kronos.config import Config
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.stored_calibration import calibrate, describe_conditions, find_calibration
 from kronos.forecast import Forecast, KronosPredictor, Sampling
+from kronos.forecast.origin import LAST
 from kronos.run_folder import RunFolder
 from kronos.saved_run import check_trained, load_run_config
-
-LAST = "last"
 
 
 @dataclass(frozen=True, repr=False)

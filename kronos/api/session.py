@@ -64,7 +64,7 @@ def _worded_log_lines() -> Iterator[None]:
 
 
 @contextmanager
-def log_to_file(path: Path) -> Iterator[None]:
+def writing_log(path: Path) -> Iterator[None]:
     """Write all log lines to a file, too, within `called_from_python`. The caller gets those that it asks for, as before.
 
     Raises:
@@ -105,7 +105,7 @@ def _word(message: str) -> str:
 
 def _pass_on(stop: Terminated) -> None:
     """Let a signal that training has obeyed do what it does to this process otherwise."""
-    message = f"{stop}. Call finetune again with resume=True to resume from the last checkpoint."
+    message = f"{stop}. Call it again (finetune: with resume=True) to go on from there."
     if stop.status != 128 + signal.SIGINT:
         logger.warning("%s", message)
         signal.raise_signal(stop.status - 128)

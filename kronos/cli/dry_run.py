@@ -16,7 +16,7 @@ from rich.table import Table
 from kronos.cli.session import loading_libraries
 from kronos.config import Config
 from kronos.report.words.catalogue import Words
-from kronos.report.words.messages import translate
+from kronos.report.words.messages import translate_into
 
 if TYPE_CHECKING:
     from kronos.planning.advice import Advice
@@ -89,7 +89,7 @@ def _build_candles_table(plan: RunPlan, words: Words) -> Table:
     from kronos.data.quality.findings import SEVERITIES
 
     table = _build_label_table()
-    table.add_row(words("plan.candles"), escape(translate(plan.candles, words.language)))
+    table.add_row(words("plan.candles"), escape(translate_into(plan.candles, words.language)))
     counts = Counter(finding.severity for finding in plan.findings)
     texts = [
         words(f"plan.one_of_severity.{each}") if counts[each] == 1 else words(f"plan.severities.{each}", n=counts[each])
@@ -98,7 +98,7 @@ def _build_candles_table(plan: RunPlan, words: Words) -> Table:
     ]
     table.add_row(words("plan.audit"), ", ".join(texts) or words("plan.nothing_found"))
     for line in summarise_findings(plan.findings):
-        table.add_row("", escape(translate(line, words.language)))
+        table.add_row("", escape(translate_into(line, words.language)))
     data = plan.config.data
     window = words("plan.window_of", window=data.window, lookback=data.lookback_window, horizon=data.predict_window)
     table.add_row(words("plan.window"), window)
@@ -179,7 +179,7 @@ def _describe_existing(plan: RunPlan, stage: StagePlan, words: Words) -> dict[st
     """Describe what happens to the results in the folder of the stage, and what --skip-existing does."""
     outlook = stage.outlook
     starts_again = not plan.skip_existing or outlook.action in ("nothing", "start")
-    reason = translate(outlook.reason, words.language)
+    reason = translate_into(outlook.reason, words.language)
     refused = words("plan.refused") if plan.skip_existing else words("plan.refused_because", reason=reason)
     texts = {
         "nothing": words("plan.nothing_to_resume"),

@@ -30,7 +30,23 @@ Report = Callable[[Message], object]
 
 PROGRAMS = ("kronos", "kline")  # project.scripts in pyproject.toml
 SCRIPTS = ("train_sequential.py", "finetune_tokenizer.py", "finetune_base_model.py")
-COMMAND = re.compile(r"(?<![\w./-])(?<!-m )kronos(?= [a-z])")
+COMMANDS = (
+    *(
+        "demo",
+        "check",
+        "init",
+        "train",
+        "finetune",
+        "predict",
+        "evaluate",
+        "compare",
+        "tune",
+        "download",
+        "push",
+        "doctor",
+    ),
+)
+COMMAND = re.compile(rf"(?<![\w./-])(?<!-m )kronos(?= (?:{'|'.join(COMMANDS)})\b)")
 
 
 def main() -> None:

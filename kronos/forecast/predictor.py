@@ -75,9 +75,7 @@ class KronosPredictor:
         check_trained_with(model, tokenizer)
         if not (is_number(clip) and clip > 0):
             raise ConfigError("clip must be a positive number of standard deviations, got {clip!r}.", clip=clip)
-        if context_policy is None:
-            context_policy = "recompute" if reference_decode else "slide"
-        self.context_policy = context_policy
+        self.context_policy = context_policy or ("recompute" if reference_decode else "slide")
         self.max_context = check_count("max_context", max_context)
         self.clip = clip
         self.reference_decode = reference_decode
@@ -96,7 +94,7 @@ class KronosPredictor:
             ConfigError: the folder holds no run, or an argument is invalid.
             CheckpointError: the run has no base model yet, or its models do not fit together.
         """
-        config, tokenizer, model = run if isinstance(run, SavedRun) else load_saved_run(Path(run))
+        config, tokenizer, model = run if isinstance(run, SavedRun) else load_saved_run(Path(run).expanduser())
         trained = {"max_context": config.data.max_context, "clip": config.data.clip}
         return cls(model, tokenizer, **trained | {name: value for name, value in options.items() if value is not None})
 
@@ -113,6 +111,8 @@ class KronosPredictor:
         """
         name, folder = os.fspath(model), Path(model).expanduser()
         if RunFolder(folder).config.is_file():
+            if tokenizer is not None:
+                raise ConfigError("tokenizer needs a model. A run has its own tokenizer.")
             return cls.from_run(folder, **options)
         tokens, base_model = load_pair(name, tokenizer or find_tokenizer_of(name))
         if trained_by := find_run_of(folder, tokens):

@@ -9,12 +9,13 @@ from typing import Any, Literal, NamedTuple
 from kronos.config.recipes import RECIPES
 from kronos.data import CandleSet
 from kronos.planning.enough import MAX_WINDOW, RATIOS, SIZES, Sufficiency, find_kind
+from kronos.planning.foresee import FORWARD_SHARE
 from kronos.saved_run import choose_context, find_tokenizer_of
 
 Case = Literal["daily", "minute", "crypto", "many"]
 
 
-class Example(NamedTuple):
+class TypicalCandles(NamedTuple):
     """Candles of a case where no file is given: how many each symbol has, and a lookback and a horizon that they allow."""
 
     candles: int
@@ -23,11 +24,11 @@ class Example(NamedTuple):
     horizon: int
 
 
-EXAMPLES: dict[Case, Example] = {
-    "daily": Example(1_200, 1, 60, 10),  # five years
-    "minute": Example(20_000, 1, 384, 48),  # 5 minutes: 20 months of A-shares
-    "crypto": Example(43_200, 1, 360, 60),  # 1 minute: 30 days
-    "many": Example(1_200, 100, 120, 10),
+EXAMPLES: dict[Case, TypicalCandles] = {
+    "daily": TypicalCandles(1_200, 1, 60, 10),  # five years
+    "minute": TypicalCandles(20_000, 1, 384, 48),  # 5 minutes: 20 months of A-shares
+    "crypto": TypicalCandles(43_200, 1, 360, 60),  # 1 minute: 30 days
+    "many": TypicalCandles(1_200, 100, 120, 10),
 }
 
 
@@ -41,7 +42,6 @@ class Costs(NamedTuple):
 COSTS = {"Kronos-mini": Costs(1.3, 3_600), "Kronos-small": Costs(2.6, 1_100), "Kronos-base": Costs(5.9, 480)}
 ON_CPU, ON_GPU = "NeoQuasar/Kronos-mini", "NeoQuasar/Kronos-small"
 BATCH = {ON_CPU: 16, ON_GPU: 32}
-FORWARD_SHARE = 1 / 3  # of a training step, which also has a backward pass of twice that
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def start_from(
     return StartingPoint(case, model, values, n_candles, n_symbols, minutes, on_gpu)
 
 
-def _fit(example: Example, case: Case, context: int) -> tuple[int, int]:
+def _fit(example: TypicalCandles, case: Case, context: int) -> tuple[int, int]:
     """Return the lengths of an example, or the longest usual ones that fit into the context of the model."""
     usual = SIZES["daily" if case == "many" else case]
     return next(size for size in ((example.lookback, example.horizon), *usual) if sum(size) <= context)

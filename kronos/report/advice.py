@@ -10,7 +10,7 @@ from kronos.names import Message
 from kronos.planning.advice import Advice, advise_on_inputs
 from kronos.planning.foresee import foresee_seconds
 from kronos.report.words.catalogue import Words
-from kronos.report.words.messages import translate
+from kronos.report.words.messages import translate_into
 from kronos.report.words.numbers import format_bytes
 from kronos.report.words.times import format_rough_time
 from kronos.training.fit.precision import lacks_gpu
@@ -30,7 +30,7 @@ def describe_advice(advice: Advice, words: Words) -> str:
         elif name.endswith("_bytes") and isinstance(value, int | float):
             values[name] = format_bytes(value)
         elif isinstance(value, Message):
-            values[name] = translate(value, words.language)
+            values[name] = translate_into(value, words.language)
     return words(f"plan.advice.{advice.code}", **values)
 
 

@@ -20,7 +20,7 @@ from kronos.names import make_printable
 from kronos.planning.check import Check
 from kronos.report.words.catalogue import Words
 from kronos.report.words.details import write_detail, write_finding
-from kronos.report.words.messages import translate
+from kronos.report.words.messages import translate_into
 from kronos.report.words.sentences import write_units
 
 MAX_ROWS = 200  # lines of the table; --json lists all
@@ -42,10 +42,10 @@ def write_check(
 
 
 def _write(check: Check, config: Config, words: Words, leakage: bool, console: Console) -> Iterator[str]:
-    yield translate(describe_candles(check.audited.candles), words.language)
+    yield translate_into(describe_candles(check.audited.candles), words.language)
     yield from _write_as_read(check.as_read, words)
     for line in describe_splits(check.splits, config.data) if check.splits else ():
-        yield translate(line, words.language)
+        yield translate_into(line, words.language)
     if check.audited.findings:
         yield from _write_findings(check.audited.findings, words, console)
     else:

@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rich.cells import cell_len
+
 from kronos.config.yaml_text import write_yaml_text
 from kronos.names import make_printable
 from kronos.planning.starting_point import StartingPoint, name_base
@@ -49,16 +51,12 @@ def _write_header(start: StartingPoint, file: str, made_for: str, words: Words) 
     rows |= {"cost": write_costs(start, words)}
     rows |= {"check": f"kronos check --config {quoted}{data}", "launch": f"kronos train --config {quoted}{data}"}
     rows |= {"override": words("init.override")}
-    width = max(_count_cells(words(f"init.labels.{key}")) for key in rows) + 1
+    width = max(cell_len(words(f"init.labels.{key}")) for key in rows) + 1
     for key, text in rows.items():
         label = words(f"init.labels.{key}")
         lines = textwrap.wrap(text, WIDTH - width - 2, break_long_words=False) if key in PROSE else [text]
-        yield f"# {label}{' ' * (width - _count_cells(label))}{lines[0]}"
+        yield f"# {label}{' ' * (width - cell_len(label))}{lines[0]}"
         yield from (f"# {' ' * width}{line}" for line in lines[1:])
-
-
-def _count_cells(text: str) -> int:
-    return sum(2 if ord(each) > 0x2E80 else 1 for each in text)
 
 
 def write_costs(start: StartingPoint, words: Words) -> str:

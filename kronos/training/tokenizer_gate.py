@@ -190,24 +190,18 @@ def describe_health(health: TokenizerHealth) -> Message:
     """Format all figures in one line, before → after training."""
     after = health.after
     template = "{share:.1%} of inputs clipped ({n} validation windows)"
-    parts = [describe_error(health), Message(template, share=after.clip_rate, n=after.n_windows)]
-    for codes in ("s2", "s1"):
-        parts.insert(
-            1,
-            Message(
-                "{codes} perplexity {change}",
-                codes=codes,
-                change=_format_change(health, f"{codes}_perplexity", "{:.1f}"),
-            ),
+    clipped = Message(template, share=after.clip_rate, n=after.n_windows)
+    used = [
+        Message("{codes} codes used {change}", codes=codes, change=_format_change(health, f"{codes}_used", "{:.0%}"))
+        for codes in ("s1", "s2")
+    ]
+    perplexities = [
+        Message(
+            "{codes} perplexity {change}", codes=codes, change=_format_change(health, f"{codes}_perplexity", "{:.1f}")
         )
-    for codes in ("s2", "s1"):
-        parts.insert(
-            1,
-            Message(
-                "{codes} codes used {change}", codes=codes, change=_format_change(health, f"{codes}_used", "{:.0%}")
-            ),
-        )
-    return Message.join(parts, ", ")
+        for codes in ("s1", "s2")
+    ]
+    return Message.join([describe_error(health), *used, *perplexities, clipped], ", ")
 
 
 def _format_change(health: TokenizerHealth, name: str, form: str) -> str:

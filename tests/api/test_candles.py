@@ -25,6 +25,8 @@ def test_paths_urls_and_several_of_them(tmp_path: Path, monkeypatch: pytest.Monk
     assert name_sources([SAMPLE, "b.csv"], tmp_path) == [SAMPLE, Path("b.csv")]
     assert name_sources((ROOT / "data").glob("synthetic_*.csv"), tmp_path) == [SAMPLE]
     assert name_sources("https://a.b/c.csv", tmp_path) == [Url("https://a.b/c.csv")]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert name_sources("~/my.csv", tmp_path) == [tmp_path / "my.csv"]
     monkeypatch.chdir(tmp_path)
     assert name_sources(".", tmp_path) == [tmp_path] and not [*tmp_path.iterdir()]
 

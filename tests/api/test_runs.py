@@ -53,6 +53,11 @@ def test_a_run_that_is_not_evaluated(run: Run, golden_run: Path, tmp_path: Path)
     assert "<b>" not in odd._repr_html_() and "&lt;b&gt;&amp;" in odd._repr_html_()
 
 
+def test_a_run_has_its_own_tokenizer(golden_run: Path) -> None:
+    with pytest.raises(ConfigError, match="A run has its own tokenizer"):
+        KronosPredictor.from_pretrained(golden_run, str(GOLDEN / "tokenizer"))
+
+
 def test_no_run(tmp_path: Path, golden_run: Path) -> None:
     with pytest.raises(ConfigError, match="there is no run here"):
         kronos.load_run(tmp_path)

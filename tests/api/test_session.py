@@ -31,7 +31,7 @@ def test_errors_keep_their_kind_and_their_parts() -> None:
 
 
 def test_signals_that_training_has_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = r"stopped by SIGINT at step 5\. Call finetune again with resume=True"
+    message = r"stopped by SIGINT at step 5\. Call it again \(finetune: with resume=True\)"
     with pytest.raises(KeyboardInterrupt, match=message), called_from_python():
         raise Terminated(signal.SIGINT, " at step 5")
     received: list[object] = []
@@ -42,4 +42,4 @@ def test_signals_that_training_has_obeyed(monkeypatch: pytest.MonkeyPatch) -> No
             raise Terminated(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert str(received[0]).startswith("stopped by SIGTERM. Call finetune again") and received[1:] == [signal.SIGTERM]
+    assert str(received[0]).startswith("stopped by SIGTERM. Call it again") and received[1:] == [signal.SIGTERM]

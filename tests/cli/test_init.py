@@ -85,6 +85,22 @@ def test_keys_are_kept_and_the_comments_are_chinese() -> None:
     assert yaml.safe_load(text)["evaluation"]["budget_minutes"] == 10  # read by other programs as by this one
 
 
+def test_a_path_with_a_command_in_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in the comments are named as the program was started; the candles are not."""
+    monkeypatch.setattr("sys.argv", ["kline", "init"])
+    write_candles("my kronos check.csv", 1200, "B")
+    assert invoke("init", "my kronos check.csv", *MODEL, "--out", "x.yaml").exit_code == 0
+    assert load_config("x.yaml").data.data_path == (Path("my kronos check.csv"),)
+    assert "# Launch:" in Path("x.yaml").read_text() and "kline train --config x.yaml" in Path("x.yaml").read_text()
+
+
+def test_a_model_of_one_s_own(golden_run: Path) -> None:
+    write_candles("my.csv", 1200, "B")
+    model = golden_run / "basemodel" / "best_model"
+    assert invoke("init", "my.csv", "--model", model).exit_code == 0
+    assert load_config("my.yaml").model_paths.pretrained_predictor == str(model)
+
+
 def test_a_file_is_not_overwritten() -> None:
     write_candles("my.csv", 300, "B")
     Path("my.yaml").write_text("mine")

@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from kronos.cli.main import app
+from kronos.cli.start import COMMANDS as NAMED_COMMANDS
 from kronos.cli.start import PROGRAMS, format_command_line, name_commands
 from kronos.version import __version__
 from tests.conftest import ROOT, invoke
@@ -33,6 +34,7 @@ def test_every_command_has_both_options_of_help(command: str) -> None:
 def test_version_and_aliases() -> None:
     assert invoke("--version").output == f"kronos {__version__}\n"
     assert COMMANDS["finetune"].help == COMMANDS["train"].help and COMMANDS["finetune"].hidden
+    assert {*COMMANDS} - {"lr-range"} == {*NAMED_COMMANDS}
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert tuple(scripts) == PROGRAMS and set(scripts.values()) == {"kronos.cli.start:main"}
 
@@ -54,4 +56,5 @@ def test_messages_name_a_command_that_works(
     assert format_command_line("--skip-existing") == f"{again} --config 'my file.yaml' --skip-existing"
     text = "finetuned/kronos check, kronos 0.1.0: {} check lists them. {} train"
     assert name_commands(text.format("kronos", "kronos")) == text.format(program, program)
+    assert name_commands("my kronos data.csv") == "my kronos data.csv", "no command of ours"
     assert name_commands("next: python -m kronos train") == "next: python -m kronos train"

@@ -21,7 +21,7 @@ from kronos.errors import ConfigError, DataError
 from kronos.files import write_text
 from kronos.names import make_printable, name_file
 from kronos.report.words.catalogue import Words
-from kronos.report.words.messages import translate
+from kronos.report.words.messages import translate_into
 from kronos.urls import mask_secrets, name_source
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def _write(
     made_for = _describe(check, words) if check else ""
     text = write_config(start, _list_values(config, start), str(target), made_for, words)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_text(target, name_commands(text))
+    comments_named = (name_commands(line) if line.startswith("#") else line for line in text.split("\n"))
+    write_text(target, "\n".join(comments_named))
     load_config(target)
     if check:
         _explain(start, check, asked, why, words)
@@ -147,10 +148,10 @@ def _understand(settings: Config, asked: Case | None, model: str, words: Words) 
     from kronos.planning.check import check_candles
     from kronos.planning.starting_point import find_case
     from kronos.report.check import write_check
-    from kronos.saved_run import find_max_context
+    from kronos.saved_run import choose_context
 
     given = settings.data.model_fields_set
-    limited = settings if "max_context" in given else settings.override({"data.max_context": find_max_context(model)})
+    limited = settings if "max_context" in given else settings.override({"data.max_context": choose_context(model)})
     check = check_candles(limited, with_splits=False, kind=None if asked is None or asked == "many" else asked)
     if check.broken or check.enough is None or check.enough.level == "none":
         print_text(write_check(check, settings, words, console=Console()))
@@ -183,7 +184,7 @@ def _prefer(written: Any, resolved: Any) -> Any:
 def _describe(check: Check, words: Words) -> str:
     from kronos.data.audit import describe_candles
 
-    return translate(describe_candles(check.audited.candles), words.language)
+    return translate_into(describe_candles(check.audited.candles), words.language)
 
 
 def _explain(start: StartingPoint, check: Check, asked: Case | None, why: str, words: Words) -> None:

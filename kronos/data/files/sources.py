@@ -134,7 +134,7 @@ def _explain_missing(path: Path) -> DataError:
         return DataError(template, path=path, folder=Path.cwd(), command=command)
     return DataError(
         "{path}: no such file (looked in {folder}). Name a file, a folder or a glob of candles (data.data_path), for example "
-        "a CSV with the columns {columns}. To download candles: python examples/download_candles.py --help",
+        "a CSV with the columns {columns}. Candles can be downloaded, too: docs/data.md",
         path=path,
         folder=Path.cwd(),
         columns=", ".join((TIMESTAMP_COLUMN, *CANDLE_COLUMNS)),

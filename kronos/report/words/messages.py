@@ -46,12 +46,12 @@ def write_message(template: Template, values: Mapping[str, object], language: La
     return separate_latin(_ChineseFormatter().vformat(wording, (), worded))
 
 
-def write_line(template: Template, values: tuple[object, ...], language: Language = "zh") -> str | None:
-    """Return a log line, whose template has places like %s, in another language; None if there is no wording."""
-    wording = find_wording(template, language)
+def write_line(template: Template, values: tuple[object, ...]) -> str | None:
+    """Return a log line, whose template has places like %s, in Chinese; None if there is no wording."""
+    wording = find_wording(template, "zh")
     if wording is None or not values:
         return wording
-    worded = (word_value(value, language) for value in values)
+    worded = (word_value(value) for value in values)
     return separate_latin(wording % tuple(f"{EDGE}{each}{EDGE}" if isinstance(each, str) else each for each in worded))
 
 
@@ -68,7 +68,7 @@ def word_value(value: object, language: Language = "zh") -> object:
     return value if value in BETWEEN or value.isalnum() else read_messages(language).get(value, value)
 
 
-def translate(message: object, language: Language) -> str:
+def translate_into(message: object, language: Language) -> str:
     """Return a message, an error or a phrase of ours in a language; anything else as a text."""
     return str(message if language == "en" else word_value(message, language))
 
