@@ -75,7 +75,8 @@ class KronosPredictor:
         check_trained_with(model, tokenizer)
         if not (is_number(clip) and clip > 0):
             raise ConfigError("clip must be a positive number of standard deviations, got {clip!r}.", clip=clip)
-        self.context_policy = context_policy or ("recompute" if reference_decode else "slide")
+        by_default: ContextPolicy = "recompute" if reference_decode else "slide"
+        self.context_policy = by_default if context_policy is None else context_policy
         self.max_context = check_count("max_context", max_context)
         self.clip = clip
         self.reference_decode = reference_decode
@@ -110,9 +111,9 @@ class KronosPredictor:
             ConfigError: the tokenizer is not known, or an argument is invalid. CheckpointError: a model cannot be used.
         """
         name, folder = os.fspath(model), Path(model).expanduser()
-        if RunFolder(folder).config.is_file():
-            if tokenizer is not None:
-                raise ConfigError("tokenizer needs a model. A run has its own tokenizer.")
+        if (is_run := RunFolder(folder).config.is_file()) and tokenizer is not None:
+            raise ConfigError("tokenizer needs a model. A run has its own tokenizer.")
+        if is_run:
             return cls.from_run(folder, **options)
         tokens, base_model = load_pair(name, tokenizer or find_tokenizer_of(name))
         if trained_by := find_run_of(folder, tokens):
@@ -136,8 +137,7 @@ class KronosPredictor:
         """Forecast the candles that follow df, as the mean over sampled paths.
 
         The arguments are those of `forecast`, under upstream's names: pred_len is the horizon, T the temperature,
-        sample_count the number of paths. `top_p` keeps upstream's default of 0.9, which narrows the paths; that of
-        `forecast` is 1. `name` is that of `forecast`.
+        sample_count the number of paths. `top_p` is upstream's 0.9, which narrows the paths; that of `forecast` is 1.
 
         Returns:
             pred_len rows of open, high, low, close, volume, amount indexed by timestamp, in the units of df.
