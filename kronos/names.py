@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 Template = str  # English, with values as in str.format: what a catalogue words in another language
 
@@ -21,6 +22,9 @@ RESERVED = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]
 HASHED = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}$", re.IGNORECASE)
 MAX_SYMBOL = 80  # characters
 FORMULA = re.compile(r"\s*[=+@-].*[(|!']", re.DOTALL)  # a call, a program or another file
+HUB = re.compile(
+    r"https?://([^\s/@]+@)?([\w-]{1,63}(\.[\w-]{1,63})*|\[[\da-f:.]+\])(:\d+)?(/[\w.~/-]*)?", re.ASCII | re.I
+)
 MAX_SHOWN = 1000  # characters of a value in a message
 ESCAPE = re.compile(r"\\(?=x[0-9a-f]{2}|u[0-9a-f]{4})")
 
@@ -67,6 +71,15 @@ def find_problem(name: str) -> Template | Message:
         return "it has a character that cannot be seen, or ends in a space or a dot"
     too_long = len(name.encode()) > MAX_FOLDER_NAME
     return Message("it is longer than {n} bytes", n=MAX_FOLDER_NAME) if too_long else ""
+
+
+def find_hub_host(address: str) -> str | None:
+    """Return the host in the address of a hub or a mirror; None if it is no address, or has an invalid host or port."""
+    try:
+        parts = urlsplit(address)
+        return parts.hostname if HUB.fullmatch(address) and parts.port != 0 else None  # a port above 65535 raises
+    except ValueError:
+        return None
 
 
 def hash_text(text: str) -> str:

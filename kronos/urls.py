@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 
 from kronos.disk.shipped import locate
 from kronos.errors import ConfigError
-from kronos.names import hash_text, shorten_name
+from kronos.names import find_hub_host, hash_text, shorten_name
 
 DATABASE = "duckdb"
 ON_DISK = ("file", "local")
@@ -87,6 +87,25 @@ def parse_source(value: str | Path | Url) -> CandleSource:
         template = "the scheme {scheme}:// is unknown. Known are {known}, …, and paths of files without a scheme."
         raise ConfigError(template, scheme=scheme, known=", ".join(f"{each}://" for each in EXAMPLES))
     return Url(scheme + text[len(match[1]) :])
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether a text is the address of a hub or a mirror, without a password in it."""
+    return find_hub_host(text) is not None and "@" not in text
+
+
+def check_endpoint(endpoint: str) -> str:
+    """Return what --endpoint names, without a slash at its end; empty if nothing is given.
+
+    Raises:
+        ConfigError: it is no address.
+    """
+    if endpoint and not is_endpoint(endpoint):
+        raise ConfigError(
+            "--endpoint {endpoint} is no address of a hub. Give one such as https://hf-mirror.com.",
+            endpoint=mask_secrets(endpoint),
+        )
+    return endpoint.rstrip("/")
 
 
 def name_source(source: CandleSource) -> str:

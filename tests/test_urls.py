@@ -4,7 +4,7 @@ import pytest
 
 from kronos.config.load import build_reading_config, dump_config
 from kronos.errors import ConfigError
-from kronos.urls import Url, mask_secrets, name_source, parse_source
+from kronos.urls import Url, is_endpoint, mask_secrets, name_source, parse_source
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,28 @@ def test_names_for_folders() -> None:
     assert name_source(Url("https://h/dir/BTC USDT.csv?x=1")) == "BTC_USDT"
     assert name_source(Url("https://host")) == "host"
     assert name_source(Path("new/BTC USDT.csv")) == "BTC_USDT"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    {
+        "https://hf-mirror.com": True,
+        "https://hf-mirror.com/": True,
+        "http://127.0.0.1:8000/hub": True,
+        "http://[::1]:8000": True,
+        "http://me:secret@host": False,  # it would be stored with the run
+        "hf-mirror.com": False,
+        "ftp://hf-mirror.com": False,
+        "http://[::1": False,
+        "http://[1:2]": False,
+        "http://host:80a": False,
+        "http://host:99999": False,
+        "http://a..b": False,
+        "http://h\u00f6st": False,
+        "https://host/a b": False,
+        "https://": False,
+        "": False,
+    }.items(),
+)
+def test_the_address_of_a_hub(text: str, expected: bool) -> None:
+    assert is_endpoint(text) == expected

@@ -26,6 +26,7 @@ from kronos.config.section import MAX_PATHS, FolderName, Integer, Number, Sectio
 from kronos.config.training import RATE_KEYS, DistributedConfig, ModelName, TrainingConfig
 from kronos.names import Message
 from kronos.run_folder import RunFolder
+from kronos.urls import is_endpoint
 
 
 class ModelPathsConfig(Section):
@@ -44,7 +45,7 @@ class ModelPathsConfig(Section):
     @field_validator("hub_endpoint")
     @classmethod
     def _check_endpoint(cls, hub_endpoint: str) -> str:
-        if hub_endpoint and not re.fullmatch(r"https?://[\w.:-]+(/[\w./-]*)?", hub_endpoint):
+        if hub_endpoint and not is_endpoint(hub_endpoint):
             raise cross_field_error(
                 "model_paths.hub_endpoint",
                 "{endpoint} is no address of a hub. Give one such as https://hf-mirror.com",

@@ -14,6 +14,7 @@ from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import locate_model
 from kronos.model.stored.hub import UNREACHABLE, ask, choose_token
 from kronos.model.stored.mirrors import MIRROR, PUBLISHER
+from kronos.names import find_hub_host
 from kronos.saved_run import PUBLISHED
 
 HUB_SECONDS = 5.0
@@ -91,6 +92,8 @@ def _is_tokenizer(folder: Path) -> bool:
 def _check_hub(endpoint: str, has_models: bool) -> Diagnosis:
     if is_offline_mode():
         return Diagnosis("hub", "hub_offline", "note")
+    if find_hub_host(endpoint) is None:
+        return Diagnosis("hub", "hub_no_address", "warning", {"endpoint": endpoint, "mirror": MIRROR})
     url = hf_hub_url(MODEL.partition("@")[0], CONFIG_NAME, endpoint=endpoint)
     token = choose_token(None, endpoint)
     try:

@@ -12,7 +12,8 @@ from torch import nn
 
 from kronos.errors import CheckpointError
 from kronos.model.stored.architecture import read_model_config, select_arguments
-from kronos.model.stored.hub import HubError, check_intact, fetch_file
+from kronos.model.stored.hub import check_intact, fetch_file
+from kronos.model.stored.hub_errors import HubError
 from kronos.model.stored.identity import ModelIdentity, find_commit, identify
 from kronos.model.stored.weights import read_header, read_weights, write_weights
 

@@ -97,6 +97,15 @@ def test_upstream_yaml_unchanged(tmp_path: Path) -> None:
     assert config.model_paths.run_folder.basemodel.path == finetuned / "HK_ali" / "basemodel"
 
 
+@pytest.mark.parametrize("address", ["hf-mirror.com", "http://[::1", "http://host:80a"])
+def test_the_address_of_a_hub(tmp_path: Path, address: str) -> None:
+    (fault,) = faults(tmp_path, MINIMAL + f'  hub_endpoint: "{address}"\n')
+    assert "c.yaml:7" in fault and "is no address of a hub. Give one such as https://hf-mirror.com" in fault
+    assert (
+        load(tmp_path, MINIMAL + "  hub_endpoint: https://host:8000/\n").model_paths.hub_endpoint == "https://host:8000"
+    )
+
+
 def test_template_forms(tmp_path: Path) -> None:
     text = MINIMAL + "  exp_name: x1\n  base_save_path: /out/{exp_name}\n"
     text += "  finetuned_tokenizer: /out/{exp_name}/tokenizer/best_model\n"

@@ -97,6 +97,14 @@ def test_published_weights_that_cannot_be_fetched(hub: FakeHub) -> None:
     assert "hf-mirror.com" in found["hub"][0]["text"]
 
 
+@pytest.mark.parametrize("endpoint", ["http://[::1", "http://host:80a"])
+def test_an_address_that_is_none(hub: FakeHub, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = invoke("doctor", "--endpoint", endpoint)
+    assert done.exit_code == 1 and "is no address of a hub. Give one such as" in " ".join(done.output.split())
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+    assert levels(run_doctor()["hub"]) == [("hub_no_address", "warning")]
+
+
 def test_another_command_of_this_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "kronos"
     script.write_text("#!/usr/bin/env python\nfrom kronos_time import main\n")

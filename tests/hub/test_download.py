@@ -59,7 +59,9 @@ def test_the_models_of_a_configuration_from_its_endpoint(
     [
         (["Kronos-large"], "Kronos-large: no model of this name is published. Choose from Kronos-Tokenizer-2k,"),
         (["me/none"], "me/none: no folder of this name here .* access is denied"),
-        (["--endpoint", "hf-mirror.com"], "is no address. Give one such as https://hf-mirror.com"),
+        (["--endpoint", "hf-mirror.com"], "is no address of a hub. Give one such as https://hf-mirror.com"),
+        (["--endpoint", "http://[::1"], "is no address of a hub"),
+        (["--endpoint", "http://host:80a"], "is no address of a hub"),
         (["--endpoint", "http://127.0.0.1:9"], r"\(http://127.0.0.1:9\): .* Use a mirror"),
         (["Kronos-small", "--config", "a.yaml"], "either names or --config|a.yaml"),
     ],

@@ -102,6 +102,7 @@ def test_a_damaged_file_of_the_cache_is_found(hub: FakeHub) -> None:
         ("NeoQuasar/Kronos-none", r"access is denied \(status 401\): there is no such model, or it is private. Check"),
         (f"{SMALL}@v9", r"there is no such model, revision or file \(status 404\). Check the name"),
         ("NeoQuasar/Kronos..small", "Check the name"),
+        (f"a--b/c@{COMMIT}", "Check the name"),
     ],
 )
 def test_what_the_hub_does_not_have(hub: FakeHub, name: str, words: str) -> None:
@@ -138,6 +139,14 @@ def test_no_connection(hub: FakeHub) -> None:
     assert not hub.requests
 
 
+@pytest.mark.parametrize("endpoint", ["http://[::1", "http://host:80a"])
+def test_an_address_that_is_none(hub: FakeHub, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail("is no address of a hub. Correct HF_ENDPOINT", endpoint=endpoint)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+    fail("is no address of a hub. Correct HF_ENDPOINT")
+    assert Kronos.from_pretrained(SMALL, endpoint=hub.endpoint)  # HF_ENDPOINT does not matter then
+
+
 def test_a_server_that_is_no_hub(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.status = 200
     fail("the server is no hub: its answer names no commit")
@@ -146,6 +155,26 @@ def test_a_server_that_is_no_hub(hub: FakeHub, tmp_path: Path, monkeypatch: pyte
 def test_no_room_on_the_disk(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     fail("No space left on device .*Free some space, or choose another place with HF_HOME", error=WriteError)
+
+
+def test_a_cache_that_cannot_be_locked(hub: FakeHub) -> None:
+    sha256 = hash_file(WEIGHTS)
+    cache = Path(huggingface_hub.constants.HF_HUB_CACHE) / "models--NeoQuasar--Kronos-small" / "blobs"
+    (cache / f"{sha256}.kronos-part.lock").mkdir(parents=True)
+    fail("kronos-part: cannot be written: .* another place with HF_HOME", error=WriteError)
+
+
+def test_a_lock_file_that_another_process_holds(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows does not remove it."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".lock":
+            raise PermissionError(13, "in use", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    Kronos.from_pretrained(SMALL)
 
 
 def test_a_token_is_sent_to_the_hub_only(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

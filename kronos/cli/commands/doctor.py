@@ -17,6 +17,7 @@ from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.cli.start import name_commands
 from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
+from kronos.urls import check_endpoint
 
 if TYPE_CHECKING:
     from kronos.doctor.diagnoses import Diagnosis
@@ -44,6 +45,7 @@ def doctor_command(
     with start_session("nothing was changed; run the same command again", language):
         from kronos.doctor.software import check_command, check_software
 
+        endpoint = check_endpoint(endpoint)
         diagnoses = [*check_software(), check_command()]
         if not any(diagnosis.level == "broken" for diagnosis in diagnoses):  # else what follows cannot be imported
             with loading_libraries():

@@ -16,6 +16,7 @@ from kronos.config import load_config
 from kronos.errors import ConfigError
 from kronos.names import make_printable
 from kronos.report.words.catalogue import Words
+from kronos.urls import check_endpoint
 
 if TYPE_CHECKING:
     from kronos.hub.downloads import Downloaded
@@ -54,11 +55,7 @@ def download_command(
         words = Words(settle_language(settings))
         if names and config:
             raise ConfigError("give either names or --config; the names of a configuration are in the configuration.")
-        if endpoint and not endpoint.startswith(("http://", "https://")):
-            raise ConfigError(
-                "--endpoint {endpoint} is no address. Give one such as https://hf-mirror.com.", endpoint=endpoint
-            )
-        endpoint = (endpoint or (settings.model_paths.hub_endpoint if settings else "")).rstrip("/")
+        endpoint = check_endpoint(endpoint) or (settings.model_paths.hub_endpoint if settings else "")
         with loading_libraries():
             from kronos.hub.downloads import fetch_model, list_models_to_fetch
 

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -25,25 +25,19 @@ from huggingface_hub.file_download import HfFileMetadata, repo_folder_name
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-from kronos.errors import CheckpointError, WriteError
-from kronos.model.stored.mirrors import MIRROR, name_at_modelscope
-from kronos.names import Message
+from kronos.errors import WriteError
+from kronos.model.stored.hub_errors import HubError, explain_failure, is_unreachable
+from kronos.names import Message, find_hub_host
 
-OFFICIAL_HOST = "huggingface.co"
+OFFICIAL = "https://huggingface.co"
 REACH_SECONDS = 15.0  # for an answer, including the look-up of the server's name
 STALL_SECONDS = 20.0  # without a byte
 ATTEMPTS = 3  # without a byte more
 SHA256, GIT_SHA1 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")
 UNREACHABLE = (HTTPError, TimeoutError, ConnectionError, FileMetadataError)
-TOO_MANY = 429  # requests
-BUSY = 500  # from this status on, the server is out of order
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-class HubError(CheckpointError):
-    """A file could not be fetched from the hub."""
 
 
 def fetch_file(repository: str, filename: str, **options: Any) -> Path:
@@ -63,8 +57,9 @@ def fetch_file(repository: str, filename: str, **options: Any) -> Path:
     if GIT_SHA1.fullmatch(revision) and not force:
         try:
             return Path(hf_hub_download(repository, filename, **options | {"local_files_only": True}))
-        except OSError:
+        except (OSError, ValueError):  # it is not there, or the client refuses the name
             pass
+    check_address(endpoint)
     options = options | {"token": choose_token(options.get("token"), endpoint)}
     try:
         url = hf_hub_url(repository, filename, revision=revision, endpoint=endpoint)
@@ -77,20 +72,34 @@ def fetch_file(repository: str, filename: str, **options: Any) -> Path:
             download(at_commit, blob, remote, options["token"], f"{repository}/{filename}")
         return Path(hf_hub_download(repository, filename, **options | {"force_download": False}))
     except UNREACHABLE as error:
-        if not force and _is_unreachable(error):
+        if not force and is_unreachable(error):
             try:
                 return _find_cached(repository, filename, endpoint, options)
             except HubError:
                 pass
-        raise _explain(repository, filename, endpoint, error) from error
+        raise explain_failure(repository, filename, endpoint, error) from error
     except ValueError as error:  # the client refuses the name
-        raise _explain(repository, filename, endpoint, error) from error
+        raise explain_failure(repository, filename, endpoint, error) from error
+
+
+def check_address(endpoint: str) -> None:
+    """Check the address of a hub, of which HF_ENDPOINT may be anything.
+
+    Raises:
+        HubError: it is none.
+    """
+    if find_hub_host(endpoint) is None:
+        raise HubError(
+            "{endpoint} is no address of a hub. Correct HF_ENDPOINT, or what was given instead, for example "
+            "https://hf-mirror.com.",
+            endpoint=endpoint.rpartition("@")[2],
+        )
 
 
 def choose_token(token: bool | str | None, endpoint: str) -> bool | str | None:
     """Return the token to send: none to an endpoint that is neither the hub's nor that of HF_ENDPOINT, unless one is given."""
-    trusted = OFFICIAL_HOST, urlsplit(constants.ENDPOINT).hostname
-    return False if token is None and urlsplit(endpoint).hostname not in trusted else token
+    trusted = {find_hub_host(OFFICIAL), find_hub_host(constants.ENDPOINT)} - {None}
+    return False if token is None and find_hub_host(endpoint) not in trusted else token
 
 
 def ask(question: Callable[[], T], seconds: float = REACH_SECONDS) -> T:
@@ -124,10 +133,7 @@ def download(url: str, target: Path, remote: HfFileMetadata, token: bool | str |
         HubError: its size or hash differs. WriteError: it cannot be written. HTTPError, TimeoutError: the connection broke.
     """
     part = target.with_name(f"{target.name}.kronos-part")
-    with _writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{part}.lock")
-    with lock:
+    with _locking(part):
         if target.exists() and _fits(target, remote):  # another process fetched it meanwhile
             return
         _check_room(part, remote.size)
@@ -145,7 +151,21 @@ def download(url: str, target: Path, remote: HfFileMetadata, token: bool | str |
             )
         with _writing(target):
             part.replace(target)
-    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locking(part: Path) -> Iterator[None]:
+    """Let one process at a time fetch a file."""
+    lock = FileLock(f"{part}.lock")
+    with _writing(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+    with suppress(OSError):  # Windows refuses while another process waits for it
+        Path(lock.lock_file).unlink()
 
 
 def _fill(part: Path, url: str, remote: HfFileMetadata, token: bool | str | None, bar: Any) -> None:
@@ -221,7 +241,7 @@ def _find_cached(repository: str, filename: str, endpoint: str, options: dict[st
     try:
         return Path(hf_hub_download(repository, filename, **options | {"local_files_only": True}))
     except (OSError, ValueError) as error:
-        raise _explain(repository, filename, endpoint, error) from error
+        raise explain_failure(repository, filename, endpoint, error) from error
 
 
 def _name_blob(repository: str, etag: str, cache_dir: str | Path | None) -> Path:
@@ -247,54 +267,3 @@ def _writing(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise WriteError.about(path, error, "HF_HOME or --to") from error
-
-
-def _is_unreachable(error: Exception) -> bool:
-    """Whether the server did not answer, or not as a hub does."""
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else BUSY
-    return status >= BUSY or status == TOO_MANY
-
-
-def _explain(repository: str, filename: str, endpoint: str, error: Exception) -> HubError:
-    """Return the error for a file that is neither in the cache nor to be had: why, and what to do."""
-    reason, fix = _find_reason(repository, filename, error)
-    return HubError(
-        "{filename} could not be fetched from the Hugging Face Hub ({endpoint}): {reason}. {fix}",
-        filename=filename,
-        endpoint=endpoint,
-        reason=reason,
-        fix=fix,
-    )
-
-
-def _find_reason(repository: str, filename: str, error: Exception) -> tuple[Message, Message]:
-    by_hand = Message(
-        "Or put {config} and {weights} into one folder and give that folder instead{copy}.",
-        config=constants.CONFIG_NAME,
-        weights=constants.SAFETENSORS_SINGLE_FILE,
-        copy=name_at_modelscope(repository),
-    )
-    if is_offline_mode():
-        return Message("HF_HUB_OFFLINE is set, and the file is not in the cache"), Message(
-            "Unset HF_HUB_OFFLINE, or run once with a connection: kronos download {repository}. {by_hand}",
-            repository=repository,
-            by_hand=by_hand,
-        )
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
-    if status in (401, 403):
-        return Message(
-            "access is denied (status {status}): there is no such model, or it is private", status=status
-        ), Message("Check the name; for a private model, set HF_TOKEN or run: hf auth login.")
-    if 400 <= status < BUSY and status != TOO_MANY:
-        reason = Message("there is no such model, revision or file (status {status})", status=status)
-        return reason, Message("Check the name.")
-    stated = error.args[0] if error.args else None
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    reason = stated if isinstance(stated, Message) else Message("{error}", error=line)
-    if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return reason, Message("Check the name.")
-    return reason, Message(
-        "Use a mirror: set HF_ENDPOINT={mirror} in the environment, or model_paths.hub_endpoint in the configuration. {by_hand}",
-        mirror=MIRROR,
-        by_hand=by_hand,
-    )
