@@ -2,9 +2,11 @@
 
 import logging
 import re
+import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +21,7 @@ from kronos.evaluation.results import Evaluation
 from kronos.files import hash_file, replacing_folder, write_text
 from kronos.model import KronosTokenizer
 from kronos.model.pretrained import HUB_NAME, find_folder, locate_model
-from kronos.model.stored.hub import UNREACHABLE, ask
+from kronos.model.stored.hub import UNREACHABLE, ask, check_address, choose_token
 from kronos.report.verdict.model_card import Publication, write_card, write_tokenizer_card
 from kronos.report.words.catalogue import Words
 from kronos.saved_run import find_tokenizer, load_saved_run
@@ -104,7 +106,7 @@ def read_verdict(config: Config) -> Evaluation | None:
             "%s: this verdict is not on the present weights, or of an earlier version. The card says that the model was not evaluated. "
             "To evaluate it: kronos evaluate --run %s",
             run.report.results,
-            run.path,
+            shlex.quote(str(run.path)),
         )
         return None
     return evaluation
@@ -118,37 +120,46 @@ def _fill(folder: Path, files: tuple[Path, Path], card: str, repository: str) ->
     return Prepared(repository, folder)
 
 
-def upload(prepared: Prepared, private: bool, endpoint: str = "") -> str:
-    """Upload a folder in one commit, and return the address of its repository.
+def upload(prepared: Sequence[Prepared], private: bool, endpoint: str = "") -> Iterator[str]:
+    """Upload each folder in one commit, and return the address of its repository. All repositories are checked first.
 
     Args:
-        private: only you can see the repository. One that is public already is refused then.
+        private: only you can see the repositories. One that is public already is refused then.
 
     Raises:
         KronosError: the hub cannot be reached, or refuses.
     """
-    api, name = HfApi(endpoint=endpoint or None), prepared.repository
+    _check_hub(prepared[0].folder.parent, endpoint)
+    api = HfApi(endpoint=endpoint or None)
+    _ask(api.whoami, prepared[0], endpoint)
+    for each in prepared:
+        _ask(partial(api.create_repo, each.repository, private=private, exist_ok=True), each, endpoint)
+        if private and not _ask(partial(api.model_info, each.repository), each, endpoint).private:
+            raise ConfigError(
+                "{name} exists and is public, but --private was given. Choose another name, or make it private in its settings on "
+                "the hub. Nothing was uploaded.",
+                name=each.repository,
+            )
+    options = {"allow_patterns": list(FILES), "commit_message": "Upload a fine-tuned Kronos model"}
+    for each in prepared:
+        upload_folder = partial(api.upload_folder, repo_id=each.repository, folder_path=each.folder, **options)
+        _translate(upload_folder, each, endpoint)
+        yield f"{endpoint or constants.ENDPOINT}/{each.repository}"
+
+
+def _check_hub(folder: Path, endpoint: str) -> None:
+    """Check that the hub may be asked, and may have the user's token."""
     if is_offline_mode():
-        raise KronosError(
-            "HF_HUB_OFFLINE is set, so nothing is uploaded. Unset it; {folder} is ready.", folder=prepared.folder
-        )
-    _ask(api.whoami, prepared, endpoint)
-    _ask(lambda: api.create_repo(name, private=private, exist_ok=True), prepared, endpoint)
-    if private and not _ask(lambda: api.model_info(name), prepared, endpoint).private:
+        raise KronosError("HF_HUB_OFFLINE is set, so nothing is uploaded. Unset it; {folder} is ready.", folder=folder)
+    check_address(endpoint or constants.ENDPOINT)
+    if endpoint and choose_token(None, endpoint) is False:
         raise ConfigError(
-            "{name} exists and is public, but --private was given. Choose another name, or make it private in its settings on the "
-            "hub. Nothing was uploaded.",
-            name=name,
+            "--endpoint {endpoint}: your token is not sent there, because it may belong to another hub ({own}). To upload to "
+            "{endpoint}, set HF_ENDPOINT to it and HF_TOKEN to a token of that hub. {folder} is ready.",
+            endpoint=endpoint,
+            own=constants.ENDPOINT,
+            folder=folder,
         )
-    message = "Upload a fine-tuned Kronos model"
-    _translate(
-        lambda: api.upload_folder(
-            repo_id=name, folder_path=prepared.folder, allow_patterns=list(FILES), commit_message=message
-        ),
-        prepared,
-        endpoint,
-    )
-    return f"{endpoint or constants.ENDPOINT}/{name}"
 
 
 def _ask(question: Callable[[], T], prepared: Prepared, endpoint: str) -> T:

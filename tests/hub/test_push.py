@@ -193,6 +193,52 @@ def test_nothing_private_is_put_into_a_public_repository(hub: FakeHub, run: Path
     assert not hub.uploaded
 
 
+def test_both_repositories_are_checked_before_anything_is_uploaded(
+    hub: FakeHub, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the tokenizer is private; that of the model, which is uploaded after it, is public."""
+    model_info = huggingface_hub.HfApi.model_info
+
+    def find_public(api: huggingface_hub.HfApi, name: str) -> huggingface_hub.ModelInfo:
+        hub.public = name == TO
+        return model_info(api, name)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", find_public)
+    assert f"{TO} exists and is public" in " ".join(push(run, "--private", status=1).split())
+    assert not hub.uploaded
+
+
+def test_the_token_is_not_sent_to_another_hub(hub: FakeHub, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://huggingface.co")
+    output = " ".join(push(run, "--endpoint", f"{hub.endpoint}/", status=1).split())
+    assert "your token is not sent there" in output and "set HF_ENDPOINT to it and HF_TOKEN" in output
+    assert not hub.requests
+
+
+@pytest.mark.parametrize("endpoint", ["http://[::1", "http://host:80a"])
+def test_an_address_that_is_none(hub: FakeHub, run: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "is no address of a hub. Give one" in " ".join(push(run, "--endpoint", endpoint, status=1).split())
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+    assert "is no address of a hub. Correct HF_ENDPOINT" in " ".join(push(run, status=1).split())
+
+
+def test_the_language_of_the_run(run: Path) -> None:
+    config = run / "config.yaml"
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    settings.setdefault("report", {})["language"] = "zh"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    assert "没有上传任何内容" in push(run, "--dry-run")
+    assert "## 使用方法" in read_card(run).text
+    assert "Nothing was uploaded" in push(run, "--dry-run", "--language", "en")
+    assert "## How to use it" in read_card(run).text
+
+
+def test_a_command_names_the_run_in_quotes(run: Path) -> None:
+    spaced = run.rename(run.with_name("my run"))
+    edit_verdict(spaced, provenance=None)
+    assert f"kronos evaluate --run '{spaced}'" in " ".join(push(spaced, "--dry-run").split())
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [

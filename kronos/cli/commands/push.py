@@ -12,6 +12,7 @@ from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder, lock_run_folder
+from kronos.urls import check_endpoint
 
 RunOption = Annotated[Path, typer.Option("--run", help="The run's folder, {base_path}/{exp_name}.", show_default=False)]
 To = Annotated[
@@ -59,18 +60,18 @@ def push_command(
             from kronos.hub.push import name_published, prepare, upload
             from kronos.saved_run import load_run_config
 
-        words = Words(settle_language(None))
+        config = load_run_config(run)
+        words = Words(settle_language(config))
+        endpoint = check_endpoint(endpoint)
         published = name_published(to, tokenizer_to, license, hide_data)
-        load_run_config(run)  # before a folder is made
         with lock_run_folder(RunFolder(run)):
-            published, prepared = prepare(run, published, language or "en")
+            published, prepared = prepare(run, published, language or config.report.language)
             for each in prepared:
                 print_text(words("push.prepared", name=each.repository, folder=str(each.folder)))
             if dry_run:
                 print_text(words("push.dry_run"))
                 return
-            for each in prepared:
-                address = upload(each, private, endpoint.rstrip("/"))
+            for address in upload(prepared, private, endpoint):
                 print_text(words("push.uploaded", address=address))
         options = f"--model {published.model} --tokenizer {published.tokenizer}"
         print_text(words("push.next", command=f"python -m kronos predict {options} --data my.csv"))
