@@ -9,6 +9,7 @@ from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
 from .errors import KronosError as KronosError
+from .errors import WriteError as WriteError
 from .forecast import KronosPredictor as KronosPredictor
 from .model import Kronos as Kronos
 from .model import KronosTokenizer as KronosTokenizer

@@ -190,6 +190,19 @@ def find_max_context(model: str) -> int | None:
     return published.max_context if published else None
 
 
+def describe_long_context(model: str, window: int, max_context: int) -> Message | None:
+    """Say that a forecast attends to more candles than the model was trained with; None if it does not.
+
+    Args:
+        window: lookback and horizon together.
+    """
+    known, attended = find_max_context(model), min(window, max_context)
+    if known is None or attended <= known:
+        return None
+    template = "{model} was trained with at most {known} candles, and makes bad forecasts from {attended}. Set max_context to {known}."
+    return Message(template, model=model, known=known, attended=attended)
+
+
 def choose_context(model: str, given: int | None = None) -> int:
     """Return the context that is given, or that a published model was trained with, or the usual one."""
     return find_max_context(model) or DEFAULT_CONTEXT if given is None else given

@@ -112,6 +112,7 @@ def test_public_names_do_not_drift() -> None:
         "KronosPredictor",
         "KronosTokenizer",
         "Run",
+        "WriteError",
         "__version__",
         "check",
         "evaluate",

@@ -20,7 +20,7 @@ from kronos.planning.enough import Sufficiency
 from kronos.report.check import write_check
 from kronos.report.words.catalogue import Words
 
-ALLOWED = ("data.", "repairs.")
+ALLOWED = ("data.", "repairs.", "report.language")
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,9 +49,9 @@ class CheckedCandles:
         rows = [[getattr(finding, name) for name in columns] for finding in self.check.audited.findings]
         return pd.DataFrame(rows, columns=list(columns))
 
-    def write(self, language: Language = "en") -> str:
+    def write(self, language: Language | None = None) -> str:
         """Return the results as `kronos check` prints them."""
-        return write_check(self.check, self.config, Words(language))
+        return write_check(self.check, self.config, Words(language or self.config.report.language))
 
     def __repr__(self) -> str:
         return self.write()
@@ -66,7 +66,7 @@ def check(data: Candles, *, lookback: int | None = None, horizon: int | None = N
     Args:
         data: candles: a path, a URL or several of them; a frame; or a dict with a frame for each symbol.
         lookback, horizon: in candles; by default proposed.
-        options: keys of the sections data and repairs, for example timezone="Asia/Shanghai" or gaps="fill".
+        options: keys of the sections data and repairs, for example timezone="Asia/Shanghai" or gaps="fill"; and language="zh".
 
     Raises:
         DataError: there is no such file. What is wrong within files is in the result. ConfigError: an option is wrong.

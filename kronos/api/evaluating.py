@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kronos.api.candles import FRAMES, Candles, name_sources
-from kronos.api.options import name_keys, take_sizes
+from kronos.api.options import check_path, name_keys, take_sizes
 from kronos.api.session import called_from_python
 from kronos.api.verdicts import Verdict
+from kronos.config import Config
 from kronos.config.changes import (
     FIXED,
     FOR_EVALUATION,
@@ -57,6 +58,9 @@ def evaluate(
     with called_from_python():
         named, after = name_keys(options), None if since is None else _read_since(since)
         named |= take_sizes(named, lookback, horizon)
+        check_path("run", run)
+        if tokenizer is not None:
+            check_path("tokenizer", tokenizer)
         path = Path(run).expanduser()
         if RunFolder(path).config.is_file():
             if tokenizer is not None:
@@ -77,7 +81,7 @@ def _evaluate_run(path: Path, data: Candles | None, since: datetime | None, opti
     config = load_run_config(path).override((OTHER_CANDLES if others else {}) | options, NAME)
     sources = None if data is None else _name_sources(data, config.data.cache_dir)
     with lock_run_folder(config.model_paths.run_folder):
-        return _wrap(run_evaluation(config, sources, since))
+        return _wrap(run_evaluation(config, sources, since), config)
 
 
 def _evaluate_model(
@@ -94,7 +98,7 @@ def _evaluate_model(
     config = build_model_config(model, named, sources, options=options)
     models = load_judged_models(config)
     with lock_run_folder(config.model_paths.run_folder):
-        return _wrap(run_model_evaluation(config, models, since))
+        return _wrap(run_model_evaluation(config, models, since), config)
 
 
 def _name_sources(data: Candles, cache_dir: Path) -> list[CandleSource]:
@@ -115,6 +119,6 @@ def _read_since(since: object) -> datetime:
     return datetime.fromisoformat(moment.isoformat())  # not a Timestamp
 
 
-def _wrap(finished: FinishedRun) -> Verdict:
+def _wrap(finished: FinishedRun, config: Config) -> Verdict:
     assert finished.evaluation is not None
-    return Verdict(finished.evaluation, finished.report.page)
+    return Verdict(finished.evaluation, finished.report.page, config.report.language)

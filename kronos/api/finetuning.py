@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kronos.api.candles import FRAMES, Candles, name_sources
-from kronos.api.options import name_keys, take, take_sizes
+from kronos.api.options import check_path, name_keys, take, take_sizes
 from kronos.api.runs import Run
 from kronos.api.session import called_from_python, writing_log
 from kronos.config import Config
@@ -60,6 +60,10 @@ def finetune(
         sizes = take_sizes(given, lookback, horizon)
         model = take(given, "model_paths.pretrained_predictor", "model", None if model == "nano" else model) or model
         tokenizer = take(given, "model_paths.pretrained_tokenizer", "tokenizer", tokenizer)
+        check_path("model", model)
+        if tokenizer is not None:
+            check_path("tokenizer", tokenizer)
+        check_path("out", out)
         if "data.data_path" in given:
             raise ConfigError("data.data_path: the candles are given already, as data. Remove this option.")
         defaults = {"recipe": recipe, **_name_models(model, tokenizer), **_place(Path(out))}

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from os import PathLike
 from typing import Any
 
 from kronos.config import Config
@@ -42,6 +43,20 @@ def take(options: dict[str, Any], key: str, argument: str, given: Any = None) ->
     if given is not None and key in options:
         raise ConfigError("{argument} and {key} are the same setting. Give one of them.", argument=argument, key=key)
     return options.pop(key, given)
+
+
+def check_path(argument: str, given: object) -> None:
+    """Check an argument that is a folder or the name of a model.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if not isinstance(given, str | PathLike):
+        raise ConfigError(
+            "{argument}: expected a folder or the name of a model, got {kind}.",
+            argument=argument,
+            kind=type(given).__name__,
+        )
 
 
 def take_sizes(options: dict[str, Any], lookback: int | None, horizon: int | None) -> dict[str, int]:

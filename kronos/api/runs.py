@@ -20,6 +20,7 @@ from kronos.config import Config
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.stored_calibration import calibrate, describe_conditions, find_calibration
 from kronos.forecast import Forecast, KronosPredictor, Sampling
+from kronos.forecast.inputs import log_notes
 from kronos.forecast.origin import LAST
 from kronos.run_folder import RunFolder
 from kronos.saved_run import check_trained, load_run_config
@@ -54,8 +55,8 @@ class Run:
         Raises:
             CheckpointError: its file is damaged.
         """
-        report = self.folder.report
-        return Verdict(Evaluation.read(report.results), report.page) if report.results.is_file() else None
+        report, language = self.folder.report, self.config.report.language
+        return Verdict(Evaluation.read(report.results), report.page, language) if report.results.is_file() else None
 
     @property
     def report(self) -> Path | None:
@@ -127,7 +128,9 @@ class Run:
                 verbose=verbose,
             )
             actual = task.actual if len(task.actual) else None
-            notes = (*task.notes, *forecast.notes)
+            short = task.note_short(data.lookback_window)
+            log_notes([(name, short)])
+            notes = (*task.notes, *short, *forecast.notes)
             forecast = replace(forecast, notes=notes, history=task.history, actual=actual)
             conditions = describe_conditions(self._predictor, sampling, data.lookback_window, horizon)
             usable = calibrated and n_paths > 1

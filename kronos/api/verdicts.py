@@ -19,11 +19,12 @@ from kronos.report.words.verdict_text import write_verdict
 class Verdict:
     """Whether fine-tuning helped, and whether the model has skill, on held-out candles.
 
-    evaluation: all values. page: the report, index.html.
+    evaluation: all values. page: the report, index.html. language: of the texts, that of the report.
     """
 
     evaluation: Evaluation
     page: Path
+    language: Language = "en"
 
     @property
     def fine_tuning(self) -> str | None:
@@ -39,11 +40,11 @@ class Verdict:
     @property
     def headline(self) -> str:
         """The verdict in a few sentences."""
-        return write_headline(self.evaluation, Words("en"))
+        return write_headline(self.evaluation, Words(self.language))
 
-    def write(self, language: Language = "en") -> str:
+    def write(self, language: Language | None = None) -> str:
         """Return the verdict as `kronos evaluate` prints it."""
-        return write_verdict(self.evaluation, Words(language))
+        return write_verdict(self.evaluation, Words(language or self.language))
 
     def to_frame(self) -> pd.DataFrame:
         """Return the comparisons: a row for each baseline and metric, with the skill, its interval, p-values and outcome."""

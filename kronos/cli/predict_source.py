@@ -77,6 +77,20 @@ class Source(NamedTuple):
         return predictor
 
 
+def check_choice(run: Path | None, tokenizer: str | None, model: str | None) -> None:
+    """Check that there is either a run or a model.
+
+    Raises:
+        ConfigError: there are both, or none; or a tokenizer is given without a model.
+    """
+    if (run is None) == (model is None):
+        raise ConfigError(
+            "give either --run (the folder of a run) or --model (a model folder, a hub name or nano); see --help."
+        )
+    if tokenizer is not None and model is None:
+        raise ConfigError("--tokenizer needs --model. A run has its own tokenizer.")
+
+
 def load_source(
     run: Path | None, tokenizer: str | None, model: str | None, overrides: Sequence[str], **given: Any
 ) -> Source:
@@ -86,16 +100,11 @@ def load_source(
         overrides: how the candles are read, section.key=value each.
 
     Raises:
-        ConfigError: there must be either a run or a model; or an override is wrong, or the tokenizer is not known.
+        ConfigError: an override is wrong, or the tokenizer is not known.
         CheckpointError: a model cannot be loaded.
     """
-    if (run is None) == (model is None):
-        raise ConfigError(
-            "give either --run (the folder of a run) or --model (a model folder, a hub name or nano); see --help."
-        )
-    if tokenizer is not None and model is None:
-        raise ConfigError("--tokenizer needs --model. A run has its own tokenizer.")
     from kronos.saved_run import (
+        describe_long_context,
         find_max_context,
         find_run_of,
         find_tokenizer_of,
@@ -123,7 +132,10 @@ def load_source(
     known = find_max_context(name)
     if known is None and "max_context" not in given:
         logger.warning("--max-context is not given: %d is used, that of the published models", DEFAULT_CONTEXT)
-    return source._replace(**{"max_context": known or DEFAULT_CONTEXT} | given)
+    source = source._replace(**{"max_context": known or DEFAULT_CONTEXT} | given)
+    if known and (warning := describe_long_context(name, source.n_known + source.horizon, source.max_context)):
+        logger.warning("%s", warning)
+    return source
 
 
 def _read_settings(config: Config) -> dict[str, Any]:

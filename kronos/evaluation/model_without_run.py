@@ -1,6 +1,7 @@
 """Evaluate a model that no run here has trained: its tokenizer, its settings, and the candles that it is judged on."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -26,12 +27,15 @@ from kronos.saved_run import (
     SavedRun,
     check_published_pair,
     choose_context,
+    describe_long_context,
     find_tokenizer_of,
     is_of_run,
     load_model,
 )
 from kronos.training.saved.last_seen import read_last_seen_of
 from kronos.urls import MAX_NAME, CandleSource, Url, name_source
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "evaluations"  # {FOLDER}/{model}-{data}
 KEPT_SHARE = (
@@ -80,6 +84,8 @@ def build_model_config(
     changes: dict[str, object] = {"evaluation.rivals": baselines}
     if config.model_paths.exp_name == unnamed:
         changes["model_paths.exp_name"] = _choose_name(model, config)
+    if "lookback_window" not in config.data.model_fields_set:  # what the model would not see is of no use
+        changes["data.lookback_window"] = min(config.data.lookback_window, config.data.max_context)
     return config.override(changes)
 
 
@@ -112,7 +118,9 @@ def load_judged_models(config: Config) -> tuple[KronosTokenizer, Kronos]:
     Raises:
         CheckpointError: one cannot be loaded, or they do not belong together.
     """
-    paths = config.model_paths
+    paths, data = config.model_paths, config.data
+    if warning := describe_long_context(paths.pretrained_predictor, data.window, data.max_context):
+        logger.warning("%s", warning)
     try:
         model = load_model(Kronos, paths.pretrained_predictor, paths.hub_endpoint)
     except CheckpointError as error:

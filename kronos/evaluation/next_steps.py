@@ -80,7 +80,15 @@ def _get_data(evaluation: Evaluation, pretrained: Comparison | None, skill: Skil
     if outcome != "too little data to tell" and not no_skill_shown:
         return []
     evidence = evaluation.evidence
-    if evidence is None or evidence.n_origins is None or evidence.n_candles is None or evidence.days is None:
+    decisive = pretrained if outcome == "too little data to tell" else skill.comparison
+    n_used = decisive.n_independent if decisive else 0.0
+    if (
+        evidence is None
+        or evidence.n_origins is None
+        or evidence.n_candles is None
+        or evidence.days is None
+        or evidence.n_origins <= n_used  # it would prove a gain of 5%, but the one that is open is smaller
+    ):
         return [Note(code="more_data")]
     values = {"n": evidence.n_origins, "n_candles": evidence.n_candles, "days": evidence.days, "gain": evidence.gain}
     return [Note(code="more_candles", values=values)]

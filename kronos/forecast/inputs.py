@@ -75,7 +75,7 @@ def log_notes(notes: Iterable[tuple[str, Sequence[str]]]) -> None:
             names.setdefault(note, []).append(name)
     for note, (first, *others) in names.items():
         if others:
-            template = "{name} and {n:,} more series" if len(others) > 1 else "{name} and {other}"
+            template = "{name} and {n:,} more" if len(others) > 1 else "{name} and {other}"
             first = Message(template, name=first, n=len(others), other=others[0])
         logger.warning("%s: %s", first, note)
 

@@ -35,6 +35,11 @@ class ForecastTask(NamedTuple):
     future: pd.DatetimeIndex
     notes: tuple[str, ...]
 
+    def note_short(self, lookback: int) -> tuple[Message, ...]:
+        """Say that there are fewer known candles than the lookback; nothing if there are enough."""
+        n, template = len(self.history), "{n} candles up to the origin, fewer than the lookback of {known}"
+        return (Message(template, n=n, known=lookback),) if n < lookback else ()
+
 
 def build_forecast_task(frame: pd.DataFrame, origin: str, horizon: int, exchange: str | None = None) -> ForecastTask:
     """Split candles at the origin; a candle at the origin's time belongs to the history.

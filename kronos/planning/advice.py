@@ -14,6 +14,7 @@ from kronos.data.windows.splits import SplitName
 from kronos.planning.disk import MOMENT_BYTES, WEIGHT_BYTES, compute_disk_bytes, measure_free_bytes
 from kronos.planning.evidence import MIN_INDEPENDENT_VAL, MIN_ORIGINS
 from kronos.planning.plan import RunPlan, SplitPlan, StagePlan, StageSettings, collect_stage_settings, plan_splits
+from kronos.saved_run import describe_long_context
 from kronos.training.pipeline import RunInputs
 from kronos.training.step_counts import count_steps_an_epoch
 
@@ -119,6 +120,10 @@ def _check_context(settings: RunSettings) -> Iterator[Advice]:
         lookback, lost = data.max_context - data.predict_window, data.window - data.max_context
         sizes = {"window": data.window, "max_context": data.max_context, "lookback": lookback, "lost": lost}
         yield Advice("context", sizes)
+    model = settings.config.model_paths.pretrained_predictor
+    fine_tuned = any(stage.name == "basemodel" and stage.pre_trained for stage in settings.stages)
+    if fine_tuned and (warning := describe_long_context(model, data.window, data.max_context)):
+        yield Advice("long_context", {"warning": warning})
 
 
 def _check_rate(settings: RunSettings) -> Iterator[Advice]:

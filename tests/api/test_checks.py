@@ -41,7 +41,10 @@ def test_what_is_wrong_is_in_the_result() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 3}, "training.epochs: a check does not depend on this key. Only data.*, repairs.* can be changed."),
+        (
+            {"epochs": 3},
+            "training.epochs: a check does not depend on this key. Only data.*, repairs.*, report.language can be changed.",
+        ),
         ({"timezone": "Mars"}, "check: timezone 'Mars' is unknown"),
         ({"lookback": 5, "lookback_window": 5}, "are the same setting"),
         ({"lookback": "5"}, "check: data.lookback_window is '5'; it must be a whole number."),
@@ -56,3 +59,7 @@ def test_wrong_options(options: dict, message: str) -> None:
 def test_no_file() -> None:
     with pytest.raises(DataError, match=r"nowhere\.csv: no such file"):
         kronos.check("nowhere.csv")
+
+
+def test_the_language_of_the_results() -> None:
+    assert "根 K 线" in repr(kronos.check(FRAME, language="zh")) and "candles" in repr(kronos.check(FRAME))

@@ -95,6 +95,7 @@ def test_the_model_of_an_earlier_run(asked: list[tuple[Config, bool]], golden_ru
             ConfigError,
             "the tokenizer of this model is not known. Give its tokenizer too",
         ),
+        ({"model": 3}, ConfigError, "model: expected a folder or the name of a model, got int."),
         ({"model": "small"}, CheckpointError, "small: no such model folder"),
         ({"data": "nowhere.csv"}, DataError, "nowhere.csv: no such file"),
         ({"data": FRAME[:30], "lookback": 16, "horizon": 8}, DataError, "30 rows"),

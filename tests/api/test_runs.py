@@ -58,6 +58,12 @@ def test_a_run_has_its_own_tokenizer(golden_run: Path) -> None:
         KronosPredictor.from_pretrained(golden_run, str(GOLDEN / "tokenizer"))
 
 
+def test_fewer_candles_than_the_lookback_are_noted(run: Run, candles: pd.DataFrame) -> None:
+    forecast = run.forecast(candles[:12], **QUIET)
+    assert "12 candles up to the origin, fewer than the lookback of 16" in forecast.notes
+    assert not [note for note in run.forecast(candles[:16], **QUIET).notes if "lookback" in note]
+
+
 def test_no_run(tmp_path: Path, golden_run: Path) -> None:
     with pytest.raises(ConfigError, match="there is no run here"):
         kronos.load_run(tmp_path)

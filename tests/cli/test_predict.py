@@ -213,6 +213,7 @@ def test_bad_input_is_one_line_and_exit_status_1(options: tuple, words: str, tmp
     monkeypatch.chdir(tmp_path)
     result = invoke(*options)
     assert result.exit_code == 1, result.output
+    assert "None" not in result.output
     assert words in result.output and "Traceback" not in result.output
     assert result.output.splitlines()[-1].startswith("error: ") and not any(tmp_path.rglob("*forecast.*"))
 

@@ -46,6 +46,12 @@ def test_published_models_have_their_tokenizer_and_context(model: str, tokenizer
     assert "pretrained" not in config.evaluation.rivals and "lstm" in config.evaluation.rivals
 
 
+def test_the_lookback_is_what_the_model_sees() -> None:
+    assert build(model="nano").data.lookback_window == build(model="nano").data.max_context == 144
+    assert build("data.lookback_window=96", model="nano").data.lookback_window == 96
+    assert build(model="NeoQuasar/Kronos-mini").data.lookback_window == 512
+
+
 def test_downloaded_models_use_the_tokenizer_beside_them(tmp_path: Path) -> None:
     for name in ("Kronos-mini", "Kronos-Tokenizer-2k"):
         (tmp_path / name).mkdir()

@@ -96,6 +96,8 @@ def test_what_is_missing_in_candles_and_time() -> None:
     evidence = Evidence(baseline="pretrained", gain=0.05, n_origins=600, n_candles=28_800, days=912.0)
     (more, *_) = choose(UNDECIDED, UNKNOWN, evidence=evidence)
     assert more == Note(code="more_candles", values={"n": 600, "n_candles": 28_800, "days": 912.0, "gain": 0.05})
+    few = evidence.model_copy(update={"n_origins": 3})
+    assert codes(UNDECIDED, UNKNOWN, evidence=few) == ["more_data"], "it has more than these already"
     unknown = evidence.model_copy(update={"n_origins": None, "n_candles": None, "days": None})
     assert codes(UNDECIDED, UNKNOWN, evidence=unknown) == ["more_data"]
 

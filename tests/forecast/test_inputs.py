@@ -104,7 +104,7 @@ def test_times_to_come_are_made_and_assumptions_noted() -> None:
 
 def test_notes_are_said_once_for_all_series(caplog: pytest.LogCaptureFixture) -> None:
     log_notes([("a", ["Closed."]), ("b", ["Closed.", "Short."]), ("c", ["Closed."]), ("d", ["Short."]), ("e", [])])
-    assert caplog.messages == ["a and 2 more series: Closed.", "b and d: Short."]
+    assert caplog.messages == ["a and 2 more: Closed.", "b and d: Short."]
 
 
 def test_numbers_as_text_and_nullable_numbers_are_read() -> None:

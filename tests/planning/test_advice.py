@@ -129,6 +129,15 @@ CASES = {
         plan(config=configure("data.max_context=500")),
         "at most 399",
     ),
+    "long_context": (  # lookback and horizon are 500
+        plan(config=configure("model_paths.pretrained_predictor=nano")),
+        plan(
+            config=configure(
+                "model_paths.pretrained_predictor=nano", "data.lookback_window=96", "data.predict_window=48"
+            )
+        ),
+        "Set max_context to 144",
+    ),
     "rate_high": (
         with_stages(learning_rate=4.1e-4),
         with_stages(learning_rate=4e-4),

@@ -41,7 +41,7 @@ from kronos.cli.predict_options import (
     TopK,
     TopP,
 )
-from kronos.cli.predict_source import Source, load_source
+from kronos.cli.predict_source import Source, check_choice, load_source
 from kronos.cli.session import LanguageOption, VerboseOption, loading_libraries, start_session
 from kronos.disk.temporaries import remove_temporaries
 from kronos.errors import ConfigError, DataError, KronosError, WriteError
@@ -93,6 +93,7 @@ def predict_command(
 ) -> None:
     """Forecast candles: sampled futures, their mean and quantiles, as a table, a picture and a page."""
     with start_session("finished forecasts are in --out; run the same command again", language, verbose=verbose):
+        check_choice(run, tokenizer, model)
         logger.info("%s", Words(settle_language(None))("start.predict", model=str(run or model)))
         with loading_libraries():
             from kronos.forecast import Sampling
@@ -238,9 +239,7 @@ def _build_tasks(
     if not tasks:
         _report_errors(errors, n_done=0)
     log_notes((name, task.notes) for name, task in tasks.items())
-    short = {name: len(task.history) for name, task in tasks.items() if len(task.history) < (source.lookback or 0)}
-    template = "{n} candles up to the origin, fewer than the lookback of {known}"
-    log_notes((name, [Message(template, n=n, known=known)]) for name, n in short.items())
+    log_notes((name, task.note_short(source.lookback or 0)) for name, task in tasks.items())
     return tasks, [*errors]
 
 

@@ -22,7 +22,7 @@ from kronos.report.forecast.held_out import draw_held_out_forecasts, forecast_he
 from kronos.report.verdict.examples import ExampleForecast
 from kronos.report.verdict.model_card import write_model_card
 from kronos.report.verdict.page import write_report
-from kronos.report.words.answers import write_headline
+from kronos.report.words.answers import name_baseline, write_headline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import write_note
 from kronos.run_folder import ReportFolder
@@ -71,7 +71,9 @@ def write_evaluation(
             draw_held_out_forecasts(config, own_candles, splits, own, new)
     words = Words(config.report.language)
     for each in evaluation.left_out:
-        logger.warning("not compared with %s: %s", each.baseline, write_note(each.reason, words, "reasons"))
+        reason = write_note(each.reason, words, "reasons")
+        baseline = name_baseline(each.baseline, evaluation, words)
+        logger.warning("%s", words("verdict.left_out", baseline=baseline, name=each.baseline, reason=reason))
     logger.debug("verdict: %s", write_headline(evaluation, words))
     if is_main:
         write_model_card(run, config, evaluation)
