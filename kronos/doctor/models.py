@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, is_offline_mode
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
@@ -11,13 +11,15 @@ from kronos.doctor.diagnoses import Diagnosis
 from kronos.doctor.published import MODEL, TOKENIZER, Match, compare_published, list_pairs_to_compare
 from kronos.errors import KronosError
 from kronos.model import Kronos, KronosTokenizer
-from kronos.model.pretrained import locate_model
+from kronos.model.pretrained import PretrainedModel, fetch_model, find_folder
+from kronos.model.stored.architecture import describes_tokenizer
 from kronos.model.stored.hub import UNREACHABLE, ask, choose_token
 from kronos.model.stored.mirrors import MIRROR, PUBLISHER
 from kronos.names import find_hub_host
 from kronos.saved_run import PUBLISHED
 
 HUB_SECONDS = 5.0
+Model = TypeVar("Model", bound=PretrainedModel)
 FOLDERS = ("models", "pretrained", "pretrained_models")  # where people put downloaded models
 
 
@@ -31,9 +33,12 @@ def check_models(endpoint: str, compare: bool) -> Iterator[Diagnosis]:
     yield _check_nano()
     cached = list(_find_cached())
     for name, commit, folder in cached:
-        yield _check_readable("cached", name, folder, commit=commit[:12])
+        yield _check_readable("cached", name, folder, commit)
     if not cached:
         yield Diagnosis("models", "none_cached", "note", {"folder": constants.HF_HUB_CACHE})
+    for name in _list_published():
+        if find_folder(name).is_dir():
+            yield Diagnosis("models", "hides_hub", "warning", {"name": name})
     for folder in _find_folders():
         yield _check_readable("folder", str(folder), folder)
     yield _check_hub(endpoint or constants.ENDPOINT, bool(cached))
@@ -48,16 +53,17 @@ def _check_nano() -> Diagnosis:
     return Diagnosis("models", "nano")
 
 
+def _list_published() -> Iterator[str]:
+    """Return the names of the published models on the hub."""
+    names = [each for name, known in PUBLISHED.items() for each in (f"{PUBLISHER}/{name}", known.tokenizer)]
+    yield from dict.fromkeys(name for name in names if name.startswith(PUBLISHER) and not name.endswith("/nano"))
+
+
 def _find_cached() -> Iterator[tuple[str, str, Path]]:
     """Return the published models in the hub's cache: name, commit and folder."""
-    names = dict.fromkeys(
-        each for name, known in PUBLISHED.items() for each in (f"{PUBLISHER}/{name}", known.tokenizer)
-    )
-    for name in names:
-        if not name.startswith(PUBLISHER) or name.endswith("/nano"):
-            continue
+    for name in _list_published():
         try:
-            config, _ = locate_model(name, local_files_only=True)
+            config, _ = fetch_model(name, local_files_only=True)
         except KronosError:
             continue
         yield name, config.parent.name, config.parent
@@ -70,23 +76,16 @@ def _find_folders() -> Iterator[Path]:
                 yield config.parent
 
 
-def _check_readable(code: str, name: str, folder: Path, **values: Any) -> Diagnosis:
+def _check_readable(code: str, name: str, folder: Path, commit: str = "") -> Diagnosis:
     """Load a model, which checks its names, shapes, numbers and, in the cache, its hash."""
     try:
-        model_class = KronosTokenizer if "Tokenizer" in name or _is_tokenizer(folder) else Kronos
-        identity = model_class.from_pretrained(name if code == "cached" else folder, **_offline(code)).identity
+        model_class = KronosTokenizer if describes_tokenizer(folder / CONFIG_NAME) else Kronos
+        options = {"local_files_only": True} if commit else {}
+        identity = model_class.from_pretrained(f"{name}@{commit}" if commit else folder, **options).identity
     except KronosError as error:
         return Diagnosis("models", "unreadable", "warning", {"name": name, "error": str(error)})
-    sha256 = identity.sha256 if identity else ""
-    return Diagnosis("models", code, values={"name": name, "folder": str(folder), "sha256": sha256} | values)
-
-
-def _offline(code: str) -> dict[str, bool]:
-    return {"local_files_only": True} if code == "cached" else {}
-
-
-def _is_tokenizer(folder: Path) -> bool:
-    return '"d_in"' in (folder / CONFIG_NAME).read_text(encoding="utf-8", errors="replace")[: 1 << 20]
+    values = {"name": name, "folder": str(folder), "sha256": identity.sha256 if identity else ""}
+    return Diagnosis("models", code, values=values | ({"commit": commit[:12]} if commit else {}))
 
 
 def _check_hub(endpoint: str, has_models: bool) -> Diagnosis:
@@ -111,7 +110,7 @@ def _check_forecasts(endpoint: str, compare: bool) -> Iterator[Diagnosis]:
         options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
         options |= {} if compare else {"local_files_only": True}
         try:
-            models = KronosTokenizer.from_pretrained(tokenizer, **options), Kronos.from_pretrained(model, **options)
+            models = _load(KronosTokenizer, tokenizer, options), _load(Kronos, model, options)
         except KronosError as missing:
             error = error or missing
             continue
@@ -122,6 +121,12 @@ def _check_forecasts(endpoint: str, compare: bool) -> Iterator[Diagnosis]:
     else:
         names = {"model": MODEL.partition("@")[0], "tokenizer": TOKENIZER.partition("@")[0]}
         yield Diagnosis("forecasts", "forecasts_skipped", "note", names)
+
+
+def _load(model_class: type[Model], name: str, options: dict[str, Any]) -> Model:
+    """Load a model of the hub, even if a folder here has its name."""
+    config, _ = fetch_model(name, **options)
+    return model_class.from_pretrained(f"{name.partition('@')[0]}@{config.parent.name}", local_files_only=True)
 
 
 def _report(match: Match, model: str) -> Diagnosis:

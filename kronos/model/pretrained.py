@@ -122,6 +122,22 @@ def locate_model(name_or_path: str | Path, nano_part: str = "", **hub_options: A
     return config_file, locate_file(name, SAFETENSORS_SINGLE_FILE, nano_part, **hub_options)
 
 
+def fetch_model(name: str, **hub_options: Any) -> tuple[Path, Path]:
+    """Return the paths of the two files of a model of the hub, as `locate_model`. A local folder of its name does not count.
+
+    Raises:
+        HubError: they cannot be fetched.
+    """
+    on_hub = HUB_NAME.fullmatch(name)
+    assert on_hub
+    try:
+        config_file = fetch_file(on_hub[1], CONFIG_NAME, **hub_options | {"revision": on_hub[2]})
+        options = hub_options | {"revision": find_commit(config_file)}
+        return config_file, fetch_file(on_hub[1], SAFETENSORS_SINGLE_FILE, **options)
+    except HubError as error:
+        raise error.within("{name}", name=name) from error
+
+
 def locate_file(name_or_path: str | Path, filename: str, nano_part: str = "", **hub_options: Any) -> Path:
     """Return the path of a file of a model folder. If a hub name is given, download the file.
 

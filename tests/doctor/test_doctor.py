@@ -75,6 +75,24 @@ def test_models_at_hand(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.Monkey
     assert levels(found["forecasts"]) == [("forecasts_differ", "warning")] * 2
 
 
+def test_a_folder_of_a_published_name(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands before the model of the hub; what is in the cache is checked all the same."""
+    assert invoke("download").exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SMALL).mkdir(parents=True)
+    found = run_doctor()
+    assert levels(found["models"])[1:] == [("cached", "ok"), ("cached", "ok"), ("hides_hub", "warning")]
+    assert levels(found["forecasts"]) == [("forecasts_differ", "warning")] * 2
+
+
+def test_a_configuration_that_cannot_be_read(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "models" / "mine"
+    (folder / "config.json").mkdir(parents=True)
+    (folder / "model.safetensors").touch()
+    assert levels(run_doctor()["models"])[-1] == ("unreadable", "warning")
+
+
 def test_published_weights_that_differ_are_broken(
     hub: FakeHub,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,5 +1,6 @@
 """`kronos download` from a hub, and what it leaves."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_the_models_of_a_configuration_from_its_endpoint(
     ("arguments", "words"),
     [
         (["Kronos-large"], "Kronos-large: no model of this name is published. Choose from Kronos-Tokenizer-2k,"),
-        (["me/none"], "me/none: no folder of this name here .* access is denied"),
+        (["me/none"], "me/none: config.json could not be fetched .* access is denied"),
         (["--endpoint", "hf-mirror.com"], "is no address of a hub. Give one such as https://hf-mirror.com"),
         (["--endpoint", "http://[::1"], "is no address of a hub"),
         (["--endpoint", "http://host:80a"], "is no address of a hub"),
@@ -67,8 +68,6 @@ def test_the_models_of_a_configuration_from_its_endpoint(
     ],
 )
 def test_mistakes(hub: FakeHub, arguments: list[str], words: str) -> None:
-    import re
-
     done = invoke("download", *arguments)
     assert done.exit_code == 1
     assert re.search(words, " ".join(done.output.split())), done.output
@@ -98,3 +97,64 @@ def test_names() -> None:
         "NeoQuasar/Kronos-mini@main",
     ]
     assert list_models_to_fetch(["me/own"], None) == ["me/own"]
+
+
+def test_a_tokenizer_that_is_given_is_not_fetched_twice() -> None:
+    names = [f"{TOKENIZER}@{COMMIT}", f"{SMALL}@{COMMIT}"]
+    assert list_models_to_fetch([f"Kronos-Tokenizer-base@{COMMIT}", names[1]], None) == names
+
+
+def test_each_base_model_is_printed_with_its_own_tokenizer(hub: FakeHub) -> None:
+    for name, folder in (
+        ("Kronos-mini", "predictor"),
+        ("Kronos-Tokenizer-2k", "tokenizer"),
+        ("Kronos-base", "predictor"),
+    ):
+        hub.models[f"NeoQuasar/{name}"] = GOLDEN / folder
+    done = invoke("download", "Kronos-small", "Kronos-mini", "Kronos-base")
+    assert done.exit_code == 0, done.output
+    printed = re.findall(r"pretrained_tokenizer: (.*)\n *pretrained_predictor: (.*)", done.output)
+    small, mini, base = (f"NeoQuasar/Kronos-{each}" for each in ("small", "mini", "base"))
+    assert printed == [(TOKENIZER, small), ("NeoQuasar/Kronos-Tokenizer-2k", mini), (TOKENIZER, base)]
+
+
+def test_a_model_of_an_unknown_tokenizer(hub: FakeHub) -> None:
+    """It is paired with the only one, and with none of several."""
+    hub.models |= {"me/own": GOLDEN / "predictor", "me/tokens": GOLDEN / "tokenizer"}
+    assert "--tokenizer me/tokens --model me/own" in " ".join(invoke("download", "me/tokens", "me/own").output.split())
+    output = invoke("download", "me/tokens", TOKENIZER, "me/own").output
+    assert "pretrained_predictor: me/own" in output and "pretrained_tokenizer" not in output
+
+
+def test_a_pinned_commit_is_kept(hub: FakeHub) -> None:
+    done = invoke("download", f"Kronos-small@{COMMIT}")
+    assert f"pretrained_predictor: {SMALL}@{COMMIT}\n" in done.output
+    assert f"--model {SMALL}@{COMMIT}" in " ".join(done.output.split())
+
+
+def test_a_folder_that_holds_more_than_a_model_is_kept(hub: FakeHub, tmp_path: Path) -> None:
+    """It may be a run of this name. A model alone is replaced."""
+    folder = tmp_path / "Kronos-small"
+    (folder / "basemodel").mkdir(parents=True)
+    done = invoke("download", "Kronos-small", "--to", tmp_path)
+    assert done.exit_code == 1 and "it holds more than a model (basemodel)" in " ".join(done.output.split())
+    assert (folder / "basemodel").is_dir() and not hub.requests
+    (folder / "basemodel").rmdir()
+    (folder / "config.json").write_text("{}")
+    assert invoke("download", "Kronos-small", "--to", tmp_path).exit_code == 0
+    Kronos.from_pretrained(folder)
+
+
+def test_two_models_do_not_share_a_folder(hub: FakeHub, tmp_path: Path) -> None:
+    done = invoke("download", "a/m", "b/M", "--to", tmp_path / "to")
+    assert done.exit_code == 1 and "b/M and a/m would both be put into" in " ".join(done.output.split())
+    assert not hub.requests and not (tmp_path / "to").exists()
+
+
+def test_a_folder_of_the_same_name_here(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SMALL).mkdir(parents=True)
+    done = invoke("download")
+    assert done.exit_code == 0 and f"{SMALL}: the folder of this name here is used" in " ".join(done.output.split())
+    done = invoke("download", "--to", "models")
+    assert done.exit_code == 0 and hash_file(Path("models/Kronos-small/model.safetensors")) == SHA256["predictor"]

@@ -57,11 +57,12 @@ def download_command(
             raise ConfigError("give either names or --config; the names of a configuration are in the configuration.")
         endpoint = check_endpoint(endpoint) or (settings.model_paths.hub_endpoint if settings else "")
         with loading_libraries():
-            from kronos.hub.downloads import fetch_model, list_models_to_fetch
+            from kronos.hub.downloads import choose_folders, download_model, list_models_to_fetch
 
-        fetched = []
-        for name in list_models_to_fetch(names or [], settings):
-            fetched.append(fetch_model(name, to, endpoint))
+        wanted, fetched = list_models_to_fetch(names or [], settings), []
+        folders = choose_folders(wanted, to) if to else {}
+        for name in wanted:
+            fetched.append(download_model(name, folders.get(name), endpoint))
             _print_model(fetched[-1], words)
         _print_use(fetched, to, words)
 
@@ -76,13 +77,16 @@ def _print_model(model: Downloaded, words: Words) -> None:
 
 def _print_use(fetched: Sequence[Downloaded], to: Path | None, words: Words) -> None:
     """Print the lines of a configuration, and a command, that use the models."""
+    from kronos.hub.downloads import pair_models
+
     print_text("\n" + words("download.use_folders" if to else "download.use_names"))
-    named = {each.is_tokenizer: make_printable(str(each.folder) if to else each.name) for each in fetched}
-    typer.echo("\n  model_paths:")
-    for is_tokenizer, key in ((True, "pretrained_tokenizer"), (False, "pretrained_predictor")):
-        if is_tokenizer in named:
-            typer.echo(f"    {key}: {named[is_tokenizer]}")
-    if len(named) == 2:
-        models = ["--tokenizer", named[True], "--model", named[False]]
-        command = shlex.join(["python", "-m", "kronos", "predict", *models, "--data", "my.csv"])
-        print_text("\n" + words("download.example", command=command))
+    for pair in pair_models(fetched):
+        named = {key: make_printable(str(each.folder) if to else each.name) for key, each in pair.items()}
+        typer.echo("\n  model_paths:")
+        for is_tokenizer, key in ((True, "pretrained_tokenizer"), (False, "pretrained_predictor")):
+            if is_tokenizer in named:
+                typer.echo(f"    {key}: {named[is_tokenizer]}")
+        if len(named) == 2:
+            models = ["--tokenizer", named[True], "--model", named[False]]
+            command = shlex.join(["python", "-m", "kronos", "predict", *models, "--data", "my.csv"])
+            print_text("\n" + words("download.example", command=command))

@@ -40,6 +40,15 @@ def read_model_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def describes_tokenizer(config_file: Path) -> bool:
+    """Whether a config.json is that of a tokenizer, not of a base model.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    return "d_in" in read_model_config(config_file)
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(Message("{name} is no number", name=name))
 
