@@ -15,13 +15,19 @@ from huggingface_hub import ModelCard
 
 import kronos
 from kronos.evaluation.results import Evaluation
-from kronos.files import hash_file
+from kronos.files import hash_file, write_sealed
 from kronos.model import Kronos, KronosTokenizer
-from kronos.model.pretrained import hash_weights
+from kronos.model.pretrained import NANO_FOLDER, hash_weights
+from kronos.model.stored.identity import ModelIdentity
 from kronos.run_folder import RunFolder
+from kronos.stage_record import StageRecord
 from tests.conftest import GOLDEN, FinishedRun, invoke
 from tests.hub.fake_hub import FakeHub
 
+LEFT_OUT = {
+    "baseline": "pretrained",
+    "reason": {"code": "not_loadable", "values": {"error": "/home/me/models: no folder."}},
+}
 TO, TOKENIZER_TO = "me/kronos-tiny", "me/kronos-tiny-tokenizer"
 
 
@@ -103,6 +109,38 @@ def test_hidden_candles(run: Path) -> None:
     assert "Candles: 120; symbols: 1;" in text and "does not name them" in text
 
 
+def test_hidden_candles_keep_their_caveats(run: Path) -> None:
+    """Only the data are left out of a note; a symbol such as T hides no other word."""
+    audit = RunFolder(run).audit
+    values = json.loads(audit.read_text(encoding="utf-8"))
+    values["symbols"][0]["symbol"] = "T"
+    values.pop("seal")
+    write_sealed(audit, values)
+    level = {"difference": "level_close", "own": "123", "low": "4.5", "high": "6.7", "run": "", "text": "close"}
+    notes = [
+        {"code": "judged_before", "values": {"n": 3, "n_all": 9, "since": "2024-09-02 09:35"}},
+        {"code": "unlike_candles", "values": {"symbol": "T", "n_more": 0, **level}},
+        {"code": "over_budget", "values": {"n": 180, "n_usable": 1912, "minutes": 10.0}},
+        {"code": "text", "texts": dict.fromkeys(("en", "zh"), "Trained on T until 2024-09-02, of The market.")},
+    ]
+    edit_verdict(run, notes=notes)
+    push(run, "--dry-run", "--hide-data")
+    text = read_card(run).content
+    assert not re.search(r"2024-|123|\(T\)", text)
+    for words in ("3 of 9 origins lie in the time that", "These candles differ from those in training.", "10 minutes"):
+        assert words in text
+    assert "Trained on … until …, of The market." in text
+    push(run, "--dry-run")
+    text = read_card(run).content
+    assert '--since "2024-09-02 09:35"' in text and "(T): close is about 123" in text
+
+
+def test_no_path_in_the_reason_why_nothing_was_compared(run: Path) -> None:
+    edit_verdict(run, comparisons=[], left_out=[LEFT_OUT])
+    push(run, "--dry-run")
+    assert "was not compared with a pretrained model (cannot be loaded)" in read_card(run).content
+
+
 def test_the_code_of_the_card_runs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ours, and with upstream's names, for which our classes stand in."""
     push(run, "--dry-run")
@@ -158,15 +196,33 @@ def test_a_tokenizer_that_is_on_the_hub_is_named(run: Path, monkeypatch: pytest.
     assert f'from_pretrained("{TO}", "{tokenizer}"' in read_card(run).content
 
 
-def test_models_that_started_from_the_hub(run: Path) -> None:
-    config = run / "config.yaml"
-    text = config.read_text().replace(str(GOLDEN / "predictor"), "NeoQuasar/Kronos-small@" + "c" * 40)
-    config.write_text(text.replace(str(GOLDEN / "tokenizer"), "nano"))
+def test_models_that_started_from_the_hub(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the record of the training, not by what is called so in the current folder."""
+    monkeypatch.chdir(run)
+    for name in ("NeoQuasar/Kronos-small", "nano"):
+        (run / name).mkdir(parents=True)
+        (run / name / "config.json").touch()
+    nano = KronosTokenizer.from_pretrained(NANO_FOLDER / "tokenizer").identity
+    start_from(run, "basemodel", ModelIdentity("NeoQuasar/Kronos-small@main", "c" * 40, "0" * 64))
+    start_from(run, "tokenizer", nano)
     push(run, "--dry-run", "--language", "zh")
     data = read_card(run).data
     assert (data.base_model, data.license, data["base_model_relation"]) == ("NeoQuasar/Kronos-small", "mit", "finetune")
-    assert read_card(run, "tokenizer").data.license == "mit"
+    data = read_card(run, "tokenizer").data
+    assert (data.base_model, data.license) == (None, "mit")
     assert "## 使用方法" in read_card(run).text and "## 训练设置" in read_card(run).text
+
+
+def test_a_local_folder_like_a_hub_name_is_no_base_model(run: Path) -> None:
+    """Its name is relative; nothing of it is in the current folder."""
+    start_from(run, "basemodel", ModelIdentity("models/own", None, "0" * 64))
+    push(run, "--dry-run")
+    assert read_card(run).data.base_model is None and read_card(run).data.license is None
+
+
+def start_from(run: Path, stage: str, start: ModelIdentity) -> None:
+    record = StageRecord.read(run / stage)
+    record.model_copy(update={"start_model": start}).write(run / stage)
 
 
 def test_an_upload(hub: FakeHub, run: Path) -> None:

@@ -53,7 +53,12 @@ def build_chronos(config: EvaluationConfig) -> Forecaster:
     return QuantileForecaster(
         name="chronos",
         key=repr((version, hash_weights(model), sorted(model.config.chronos_config.items()))),
-        about=Note(code="chronos", values={"model": config.chronos, "version": version}),
+        about=Note(code="chronos", values={"model": name_model(config.chronos), "version": version}),
         probabilities=probabilities,
         predict=predict,
     )
+
+
+def name_model(source: str) -> str:
+    """Return the hub name of a model, or the last part of its folder: a model card, which is published, has no path."""
+    return Path(source).resolve().name if Path(source).is_dir() else source

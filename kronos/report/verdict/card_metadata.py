@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.skill import list_in_order
-from kronos.model.pretrained import HUB_NAME, TAGS, names_nano
+from kronos.files import hash_file
+from kronos.model.pretrained import NANO_FOLDER, TAGS
+from kronos.model.stored.identity import ModelIdentity
 from kronos.report.words.answers import find_pretrained, name_baseline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.sentences import name_metric, write_outcome
@@ -19,24 +21,29 @@ PUBLISHER = "NeoQuasar/"  # of the pretrained models; their licence is MIT
 TASK = "time-series-forecasting"
 
 
-def build_metadata(start: str, pre_trained: bool, license: str = "") -> ModelCardData:
-    """Return the header that the hub reads. A path on this machine is no name of a base model.
+def build_metadata(start: ModelIdentity | None, license: str = "") -> ModelCardData:
+    """Return the header that the hub reads. A folder of this machine is no name of a base model.
 
     Args:
-        start: what the training began with. pre_trained: whether with its weights. license: instead of that of start.
+        start: the model that training began with; None: from scratch. license: instead of that of start.
     """
-    on_hub = HUB_NAME.fullmatch(start) if pre_trained and not Path(start).exists() else None
-    is_mit = pre_trained and (names_nano(start) or bool(on_hub and start.startswith(PUBLISHER)))
+    base_model = start.name.partition("@")[0] if start and start.commit else None
+    is_mit = bool(base_model and base_model.startswith(PUBLISHER)) or (start is not None and _is_nano(start))
     data = ModelCardData(
         library_name="kronos",
         pipeline_tag=TASK,
         license=license or ("mit" if is_mit else None),
-        base_model=on_hub[1] if on_hub else None,  # without a revision
+        base_model=base_model,
         tags=TAGS,
     )
-    if on_hub:
+    if base_model:
         data["base_model_relation"] = "finetune"
     return data
+
+
+def _is_nano(model: ModelIdentity) -> bool:
+    """Whether these are the weights of the model in the package, whatever the current folder holds."""
+    return model.sha256 in map(hash_file, NANO_FOLDER.glob(f"*/{SAFETENSORS_SINGLE_FILE}"))
 
 
 def list_results(evaluation: Evaluation, words: Words, hides_data: bool = False) -> list[EvalResult] | None:

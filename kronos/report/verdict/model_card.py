@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import ModelCardData
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 
 from kronos.config import Config
 from kronos.config.affects import find_affects
@@ -15,15 +17,21 @@ from kronos.config.training import TrainingConfig
 from kronos.evaluation.results import Evaluation
 from kronos.evaluation.skill import PRETRAINED, find_skill
 from kronos.files import find_sealed, write_text
+from kronos.model import KronosTokenizer
+from kronos.model.pretrained import find_folder
+from kronos.model.stored.identity import ModelIdentity, identify
 from kronos.names import make_printable
 from kronos.report.verdict.card_metadata import build_metadata, list_results
 from kronos.report.verdict.provenance import list_provenance
+from kronos.report.verdict.public import make_public
 from kronos.report.verdict.summary import LEVEL, write_coverage
 from kronos.report.words.answers import find_pretrained, name_baseline, write_headline
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_level, format_percent
 from kronos.report.words.sentences import name_metric, write_note, write_outcome
 from kronos.run_folder import RunFolder
+from kronos.saved_run import find_tokenizer
+from kronos.stage_record import StageRecord
 
 WINDOWS = ("lookback_window", "predict_window", "max_context", "clip")
 ALWAYS_SHOWN = (
@@ -86,11 +94,11 @@ class _Card:
     def license(self) -> str:
         return self.published.license if self.published else ""
 
-    @property
-    def symbols(self) -> list[dict[str, Any]]:
-        """The audited symbols: name, number of candles, first and last time, interval; never where they lie."""
-        found = (find_sealed(self.run.audit) or {}).get("symbols")
-        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+def list_symbols(run: RunFolder) -> list[dict[str, Any]]:
+    """Return the audited symbols: name, number of candles, first and last time, interval; never where they lie."""
+    found = (find_sealed(run.audit) or {}).get("symbols")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def write_model_card(run: RunFolder, config: Config, evaluation: Evaluation) -> None:
@@ -107,10 +115,11 @@ def write_card(
     run: RunFolder, config: Config, evaluation: Evaluation | None, words: Words, published: Publication | None = None
 ) -> str:
     """Return the card of a run's base model. What it says first is whether the model is of use."""
+    symbols = [str(each.get("symbol")) for each in list_symbols(run)]
+    hides_data = published is not None and published.hide_data
+    evaluation = evaluation and make_public(evaluation, words, symbols if hides_data else None)
     card = _Card(run, config, evaluation, words, published)
-    data = build_metadata(
-        config.model_paths.pretrained_predictor, config.experiment.pre_trained_predictor, card.license
-    )
+    data = build_metadata(_find_start(run.basemodel.best_model), card.license)
     if evaluation is not None:
         data.model_name = published.model.rpartition("/")[2] if published else make_printable(evaluation.run)
         data.eval_results = list_results(evaluation, words, card.hides_data)
@@ -123,12 +132,19 @@ def write_card(
 def write_tokenizer_card(run: RunFolder, config: Config, words: Words, published: Publication) -> str:
     """Return the card of a run's tokenizer."""
     card = _Card(run, config, None, words, published)
-    data = build_metadata(
-        config.model_paths.pretrained_tokenizer, config.experiment.pre_trained_tokenizer, card.license
-    )
+    data = build_metadata(_find_start(find_tokenizer(config), KronosTokenizer.nano_part), card.license)
     parts = [words("card.tokenizer_title", run=published.tokenizer.rpartition("/")[2])]
     parts += [words("card.tokenizer_of", model=published.model), *_write_use(card), *_write_origin(card)]
     return _join(data, [*parts, words("page.no_promise")])
+
+
+def _find_start(model: str | Path, nano_part: str = "") -> ModelIdentity | None:
+    """Return the model that training began with, as recorded; of one that was not trained here, the model itself."""
+    folder = find_folder(model, nano_part)
+    if record := StageRecord.read_beside(folder):
+        return record.start_model
+    weights = folder / SAFETENSORS_SINGLE_FILE
+    return identify(model, weights, from_hub=False) if weights.is_file() else None
 
 
 def _join(data: ModelCardData, parts: Sequence[str]) -> str:
@@ -180,11 +196,9 @@ def _write_verdict(card: _Card) -> Iterator[str]:
         yield write_coverage(coverage, evaluation.confidence, words)
     if card.published is not None:
         yield "\n".join(_write_table(evaluation, words))
-    names = [str(each.get("symbol")) for each in card.symbols]
-    for note in evaluation.notes:
-        text = write_note(note, words)
-        if not (card.hides_data and any(name in text for name in names)):
-            yield text
+    yield from dict.fromkeys(
+        write_note(note, words) for note in evaluation.notes
+    )  # without their data, some are the same
 
 
 def _write_table(evaluation: Evaluation, words: Words) -> Iterator[str]:
@@ -205,9 +219,9 @@ def _write_table(evaluation: Evaluation, words: Words) -> Iterator[str]:
 
 def _write_candles(card: _Card) -> Iterator[str]:
     """Write which candles the model was trained on: symbols, span, interval and number; of hidden ones the number only."""
-    if card.published is None or not card.symbols:
+    words, symbols = card.words, list_symbols(card.run)
+    if card.published is None or not symbols:
         return
-    words, symbols = card.words, card.symbols
     n = sum(int(each.get("candles", 0)) for each in symbols)
     intervals = ", ".join(sorted({str(each.get("interval")) for each in symbols}))
     yield words("card.candles")

@@ -16,6 +16,7 @@ from kronos.candles import CANDLE_COLUMNS
 from kronos.config.evaluation import EvaluationConfig
 from kronos.evaluation.forecasters import quantiles
 from kronos.evaluation.forecasters.base import ForecastInput, NotApplicable
+from kronos.evaluation.forecasters.chronos import name_model
 from kronos.evaluation.forecasters.foundation import FOUNDATION_MODELS
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster, draw_from_quantiles
 from kronos.evaluation.records import Note
@@ -228,3 +229,10 @@ def test_a_model_that_cannot_be_loaded_is_named_with_the_remedy(tmp_path: Path) 
             FOUNDATION_MODELS["chronos"](EvaluationConfig(chronos=model))
         assert refused.value.reason.code == "chronos_not_loadable"
         assert "evaluation.chronos" in write_note(refused.value.reason, Words("en"), "reasons")
+
+
+def test_a_folder_is_named_without_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models" / "bolt").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert name_model(str(tmp_path / "models" / "bolt")) == name_model("models/bolt") == "bolt"
+    assert name_model("amazon/chronos-bolt-small") == "amazon/chronos-bolt-small"

@@ -12,10 +12,9 @@ from kronos.report.verdict.model_card import write_model_card
 from kronos.report.words.answers import write_headline
 from kronos.report.words.catalogue import Words
 from kronos.run_folder import RunFolder
+from kronos.stage_record import GLOBAL_BATCH, StageRecord
 from tests.conftest import write_tiny_config
 from tests.report.made_evaluation import make_evaluation
-
-HUB = ["experiment.pre_trained=true", "model_paths.pretrained_tokenizer=NeoQuasar/Kronos-Tokenizer-base"]
 
 PROVENANCE = Provenance(
     tokenizer=ModelIdentity("/home/me/runs/one/tokenizer/best_model", None, "00"),
@@ -28,25 +27,23 @@ PROVENANCE = Provenance(
 
 
 @pytest.mark.parametrize(
-    "settings, expected",
+    "start, expected",
     [
-        ([], {}),
-        (
-            [*HUB, "model_paths.pretrained_predictor=NeoQuasar/Kronos-small"],
-            {"license": "mit", "base_model": "NeoQuasar/Kronos-small", "base_model_relation": "finetune"},
-        ),
-        (
-            [*HUB, "model_paths.pretrained_predictor=somebody/kronos"],
-            {"base_model": "somebody/kronos", "base_model_relation": "finetune"},
-        ),
-        ([*HUB, "model_paths.pretrained_predictor=/home/me/models/kronos"], {}),
+        (None, {}),
+        (PROVENANCE.start_base_model, {"license": "mit", "base_model": "NeoQuasar/Kronos-small"}),
+        (ModelIdentity("somebody/kronos@main", "c" * 40, "22"), {"base_model": "somebody/kronos"}),
+        (ModelIdentity("models/kronos", None, "22"), {}),
     ],
 )
-def test_metadata_and_verdict(tmp_path: Path, settings: list[str], expected: dict[str, str]) -> None:
-    config, evaluation = load_config(write_tiny_config(tmp_path), settings), make_evaluation(provenance=PROVENANCE)
+def test_metadata_and_verdict(tmp_path: Path, start: ModelIdentity | None, expected: dict[str, str]) -> None:
+    config, evaluation = load_config(write_tiny_config(tmp_path)), make_evaluation(provenance=PROVENANCE)
     run = RunFolder(tmp_path / "run")
     run.basemodel.best_model.mkdir(parents=True)
+    record = StageRecord(stage="basemodel", start_model=start, settings={GLOBAL_BATCH: 8})
+    record.write(run.basemodel.path)
     write_model_card(run, config, evaluation)
+    if "base_model" in expected:
+        expected = expected | {"base_model_relation": "finetune"}
     _, header, text = (run.basemodel.best_model / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     metadata = yaml.safe_load(header)
     assert metadata.pop("library_name") == "kronos" and metadata.pop("tags") and metadata.pop("model-index")
