@@ -21,6 +21,23 @@ CHINESE = "收盘价预测"
 
 def check_machine() -> Iterator[Diagnosis]:
     """Find the device, its memory, and the space on the disks that a run and the models need."""
+    try:
+        yield from _check_device()
+    except RuntimeError as error:  # of a driver
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        yield Diagnosis("device", "gpu_unusable", "broken", {"error": reason})
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    yield Diagnosis("threads", "threads", values={"n": torch.get_num_threads(), "cores": cores})
+    memory = psutil.virtual_memory()
+    values = {"free": format_bytes(memory.available), "total": format_bytes(memory.total)}
+    yield Diagnosis("memory", "memory", "warning" if memory.available < LITTLE_MEMORY else "ok", values)
+    for code, folder in (("disk_here", Path.cwd()), ("disk_cache", Path(constants.HF_HUB_CACHE))):
+        yield from _check_disk(code, folder)
+    has_font = can_draw(CHINESE)
+    yield Diagnosis("font", "font" if has_font else "font_missing", "ok" if has_font else "note")
+
+
+def _check_device() -> Iterator[Diagnosis]:
     precision = choose_precision(build_reading_config([]))
     if torch.cuda.is_available():
         for n in range(torch.cuda.device_count()):
@@ -34,17 +51,18 @@ def check_machine() -> Iterator[Diagnosis]:
         yield Diagnosis(
             "device", "cpu_gpu_build" if built else "cpu", "note", {"precision": precision, "build": built or ""}
         )
-    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    yield Diagnosis("threads", "threads", values={"n": torch.get_num_threads(), "cores": cores})
-    memory = psutil.virtual_memory()
-    values = {"free": format_bytes(memory.available), "total": format_bytes(memory.total)}
-    yield Diagnosis("memory", "memory", "warning" if memory.available < LITTLE_MEMORY else "ok", values)
-    for code, folder in (("disk_here", Path.cwd()), ("disk_cache", Path(constants.HF_HUB_CACHE))):
-        there = next(each for each in (folder, *folder.parents) if each.exists())
+
+
+def _check_disk(code: str, folder: Path) -> Iterator[Diagnosis]:
+    """Find the free space for a folder, which need not exist yet."""
+    try:
+        there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
         free = shutil.disk_usage(there).free
-        values = {"folder": str(folder), "free": format_bytes(free)}
-        yield Diagnosis("disk", code, "warning" if free < LITTLE_DISK else "ok", values)
-        if not os.access(there, os.W_OK):
-            yield Diagnosis("disk", "not_writable", "warning", {"folder": str(there)})
-    has_font = can_draw(CHINESE)
-    yield Diagnosis("font", "font" if has_font else "font_missing", "ok" if has_font else "note")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        yield Diagnosis("disk", "disk_missing", "warning", {"folder": str(folder), "reason": reason})
+        return
+    values = {"folder": str(folder), "free": format_bytes(free)}
+    yield Diagnosis("disk", code, "warning" if free < LITTLE_DISK else "ok", values)
+    if not os.access(there, os.W_OK):
+        yield Diagnosis("disk", "not_writable", "warning", {"folder": str(there)})

@@ -174,3 +174,29 @@ def test_little_memory_and_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {finding.code: finding.level for finding in machine.check_machine()}
     assert found["memory"] == found["disk_here"] == found["disk_cache"] == "warning"
     assert found["font_missing"] == "note"
+
+
+def test_a_gpu_whose_driver_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(n: int) -> None:
+        raise RuntimeError("CUDA error: no kernel image\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.mem_get_info", fail)
+    first, *others = machine.check_machine()
+    assert (first.code, first.level, first.values) == (
+        "gpu_unusable",
+        "broken",
+        {"error": "CUDA error: no kernel image"},
+    )
+    assert {each.topic for each in others} == {"threads", "memory", "disk", "font"}
+
+
+def test_a_cache_on_a_disk_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a cache on a Windows drive that does not exist: no parent exists."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "nowhere/cache")
+    monkeypatch.setattr(Path, "exists", Path.is_absolute)
+    found = [each for each in machine.check_machine() if each.topic == "disk"]
+    assert (found[-1].code, found[-1].level) == ("disk_missing", "warning")
+    assert found[-1].values["folder"] == "nowhere/cache"
