@@ -21,6 +21,7 @@ from kronos.cli.logs import start_logging
 from kronos.cli.start import format_command_line, prepare, run_app, set_advice
 from kronos.config import Config
 from kronos.config.schema import Language
+from kronos.disk.shipped import shorten
 from kronos.errors import ConfigError
 from kronos.names import Message, Template
 from kronos.report.words.catalogue import Words
@@ -116,7 +117,7 @@ def announce(config: Config, key: str, candles: CandleSource | None = None, **va
     """
     sources = [candles] if candles is not None else config.data.data_path
     more = f" (+{len(sources) - 1})" if len(sources) > 1 else ""
-    shown = {name: str(value) for name, value in values.items()} | {"candles": f"{sources[0]}{more}"}
+    shown = {name: str(value) for name, value in values.items()} | {"candles": f"{shorten(str(sources[0]))}{more}"}
     logger.info("%s", Words(config.report.language)(f"start.{key}", **shown))
 
 

@@ -15,6 +15,7 @@ from kronos.data.windows.candle_set import CandleSet, SymbolRows
 from kronos.data.windows.left_out import describe_dropped
 from kronos.data.windows.load import Audited, load_candles
 from kronos.data.windows.splits import Split, SplitName, count_epoch_windows
+from kronos.disk.shipped import shorten
 from kronos.names import Message, Template
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def describe_candles(candles: CandleSet) -> Message:
         template = "{source}: {n:,} candles of {n_symbols:,} symbols, {interval}, {first} to {last}"
     return Message(
         template,
-        source=candles.source,
+        source=shorten(candles.source),
         n=len(candles),
         n_symbols=len(candles.symbols),
         interval=Message.join(

@@ -17,3 +17,11 @@ def locate(path: Path) -> Path:
         return path
     shipped = ROOT / path
     return shipped if shipped.is_file() and not path.exists() else path
+
+
+def shorten(name: str) -> str:
+    """Return the short name of a file that comes with the program, by which it is found again; other names as they are."""
+    path = Path(name)
+    if path.is_absolute() and path.is_relative_to(ROOT) and locate(short := path.relative_to(ROOT)) == path:
+        return str(short)
+    return name

@@ -7,7 +7,7 @@ import pytest
 from kronos.config import load_config
 from kronos.config.load import build_reading_config
 from kronos.disk import shipped
-from kronos.disk.shipped import locate
+from kronos.disk.shipped import locate, shorten
 from tests.conftest import ROOT
 
 
@@ -41,3 +41,14 @@ def test_a_description_of_other_candles_is_forgotten() -> None:
     assert load_config(demo, ["data.data_path=my.csv"]).experiment.description == ""
     given = ["data.data_path=my.csv", "experiment.description=mine"]
     assert load_config(demo, given).experiment.description == "mine"
+
+
+def test_the_short_name_of_a_shipped_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = str(ROOT / "data" / "season_5min.csv")
+    assert shorten(path) == str(Path("data/season_5min.csv")) and locate(Path(shorten(path))) == Path(path)
+    Path("data").mkdir()
+    Path("data/season_5min.csv").touch()
+    assert shorten(path) == path, "the short name is another file here"
+    for other in ("https://a.b/c.csv", str(ROOT / "README.md"), "data/season_5min.csv", "a.csv (+2)"):
+        assert shorten(other) == other
