@@ -118,3 +118,8 @@ class WriteError(KronosError):
 def is_full(error: OSError) -> bool:
     """Whether there is no room for the file, nor for others."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def first_line(error: object) -> str:
+    """Return the first line of an error's text, or the error's type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from kronos.config import Config, load_config
 from kronos.config.load import UNSHARDED
+from kronos.config.section import DEFAULT_CONTEXT
 from kronos.errors import CheckpointError, ConfigError
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, find_folder, hash_weights, locate_file, name_endpoint
@@ -27,7 +28,6 @@ class Published(NamedTuple):
     max_context: int
 
 
-DEFAULT_CONTEXT = 512
 PUBLISHED = {
     "Kronos-mini": Published("NeoQuasar/Kronos-Tokenizer-2k", 2048),
     "Kronos-small": Published("NeoQuasar/Kronos-Tokenizer-base", 512),

@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from kronos.config.section import MAX_CANDLES
+from kronos.config.section import DEFAULT_CONTEXT, MAX_CANDLES
 
 MAX_SEED = 2**32 - 1
 DEFAULT_HORIZON = 48
-DEFAULT_CONTEXT = 512  # that of the published models; Kronos-mini's is 2048
 
 _models = partial(typer.Option, rich_help_panel="Models")
 _series = partial(typer.Option, rich_help_panel="What to forecast")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kronos.cli.predict_options import DEFAULT_CONTEXT, DEFAULT_HORIZON
+from kronos.cli.predict_options import DEFAULT_HORIZON
 from kronos.config.changes import FOR_FORECASTS, NO_EFFECT_ON_FORECASTS, OTHER_CANDLES, check_changes
 from kronos.config.load import build_reading_config, list_keys
+from kronos.config.section import DEFAULT_CONTEXT
 from kronos.errors import ConfigError
 from kronos.urls import CandleSource, parse_source
 

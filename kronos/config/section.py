@@ -33,6 +33,8 @@ from kronos.urls import CandleSource, Url, parse_source
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
 
+DEFAULT_CONTEXT = 512  # that of the published models; Kronos-mini's is 2048
+
 # Upper bounds, far above what anybody needs: beyond them something later would overflow, or never end.
 MAX_CANDLES = 10_000_000  # in a row: of a window, a gap, a step
 MAX_STEPS = 10**9

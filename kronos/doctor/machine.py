@@ -11,6 +11,7 @@ from huggingface_hub import constants
 
 from kronos.config.load import build_reading_config
 from kronos.doctor.diagnoses import Diagnosis
+from kronos.errors import first_line
 from kronos.report.fonts import can_draw
 from kronos.report.words.numbers import format_bytes
 from kronos.training.fit.precision import choose_precision
@@ -24,7 +25,7 @@ def check_machine() -> Iterator[Diagnosis]:
     try:
         yield from _check_device()
     except RuntimeError as error:  # of a driver
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         yield Diagnosis("device", "gpu_unusable", "broken", {"error": reason})
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     yield Diagnosis("threads", "threads", values={"n": torch.get_num_threads(), "cores": cores})

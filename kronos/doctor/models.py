@@ -9,7 +9,7 @@ from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 
 from kronos.doctor.diagnoses import Diagnosis
 from kronos.doctor.published import MODEL, TOKENIZER, Match, compare_published, list_pairs_to_compare
-from kronos.errors import KronosError
+from kronos.errors import KronosError, first_line
 from kronos.model import Kronos, KronosTokenizer
 from kronos.model.pretrained import PretrainedModel, fetch_model, find_folder
 from kronos.model.stored.architecture import describes_tokenizer
@@ -98,7 +98,7 @@ def _check_hub(endpoint: str, has_models: bool) -> Diagnosis:
     try:
         ask(lambda: get_hf_file_metadata(url, token=token, timeout=HUB_SECONDS), HUB_SECONDS)
     except UNREACHABLE as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         values = {"endpoint": endpoint, "reason": reason, "mirror": MIRROR}
         return Diagnosis("hub", "hub_unreachable", "note" if has_models else "warning", values)
     return Diagnosis("hub", "hub", values={"endpoint": endpoint})

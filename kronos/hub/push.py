@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalToken
 
 from kronos.config import Config
 from kronos.config.schema import Language
-from kronos.errors import CheckpointError, ConfigError, KronosError
+from kronos.errors import CheckpointError, ConfigError, KronosError, first_line
 from kronos.evaluation.results import Evaluation
 from kronos.files import hash_file, replacing_folder, write_text
 from kronos.model import KronosTokenizer
@@ -189,7 +189,7 @@ def _translate(question: Callable[[], T], prepared: Prepared, endpoint: str) -> 
             "in front of the slash.",
             **values,
         ) from error
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = first_line(error).rstrip(".")
     raise CheckpointError(
         "{name}: not uploaded to {endpoint}: {reason}. Run the same command again, or upload {folder} with hf upload. Mirrors such as "
         "hf-mirror.com take no uploads.",

@@ -10,7 +10,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from torch import nn
 
-from kronos.errors import CheckpointError
+from kronos.errors import CheckpointError, first_line
 from kronos.model.stored.architecture import read_model_config, select_arguments
 from kronos.model.stored.hub import check_intact, fetch_file
 from kronos.model.stored.hub_errors import HubError
@@ -103,7 +103,7 @@ class PretrainedModel(
         try:
             return cls(**arguments)
         except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise CheckpointError(
                 "{source}: cannot build a {model}: {reason}.", source=source, model=cls.__name__, reason=reason
             ) from error

@@ -56,12 +56,16 @@ def test_planted_defects_as_a_table_and_as_json(tmp_path: Path) -> None:
 
 
 def test_the_table_in_chinese_and_json_without_a_language(tmp_path: Path) -> None:
-    plant(tmp_path, 40)
+    frame = make_frame()
+    pd.concat([frame, frame[:1]]).to_csv(tmp_path / "repeated.csv", index=False)
+    frame.loc[480, "high"] = 1.0
+    frame.to_csv(tmp_path / "impossible.csv", index=False)
     chinese = invoke(tmp_path, "--language", "zh").output
     assert (
-        "个标的共 104,332 根 K 线，周期 5 分钟" in chinese
+        "2 个标的共" in chinese
+        and "周期 5 分钟" in chinese
         and "重复行；各保留一条" in chinese
-        and "13 个错误" in chinese
+        and "1 个错误" in chinese
         and "文件未被改动" in chinese
         and "The files were not changed" not in chinese
     )

@@ -84,6 +84,7 @@ def test_kronos_train_and_the_stage_scripts(tiny_config: Path, tmp_path: Path) -
     assert third.exit_code == 0 and third.output.count("finished before, skipped") == 2
 
 
+@pytest.mark.slow
 def test_skip_flags(tiny_config: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "runs" / "tiny"
     assert invoke("--config", tiny_config, "--skip-tokenizer", "report.n_origins=0").exit_code == 0

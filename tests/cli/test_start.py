@@ -88,7 +88,8 @@ def test_an_ignored_signal_stays_ignored() -> None:
     assert done.returncode == 0 and done.stdout == "here\n"
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_and_a_closed_terminal_leave_a_checkpoint(
     tiny_config: Path, tmp_path: Path, signum: signal.Signals
 ) -> None:

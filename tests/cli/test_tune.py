@@ -29,6 +29,7 @@ def invoke(config: Path, space: object, *arguments: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_a_search_and_its_continuation(tiny_config: Path, space: Path, tmp_path: Path) -> None:
     done = invoke(tiny_config, space, "--trials", 1)
     assert done.exit_code == 0, done.output

@@ -76,6 +76,7 @@ def test_a_baseline_that_cannot_be_built(
     assert left_out[0].reason.code == "failed"
 
 
+@pytest.mark.slow
 def test_without_any_baseline(copied_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("last_close", "drift"):
         monkeypatch.setitem(baselines.NAIVE_FORECASTERS, name, Failing("no message", None, name, name))

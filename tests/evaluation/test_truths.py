@@ -22,7 +22,7 @@ HORIZON = 5  # and no divisor of the day, so that origins one horizon apart come
 LOOKBACK = 240  # so long that a baseline's measured volatility is the true one but for 5 %, and its CRPS but for 0.1 %
 N_DAYS = 20  # of 48 candles: 144 origins
 N_FEW_DAYS = 6  # 9 origins
-N_SEEDS = 200  # of the slow tests
+N_SEEDS = 100  # of the slow tests; benchmarks/verdict.py takes more
 CONFIDENCE = 0.95
 RARE = 1e-3  # how often chance alone fails a test
 WALK = random_walk(SIGMA)
@@ -93,13 +93,7 @@ def count_false(found: Sequence[Comparison]) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "process",
-    [
-        pytest.param(process, id=name, marks=() if name == "season" else pytest.mark.slow)
-        for name, process in PREDICTABLE.items()
-    ],
-)
+@pytest.mark.parametrize("process", PREDICTABLE.values(), ids=PREDICTABLE)
 def test_an_oracle_helps_by_exactly_what_can_be_known(judge: Judge, process: Process) -> None:
     optima = compute_optima(process)
     for baseline, found in judge(process, range(4)).items():

@@ -95,6 +95,7 @@ def test_counts_are_exact(first_plan: RunPlan) -> None:
         assert (stage.learning_rate, stage.device, stage.precision, stage.n_ranks) == (0.01, "cpu", "fp32", 1)
 
 
+@pytest.mark.slow
 def test_times_follow_from_what_was_measured(first_plan: RunPlan) -> None:
     stage = first_plan.stages["tokenizer"]
     measured = stage.measurement

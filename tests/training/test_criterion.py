@@ -111,6 +111,7 @@ def test_the_model_that_the_score_prefers_is_kept(
     assert StageRecord.read(folder) == record
 
 
+@pytest.mark.slow
 def test_no_better_than_untouched(tiny_config: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     record = run(tiny_config, Stub([1.0, 1.0, 1.5])).records["basemodel"]
     assert not record.improved and record.best_score == record.start_score == 1.0

@@ -33,6 +33,7 @@ def test_eval_steps_and_max_steps(tiny_config: Path, folder: Path) -> None:
     assert record.best_step in (0, 3, 6, 7)
 
 
+@pytest.mark.slow
 def test_max_steps_in_the_middle_of_an_epoch(tiny_config: Path, folder: Path) -> None:
     assert run(tiny_config, "training.max_steps=4", stages=BASE).records["basemodel"].steps == 4
     assert validated(folder) == [0, 3, 4]
@@ -80,6 +81,7 @@ def test_interrupted_equals_uninterrupted(
     assert equal(first, second)
 
 
+@pytest.mark.slow
 def test_the_first_step_learns(tiny_config: Path, folder: Path) -> None:
     """A warm-up from 0 would waste it, and early stopping would take it for a failure."""
     run(tiny_config, "training.max_steps=1", stages=BASE)

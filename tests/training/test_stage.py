@@ -55,6 +55,7 @@ def test_upstream_s_reader_finds_the_files_it_wrote(finished: FinishedRun) -> No
         assert config == json.loads((GOLDEN / golden / "config.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_stage_that_does_not_improve_keeps_the_untouched_model_and_says_so(
     tiny_config: Path, run_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -81,6 +82,7 @@ def test_skip_existing_skips_finished_stages_only(
     assert trained == ["basemodel"]
 
 
+@pytest.mark.slow
 def test_skip_existing_does_not_trust_a_folder_without_a_record(tiny_config: Path, run_dir: Path) -> None:
     foreign = KronosTokenizer.from_pretrained(GOLDEN / "tokenizer")
     with torch.no_grad():
@@ -103,6 +105,7 @@ def test_a_new_run_sets_the_old_one_aside(tiny_config: Path, run_dir: Path) -> N
     assert seeds == {"tokenizer": 3, "tokenizer.previous": 1, "tokenizer.previous-2": 2}
 
 
+@pytest.mark.slow
 def test_a_finished_stage_whose_model_was_removed_is_trained_again(tiny_config: Path, finished_copy: Path) -> None:
     shutil.rmtree(finished_copy / "tokenizer" / "best_model")
     run(tiny_config, stages=["tokenizer"], skip_existing=True)
@@ -248,6 +251,7 @@ def test_a_diverged_run_says_so_and_keeps_the_best(tiny_config: Path, run_dir: P
         run(tiny_config, f"model_paths.pretrained_tokenizer={tmp_path / 'broken'}", stages=["tokenizer"])
 
 
+@pytest.mark.slow
 def test_a_base_model_that_diverges_says_so(tiny_config: Path, run_dir: Path) -> None:
     with pytest.raises(KronosError, match=r"the loss is not a finite number at step \d .* learning rate is too high"):
         run(tiny_config, "training.predictor_learning_rate=1e30", stages=["basemodel"])

@@ -205,6 +205,7 @@ def test_a_worse_tokenizer_is_set_aside(
     assert done == [] and read_health(run_dir / "tokenizer") == health
 
 
+@pytest.mark.slow
 def test_a_worse_tokenizer_is_kept_where_told(
     tiny_config: Path, run_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -164,6 +164,7 @@ def test_an_error_finishes_the_trackers_and_a_resumed_run_is_the_same_run(
     assert memory[2].arguments["id"] != memory[0].arguments["id"]
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_the_trackers(tiny_config: Path, memory: list[Memory]) -> None:
     before = signal.getsignal(signal.SIGTERM)
     config = load_config(tiny_config, [*TOKENIZER_ONLY, "experiment.trackers=wandb"])

@@ -8,7 +8,7 @@ from accelerate import PartialState
 
 from kronos.candles import Array
 from kronos.config.evaluation import EvaluationConfig
-from kronos.errors import KronosError
+from kronos.errors import KronosError, first_line
 from kronos.evaluation.forecasters.base import Forecaster, NotApplicable
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster, import_extra
 from kronos.evaluation.records import Note
@@ -42,7 +42,7 @@ def build_chronos(config: EvaluationConfig) -> Forecaster:
         AttributeError,
         AssertionError,
     ) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise NotApplicable("chronos_not_loadable", model=config.chronos, error=reason) from None
 
     def predict(series: Array, horizon: int) -> Array:

@@ -3,7 +3,7 @@
 from huggingface_hub import constants, is_offline_mode
 from huggingface_hub.errors import HfHubHTTPError
 
-from kronos.errors import CheckpointError
+from kronos.errors import CheckpointError, first_line
 from kronos.model.stored.mirrors import MIRROR, name_at_modelscope
 from kronos.names import Message
 
@@ -41,7 +41,7 @@ def _find_reason(repository: str, filename: str, error: Exception) -> tuple[Mess
         copy=name_at_modelscope(repository),
     )
     stated = error.args[0] if error.args else None
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    line = first_line(error).rstrip(".")
     reason = stated if isinstance(stated, Message) else Message("{error}", error=line)
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return reason, Message("Check the name.")

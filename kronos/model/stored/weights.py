@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kronos.errors import CheckpointError
+from kronos.errors import CheckpointError, first_line
 from kronos.names import Message
 
 FLOATING = {"F64", "F32", "F16", "BF16"}
@@ -116,5 +116,5 @@ def _translate(path: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CheckpointError("{path}: not a readable safetensors file: {reason}.", path=path, reason=reason) from error

@@ -13,6 +13,7 @@ from torch import nn
 
 from kronos.config import Config
 from kronos.config.training import AUTO
+from kronos.errors import first_line
 from kronos.stage_record import StageRecord
 from kronos.training.saved.stage_settings import COMPILE_KEY
 
@@ -119,5 +120,5 @@ def _find_obstacle() -> str:
     try:
         torch.compile(lambda x: (2 * x + 1).sum())(torch.ones(8, device=PartialState().device))
     except Exception as error:  # of Triton, of the C compiler or of PyTorch
-        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return first_line(error)
     return ""

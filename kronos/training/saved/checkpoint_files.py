@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from transformers import TrainerState
 from transformers.trainer_pt_utils import safe_globals
 
-from kronos.errors import CheckpointError
+from kronos.errors import CheckpointError, first_line
 from kronos.model.stored.weights import read_weights
 from kronos.training.saved.checkpoints import step_of
 
@@ -71,7 +71,7 @@ def reading(path: Path) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].removeprefix(f"{path}: ").rstrip(".")
+        reason = first_line(error).removeprefix(f"{path}: ").rstrip(".")
         raise CheckpointError(
             "{path}: missing or malformed ({reason:.200}). Remove the folder {folder} to resume from the checkpoint before it, or "
             "run without --skip-existing to train the stage again (the old files are moved aside).",

@@ -187,6 +187,7 @@ def test_all_settings_are_trained_and_forecast_with(
     assert paths == pytest.approx(np.broadcast_to(actual[:, None], paths.shape), rel=0.2)
 
 
+@pytest.mark.slow
 def test_a_forecast_belongs_to_seed_and_origin_whatever_the_company(lstm_config: Path, monkeypatch) -> None:
     run = prepare(lstm_config)
     lstm, (known, _) = train(run), list_known(run)
@@ -199,6 +200,7 @@ def test_a_forecast_belongs_to_seed_and_origin_whatever_the_company(lstm_config:
     assert not np.allclose(lstm.sample(known[:5], 4, 8), together, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_knows_no_currency(lstm_config: Path) -> None:
     run = prepare(lstm_config)
     lstm, (known, _) = train(run), list_known(run)
@@ -264,6 +266,7 @@ def test_a_finished_one_is_loaded_and_one_of_other_settings_trained_anew(lstm_co
     assert (run.folder.parent / "lstm.previous" / "best_model").is_dir()
 
 
+@pytest.mark.slow
 def test_one_of_an_earlier_version_is_the_default_one(lstm_config: Path) -> None:
     """Its files name neither cell nor indicators: it is neither trained again nor unreadable."""
     run = prepare(lstm_config)

@@ -94,6 +94,7 @@ def test_pictures_speak_the_language_of_the_page(tmp_path: Path) -> None:
         assert np.abs(pictures[0] - pictures[1]).max() > 0.5
 
 
+@pytest.mark.slow
 def test_nothing_in_a_name_is_taken_for_markup(tmp_path: Path) -> None:
     evaluation = make_evaluation(run=NASTY, command=NASTY, environment={NASTY: NASTY}, candles=NASTY)
     own = evaluation.forecasters[0].model_copy(update={"label": NASTY})
@@ -232,6 +233,7 @@ def test_figures_are_built_once_and_labelled_in_both_languages(tmp_path: Path) -
         assert labelled == json.loads(json.dumps(built))
 
 
+@pytest.mark.slow
 def test_the_buttons_of_a_legend_name_the_curves_of_their_chart(tmp_path: Path) -> None:
     path = write(tmp_path)
     figures, _ = read_figures(path)
@@ -391,6 +393,7 @@ def test_the_page_is_made_for_a_run_that_has_moved(tmp_path: Path) -> None:
     assert "43,210" in text and 'id="learning_curves-2"' in text
 
 
+@pytest.mark.slow
 def test_names_from_outside_control_no_page(tmp_path: Path) -> None:
     evil = "\x1b]0;name\x07\u202e\x7f \ue0000\ue001\ue00099999\ue001.csv"
     path = write(tmp_path, make_evaluation(candles=evil, metric="crps"))

@@ -162,6 +162,7 @@ def mix(trained: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tenso
     return {name: torch.lerp(start[name], trained[name], share) for name in start}
 
 
+@pytest.mark.slow
 def test_a_blend_replaces_the_best_model_and_nothing_is_lost(
     tiny_config: Path, base_run: Path, choose, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_kill_while_the_fine_tuned_model_returns_is_survived(
     assert equal(weights(base_run / "basemodel"), trained)
 
 
+@pytest.mark.slow
 def test_lora_is_blended_merged(tiny_config: Path, trained_base: Path, run_dir: Path, choose) -> None:
     shutil.copytree(trained_base / "lora", run_dir)
     trained = weights(run_dir / "basemodel")
@@ -318,6 +320,7 @@ def test_the_best_trained_model_is_blended_even_if_it_is_worse(
         assert (folder / "unblended_model").exists() is (share is not None)
 
 
+@pytest.mark.slow
 def test_a_worse_model_that_was_not_kept_cannot_be_blended(tiny_config: Path, run_dir: Path) -> None:
     run(tiny_config, TOO_FAST, stages=BASE)
     assert not (run_dir / "basemodel" / "trained_model").exists()

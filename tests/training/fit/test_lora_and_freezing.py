@@ -242,6 +242,7 @@ def test_a_lora_run(tiny_config: Path, run_dir: Path, caplog: pytest.LogCaptureF
     assert len(optimizer["state"]) == 2 * len(changed)
 
 
+@pytest.mark.slow
 def test_the_best_model_is_the_checkpoint_s_merged(tiny_config: Path, run_dir: Path) -> None:
     record = run(tiny_config, LORA, stages=["basemodel"]).records["basemodel"]
     model = build_base_model()
@@ -292,6 +293,7 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(
     assert equal(load_file(run_dir / "basemodel" / last), load_file(tmp_path / "uninterrupted" / last))
 
 
+@pytest.mark.slow
 def test_resuming_with_another_rank_is_refused(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched, pytest.raises(Killed):
         interrupt_at(patched, 5)

@@ -203,6 +203,7 @@ def test_a_planted_pickle_never_runs(checkpoint: Path, tmp_path: Path, name: str
     assert created.exists()  # the planted file does what it is said to do
 
 
+@pytest.mark.slow
 def test_settings_and_methods_are_not_taken_from_a_checkpoint(checkpoint: Path, interrupted: Path) -> None:
     """Only moments, rates and counts are: a schedule's state could replace its methods, a group its weight decay."""
     edit_tensors("scheduler.pt", lambda stored: stored.update(step="x", get_lr=None))(checkpoint)
