@@ -84,6 +84,10 @@ class KronosPredictor:
         self.device, self.model, self.tokenizer = place_models(model, tokenizer, device, dtype, compile)
         self._static = StaticDecoders(self.model, compile) if has_static_decoders(self.device) else None
 
+    def __repr__(self) -> str:
+        n_parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"KronosPredictor({n_parameters:,} parameters, max_context={self.max_context:,}, device={str(self.device)!r})"
+
     @classmethod
     def from_run(cls, run: str | PathLike[str] | SavedRun, **options: Any) -> Self:
         """Take the best models of a run: of its folder, {base_path}/{exp_name}, or already loaded.
