@@ -85,8 +85,7 @@ class KronosPredictor:
         self._static = StaticDecoders(self.model, compile) if has_static_decoders(self.device) else None
 
     def __repr__(self) -> str:
-        n_parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        return f"KronosPredictor({n_parameters:,} parameters, max_context={self.max_context:,}, device={str(self.device)!r})"
+        return f"KronosPredictor(max_context={self.max_context:,}, device={str(self.device)!r})"
 
     @classmethod
     def from_run(cls, run: str | PathLike[str] | SavedRun, **options: Any) -> Self:
@@ -115,9 +114,9 @@ class KronosPredictor:
             ConfigError: the tokenizer is not known, or an argument is invalid. CheckpointError: a model cannot be used.
         """
         name, folder = os.fspath(model), Path(model).expanduser()
-        if (is_run := RunFolder(folder).config.is_file()) and tokenizer is not None:
-            raise ConfigError("tokenizer needs a model. A run has its own tokenizer.")
-        if is_run:
+        if RunFolder(folder).config.is_file():
+            if tokenizer is not None:
+                raise ConfigError("tokenizer needs a model. A run has its own tokenizer.")
             return cls.from_run(folder, **options)
         tokens, base_model = load_pair(name, tokenizer or find_tokenizer_of(name))
         if trained_by := find_run_of(folder, tokens):
@@ -259,18 +258,15 @@ class KronosPredictor:
         check_room((len(frames), n_paths, horizon, len(CANDLE_COLUMNS)))
         seed = choose_seed(seed)
         if not isinstance(sampling, Sampling):
-            raise ConfigError(
-                "sampling must be a Sampling(temperature, top_k, top_p), got {kind}.", kind=type(sampling).__name__
-            )
+            kind = type(sampling).__name__
+            raise ConfigError("sampling must be a Sampling(temperature, top_k, top_p), got {kind}.", kind=kind)
         given = frames, x_timestamp_list, y_timestamp_list, names, horizon, exchange, symbols, reading
         inputs = [self._limit(series) for series in build_all_inputs(*given)]
-        decoding = self._build_decoding(sampling)
         models = self.tokenizer, self.model, self.device
-        sampler = PathSampler(*models, self.clip, self.reference_decode, decoding, self._static)
-        all_paths = sampler.sample(inputs, n_paths, horizon, seed, verbose)
-        forecasts = [
-            build_forecast(series, paths, repair=not self.reference_decode) for series, paths in zip(inputs, all_paths)
-        ]
+        how = self.clip, self.reference_decode, self._build_decoding(sampling)
+        all_paths = PathSampler(*models, *how, self._static).sample(inputs, n_paths, horizon, seed, verbose)
+        repair = not self.reference_decode
+        forecasts = [build_forecast(series, paths, repair=repair) for series, paths in zip(inputs, all_paths)]
         if verbose:
             log_notes((forecast.name, forecast.notes) for forecast in forecasts)
         return forecasts

@@ -23,8 +23,9 @@ def launch(*command: object, timeout: int = 300) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("accumulation_steps", "on_device"), [(1, False), (2, True)])
+@pytest.mark.parametrize(
+    ("accumulation_steps", "on_device"), [(1, False), pytest.param(2, True, marks=pytest.mark.slow)]
+)
 def test_two_ranks_equal_one(tiny_config: Path, tmp_path: Path, accumulation_steps: int, on_device: bool) -> None:
     worker = Path(__file__).with_name("gradient_worker.py")
     split = f"training.accumulation_steps={accumulation_steps}"
