@@ -140,7 +140,6 @@ def load_source(
 
 
 def _read_settings(config: Config) -> dict[str, Any]:
-
     return {
         "run": config,
         "lookback": config.data.lookback_window,
