@@ -15,7 +15,7 @@ ORDER = [
     ["disk", "names", "version", "waiting"],
     ["errors"],
     ["candles", "files", "progress", "threads", "timing", "urls"],
-    ["run_folder"],
+    ["risk", "run_folder"],
     ["config", "model"],
     ["stage_record"],
     ["saved_run"],

@@ -1,0 +1,1 @@
+"""What may be lost: measures from sampled paths, their backtests, and the price limits of exchanges."""
