@@ -23,7 +23,7 @@ ORDER = [
     ["training", "forecast"],
     ["planning", "tuning", "evaluation"],
     ["report"],
-    ["run"],
+    ["run", "ledger"],
     ["api", "doctor", "hub"],
     ["cli"],
     ["__main__"],

@@ -84,7 +84,7 @@ def limit_paths(paths: Array, times: pd.DatetimeIndex, history: pd.DataFrame, bo
             before; candles of a day without one stay as they are.
     """
     limited = paths.copy()
-    days, known_days = times.normalize(), history.index.normalize()
+    days, known_days = times.normalize(), pd.DatetimeIndex(history.index).normalize()
     before = history["close"][known_days < days[0]]
     closes = np.full(len(paths), before.iloc[-1] if len(before) else np.nan)
     for day in days.unique():
@@ -101,7 +101,7 @@ def find_locked(candles: pd.DataFrame, board: Board) -> Array:
 
     Candles of the first day have no limit, since the close before is not known.
     """
-    days = candles.index.normalize()
+    days = pd.DatetimeIndex(candles.index).normalize()
     last = candles["close"].groupby(days).last()
     before = last.shift().reindex(days).to_numpy()
     shares = np.array([board.find_limit(day.date()) or np.nan for day in days], np.float64)

@@ -1,0 +1,1 @@
+"""Forecasts that are written down before their outcome, and graded when the candles have come."""
