@@ -106,4 +106,11 @@ RisingColour = Annotated[
     ),
 ]
 Out = Annotated[Path, _output("--out", help="The folder to write to.")]
+Log = Annotated[
+    bool,
+    _output("--log", help="Write the forecasts to the ledger first; kronos score grades them when the candles come."),
+]
+LedgerFile = Annotated[
+    Path | None, _output("--ledger", help="With --log: the ledger.", show_default="ledger.db in --out")
+]
 AsJson = Annotated[bool, _output("--json", help="Print the forecasts as JSON.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from kronos.evaluation.records import Record
 SHARES = tuple(
     i / 20 for i in range(1, 20)
 )  # of the quantiles: 5 % to 95 %, with the ends of the bands of 50, 80 and 90 %
+
+LATE = timedelta(days=1)  # a local time is at most 14 hours away from UTC
 
 
 class LoggedForecast(Record):
@@ -40,8 +42,9 @@ class LoggedForecast(Record):
     probability_up: tuple[float, ...]
 
     @property
-    def weights(self) -> tuple[str, str]:
-        return self.tokenizer, self.base_model
+    def is_late(self) -> bool:
+        """Whether it was written when its last candle had come already, in any time zone: it proves nothing."""
+        return self.written.replace(tzinfo=None) - self.times[-1] > LATE
 
 
 class Entry(Record):

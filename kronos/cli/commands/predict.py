@@ -12,6 +12,7 @@ import typer
 
 from kronos.cli.language import settle_language
 from kronos.cli.output.predict import print_json, print_summary
+from kronos.cli.predict_log import LEDGER_NAME, check_not_known, log_forecasts
 from kronos.cli.predict_options import (
     AsJson,
     Calibrate,
@@ -22,6 +23,8 @@ from kronos.cli.predict_options import (
     Exchange,
     Format,
     Horizon,
+    LedgerFile,
+    Log,
     Lookback,
     MaxContext,
     Model,
@@ -88,6 +91,8 @@ def predict_command(
     rising: RisingColour = None,
     language: LanguageOption = None,
     out: Out = Path("forecasts"),
+    log: Log = False,
+    ledger: LedgerFile = None,
     as_json: AsJson = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -115,6 +120,9 @@ def predict_command(
         kept: dict[str, Any] = {"quantiles": levels, "table_format": table_format, "with_paths": save_paths}
         kept |= {"with_pictures": pictures, "rising": source.rising, "language": source.language}
         made = _forecast_all(predictor, tasks, source.n_known, calibration, how)
+        if log:
+            check_not_known(tasks)
+            made = log_forecasts(made, ledger or out / LEDGER_NAME, str(run or model), conditions, how)
         forecasts, saved = _save_all(made, tasks, out, kept, summary, errors)
         _report_errors(errors, n_done=len(forecasts))
         if as_json:

@@ -1,0 +1,55 @@
+"""`kronos predict --log`: forecasts go into the ledger before anything else is done with them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kronos.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kronos.forecast import Forecast
+    from kronos.forecast.origin import ForecastTask
+
+LEDGER_NAME = "ledger.db"
+
+logger = logging.getLogger(__name__)
+
+
+def check_not_known(tasks: Mapping[str, ForecastTask]) -> None:
+    """Check that no candle of a horizon is known: a forecast is logged before its outcome, or it proves nothing.
+
+    Raises:
+        ConfigError: one is.
+    """
+    known = [name for name, task in tasks.items() if len(task.actual)]
+    if known:
+        raise ConfigError(
+            "--log is for forecasts whose candles have not come yet, but {name} has candles after the origin. Leave --origin out, "
+            "or use kronos evaluate for the past.",
+            name=known[0],
+        )
+
+
+def log_forecasts(
+    forecasts: Iterator[Forecast], path: Path, run: str, conditions: Mapping[str, Any], how: Mapping[str, Any]
+) -> Iterator[Forecast]:
+    """Write each forecast to the ledger, then yield it."""
+    from kronos.ledger.entries import build_records
+    from kronos.ledger.store import Ledger
+
+    ledger, n, n_late, seal = Ledger(path), 0, 0, ""
+    settings = {"n_paths": how["n_paths"], "seed": how["seed"]}
+    for forecast in forecasts:
+        records = build_records([forecast], run, conditions, **settings)
+        seal = ledger.append(records)
+        n, n_late = n + 1, n_late + records[0].is_late
+        yield forecast
+    logger.info("%d forecasts written to %s; the newest seal is %s", n, path, seal)
+    if n_late:
+        logger.warning(
+            "%d of them end before today: their outcome was known when they were written, so kronos score does not count them",
+            n_late,
+        )
