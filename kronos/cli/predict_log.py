@@ -18,11 +18,18 @@ LEDGER_NAME = "ledger.db"
 logger = logging.getLogger(__name__)
 
 
-def check_not_known(tasks: Mapping[str, ForecastTask]) -> None:
-    """Check that no candle of a horizon is known: a forecast is logged before its outcome, or it proves nothing.
+def log_forecasts(
+    forecasts: Iterator[Forecast],
+    tasks: Mapping[str, ForecastTask],
+    path: Path,
+    run: str,
+    conditions: Mapping[str, Any],
+    how: Mapping[str, Any],
+) -> Iterator[Forecast]:
+    """Write each forecast to the ledger when it is made, then yield it.
 
     Raises:
-        ConfigError: one is.
+        ConfigError: a candle of a horizon is known: a forecast is logged before its outcome, or it proves nothing.
     """
     known = [name for name, task in tasks.items() if len(task.actual)]
     if known:
@@ -31,17 +38,16 @@ def check_not_known(tasks: Mapping[str, ForecastTask]) -> None:
             "or use kronos evaluate for the past.",
             name=known[0],
         )
+    return _log_all(forecasts, path, run, conditions, {"n_paths": how["n_paths"], "seed": how["seed"]})
 
 
-def log_forecasts(
-    forecasts: Iterator[Forecast], path: Path, run: str, conditions: Mapping[str, Any], how: Mapping[str, Any]
+def _log_all(
+    forecasts: Iterator[Forecast], path: Path, run: str, conditions: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> Iterator[Forecast]:
-    """Write each forecast to the ledger, then yield it."""
     from kronos.ledger.entries import build_records
     from kronos.ledger.store import Ledger
 
     ledger, n, n_late, seal = Ledger(path), 0, 0, ""
-    settings = {"n_paths": how["n_paths"], "seed": how["seed"]}
     for forecast in forecasts:
         records = build_records([forecast], run, conditions, **settings)
         seal = ledger.append(records)

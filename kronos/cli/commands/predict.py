@@ -12,7 +12,7 @@ import typer
 
 from kronos.cli.language import settle_language
 from kronos.cli.output.predict import print_json, print_summary
-from kronos.cli.predict_log import LEDGER_NAME, check_not_known, log_forecasts
+from kronos.cli.predict_log import LEDGER_NAME, log_forecasts
 from kronos.cli.predict_options import (
     AsJson,
     Calibrate,
@@ -115,14 +115,12 @@ def predict_command(
         conditions = _describe(source, predictor, sampling)
         calibration = _find_calibration(source, conditions, n_paths) if calibrate else None
         summary = _summarize(source, conditions, tokenizer, model)
-        out.mkdir(parents=True, exist_ok=True)
         how = {"n_paths": n_paths, "sampling": sampling, "seed": seed}
         kept: dict[str, Any] = {"quantiles": levels, "table_format": table_format, "with_paths": save_paths}
         kept |= {"with_pictures": pictures, "rising": source.rising, "language": source.language}
         made = _forecast_all(predictor, tasks, source.n_known, calibration, how)
         if log:
-            check_not_known(tasks)
-            made = log_forecasts(made, ledger or out / LEDGER_NAME, str(run or model), conditions, how)
+            made = log_forecasts(made, tasks, ledger or out / LEDGER_NAME, str(run or model), conditions, how)
         forecasts, saved = _save_all(made, tasks, out, kept, summary, errors)
         _report_errors(errors, n_done=len(forecasts))
         if as_json:
@@ -171,6 +169,7 @@ def _save_all(
     """Write the files of each forecast as it is made. Return those that could be written, and their files."""
     from kronos.report.forecast.files import save_forecast
 
+    out.mkdir(parents=True, exist_ok=True)
     done, saved, names = [], [], _name_outputs(list(tasks), out)
     for each in forecasts:
         notes = summary.write(each.calibrated, Words(kept["language"]))

@@ -1,0 +1,1 @@
+"""The commands for a trained run: what serves, watches and scales it."""
