@@ -12,6 +12,7 @@ from kronos.cli.commands.download import download_command
 from kronos.cli.commands.evaluate import evaluate_command
 from kronos.cli.commands.init import init_command
 from kronos.cli.commands.live.score import score_command
+from kronos.cli.commands.live.watch import watch_command
 from kronos.cli.commands.predict import predict_command
 from kronos.cli.commands.push import push_command
 from kronos.cli.commands.train import train_command
@@ -37,6 +38,7 @@ app.command("train", short_help="Fine-tune, then judge the model on held-out can
 app.command("finetune", hidden=True)(train_command)
 app.command("predict", short_help="Forecast the candles to come: table, picture, page.")(predict_command)
 app.command("score", short_help="Grade logged forecasts by the candles that have come.")(score_command)
+app.command("watch", short_help="Grade logged forecasts as candles come: page, gauges, alarms.")(watch_command)
 app.command("evaluate", short_help="Measure whether a run or any model has skill.")(evaluate_command)
 app.command("compare", short_help="Show evaluated runs side by side.")(compare_command)
 app.command("tune", short_help="Search settings with a lower validation loss.")(tune_command)

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kronos.ledger.alarms import Alarm, find_alarms
 from kronos.ledger.grading import BANDS, grade
-from kronos.ledger.records import Entry
+from kronos.ledger.records import SHARES, Entry
 from kronos.ledger.store import Ledger
 
 
@@ -37,7 +38,8 @@ class Health:
     """What a ledger tells of one run.
 
     n_forecasts: in the ledger, graded or not. n_late: written after their outcome, and therefore not graded. n_open: with
-    a step whose close is not known. overall; by_symbol; by_week: by the Monday of the forecast candle.
+    a step whose close is not known. overall; by_symbol; by_week: by the Monday of the forecast candle. pit: how many closes
+    lie in each of the 20 parts of the forecast distribution, equally many if it is the true one.
     """
 
     run: str
@@ -47,6 +49,7 @@ class Health:
     overall: Figures
     by_symbol: dict[str, Figures]
     by_week: dict[str, Figures]
+    pit: tuple[int, ...]
     alarms: tuple[Alarm, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -67,7 +70,7 @@ class Health:
             name: {key: _to_json(each) for key, each in getattr(self, name).items()}
             for name in ("by_symbol", "by_week")
         }
-        return counts | {"overall": _to_json(self.overall)} | groups | {"alarms": alarms}
+        return counts | {"overall": _to_json(self.overall)} | groups | {"pit": list(self.pit), "alarms": alarms}
 
 
 def measure_health(ledger: Ledger) -> list[Health]:
@@ -96,6 +99,7 @@ def _measure(run: str, entries: Sequence[Entry], outcomes: dict[int, dict[int, f
         overall=_compute_figures(grades),
         by_symbol={str(name): _compute_figures(each) for name, each in grades.groupby("symbol")},
         by_week={str(name): _compute_figures(each) for name, each in grades.groupby(weeks)},
+        pit=tuple(np.histogram(grades["pit"], bins=len(SHARES) + 1, range=(0, 1))[0].tolist()),
         alarms=tuple(find_alarms(grades)),
     )
 

@@ -86,6 +86,11 @@ class Ledger:
             found.setdefault(number, {})[step] = actual
         return found
 
+    def newest(self) -> int:
+        """Return the number of the newest forecast, 0 if there is none."""
+        (row,) = self._select("SELECT ifnull(max(number), 0) FROM forecasts")
+        return int(row[0])
+
     def verify(self) -> str:
         """Check every seal, and return the newest one.
 
