@@ -111,12 +111,23 @@ def _copy(source: Path, target: Path) -> None:
 def _put_in_place(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
-    elif not _exchange(new, path):
-        old = _name_old(path)
-        shutil.rmtree(old, ignore_errors=True)
-        path.rename(old)
-        new.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        return
+    swap_folders(new, path)
+
+
+def swap_folders(first: Path, second: Path) -> None:
+    """Exchange two folders: in one step, where the file system can; else second is missing for a moment.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    with _translate(second):
+        if not _exchange(first, second):
+            old = _name_old(second)
+            shutil.rmtree(old, ignore_errors=True)
+            second.rename(old)
+            first.rename(second)
+            old.rename(first)
 
 
 def _exchange(first: Path, second: Path) -> bool:

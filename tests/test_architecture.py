@@ -24,7 +24,7 @@ ORDER = [
     ["planning", "tuning", "evaluation"],
     ["report"],
     ["run", "ledger"],
-    ["api", "doctor", "hub"],
+    ["api", "doctor", "hub", "refresh"],
     ["cli"],
     ["__main__"],
 ]

@@ -11,6 +11,7 @@ from kronos.cli.commands.doctor import doctor_command
 from kronos.cli.commands.download import download_command
 from kronos.cli.commands.evaluate import evaluate_command
 from kronos.cli.commands.init import init_command
+from kronos.cli.commands.live.refresh import refresh_command
 from kronos.cli.commands.live.score import score_command
 from kronos.cli.commands.live.watch import watch_command
 from kronos.cli.commands.predict import predict_command
@@ -39,6 +40,7 @@ app.command("finetune", hidden=True)(train_command)
 app.command("predict", short_help="Forecast the candles to come: table, picture, page.")(predict_command)
 app.command("score", short_help="Grade logged forecasts by the candles that have come.")(score_command)
 app.command("watch", short_help="Grade logged forecasts as candles come: page, gauges, alarms.")(watch_command)
+app.command("refresh", short_help="Train a run anew on newer candles; keep the better one.")(refresh_command)
 app.command("evaluate", short_help="Measure whether a run or any model has skill.")(evaluate_command)
 app.command("compare", short_help="Show evaluated runs side by side.")(compare_command)
 app.command("tune", short_help="Search settings with a lower validation loss.")(tune_command)

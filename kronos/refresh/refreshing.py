@@ -1,0 +1,138 @@
+"""Train a run anew, starting from its own models, and put the new one in use if it is not worse."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kronos.config import Config
+from kronos.config.changes import OTHER_CANDLES
+from kronos.config.load import dump_config, list_keys
+from kronos.disk.reading import read_json
+from kronos.errors import ConfigError, KronosError
+from kronos.evaluation.results import Evaluation
+from kronos.files import hash_file, write_text
+from kronos.refresh.decision import OLD, Decision, decide_replacement
+from kronos.refresh.folders import name_new, name_previous, put_in_use
+from kronos.run import run_training
+from kronos.run_folder import RunFolder
+from kronos.saved_run import check_trained, find_tokenizer, load_run_config
+from kronos.urls import CandleSource
+
+MARGIN = 0.02  # of the CRPS: so much worse still counts as not worse
+RECORD = "refresh.json"  # in the new run's folder: from which run it was trained, and the decision
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What came of a refresh. report: the page that compares the new run with the old one."""
+
+    decision: Decision
+    run: Path
+    report: Path
+
+
+def refresh(
+    run: Path,
+    candles: Sequence[CandleSource],
+    margin: float = MARGIN,
+    overrides: Sequence[str] = (),
+    command: str = "",
+) -> Refreshed:
+    """Train a new run on candles, and put it in use if it is not worse than the old one on candles that neither has seen.
+
+    An interrupted refresh is resumed. The old run stays in use until the new one replaces it, and is kept beside it.
+
+    Args:
+        run: the folder of the run in use.
+        candles: those that have come, with or without those that the run was trained on.
+        margin: how much worse, as a share of the CRPS, still counts as not worse.
+        overrides: other settings of the new run, section.key=value each.
+
+    Raises:
+        KronosError: the candles are too few to compare the runs on, or as for a training.
+    """
+    config = _configure(run, candles, overrides)
+    new = RunFolder(name_new(run))
+    is_begun = _tidy(run, new)
+    write_text(new.path / RECORD, json.dumps({"from": _identify(RunFolder(run))}))
+    run_training(config, skip_existing=is_begun, command=command)
+    evaluation = Evaluation.read(new.report.results)
+    decision = decide_replacement(evaluation, margin)
+    record = {"from": _identify(RunFolder(run)), "decision": decision.to_json()}
+    write_text(new.path / RECORD, json.dumps(record, allow_nan=False))
+    if not decision.replaces:
+        return Refreshed(decision, run, new.report.page)
+    _rename_start(run, new)
+    put_in_use(run)
+    return Refreshed(decision, run, RunFolder(run).report.page)
+
+
+def _configure(run: Path, candles: Sequence[CandleSource], overrides: Sequence[str]) -> Config:
+    """Return the configuration of the new run: the old one's, with its models as the start and other candles."""
+    old = load_run_config(run)
+    check_trained(old)
+    baselines = list(dict.fromkeys([OLD, *old.evaluation.rivals]))
+    fixed = {
+        "data.data_path": list(candles),
+        "experiment.train_basemodel": True,
+        "experiment.pre_trained_tokenizer": True,
+        "experiment.pre_trained_predictor": True,
+        "model_paths.pretrained_tokenizer": str(find_tokenizer(old)),
+        "model_paths.pretrained_predictor": str(RunFolder(run).basemodel.best_model),
+        "model_paths.finetuned_tokenizer": "",
+        "model_paths.base_save_path": name_new(run).absolute(),
+        "evaluation.enabled": True,
+        "evaluation.rivals": baselines,
+    }
+    if taken := fixed.keys() & set(list_keys(overrides)):
+        raise ConfigError("{keys}: a refresh sets this itself. Leave it out.", keys=", ".join(sorted(taken)))
+    others = {key: value for key, value in OTHER_CANDLES.items() if key not in list_keys(overrides)}
+    return load_run_config(run, overrides).override(others | fixed, "refresh")
+
+
+def _tidy(run: Path, new: RunFolder) -> bool:
+    """Finish or remove what an earlier refresh has left; return whether a training from the run in use was interrupted."""
+    if not new.path.exists():
+        return False
+    if _read_record(new.path).get("from") == _identify(RunFolder(run)) and "decision" not in _read_record(new.path):
+        logger.info("%s: the interrupted refresh is resumed", new.path)
+        return True
+    if _read_record(run).get("from") == _identify(new):  # the process ended just after it had put the new run in use
+        shutil.rmtree(name_previous(run), ignore_errors=True)
+        new.path.rename(name_previous(run))
+    else:
+        shutil.rmtree(new.path)
+    return False
+
+
+def _rename_start(run: Path, new: RunFolder) -> None:
+    """Let the new run's configuration name the models it was trained from where they will be: in the previous run."""
+    config = load_run_config(new.path)
+    paths = {}
+    for key in ("pretrained_tokenizer", "pretrained_predictor"):
+        source = Path(getattr(config.model_paths, key) or "").absolute()
+        if source.is_relative_to(run.absolute()):
+            paths[f"model_paths.{key}"] = str(name_previous(run).absolute() / source.relative_to(run.absolute()))
+    write_text(new.config, dump_config(config.override(paths, "refresh")))
+
+
+def _identify(run: RunFolder) -> str:
+    """Return the SHA-256 of a run's base model; empty if there is none."""
+    weights = run.basemodel.best_model / "model.safetensors"
+    return hash_file(weights) if weights.is_file() else ""
+
+
+def _read_record(run: Path) -> dict[str, Any]:
+    try:
+        record = read_json(run / RECORD)
+    except (OSError, ValueError, KronosError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,124 @@
+"""`kronos refresh` on a tiny run: the old run stays, or the new one replaces it and the old one is kept."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kronos.files import hash_file, swap_folders
+from kronos.refresh import refreshing
+from kronos.refresh.decision import decide_replacement
+from kronos.refresh.folders import name_new, name_previous
+from kronos.saved_run import load_run_config
+from tests.conftest import ROOT, invoke
+from tests.training.runs import Killed
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Path:
+    """The run's 120 candles, and as many after them."""
+    path = tmp_path / "later.csv"
+    pd.read_csv(ROOT / "data" / "synthetic_5min.csv", nrows=240).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def run(copied_run: Path) -> Path:
+    return copied_run
+
+
+def weigh(run: Path) -> str:
+    return hash_file(run / "basemodel" / "best_model" / "model.safetensors")
+
+
+def refresh(run: Path, *words: object):
+    return invoke("refresh", "--run", run, *words, "evaluation.invented_drift=false")
+
+
+def accept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the new run replace the old one, whatever the few candles tell."""
+    monkeypatch.setattr(
+        refreshing, "decide_replacement", lambda *given: replace(decide_replacement(*given), reason="not_worse")
+    )
+
+
+def test_too_few_candles_keep_the_old_run(run: Path, later: Path) -> None:
+    before = weigh(run)
+    done = refresh(run, "--data", later, "--json")
+    assert done.exit_code == 0, done.output
+    decision = json.loads(done.stdout)
+    assert decision["reason"] in ("too_few", "unchanged") and not decision["replaces"] and weigh(run) == before
+    assert Path(decision["report"]).is_file() and not name_previous(run).exists()
+    again = refresh(run, "--data", later)
+    assert "stays in use" in again.output, again.output
+
+
+def test_the_new_run_replaces_the_old_one_and_gives_way_again(
+    run: Path, later: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(monkeypatch)
+    before = weigh(run)
+    done = refresh(run, "--data", later, "training.max_steps=3")
+    assert done.exit_code == 0 and "is in use" in done.output, done.output
+    assert weigh(name_previous(run)) == before != weigh(run)
+    config = load_run_config(run)
+    assert config.model_paths.pretrained_predictor == str(name_previous(run) / "basemodel" / "best_model")
+    assert config.training.max_steps == 3 and config.data.data_path == (later,)
+    assert invoke("predict", "--run", run, "--out", run.parent / "f", "--no-pictures").exit_code == 0
+    back = invoke("refresh", "--run", run, "--back")
+    assert back.exit_code == 0 and weigh(run) == before
+
+
+def test_an_interrupted_refresh_is_resumed(run: Path, later: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = weigh(run)
+    with monkeypatch.context() as patched:
+        patched.setattr(refreshing.Evaluation, "read", lambda path: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            refreshing.refresh(run, [later], overrides=["evaluation.invented_drift=false"])
+    assert weigh(run) == before
+    done = refresh(run, "--data", later)
+    assert done.exit_code == 0 and "the interrupted refresh is resumed" in done.stderr, done.output
+    assert "skipped" in done.stderr or "is finished" in done.stderr, done.stderr
+
+
+def test_a_kill_just_after_the_exchange_is_finished(run: Path, later: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept(monkeypatch)
+    before = weigh(run)
+
+    def swap_and_die(path: Path) -> None:
+        swap_folders(name_new(path), path)
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(refreshing, "put_in_use", swap_and_die)
+        refreshing.refresh(run, [later], overrides=["evaluation.invented_drift=false", "training.max_steps=3"])
+    assert weigh(run) != before == weigh(name_new(run))
+    second = weigh(run)
+    assert refresh(run, "--data", later, "training.max_steps=5").exit_code == 0
+    assert weigh(name_previous(run)) == second and weigh(run) not in (before, second)
+
+
+@pytest.mark.parametrize(
+    "ends", [["data.train_end=2024-01-02", "data.val_end=2024-01-03"], ["data.train_end=2024-01-04"]]
+)
+def test_candles_that_a_run_has_seen(run: Path, later: Path, ends: list[str]) -> None:
+    """The old run has seen the third day; without a test split, validation has chosen the new one."""
+    done = refresh(run, "--data", later, *ends, "training.max_steps=1")
+    assert done.exit_code == 1 and "neither has seen" in " ".join(done.stderr.split()), done.output
+
+
+def test_mistakes(run: Path, later: Path, tmp_path: Path) -> None:
+    for words, text in (
+        ((run,), "give either --data"),
+        ((run, "--data", later, "--back"), "give either --data"),
+        ((tmp_path, "--data", later), "there is no run here"),
+        ((run, "--back"), "no earlier run"),
+        ((run, "--data", later, "model_paths.pretrained_predictor=nano"), "a refresh sets this itself"),
+        ((run, "--data", tmp_path / "gone.csv"), "gone.csv"),
+    ):
+        done = invoke("refresh", "--run", *words)
+        assert done.exit_code == 1 and text in " ".join(done.stderr.split()), done.output
