@@ -61,11 +61,12 @@ def _find_unit_change(levels: Array) -> tuple[int, int] | None:
     candidates = 1 + np.flatnonzero(np.abs(steps) > np.log(UNITS[0]) / 2)
     for i in candidates[(candidates >= N_AROUND) & (candidates <= len(level) - N_AROUND)].tolist():
         before, after = level[i - N_AROUND : i], level[i : i + N_AROUND]
+        if not (before.max() < after.min() or before.min() > after.max()):
+            continue  # most candidates of a nervous market, without the medians that take longer
         change = np.median(after) - np.median(before)
         factor = next((unit for unit in UNITS if abs(abs(change) - np.log(unit)) < TOLERANCE), None)
-        apart = before.max() < after.min() if change > 0 else before.min() > after.max()
         lasting = abs(np.median(level[i:]) - np.median(level[:i]) - change) < abs(change) / 2
-        if factor and apart and lasting:
+        if factor and lasting:
             return int(known[i]), int(np.sign(change)) * factor
     return None
 
