@@ -12,6 +12,7 @@ from kronos.data import read_frames
 from kronos.data.against_run import RunCandles, compare_with_run
 from kronos.data.files.options import ReadingOptions
 from kronos.data.quality.findings import Finding, raise_errors
+from kronos.data.windows.load import SymbolFrame
 from kronos.errors import DataError
 from kronos.forecast.future import make_future_timestamps
 from kronos.forecast.inputs import MIN_ROWS, build_input
@@ -85,24 +86,42 @@ def build_forecast_tasks(
     tasks: dict[str, ForecastTask] = {}
     frames, unreadable = read_frames(paths, reading, repairs, max_gap)
     errors: list[DataError | Message] = [finding.message for finding in unreadable]
-    for symbol, source, frame, findings, breaks, kind in frames:
-        name = source if symbol in source else f"{source}, {symbol}"
+    for each in frames:
+        name = each.source if each.symbol in each.source else f"{each.source}, {each.symbol}"
         try:
-            if frame.empty:
-                raise_errors(findings)
-            try:
-                task = _begin_after_break(build_forecast_task(frame, origin, horizon, exchange), breaks, lookback)
-            except DataError as error:
-                raise error.within("{name}", name=name) from None
-            _raise_errors_within(findings, task.history.index[-lookback:][0], task.future[-1])
-            build_input(
-                name, task.history[-lookback:], None, task.future, horizon, None
-            )  # raises errors of this symbol here
-            differences = compare_with_run(kind, trained) if kind and trained else ()
-            tasks[symbol] = task._replace(notes=(*task.notes, *(each.message for each in differences)))
+            tasks[each.symbol] = split_symbol(each, name, origin, lookback, horizon, exchange, trained)
         except DataError as error:
             errors.append(error)
     return tasks, errors
+
+
+def split_symbol(
+    candles: SymbolFrame,
+    name: str,
+    origin: str,
+    lookback: int,
+    horizon: int,
+    exchange: str | None = None,
+    trained: RunCandles | None = None,
+) -> ForecastTask:
+    """Split one symbol of `read_frames` at the origin. Errors name it.
+
+    Raises:
+        DataError: it cannot be forecast.
+    """
+    frame, findings = candles.frame, candles.findings
+    if frame.empty:
+        raise_errors(findings)
+    try:
+        task = build_forecast_task(frame, origin, horizon, exchange)
+        task = _begin_after_break(task, candles.breaks, lookback)
+    except DataError as error:
+        raise error.within("{name}", name=name) from None
+    _raise_errors_within(findings, task.history.index[-lookback:][0], task.future[-1])
+    known = task.history[-lookback:]
+    build_input(name, known, None, task.future, horizon, None)  # raises errors of this symbol here
+    differences = compare_with_run(candles.kind, trained) if candles.kind and trained else ()
+    return task._replace(notes=(*task.notes, *(each.message for each in differences)))
 
 
 def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookback: int) -> ForecastTask:
