@@ -24,7 +24,7 @@ ORDER = [
     ["planning", "tuning", "evaluation"],
     ["report"],
     ["run", "ledger"],
-    ["api", "doctor", "hub", "refresh"],
+    ["api", "batch", "doctor", "export", "hub", "refresh"],
     ["cli"],
     ["__main__"],
 ]

@@ -11,6 +11,7 @@ from kronos.cli.commands.doctor import doctor_command
 from kronos.cli.commands.download import download_command
 from kronos.cli.commands.evaluate import evaluate_command
 from kronos.cli.commands.init import init_command
+from kronos.cli.commands.live.batch import batch_command
 from kronos.cli.commands.live.refresh import refresh_command
 from kronos.cli.commands.live.score import score_command
 from kronos.cli.commands.live.watch import watch_command
@@ -38,6 +39,7 @@ app.command("init", short_help="Write a configuration for your candles.")(init_c
 app.command("train", short_help="Fine-tune, then judge the model on held-out candles.")(train_command)
 app.command("finetune", hidden=True)(train_command)
 app.command("predict", short_help="Forecast the candles to come: table, picture, page.")(predict_command)
+app.command("batch", short_help="Forecast very many symbols, from Parquet to Parquet.")(batch_command)
 app.command("score", short_help="Grade logged forecasts by the candles that have come.")(score_command)
 app.command("watch", short_help="Grade logged forecasts as candles come: page, gauges, alarms.")(watch_command)
 app.command("refresh", short_help="Train a run anew on newer candles; keep the better one.")(refresh_command)

@@ -151,3 +151,19 @@ def _read_settings(config: Config) -> dict[str, Any]:
         "top_p": config.report.top_p,
         "rising": config.report.rising,
     }
+
+
+def read_quantiles(text: str) -> list[float]:
+    """Return the numbers of --quantiles, ascending.
+
+    Raises:
+        ConfigError: one is no number from 0 to 1.
+    """
+    from kronos.forecast.forecast import check_quantile
+
+    try:
+        return sorted({check_quantile(float(part)) for part in text.split(",")})
+    except ValueError:
+        raise ConfigError(
+            "--quantiles must be numbers separated by commas, like 0.1,0.5,0.9; got {text!r}.", text=text
+        ) from None

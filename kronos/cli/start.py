@@ -38,6 +38,7 @@ COMMANDS = (
         "train",
         "finetune",
         "predict",
+        "batch",
         "evaluate",
         "compare",
         "tune",

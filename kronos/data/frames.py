@@ -68,7 +68,7 @@ def save_candles(frames: Frame | Mapping[str, Frame], folder: Path) -> Path:
     if isinstance(frames, Mapping):
         tables = {str(symbol): _set_symbol(each, str(symbol)) for symbol, each in frames.items()}
     else:
-        tables = {"candles": _to_rows(to_pandas(frames, "data"), "data")}
+        tables = {"candles": to_rows(to_pandas(frames, "data"), "data")}
     if not tables:
         raise DataError("there are no frames of candles. Give at least one.")
     try:
@@ -103,12 +103,12 @@ def _write_tables(tables: Mapping[str, pd.DataFrame], temporary: Path, folder: P
 
 
 def _set_symbol(frame: Frame, symbol: str) -> pd.DataFrame:
-    rows = _to_rows(to_pandas(frame, symbol), symbol)
+    rows = to_rows(to_pandas(frame, symbol), symbol)
     own = recognise_columns(rows.columns).get(SYMBOL)
     return rows.drop(columns=[own] if own else []).assign(symbol=symbol)
 
 
-def _to_rows(df: pd.DataFrame, name: str) -> pd.DataFrame:
+def to_rows(df: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return a frame with one level of column names, whose index is a column, and with types that a file can hold."""
     if df.columns.nlevels > 1:
         df = _stack(df)

@@ -97,7 +97,9 @@ def _is_being_written(path: Path, host: str | None, process: int) -> bool:
     if host not in (HOST, None):
         return time.time() - modified < ABANDONED_SECONDS
     try:
-        return psutil.Process(process).create_time() <= modified + 1  # a later process has the number of a former one
+        owner = psutil.Process(process)
+        is_dead = owner.status() == psutil.STATUS_ZOMBIE  # killed, and nobody has asked for its end
+        return not is_dead and owner.create_time() <= modified + 1  # a later process has the number of a former one
     except psutil.Error:
         return False
 

@@ -44,7 +44,7 @@ from kronos.cli.predict_options import (
     TopK,
     TopP,
 )
-from kronos.cli.predict_source import Source, check_choice, load_source
+from kronos.cli.predict_source import Source, check_choice, load_source, read_quantiles
 from kronos.cli.session import LanguageOption, VerboseOption, loading_libraries, start_session
 from kronos.disk.temporaries import remove_temporaries
 from kronos.errors import ConfigError, DataError, KronosError, WriteError
@@ -103,7 +103,7 @@ def predict_command(
         with loading_libraries():
             from kronos.forecast import Sampling
 
-        levels = _read_quantiles(quantiles)
+        levels = read_quantiles(quantiles)
         given: dict[str, Any] = {"data": [data] if data else None, "horizon": horizon, "lookback": lookback}
         given |= {"max_context": max_context, "temperature": temperature, "top_p": top_p, "rising": rising}
         source = load_source(run, tokenizer, model, overrides or (), **given)
@@ -267,14 +267,3 @@ def _find_files(source: Source, out: Path) -> list[Path]:
     if any(out.resolve() == file.parent.resolve() for file in files):
         raise ConfigError("--out {out} is the folder of the candles; choose another folder.", out=out)
     return files
-
-
-def _read_quantiles(text: str) -> list[float]:
-    from kronos.forecast.forecast import check_quantile
-
-    try:
-        return sorted({check_quantile(float(part)) for part in text.split(",")})
-    except ValueError:
-        raise ConfigError(
-            "--quantiles must be numbers separated by commas, like 0.1,0.5,0.9; got {text!r}.", text=text
-        ) from None

@@ -1,0 +1,1 @@
+"""Forecasts of very many symbols: from Parquet to Parquet, partition by partition."""
