@@ -24,7 +24,7 @@ ORDER = [
     ["planning", "tuning", "evaluation"],
     ["report"],
     ["run", "ledger"],
-    ["api", "batch", "doctor", "export", "hub", "refresh"],
+    ["api", "batch", "doctor", "export", "hub", "refresh", "serving"],
     ["cli"],
     ["__main__"],
 ]

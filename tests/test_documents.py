@@ -27,7 +27,7 @@ WITH_COMMANDS = [
     *DOCUMENTS,
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("evaluation", "forecasting", "data", "tuning", "search", "faq", "gallery")
+        for name in ("evaluation", "forecasting", "data", "tuning", "search", "serving", "faq", "gallery")
     ),
 ]
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -14,6 +14,7 @@ from kronos.cli.commands.init import init_command
 from kronos.cli.commands.live.batch import batch_command
 from kronos.cli.commands.live.refresh import refresh_command
 from kronos.cli.commands.live.score import score_command
+from kronos.cli.commands.live.serve import serve_command
 from kronos.cli.commands.live.watch import watch_command
 from kronos.cli.commands.predict import predict_command
 from kronos.cli.commands.push import push_command
@@ -46,6 +47,7 @@ app.command("refresh", short_help="Train a run anew on newer candles; keep the b
 app.command("evaluate", short_help="Measure whether a run or any model has skill.")(evaluate_command)
 app.command("compare", short_help="Show evaluated runs side by side.")(compare_command)
 app.command("tune", short_help="Search settings with a lower validation loss.")(tune_command)
+app.command("serve", short_help="Answer forecasts over HTTP, with the verdict on the models.")(serve_command)
 app.command("download", short_help="Fetch published models, to use them without a connection.")(download_command)
 app.command("push", short_help="Put a run's models on the hub, with model cards.")(push_command)
 app.command("doctor", short_help="Check software, device, models and the hub.")(doctor_command)

@@ -42,6 +42,7 @@ COMMANDS = (
         "evaluate",
         "compare",
         "tune",
+        "serve",
         "download",
         "push",
         "doctor",

@@ -1,0 +1,91 @@
+"""Run an application with uvicorn until a signal ends it in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from kronos.errors import STOP_SIGNALS, ConfigError
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS = 1024  # at a time; more are answered with status 503
+
+
+class Server(uvicorn.Server):
+    """Stops at the first signal after the requests that it has begun; at the second at once."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals during the block, and leave the handlers as they were."""
+        before = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+        for signum in (each for each, handler in before.items() if handler != signal.SIG_IGN):
+            signal.signal(signum, self._stop)
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        if not self.should_exit:
+            logger.info("stopping after the requests that have begun (%s)", signal.Signals(signum).name)
+        self.should_exit = True
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address.
+
+    Raises:
+        ConfigError: the address is in use, or is not one of this machine.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            "{host}:{port}: cannot listen there: {reason}. Choose another address with --host and --port; port 0 takes a free one.",
+            host=host,
+            port=port,
+            reason=error.strerror or error,
+        ) from None
+    return opened
+
+
+def serve(app: FastAPI, opened: socket.socket, timeout: float, on_start: Callable[[], object]) -> None:
+    """Answer requests until a signal comes.
+
+    Args:
+        timeout: seconds that requests which have begun may take then. on_start: called when requests are answered.
+    """
+    settings = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=int(timeout) + 1,
+        server_header=False,
+    )
+    server = Server(settings)
+
+    async def run() -> None:
+        task = asyncio.create_task(server.serve([opened]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            on_start()
+        await task
+
+    asyncio.run(run())

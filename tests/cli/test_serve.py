@@ -1,0 +1,119 @@
+"""`kronos serve` as a process: it answers, reloads under load, and stops after what has begun."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+
+from kronos.ledger.store import Ledger
+from kronos.serving.schemas import EXAMPLE
+from tests.conftest import ROOT, FinishedRun, invoke
+from tests.serving.test_runs import change_weights
+
+
+@contextmanager
+def served(*options: object, env: dict[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a server on a free port. Yield its process and its address."""
+    words = ["serve", "--port", 0, "--device", "cpu", *options]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kronos", *map(str, words)],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (env or {}),
+    )
+    try:
+        line = process.stdout.readline()
+        found = re.search(r"at (http://\S+)\. Press", line)
+        assert found, line + process.stderr.read()
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ask(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} | headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_better_model_fails_no_request_and_a_signal_loses_none(copied_run: Path, tmp_path: Path) -> None:
+    book = tmp_path / "ledger.db"
+    with served("--run", copied_run, "--reload-interval", 0.05, "--ledger", book) as (process, url):
+        answers: list[tuple[int, Any]] = []
+        enough, changed = threading.Event(), threading.Event()
+
+        def keep_asking() -> None:
+            while not enough.is_set():
+                answers.append(ask(f"{url}/v1/forecast", EXAMPLE))
+                if len({each["run"]["weights"] for status, each in answers if status == 200}) == 2:
+                    changed.set()
+
+        threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        change_weights(copied_run)
+        assert changed.wait(60)
+        enough.set()
+        for thread in threads:
+            thread.join()
+        assert {status for status, _ in answers} == {200}
+        by_weights = {each["run"]["weights"]: each["outputs"][0]["mean"] for _, each in answers}
+        assert len(by_weights) == 2
+        assert all(by_weights[each["run"]["weights"]] == each["outputs"][0]["mean"] for _, each in answers)
+
+        long = EXAMPLE | {"parameters": {"n_paths": 1000, "prediction_length": 20}}
+        last = threading.Thread(target=lambda: answers.append(ask(f"{url}/v1/forecast", long)))
+        last.start()
+        while not ask(f"{url}/healthz")[1]["waiting"]:
+            pass
+        process.send_signal(signal.SIGTERM)
+        last.join()
+        assert answers[-1][0] == 200 and process.wait(30) == 0
+        assert "stopping after the requests that have begun (SIGTERM)" in process.stderr.read()
+    ledger = Ledger(book)
+    ledger.verify()
+    assert sum(1 for _ in ledger.read()) == len(answers)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_other_addresses_need_a_token(finished_run: FinishedRun) -> None:
+    token = "0123456789abcdef"
+    run = ("--run", finished_run.path)
+    with served(*run, "--host", "0.0.0.0", env={"KRONOS_TOKEN": token}) as (process, url):
+        local = url.replace("0.0.0.0", "127.0.0.1")
+        assert ask(f"{local}/v1/models")[0] == 401
+        assert ask(f"{local}/v1/models", Authorization=f"Bearer {token}")[1]["data"][0]["id"] == "tiny"
+        taken = invoke("serve", *run, "--host", "127.0.0.1", "--port", url.rpartition(":")[2])
+        assert taken.exit_code == 1 and "cannot listen there: Address already in use" in taken.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_wrong_options_end_in_one_line(finished_run: FinishedRun, tmp_path: Path) -> None:
+    open_host = invoke("serve", "--run", finished_run.path, "--host", "0.0.0.0")
+    assert open_host.exit_code == 1 and "there is no token. Set the variable KRONOS_TOKEN" in open_host.stderr
+    short = invoke("serve", "--run", finished_run.path, "--token", "short")
+    assert short.exit_code == 1 and "at least 16 characters" in short.stderr
+    nothing = invoke("serve", "--run", tmp_path)
+    assert nothing.exit_code == 1 and "there is no run here" in nothing.stderr
+    assert all("Traceback" not in each.output for each in (open_host, short, nothing))

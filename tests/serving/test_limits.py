@@ -1,0 +1,101 @@
+"""Who may ask, how much, and how much at a time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from kronos.serving.errors import BusyError, DeadlineError, StoppingError
+from kronos.serving.limits import Gate, is_loopback
+from kronos.serving.runs import ServedRuns
+from kronos.serving.schemas import EXAMPLE, ForecastRequest
+from kronos.serving.service import Limits, Service
+from tests.serving.conftest import open_client
+
+TOKEN = "0123456789abcdef"
+
+
+def test_a_token_opens_what_is_of_the_runs(served_runs: ServedRuns) -> None:
+    with open_client(served_runs, token=TOKEN, only_local=False) as client:
+        for path in ("/v1/models", "/metrics", "/openapi.json", "/nope"):
+            for header in (
+                {},
+                {"Authorization": "Bearer wrong"},
+                {"Authorization": TOKEN},
+                {"Authorization": "Bearer é"},
+            ):
+                answer = client.get(path, headers={name: value.encode() for name, value in header.items()})
+                assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
+        assert client.get("/v1/models", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
+        assert all(client.get(path).status_code == 200 for path in ("/", "/docs", "/healthz", "/readyz"))
+
+
+def test_other_names_than_this_machine_are_refused(client: TestClient) -> None:
+    for host in ("evil.example", "127.0.0.1.evil.example", ""):
+        assert client.get("/v1/models", headers={"Host": host}).json()["code"] == "unknown_host"
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:80", "LOCALHOST"):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+    assert is_loopback("127.0.0.2") and is_loopback("::1") and not is_loopback("0.0.0.0") and not is_loopback("::")
+
+
+def test_large_bodies_are_refused(served_runs: ServedRuns) -> None:
+    with open_client(served_runs, max_body_bytes=5_000) as client:
+        json_type = {"Content-Type": "application/json"}
+        assert client.post("/v1/forecast", json=EXAMPLE).status_code == 200
+        answer = client.post("/v1/forecast", content=b" " * 5_001, headers=json_type)
+        assert answer.status_code == 413 and answer.json()["code"] == "too_large"
+        parts = (b" " * 1000 for _ in range(6))  # of no announced length
+        assert client.post("/v1/forecast", content=parts, headers=json_type).status_code == 413
+
+
+def test_slow_bodies_are_refused() -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    def refuse(scope: Any, status: int, code: str, text: str) -> Any:
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            await send((status, code))
+
+        return answer
+
+    gate = Gate(app, refuse, None, (), False, 100, 0.01)
+    asyncio.run(gate({"type": "http", "path": "/", "headers": []}, never, send))
+    assert sent == [(408, "slow_request")]
+
+
+def test_a_full_queue_and_a_late_answer(served_runs: ServedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = ForecastRequest.model_validate(EXAMPLE)
+    two = request.model_copy(update={"inputs": [*request.inputs] * 2})
+
+    async def fill() -> None:
+        service = Service(served_runs, Limits(queue_size=2, batch_wait_timeout=30, timeout=0.2, reload_interval=0))
+        with pytest.raises(StoppingError):
+            await service.forecast(request)
+        async with service.running():
+            first = asyncio.create_task(service.forecast(request))
+            await asyncio.sleep(0)
+            with pytest.raises(BusyError, match="1 series are waiting, and 2 may") as caught:
+                await service.forecast(two)
+            assert caught.value.retry_after >= 1
+            with pytest.raises(DeadlineError):
+                await first
+            assert service.health().waiting == 0 and not len(service._batcher)
+
+    asyncio.run(fill())
+
+
+def test_a_refusal_tells_when_to_ask_again(served_runs: ServedRuns) -> None:
+    with open_client(served_runs, Limits(queue_size=1, reload_interval=0)) as client:
+        body = EXAMPLE | {"inputs": [*EXAMPLE["inputs"]] * 2}
+        answer = client.post("/v1/forecast", json=body)
+        assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
+        assert client.post("/v1/forecast", json=EXAMPLE).status_code == 200
