@@ -21,9 +21,9 @@ Time = Annotated[str, Field(max_length=60)] | int | float
 
 
 class _Asked(BaseModel):
-    """A part of a request. Unknown keys are refused: a misspelt one would be ignored."""
+    """A part of a request. Unknown keys are refused, because a misspelt one would be ignored; and so is "1" for 1."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Candles(_Asked):
