@@ -24,7 +24,8 @@ ORDER = [
     ["planning", "tuning", "evaluation"],
     ["report"],
     ["run", "ledger"],
-    ["api", "batch", "doctor", "export", "hub", "refresh", "serving"],
+    ["api", "batch", "doctor", "hub", "refresh", "serving"],
+    ["export"],
     ["cli"],
     ["__main__"],
 ]

@@ -12,6 +12,7 @@ from kronos.cli.commands.download import download_command
 from kronos.cli.commands.evaluate import evaluate_command
 from kronos.cli.commands.init import init_command
 from kronos.cli.commands.live.batch import batch_command
+from kronos.cli.commands.live.export import export_command
 from kronos.cli.commands.live.refresh import refresh_command
 from kronos.cli.commands.live.score import score_command
 from kronos.cli.commands.live.serve import serve_command
@@ -49,6 +50,7 @@ app.command("compare", short_help="Show evaluated runs side by side.")(compare_c
 app.command("tune", short_help="Search settings with a lower validation loss.")(tune_command)
 app.command("serve", short_help="Answer forecasts over HTTP, with the verdict on the models.")(serve_command)
 app.command("download", short_help="Fetch published models, to use them without a connection.")(download_command)
+app.command("export", short_help="Write a run's models as ONNX, or for MLflow.")(export_command)
 app.command("push", short_help="Put a run's models on the hub, with model cards.")(push_command)
 app.command("doctor", short_help="Check software, device, models and the hub.")(doctor_command)
 

@@ -39,6 +39,7 @@ COMMANDS = (
         "finetune",
         "predict",
         "batch",
+        "export",
         "evaluate",
         "compare",
         "tune",

@@ -15,7 +15,8 @@ def bits_to_indices(codes: Tensor) -> Tensor:
 def indices_to_bits(indices: Tensor, n_bits: int) -> Tensor:
     """Convert integers (...) to ±1 codes (..., n_bits); the inverse of `bits_to_indices`."""
     places = torch.arange(n_bits, device=indices.device)
-    return (indices.unsqueeze(-1) >> places & 1).float() * 2 - 1
+    # Functions instead of the operators, which ONNX does not know.
+    return torch.bitwise_and(torch.bitwise_right_shift(indices.unsqueeze(-1), places), 1).float() * 2 - 1
 
 
 def bernoulli_entropy(p: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Models for other programs: ONNX graphs that need no PyTorch, and MLflow."""
