@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from kronos.config.schema import Language
 from kronos.errors import ConfigError
@@ -33,6 +35,10 @@ from kronos.version import __version__
 logger = logging.getLogger(__name__)
 
 LONGEST_RETRY = 60  # seconds
+N_READERS = 2  # threads; more would take time from the one that forecasts
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Service:
     _n_admitted: int = 0
     _rate: float = 0.0  # series a second, of the last batch
     _batcher: Batcher[Kind, Series, Forecast] | None = None
+    _readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(N_READERS, "kronos-read"))
     _recorder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "kronos-record"))
 
     @asynccontextmanager
@@ -86,6 +93,7 @@ class Service:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._batcher = None
+            self._readers.shutdown(wait=False, cancel_futures=True)
             self._recorder.shutdown(wait=True)
 
     @property
@@ -122,7 +130,7 @@ class Service:
         with self._admitted(1):
             try:
                 async with asyncio.timeout(self.limits.timeout):
-                    return await asyncio.to_thread(audit, request, language)
+                    return await self._read(audit, request, language)
             except TimeoutError:
                 raise DeadlineError(
                     "no answer within {seconds:g} s. Give fewer candles.", seconds=self.limits.timeout
@@ -218,10 +226,10 @@ class Service:
         self, request: ForecastRequest, run: ServedRun, settings: Settings, language: Language
     ) -> ForecastResponse:
         assert self._batcher is not None
-        series = await asyncio.to_thread(read_all, request, run, settings)
+        series = await self._read(read_all, request, run, settings)
         sampled = await self._batcher.submit((run, settings.batch), series)
-        outlook, forecasts = await asyncio.to_thread(finish, run, settings, series, sampled)
-        response = await asyncio.to_thread(build_response, request, run, settings, forecasts, outlook.summary, language)
+        outlook, forecasts = await self._read(finish, run, settings, series, sampled)
+        response = await self._read(build_response, request, run, settings, forecasts, outlook.summary, language)
         if self.on_forecasts is not None:
             served = ServedForecasts(
                 str(run.config.model_paths.run_folder.path),
@@ -231,6 +239,11 @@ class Service:
             )
             await asyncio.get_running_loop().run_in_executor(self._recorder, self.on_forecasts, served)
         return response
+
+    async def _read(self, function: Callable[P, Result], *arguments: P.args, **named: P.kwargs) -> Result:
+        """Call a function that reads candles or writes an answer, in a thread."""
+        call = partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     def _observe_batch(self, n_series: int, seconds: float) -> None:
         self._rate = n_series / max(seconds, 1e-6)

@@ -3,14 +3,20 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
+from kronos import load_run
 from kronos.errors import ConfigError, KronosError
+from kronos.evaluation.scores.calibration import Calibration
+from kronos.evaluation.stored_calibration import write_calibration
+from kronos.run_folder import RunFolder
 from kronos.serving.runs import ServedRuns
 from kronos.serving.schemas import EXAMPLE
 from kronos.stage_record import StageRecord
-from tests.serving.conftest import open_client
+from tests.conftest import FinishedRun
+from tests.serving.conftest import open_client, read_frame, to_input
 
 CPU = {"device": "cpu"}
 
@@ -51,6 +57,30 @@ def test_a_broken_run_stays_as_it_was(copied_run: Path, caplog: pytest.LogCaptur
     (copied_run / "gone.yaml").rename(copied_run / "config.yaml")
     weights.write_bytes(whole)
     assert runs.reload() == ["tiny"] and runs["tiny"].hashes == kept.hashes
+
+
+def test_a_calibration_widens_the_bands_once_it_is_there(copied_run: Path, finished_run: FinishedRun) -> None:
+    frame = read_frame(finished_run.candles)
+    body = {"inputs": [to_input(frame)], "parameters": {"quantile_levels": [0.05, 0.95], "seed": 3}}
+    runs = ServedRuns([copied_run], CPU)
+    with open_client(runs) as client:
+        before = client.post("/v1/forecast", json=body).json()["outputs"][0]
+        calibration = Calibration(20, tuple((each,) * 8 for each in (0.1, 0.2, 0.3)), (1, 1, 1))
+        write_calibration(RunFolder(copied_run).calibration, calibration, dict(runs["tiny"].conditions))
+        assert runs.reload() == ["tiny"]
+        after = client.post("/v1/forecast", json=body).json()["outputs"][0]
+        raw = client.post("/v1/forecast", json=body | {"parameters": {"calibrate": False, "seed": 3}}).json()[
+            "outputs"
+        ][0]
+    assert before["calibration"] == raw["calibration"] == {"applied": False, "n_origins": None}
+    assert after["calibration"] == {"applied": True, "n_origins": 20}
+    assert after["mean"] == before["mean"] == raw["mean"]
+    expected = load_run(copied_run).forecast(frame, seed=3, verbose=False)
+    for each, level in zip(after["quantile_predictions"], (0.05, 0.95)):
+        np.testing.assert_allclose(each["values"], expected.quantile(level)["close"], rtol=2e-6)
+    low, high = (np.array(each["values"]) for each in after["quantile_predictions"])
+    raw_low, raw_high = (np.array(each["values"]) for each in before["quantile_predictions"])
+    assert (low < raw_low).all() and (high > raw_high).all()
 
 
 def test_folders_that_are_no_runs(copied_run: Path, tmp_path: Path) -> None:
