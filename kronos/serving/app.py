@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -86,19 +85,25 @@ def build_app(
     _add_pages(app)
     app.add_exception_handler(RequestValidationError, _explain_invalid)
     app.add_exception_handler(HTTPException, _explain_http)
-    app.add_exception_handler(KronosError, partial(_explain, service))
+    app.add_exception_handler(KronosError, _explain)
     app.add_exception_handler(Exception, _explain_bug)
-    gate = {"refuse": _refuse, "token": token, "open_paths": OPEN_PATHS, "max_body_bytes": max_body_bytes}
-    app.add_middleware(Gate, **gate, only_local=only_local, seconds=service.limits.timeout)  # type: ignore[arg-type]
+    app.add_middleware(
+        Gate,
+        refuse=_refuse,
+        token=token,
+        open_paths=OPEN_PATHS,
+        only_local=only_local,
+        max_body_bytes=max_body_bytes,
+        seconds=service.limits.timeout,
+        count=service.metrics.count_request,
+    )
     return app
 
 
 def _add_forecasts(app: FastAPI, service: Service) -> None:
     @app.post("/v1/forecast", summary="Forecast series with one run")
     async def forecast(body: ForecastRequest, request: Request) -> ForecastResponse:
-        response = await service.forecast(body, find_language(request.headers))
-        service.metrics.requests.labels("ok").inc()
-        return response
+        return await service.forecast(body, find_language(request.headers))
 
     @app.post("/v1/forecast/batch", summary="Several requests in one; one that fails leaves the others as they are")
     async def forecast_batch(body: BatchRequest, request: Request) -> BatchResponse:
@@ -146,9 +151,7 @@ async def _answer_one(service: Service, request: ForecastRequest, language: Lang
         response = await service.forecast(request, language)
     except KronosError as error:
         _, problem = describe_error(error, language)
-        service.metrics.requests.labels(problem.code).inc()
         return BatchResult(status="error", error=problem)
-    service.metrics.requests.labels("ok").inc()
     return BatchResult(status="ok", forecast=response)
 
 
@@ -167,11 +170,10 @@ def describe_error(error: KronosError, language: Language) -> tuple[int, Problem
     return 503, Problem(error=text, code="unavailable")
 
 
-async def _explain(service: Service, request: Request, error: Exception) -> Response:
+async def _explain(request: Request, error: Exception) -> Response:
     if not isinstance(error, KronosError):
         raise error
     status, problem = describe_error(error, find_language(request.headers))
-    service.metrics.requests.labels(problem.code).inc()
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
     return JSONResponse(problem.model_dump(), status, headers)
 
@@ -212,7 +214,7 @@ async def _explain_bug(request: Request, error: Exception) -> Response:
 
 
 def _refuse(scope: MutableMapping[str, Any], status: int, code: str, text: Message) -> Response:
-    own = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    own = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status)
     return _answer(Headers(scope=scope), status, code, text, own)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kronos.names import Message
@@ -18,6 +18,7 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Refuse = Callable[[Scope, int, str, Message], App]
 
+MAX_BODIES = 16  # of the largest size, together
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -29,13 +30,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+@dataclass
+class _Memory:
+    """Bytes of the bodies of all requests that are not answered yet."""
+
+    n_bytes: int = 0
+
+
 @dataclass(frozen=True)
 class Gate:
     """ASGI middleware: refuses requests before they are read as a whole.
 
     refuse: returns the app that answers with a status, a code and a message. token: None: none is needed. open_paths: need no
     token. only_local: whether the Host header must name this machine; otherwise a web page could reach the server under a name
-    of its own (DNS rebinding). max_body_bytes: of a request. seconds: that each part of its body may take.
+    of its own (DNS rebinding). max_body_bytes: of a request. seconds: that each part of its body may take. count: called with the
+    status of each answer.
     """
 
     app: App
@@ -45,11 +54,22 @@ class Gate:
     only_local: bool
     max_body_bytes: int
     seconds: float
+    count: Callable[[int], object]
+    memory: _Memory = field(default_factory=_Memory)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+
+        async def send_counted(event: Event) -> None:
+            if event["type"] == "http.response.start":
+                self.count(event["status"])
+            await send(event)
+
+        await self._pass(scope, receive, send_counted)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if self.only_local and _read_host(headers.get(b"host", "")) not in LOCAL:
             text = Message("this server answers to the name localhost only. Use it, or start the server with a token.")
@@ -83,6 +103,10 @@ class Gate:
                 return {"type": "http.disconnect"}
             complete = not event.get("more_body", False)
             n_bytes += len(event.get("body", b""))
+            self.memory.n_bytes += len(event.get("body", b""))
+            if self.memory.n_bytes > MAX_BODIES * self.max_body_bytes:
+                problem = 429, "busy", Message("the requests of now take all the room. Ask again in a moment.")
+                return {"type": "http.disconnect"}
             if n_bytes > self.max_body_bytes:
                 most = self.max_body_bytes
                 text = Message("the request has more than {most:,} bytes. Send fewer candles or series.", most=most)
@@ -99,6 +123,7 @@ class Gate:
         try:
             await self.app(scope, receive_bounded, send_unless_refused)
         finally:
+            self.memory.n_bytes -= n_bytes
             if problem is not None and not started:
                 await self.refuse(scope, *problem)(scope, receive, send)
 

@@ -19,7 +19,7 @@ class Metrics:
             registry=self.registry,
         )
         self.requests = Counter(
-            "kronos_requests", "Requests, by code of the answer: ok, busy, …", ["code"], registry=self.registry
+            "kronos_requests", "Requests, by status of the answer.", ["status"], registry=self.registry
         )
         self.forecasts = Counter("kronos_forecasts", "Series forecast.", ["run"], registry=self.registry)
         self.batch_size = Histogram("kronos_batch_size", "Series of a batch.", buckets=SIZES, registry=self.registry)
@@ -36,6 +36,10 @@ class Metrics:
             ["run"],
             registry=self.registry,
         )
+
+    def count_request(self, status: int) -> None:
+        """Count a request by the status of its answer."""
+        self.requests.labels(str(status)).inc()
 
     def observe_batch(self, n_series: int, seconds: float) -> None:
         """Count a batch."""

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from kronos.serving.errors import BusyError, DeadlineError, StoppingError
-from kronos.serving.limits import Gate, is_loopback
+from kronos.serving.limits import MAX_BODIES, Gate, is_loopback
 from kronos.serving.runs import ServedRuns
 from kronos.serving.schemas import EXAMPLE, ForecastRequest
 from kronos.serving.service import Limits, Service
@@ -49,6 +49,13 @@ def test_large_bodies_are_refused(served_runs: ServedRuns) -> None:
         assert client.post("/v1/forecast", content=parts, headers=json_type).status_code == 413
 
 
+def refuse(scope: Any, status: int, code: str, text: str) -> Any:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "code": code})
+
+    return answer
+
+
 def test_slow_bodies_are_refused() -> None:
     sent: list[Any] = []
 
@@ -61,15 +68,35 @@ def test_slow_bodies_are_refused() -> None:
     async def send(event: Any) -> None:
         sent.append(event)
 
-    def refuse(scope: Any, status: int, code: str, text: str) -> Any:
-        async def answer(scope: Any, receive: Any, send: Any) -> None:
-            await send((status, code))
-
-        return answer
-
-    gate = Gate(app, refuse, None, (), False, 100, 0.01)
+    gate = Gate(app, refuse, None, (), False, 100, 0.01, sent.append)
     asyncio.run(gate({"type": "http", "path": "/", "headers": []}, never, send))
-    assert sent == [(408, "slow_request")]
+    assert sent == [408, {"type": "http.response.start", "status": 408, "code": "slow_request"}]
+
+
+def test_the_bodies_of_all_requests_are_bounded() -> None:
+    sent: list[Any] = []
+    crowd = 3 * MAX_BODIES
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await asyncio.sleep(0.01)
+        await send({"type": "http.response.start", "status": 200})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"x" * 60}
+
+    async def run() -> None:
+        gate = Gate(app, refuse, None, (), False, 100, 1, lambda status: None)
+        scope = {"type": "http", "path": "/", "headers": []}
+        await asyncio.gather(*(gate(scope, receive, send) for _ in range(crowd)))
+        assert gate.memory.n_bytes == 0
+
+    async def send(event: Any) -> None:
+        sent.append(event["status"])
+
+    asyncio.run(run())
+    assert sorted(set(sent)) == [200, 429] and len(sent) == crowd
+    assert sent.count(200) == 100 * MAX_BODIES // 60
 
 
 def test_a_full_queue_and_a_late_answer(served_runs: ServedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
