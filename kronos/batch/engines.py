@@ -126,7 +126,7 @@ def _run_on_ray(work: PartitionWork, numbers: Sequence[int], n_workers: int) -> 
 
     started_here = not ray.is_initialized()
     if started_here:
-        ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init("local", num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)

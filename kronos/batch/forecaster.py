@@ -157,6 +157,8 @@ class Forecaster:
         raise_errors(unreadable)
         if not frames:
             raise DataError("no candle lies between data.since and data.until.")
+        if len(frames) > 1:
+            raise DataError("the rows are of several symbols. Name the column of symbols with data.columns.")
         return split_symbol(frames[0], name, LAST, self._lookback, self._horizon, self.exchange)
 
     def _forecast_group(self, group: Mapping[str, ForecastTask]) -> Iterator[Any]:

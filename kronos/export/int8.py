@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,24 +55,29 @@ def quantize(folder: Path) -> None:
             quantize_dynamic(*paths, weight_type=QuantType.QInt8)
 
 
-def measure_int8(folder: Path, config: Config, n_origins: int, n_paths: int) -> Int8Gate:
-    """Compare forecasts of a folder's models in int8 and float32, from the latest candles, with the same random numbers.
-
-    Args:
-        config: of the run: its candles, lookback and horizon.
+def find_windows(config: Config, n_origins: int) -> list[pd.DataFrame]:
+    """Return the latest windows of a run's candles, at most n_origins, whose horizons do not overlap.
 
     Raises:
-        DataError: there are too few candles.
+        DataError: there are too few.
     """
-    plain, small = OnnxForecaster(folder), OnnxForecaster(folder, int8=True)
-    lookback, horizon = config.data.lookback_window, config.data.predict_window
-    windows = list(_find_windows(config, lookback + horizon, n_origins))
+    windows = list(_find_windows(config, config.data.lookback_window + config.data.predict_window, n_origins))
     if len(windows) < MIN_ORIGINS:
         raise DataError(
             "{n} origins in the run's candles, but int8 needs at least {least} to be judged by. Leave --int8 out.",
             n=len(windows),
             least=MIN_ORIGINS,
         )
+    return windows
+
+
+def measure_int8(folder: Path, windows: Sequence[pd.DataFrame], lookback: int, n_paths: int) -> Int8Gate:
+    """Compare forecasts of a folder's models in int8 and float32 on windows, with the same random numbers.
+
+    Args:
+        windows: candles indexed by time, of which the first lookback are known.
+    """
+    plain, small = OnnxForecaster(folder), OnnxForecaster(folder, int8=True)
     scores = []
     for frame in track(windows, Message("comparing int8"), len(windows), "origins"):
         known, times = frame[:lookback], frame.index.to_numpy()

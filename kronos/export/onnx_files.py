@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from kronos.config import Config
 from kronos.errors import CheckpointError, ConfigError
 from kronos.export.graphs import Graph, build_graphs
-from kronos.export.int8 import Int8Gate, measure_int8, quantize
+from kronos.export.int8 import Int8Gate, find_windows, measure_int8, quantize
 from kronos.files import replacing_folder, write_json
 from kronos.model.pretrained import hash_weights
 from kronos.names import Message
@@ -60,6 +61,7 @@ def export_onnx(saved: SavedRun, out: Path, int8: tuple[int, int] | None = None)
     """
     check_packages(PACKAGES, "onnx")
     check_out(out, SETTINGS)
+    windows = find_windows(saved.config, int8[0]) if int8 else []
     tokenizer, model = saved.tokenizer.eval(), saved.model.eval()
     graphs = build_graphs(tokenizer, model, n_rows=3, n_tokens=8)
     others = build_graphs(tokenizer, model, n_rows=2, n_tokens=5)  # other sizes than those that were traced
@@ -78,14 +80,14 @@ def export_onnx(saved: SavedRun, out: Path, int8: tuple[int, int] | None = None)
             differences.append(difference)
         shutil.copyfile(Path(__file__).with_name(RUNNER), folder / RUNNER)
         write_json(folder / SETTINGS, describe(saved))
-        gate = try_int8(saved.config, folder, *int8) if int8 else None
+        gate = try_int8(folder, windows, saved.config.data.lookback_window, int8[1]) if int8 else None
     return OnnxExport(max(differences), gate)
 
 
-def try_int8(config: Config, folder: Path, n_origins: int, n_paths: int) -> Int8Gate:
+def try_int8(folder: Path, windows: Sequence[pd.DataFrame], lookback: int, n_paths: int) -> Int8Gate:
     """Write the int8 graphs, and remove them if their forecasts are worse."""
     quantize(folder)
-    gate = measure_int8(folder, config, n_origins, n_paths)
+    gate = measure_int8(folder, windows, lookback, n_paths)
     if not gate.passes:
         for path in folder.glob("*.int8.onnx"):
             path.unlink()

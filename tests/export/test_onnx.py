@@ -93,13 +93,14 @@ def test_int8_is_kept_only_if_it_is_not_worse(
 
     int8.quantize(exported)
     config = load_run_config(finished_run.path, [f"data.data_path={ROOT / 'data' / 'synthetic_5min.csv'}"])
-    gate = int8.measure_int8(exported, config, n_origins=20, n_paths=4)
+    windows = int8.find_windows(config, n_origins=20)
+    gate = int8.measure_int8(exported, windows, lookback=16, n_paths=4)
     assert gate.n_origins == 20 and abs(gate.change) < 0.5 and gate.upper > gate.change
     assert (exported / "step.int8.onnx").stat().st_size < (exported / "step.onnx").stat().st_size
     for passes, upper in ((True, 0.01), (False, 0.03)):
         monkeypatch.setattr(onnx_files, "measure_int8", lambda *_, upper=upper: Int8Gate(0.0, upper, 20))
         int8.quantize(exported)
-        assert onnx_files.try_int8(config, exported, 20, 4).passes is passes
+        assert onnx_files.try_int8(exported, windows, 16, 4).passes is passes
         assert len(list(exported.glob("*.int8.onnx"))) == 3 * passes
 
 
@@ -118,6 +119,11 @@ def test_what_is_missing_or_in_the_way_is_explained(finished_run: FinishedRun, t
     (tmp_path / "mine.txt").write_text("do not remove")
     with pytest.raises(ConfigError, match="is no earlier export"):
         check_out(tmp_path, "kronos.json")
-    for options, message in ((["--int8"], "nothing to export"), (["--onnx", tmp_path], "is no earlier export")):
+    few = ["--onnx", tmp_path / "new", "--int8"]  # 120 candles
+    for options, message in (
+        (["--int8"], "nothing to export"),
+        (["--onnx", tmp_path], "is no earlier export"),
+        (few, "int8 needs at least 20 to be judged by"),
+    ):
         result = invoke("export", "--run", finished_run.path, *options)
         assert result.exit_code == 1 and message in result.stderr

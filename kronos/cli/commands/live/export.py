@@ -32,7 +32,7 @@ def export_command(
     ] = False,
     origins: Annotated[
         int, typer.Option("--origins", min=20, max=10_000, help="With --int8: forecasts to compare.")
-    ] = 128,
+    ] = 200,
     paths: Annotated[int, typer.Option("--paths", min=2, max=10_000, help="With --int8: futures of each.")] = 30,
     language: LanguageOption = None,
     verbose: VerboseOption = False,
