@@ -16,15 +16,17 @@ import pandas as pd
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, TIMESTAMP_COLUMN
 from kronos.config import Config
 from kronos.config.load import build_reading_config
+from kronos.data.files.opening import COMPRESSIONS
 from kronos.data.files.options import ReadingOptions
 from kronos.data.frames import save_candles
 from kronos.errors import ConfigError, DataError
 from kronos.forecast.origin import LAST, ForecastTask, build_forecast_tasks
 from kronos.names import Message, name_file
 from kronos.serving.runs import ServedRun
-from kronos.serving.schemas import Input, Time
+from kronos.serving.schemas import File, Input, Time
 
 UNNAMED = "series"
+ZIP = b"PK\x03\x04"
 PREFIX = "kronos-served-"  # of the folder of an input
 PLACE = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PREFIX}\w+/(?:[0-9a-f]{{16}}/)?")
 
@@ -41,10 +43,7 @@ def saved_input(given: Input, frequency: str | None) -> Iterator[Path]:
             (path,) = save_candles({given.symbol or UNNAMED: _to_frame(given, frequency)}, Path(folder)).iterdir()
         else:
             path = Path(folder, name_file(given.file.name))
-            try:
-                path.write_bytes(base64.b64decode(given.file.content_base64, validate=True))
-            except (binascii.Error, ValueError) as error:
-                raise DataError("file.content_base64: not base64: {reason}.", reason=error) from None
+            path.write_bytes(_decode(given.file))
         yield path
 
 
@@ -81,6 +80,16 @@ def hide_places(text: str) -> str:
 def read_config(path: Path, language: str) -> Config:
     """Return a configuration that reads a file and nothing else."""
     return build_reading_config([], [f"report.language={language}"]).override({"data.data_path": [path]}, "check")
+
+
+def _decode(file: File) -> bytes:
+    try:
+        content = base64.b64decode(file.content_base64, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DataError("file.content_base64: not base64: {reason}.", reason=error) from None
+    if content.startswith((*COMPRESSIONS, ZIP)):  # the size of a request bounds what is read
+        raise DataError("{name}: the file is packed. Send it unpacked.", name=file.name)
+    return content
 
 
 def _choose(symbols: list[str], given: Input) -> str:

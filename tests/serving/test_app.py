@@ -109,6 +109,7 @@ def test_one_request_of_a_batch_may_fail(client: TestClient) -> None:
         ),
         ({"inputs": [{"file": {"name": "a.csv", "content_base64": "!"}}]}, 422, "not base64"),
         ({"inputs": [{"file": {"name": "a.csv", "content_base64": "AAAA"}}]}, 422, "a.csv"),
+        ({"inputs": [{"file": {"name": "a.csv", "content_base64": "H4sIAAAA"}}]}, 422, "a.csv: the file is packed."),
         ({"inputs": [{"file": {"name": "../a.parquet", "content_base64": "AAAA"}}]}, 422, "file.name: "),
     ],
 )
