@@ -13,6 +13,7 @@ from kronos.cli.commands.evaluate import evaluate_command
 from kronos.cli.commands.init import init_command
 from kronos.cli.commands.live.batch import batch_command
 from kronos.cli.commands.live.export import export_command
+from kronos.cli.commands.live.mcp import mcp_command
 from kronos.cli.commands.live.refresh import refresh_command
 from kronos.cli.commands.live.score import score_command
 from kronos.cli.commands.live.serve import serve_command
@@ -44,6 +45,7 @@ app.command("predict", short_help="Forecast the candles to come: table, picture,
 app.command("batch", short_help="Forecast very many symbols, from Parquet to Parquet.")(batch_command)
 app.command("score", short_help="Grade logged forecasts by the candles that have come.")(score_command)
 app.command("watch", short_help="Grade logged forecasts as candles come: page, gauges, alarms.")(watch_command)
+app.command("mcp", short_help="Offer a run's models as tools to language models.")(mcp_command)
 app.command("refresh", short_help="Train a run anew on newer candles; keep the better one.")(refresh_command)
 app.command("evaluate", short_help="Measure whether a run or any model has skill.")(evaluate_command)
 app.command("compare", short_help="Show evaluated runs side by side.")(compare_command)

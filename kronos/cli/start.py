@@ -33,6 +33,10 @@ SCRIPTS = ("train_sequential.py", "finetune_tokenizer.py", "finetune_base_model.
 COMMANDS = (
     *(
         "demo",
+        "mcp",
+        "refresh",
+        "watch",
+        "score",
         "check",
         "init",
         "train",
