@@ -19,6 +19,7 @@ from kronos.model.pretrained import hash_weights
 
 logger = logging.getLogger(__name__)
 
+MOST_QUANTILES = 199  # computed for the calibrated paths; those between are interpolated
 FEWEST_PATHS = 19  # with fewer, even the outermost paths enclose less than 90%
 
 
@@ -44,6 +45,28 @@ class CalibratedForecast(Forecast):
             returns = np.log(self.paths[np.newaxis, ..., CANDLE_COLUMNS.index(column)] / self.last_close)
             frame[column] = self.last_close * np.exp(self.calibration.quantile(returns, scale, check_quantile(q))[0])
         return frame
+
+    def calibrated_paths(self) -> Array:
+        """Return the paths, each price moved to the calibrated quantile of its rank among the paths at its time.
+
+        The map keeps ranks, and with them how a path goes on from one candle to the next: ensemble copula coupling with
+        quantiles (Schefzik, Thorarinsdottir & Gneiting 2013, doi 10.1214/13-STS443, section 3.2). Highs and lows are
+        widened where they would no longer enclose open and close.
+        """
+        paths, n_paths = self.paths.copy(), len(self.paths)
+        shares = (np.arange(n_paths) + 0.5) / n_paths
+        grid = shares if n_paths <= MOST_QUANTILES else (np.arange(MOST_QUANTILES) + 0.5) / MOST_QUANTILES
+        quantiles = np.stack([self.quantile(share)[list(PRICE_COLUMNS)].to_numpy() for share in grid])  # (Q, H, 4)
+        if len(grid) < n_paths:
+            quantiles = np.apply_along_axis(lambda column: np.interp(shares, grid, column), 0, quantiles)
+        prices = paths[..., : len(PRICE_COLUMNS)]
+        ranks = prices.argsort(axis=0, kind="stable").argsort(axis=0)
+        opens, highs, lows, closes = np.moveaxis(np.take_along_axis(np.sort(quantiles, axis=0), ranks, axis=0), -1, 0)
+        prices[...] = np.stack(
+            [opens, np.maximum.reduce([opens, highs, closes]), np.minimum.reduce([opens, lows, closes]), closes],
+            axis=-1,
+        )
+        return paths
 
 
 def describe_conditions(predictor: KronosPredictor, sampling: Sampling, lookback: int, horizon: int) -> dict[str, Any]:

@@ -17,6 +17,13 @@ from kronos.errors import ConfigError
 from kronos.forecast.coherence import Repairs, find_price_floor, repair_candles
 from kronos.forecast.inputs import InputSeries
 from kronos.names import Message
+from kronos.risk.measures import (
+    compute_drawdowns,
+    compute_expected_shortfall,
+    compute_losses,
+    compute_touch_probability,
+    compute_value_at_risk,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,6 +119,44 @@ class Forecast:
         """The share of paths that close above the last known close, for each time of the horizon."""
         up = self.paths[..., CANDLE_COLUMNS.index("close")] > self.last_close
         return pd.Series(up.mean(axis=0), index=self.timestamps, name="probability_up")
+
+    def calibrated_paths(self) -> Array:
+        """Return paths (n_paths, horizon, 6) whose quantiles are those of `quantile`: for measures of whole paths."""
+        return self.paths
+
+    def risk(self, confidence: float = 0.95) -> pd.DataFrame:
+        """Return what may be lost by each time of the horizon, as shares of the last known close.
+
+        Returns:
+            horizon rows of value_at_risk and expected_shortfall at the closes, see `kronos.risk.measures`. A few dozen paths
+            tell little about the worst 1%.
+
+        Raises:
+            ConfigError: the confidence is not above 0.5 and below 1. DataError: the last close is not above 0.
+        """
+        losses = compute_losses(self.calibrated_paths(), self.last_close)
+        measures = {
+            "value_at_risk": compute_value_at_risk(losses, confidence),
+            "expected_shortfall": compute_expected_shortfall(losses, confidence),
+        }
+        return pd.DataFrame(measures, index=self.timestamps)
+
+    def touch_probability(self, level: float) -> pd.Series:
+        """The share of paths that have touched a price by each time of the horizon, by their highs or lows.
+
+        Raises:
+            ConfigError: the level is no finite number.
+        """
+        shares = compute_touch_probability(self.calibrated_paths(), self.last_close, level)
+        return pd.Series(shares, index=self.timestamps, name="touch_probability")
+
+    def drawdowns(self) -> Array:
+        """The maximum drawdown (n_paths,) of each path, as a share of a price; see `kronos.risk.measures`.
+
+        Raises:
+            DataError: a price is not above 0.
+        """
+        return compute_drawdowns(self.calibrated_paths(), self.last_close)
 
     def to_frame(self, quantiles: Sequence[float] = QUANTILES) -> pd.DataFrame:
         """Return the mean, the quantiles and the probability of a rise side by side.

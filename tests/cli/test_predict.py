@@ -147,6 +147,10 @@ def test_json_is_all_there_is_on_stdout(candles: Path, out: Path) -> None:
     assert forecast["timestamps"] == [time.isoformat() for time in read_candles(candles).index[101:107]]
     assert list(forecast["quantiles"]) == ["0.1", "0.5"] and len(forecast["quantiles"]["0.1"]["close"]) == 6
     assert len(forecast["truth"]["close"]) == 6
+    risk = forecast["risk"]
+    assert len(risk["value_at_risk"]) == len(forecast["timestamps"]) and risk["confidence"] == 0.95
+    assert all(es >= var for es, var in zip(risk["expected_shortfall"], risk["value_at_risk"]))
+    assert 0 <= risk["maximum_drawdown"]["median"] <= risk["maximum_drawdown"]["q0.95"] < 1
     assert set(forecast["files"]) == {"table", "paths"} and forecast["repairs"]["n_candles"] == 24
     paths = pd.read_csv(forecast["files"]["paths"])
     assert len(paths) == 4 * 6

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from kronos.candles import TIMESTAMP_COLUMN
 from kronos.config.schema import Language
+from kronos.errors import DataError
 from kronos.files import replacing, replacing_files
 from kronos.forecast import Forecast
 from kronos.forecast.origin import ForecastTask
@@ -18,6 +20,7 @@ from kronos.report.forecast.candle_plot import HISTORY_DRAWN, MIN_HISTORY_DRAWN,
 from kronos.report.forecast.interactive import write_page
 from kronos.report.forecast.scene import Rising
 
+RISK_CONFIDENCE = 0.95
 TableFormat = Literal["csv", "parquet"]
 
 
@@ -93,6 +96,7 @@ def to_json(
         "mean": _to_lists(forecast.mean),
         "quantiles": {f"{q:.10g}": _to_lists(forecast.quantile(q)) for q in quantiles},
         "probability_up": forecast.probability_up().tolist(),
+        "risk": _describe_risk(forecast),
         "truth": _to_lists(task.actual),
         "n_paths": len(forecast.paths),
         "calibrated": forecast.calibrated,
@@ -100,6 +104,21 @@ def to_json(
         "notes": list(forecast.notes),
         "files": {kind: str(path) for kind, path in files.items()},
     }
+
+
+def _describe_risk(forecast: Forecast) -> dict[str, Any] | None:
+    """Return measures of risk as plain values; None if prices are not above 0, or there is one path."""
+    if len(forecast.paths) < 2:
+        return None
+    try:
+        measures, drawdowns = forecast.risk(RISK_CONFIDENCE), forecast.drawdowns()
+    except DataError:
+        return None
+    worst = {
+        "median": float(np.median(drawdowns)),
+        f"q{RISK_CONFIDENCE:g}": float(np.quantile(drawdowns, RISK_CONFIDENCE)),
+    }
+    return {"confidence": RISK_CONFIDENCE, **_to_lists(measures), "maximum_drawdown": worst}
 
 
 def _to_lists(frame: pd.DataFrame) -> dict[str, list[float]]:
