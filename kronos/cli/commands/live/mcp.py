@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from kronos.cli.commands.live.serve import Runs
+from kronos.cli.commands.live.serve import Runs, logging_less
 from kronos.cli.predict_options import Device
 from kronos.cli.session import LanguageOption, VerboseOption, loading_libraries, start_session
 from kronos.errors import ConfigError
@@ -45,9 +44,6 @@ def mcp_command(
             from kronos.serving.runs import ServedRuns
             from kronos.serving.service import Service
 
-        if not verbose:
-            logging.getLogger("kronos.data").setLevel(logging.WARNING)
-            logging.getLogger("kronos.forecast").setLevel(logging.ERROR)
         service = Service(ServedRuns(run, {"device": device}))
 
         async def serve() -> None:
@@ -58,7 +54,8 @@ def mcp_command(
                 else:
                     await server.run_streamable_http_async(port=port)
 
-        asyncio.run(serve())
+        with logging_less(verbose):
+            asyncio.run(serve())
 
 
 def _measure(ledger: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,23 +89,35 @@ def serve_command(
                 host=host,
                 name=TOKEN,
             )
-        if not verbose:  # what is read of every request
-            logging.getLogger("kronos.data").setLevel(logging.WARNING)
-            logging.getLogger("kronos.forecast").setLevel(logging.ERROR)
-        runs = ServedRuns(run, {"device": device, "dtype": dtype})
-        limits = Limits(
-            max_batch_size=max_batch_size,
-            batch_wait_timeout=batch_wait_timeout,
-            queue_size=queue_size,
-            timeout=timeout,
-            reload_interval=reload_interval,
-        )
-        service = Service(runs, limits, _write_to(ledger) if ledger else None)
-        app = build_app(service, token, int(max_body_mb * 2**20), only_local=token is None)
-        opened = open_socket(host, port)
-        shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{opened.getsockname()[1]}"
-        serve(app, opened, timeout, lambda: print_text(words("serve.listening", url=url, models=", ".join(runs))))
+        with logging_less(verbose):
+            runs = ServedRuns(run, {"device": device, "dtype": dtype})
+            limits = Limits(
+                max_batch_size=max_batch_size,
+                batch_wait_timeout=batch_wait_timeout,
+                queue_size=queue_size,
+                timeout=timeout,
+                reload_interval=reload_interval,
+            )
+            service = Service(runs, limits, _write_to(ledger) if ledger else None)
+            app = build_app(service, token, int(max_body_mb * 2**20), only_local=token is None)
+            opened = open_socket(host, port)
+            shown = f"[{host}]" if ":" in host else host
+            url = f"http://{shown}:{opened.getsockname()[1]}"
+            serve(app, opened, timeout, lambda: print_text(words("serve.listening", url=url, models=", ".join(runs))))
+
+
+@contextmanager
+def logging_less(verbose: bool) -> Iterator[None]:
+    """Leave out of the log what is read and forecast for every request."""
+    levels = {} if verbose else {"kronos.data": logging.WARNING, "kronos.forecast": logging.ERROR}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _write_to(path: Path) -> Callable[[ServedForecasts], object]:
