@@ -14,6 +14,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -122,7 +123,8 @@ def main() -> None:
         alone.append(time.perf_counter() - start)
         expected.append(made.mean["close"].to_numpy())
     print_row("the model, one by one", alone, time.perf_counter() - began)
-    process, port = start_server(options.run)
+    folder = tempfile.TemporaryDirectory()
+    process, port = start_server(options.run, "--ledger", f"{folder.name}/ledger.db")
     try:
         send_all(port, bodies, expected, 16, 4)  # warm-up
         for n_clients in options.clients:
@@ -138,6 +140,7 @@ def main() -> None:
     finally:
         process.terminate()
         process.wait(60)
+        folder.cleanup()
 
 
 if __name__ == "__main__":

@@ -33,25 +33,19 @@ SCRIPTS = ("train_sequential.py", "finetune_tokenizer.py", "finetune_base_model.
 COMMANDS = (
     *(
         "demo",
-        "mcp",
-        "refresh",
-        "watch",
-        "score",
         "check",
         "init",
         "train",
         "finetune",
         "predict",
-        "batch",
-        "export",
         "evaluate",
         "compare",
         "tune",
-        "serve",
         "download",
         "push",
         "doctor",
     ),
+    *("serve", "mcp", "score", "watch", "refresh", "batch", "export"),
 )
 COMMAND = re.compile(rf"(?<![\w./-])(?<!-m )kronos(?= (?:{'|'.join(COMMANDS)})\b)")
 

@@ -25,9 +25,11 @@ from tests.serving.test_runs import change_weights
 
 
 @contextmanager
-def served(*options: object, env: dict[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(
+    *options: object, ledger: Path | None = None, env: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a server on a free port. Yield its process and its address."""
-    words = ["serve", "--port", 0, "--device", "cpu", *options]
+    words = ["serve", "--port", 0, "--device", "cpu", *(("--ledger", ledger) if ledger else ("--no-log",)), *options]
     process = subprocess.Popen(
         [sys.executable, "-m", "kronos", *map(str, words)],
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT},
@@ -57,7 +59,7 @@ def ask(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
 @pytest.mark.process
 def test_a_better_model_fails_no_request_and_a_signal_loses_none(copied_run: Path, tmp_path: Path) -> None:
     book = tmp_path / "ledger.db"
-    with served("--run", copied_run, "--reload-interval", 0.05, "--ledger", book) as (process, url):
+    with served("--run", copied_run, "--reload-interval", 0.05, ledger=book) as (process, url):
         answers: list[tuple[int, Any]] = []
         enough, changed = threading.Event(), threading.Event()
 
@@ -116,4 +118,8 @@ def test_wrong_options_end_in_one_line(finished_run: FinishedRun, tmp_path: Path
     assert short.exit_code == 1 and "at least 16 characters" in short.stderr
     nothing = invoke("serve", "--run", tmp_path)
     assert nothing.exit_code == 1 and "there is no run here" in nothing.stderr
-    assert all("Traceback" not in each.output for each in (open_host, short, nothing))
+    no_ledger = tmp_path / "candles.csv"
+    no_ledger.write_text("timestamps,close")
+    other = invoke("serve", "--run", finished_run.path, "--ledger", no_ledger)
+    assert other.exit_code == 1 and "not a ledger" in other.stderr and no_ledger.read_text() == "timestamps,close"
+    assert all("Traceback" not in each.output for each in (open_host, short, nothing, other))

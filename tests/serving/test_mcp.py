@@ -80,13 +80,16 @@ def test_stdio_and_http(finished_run: FinishedRun, tmp_path: Path) -> None:
     ledger.append([make_forecast()])
     words = ["-m", "kronos", "mcp", "--run", str(finished_run.path), "--device", "cpu", "--ledger", str(ledger.path)]
 
+    expected = iter((2, 3))  # every forecast of a tool is logged
+
     async def work(target: Any) -> None:
         async with Client(target) as client:
             csv = finished_run.candles.read_text()
             forecast = await client.call_tool("forecast", {"csv": csv, "n_paths": 2})
             assert len(forecast.structured_content["outputs"][0]["mean"]) == 8
             health = await client.call_tool("health", {})
-            assert health.structured_content["ledger"][0]["n_forecasts"] == 1
+            assert sum(each["n_forecasts"] for each in health.structured_content["ledger"]) == len(list(ledger.read()))
+            assert len(list(ledger.read())) == next(expected)
 
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     asyncio.run(work(StdioServerParameters(command=sys.executable, args=words, env=environment, cwd=str(ROOT))))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from kronos.cli.commands.live.serve import Runs, logging_less
+from kronos.cli.commands.live.serve import Runs, logging_less, write_to
 from kronos.cli.predict_options import Device
 from kronos.cli.session import LanguageOption, VerboseOption, loading_libraries, start_session
 from kronos.errors import ConfigError
@@ -20,7 +20,12 @@ Transport = Annotated[
 ]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="With --transport http.")]
 Ledger = Annotated[
-    Path | None, typer.Option("--ledger", help="Tell the health of the forecasts in this ledger.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--ledger",
+        help="Write every forecast to this ledger before it is sent, and tell its health.",
+        show_default=False,
+    ),
 ]
 
 
@@ -42,9 +47,9 @@ def mcp_command(
         with loading_libraries():
             from kronos.serving.mcp_server import build_mcp
             from kronos.serving.runs import ServedRuns
-            from kronos.serving.service import Service
+            from kronos.serving.service import Limits, Service
 
-        service = Service(ServedRuns(run, {"device": device}))
+        service = Service(ServedRuns(run, {"device": device}), Limits(), write_to(ledger) if ledger else None)
 
         async def serve() -> None:
             async with service.running():

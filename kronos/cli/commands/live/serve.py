@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kronos.cli.commands.live.score import DEFAULT_LEDGER
 from kronos.cli.language import settle_language
 from kronos.cli.output.text import print_text
 from kronos.cli.predict_options import Device, Dtype
@@ -48,10 +49,13 @@ Reload = Annotated[
     float,
     typer.Option("--reload-interval", min=0, max=86_400, help="Seconds between looks for a better model; 0: never."),
 ]
-Ledger = Annotated[
-    Path | None,
-    typer.Option("--ledger", help="Write every forecast into this file before it is sent; see kronos score."),
+Log = Annotated[
+    bool,
+    typer.Option(
+        "--log/--no-log", help="Write every forecast to the ledger before it is sent; kronos score grades it."
+    ),
 ]
+Ledger = Annotated[Path, typer.Option("--ledger", help="The ledger.")]
 
 
 def serve_command(
@@ -65,7 +69,8 @@ def serve_command(
     timeout: Timeout = 60.0,
     max_body_mb: BodySize = 16.0,
     reload_interval: Reload = 5.0,
-    ledger: Ledger = None,
+    log: Log = True,
+    ledger: Ledger = DEFAULT_LEDGER,
     device: Device = "auto",
     dtype: Dtype = "float32",
     language: LanguageOption = None,
@@ -98,12 +103,14 @@ def serve_command(
                 timeout=timeout,
                 reload_interval=reload_interval,
             )
-            service = Service(runs, limits, _write_to(ledger) if ledger else None)
+            service = Service(runs, limits, write_to(ledger) if log else None)
             app = build_app(service, token, int(max_body_mb * 2**20), only_local=token is None)
             opened = open_socket(host, port)
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{opened.getsockname()[1]}"
-            serve(app, opened, timeout, lambda: print_text(words("serve.listening", url=url, models=", ".join(runs))))
+            said = words("serve.listening", url=url, models=", ".join(runs))
+            noted = words("serve.logging", ledger=ledger) if log else words("serve.not_logging")
+            serve(app, opened, timeout, lambda: print_text(f"{said}\n{noted}"))
 
 
 @contextmanager
@@ -120,12 +127,17 @@ def logging_less(verbose: bool) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _write_to(path: Path) -> Callable[[ServedForecasts], object]:
-    """Return what writes forecasts into a ledger."""
+def write_to(path: Path) -> Callable[[ServedForecasts], object]:
+    """Return what writes forecasts into a ledger, which is created.
+
+    Raises:
+        DataError: the file is no ledger. WriteError: it cannot be written.
+    """
     from kronos.ledger.entries import build_records
     from kronos.ledger.store import Ledger as LedgerFile
 
     ledger = LedgerFile(path)
+    ledger.append(())
     return lambda served: ledger.append(
         build_records(served.forecasts, served.run, served.conditions, **served.settings)
     )
