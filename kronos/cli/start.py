@@ -31,21 +31,10 @@ Report = Callable[[Message], object]
 PROGRAMS = ("kronos", "kline")  # project.scripts in pyproject.toml
 SCRIPTS = ("train_sequential.py", "finetune_tokenizer.py", "finetune_base_model.py")
 COMMANDS = (
-    *(
-        "demo",
-        "check",
-        "init",
-        "train",
-        "finetune",
-        "predict",
-        "evaluate",
-        "compare",
-        "tune",
-        "download",
-        "push",
-        "doctor",
-    ),
-    *("serve", "mcp", "score", "watch", "refresh", "batch", "export"),
+    *("demo", "check", "init", "train", "finetune", "tune"),
+    *("evaluate", "compare", "predict", "batch", "export"),
+    *("serve", "mcp", "score", "watch", "refresh"),
+    *("download", "push", "doctor"),
 )
 COMMAND = re.compile(rf"(?<![\w./-])(?<!-m )kronos(?= (?:{'|'.join(COMMANDS)})\b)")
 
