@@ -19,7 +19,8 @@ from kronos.evaluation.origins.clock import count_all_clock_times, count_clock_t
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins
 from kronos.evaluation.records import Note, Provenance
-from kronos.evaluation.results import FORMAT, MODEL
+from kronos.evaluation.results import FORMAT, MODEL, Example
+from kronos.evaluation.scoring import Scored
 from kronos.run_folder import hash_subject
 from kronos.stage_record import StageRecord
 from kronos.training.saved.stage_settings import CANDLES_KEY, hash_candles, renew_candle_hashes
@@ -144,3 +145,21 @@ def describe_choice(config: Config, origins: Origins, usable: Origins, held_out:
         values = {"n": len(origins), "n_usable": len(usable), "minutes": config.evaluation.budget_minutes}
         notes.append(Note(code="over_budget", values=values))
     return notes + note_few_clock_times(held_out.origins, held_out.stride)
+
+
+def choose_examples(own: Scored, metric: str, origins: Origins) -> list[Example]:
+    """Choose the origins of the best, the median and the worst forecast by a metric; direction is replaced by CRPS."""
+    figures = own.losses["crps" if metric == "direction" else metric].mean(axis=1)
+    order = figures.argsort(kind="stable")
+    places = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    chosen = {int(place): kind for kind, place in reversed(places.items())}  # with fewer than three origins, each once
+    return [
+        Example(
+            kind=kind,
+            symbol=origins.candles.symbol_at(int(origins.rows[place])).symbol,
+            origin=format_origin(origins, place),
+            row=int(origins.rows[place]),
+            figure=float(figures[place]),
+        )
+        for place, kind in reversed(chosen.items())
+    ]

@@ -21,11 +21,11 @@ from kronos.evaluation.baselines import Splits, build_baselines
 from kronos.evaluation.comparing import compare_all, describe_times, find_evidence
 from kronos.evaluation.describe import (
     SEED,
+    choose_examples,
     describe_blend,
     describe_choice,
     describe_origins,
     describe_settings,
-    format_origin,
 )
 from kronos.evaluation.forecasters.base import Forecaster, KronosForecaster, NotApplicable, translate_failures
 from kronos.evaluation.forecasters.quantiles import QuantileForecaster
@@ -33,11 +33,12 @@ from kronos.evaluation.invented_drift import measure_all
 from kronos.evaluation.losses import LossTable, open_loss_table
 from kronos.evaluation.origins.held_out import HeldOut
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
-from kronos.evaluation.records import Note
-from kronos.evaluation.results import CalibrationResult, Evaluation, Example, InventedDrift, LeftOut, Money
-from kronos.evaluation.scores.calibration import fit_calibration, measure_calibration, measure_volatility
+from kronos.evaluation.records import Note, ValueAtRisk
+from kronos.evaluation.results import CalibrationResult, Evaluation, InventedDrift, LeftOut, Money
+from kronos.evaluation.scores.calibration import Calibration, fit_calibration, measure_calibration, measure_volatility
 from kronos.evaluation.scores.direction import compute_up_probability
 from kronos.evaluation.scores.money import Horizons, measure_money
+from kronos.evaluation.scores.value_at_risk import measure_value_at_risk
 from kronos.evaluation.scoring import Scored, score, to_returns
 from kronos.evaluation.skill import PRETRAINED
 from kronos.evaluation.stored_calibration import describe_conditions, write_calibration
@@ -87,7 +88,8 @@ def evaluate_run(
         return None
     with open_loss_table(losses_path, origins) as table:
         scored = _score_all(walk, [own, *baselines], origins, left_out, config.evaluation.confidence, table)
-    calibrated, notes = _calibrate(config, walk, own, calibration, origins)
+    fitted, notes = _calibrate(config, walk, own, calibration)
+    calibrated, value_at_risk = _measure_own(fitted, walk, own, origins, config.evaluation.confidence)
     money, money_notes = _measure_money(config, walk, own, origins)
     losses = {each.figures.name: each.losses for each in scored[1:]}
     comparisons = compare_all(scored[0].losses, losses, describe_times(origins), config.evaluation)
@@ -107,10 +109,11 @@ def evaluate_run(
         left_out=left_out,
         evidence=find_evidence(comparisons, config.evaluation.metric, origins),
         money=money,
+        value_at_risk=value_at_risk,
         calibration=calibrated,
         tokenizer=read_health(config.model_paths.run_folder.tokenizer.path),
         invented_drift=invented_drift,
-        examples=_choose_examples(scored[0], config.evaluation.metric, origins),
+        examples=choose_examples(scored[0], config.evaluation.metric, origins),
     )
 
 
@@ -172,17 +175,30 @@ def _choose_calibration(config: Config, held_out: HeldOut, n: int) -> Origins:
 
 @timed("scoring")
 def _calibrate(
-    config: Config, walk: WalkForward, own: KronosForecaster, earlier: Origins, origins: Origins
-) -> tuple[CalibrationResult | None, list[Note]]:
-    """Calibrate on earlier origins and store the calibration. Return the measured bands and notes on them."""
+    config: Config, walk: WalkForward, own: KronosForecaster, earlier: Origins
+) -> tuple[Calibration | None, list[Note]]:
+    """Return a calibration on earlier origins, which is stored, and notes on it."""
     if not len(earlier):
         return None, [Note(code="not_calibrated")] if config.evaluation.calibrate else []
     past, actual = (to_returns(closes, earlier) for closes in (walk.forecast(own, earlier), earlier.actual))
     fitted = fit_calibration(past, actual, measure_volatility(earlier.closes))
     conditions = describe_conditions(own.predictor, own.sampling, earlier.lookback, earlier.horizon)
     write_calibration(config.model_paths.run_folder.calibration, fitted, conditions)
+    return fitted, fitted.notes()
+
+
+@timed("scoring")
+def _measure_own(
+    calibration: Calibration | None, walk: WalkForward, own: KronosForecaster, origins: Origins, confidence: float
+) -> tuple[CalibrationResult | None, ValueAtRisk | None]:
+    """Measure the calibrated bands, and the value at risk, which is calibrated if they are."""
     paths, actual = (to_returns(closes, origins) for closes in (walk.forecast(own, origins), origins.actual))
-    return measure_calibration(fitted, paths, actual, measure_volatility(origins.closes)), fitted.notes()
+    symbols, volatility = origins.candles.symbol_numbers(origins.rows), measure_volatility(origins.closes)
+    times = origins.starts, origins.ends, confidence
+    value_at_risk = measure_value_at_risk(paths, actual, symbols, times, volatility, calibration)
+    if calibration is None:
+        return None, value_at_risk
+    return measure_calibration(calibration, paths, actual, volatility), value_at_risk
 
 
 def _measure_money(
@@ -264,21 +280,3 @@ def _forecast(walk: WalkForward, forecaster: Forecaster, origins: Origins) -> Ar
     if wrong.any():
         raise NotApplicable("no_price", n=int(wrong.sum()), n_all=len(origins))
     return paths
-
-
-def _choose_examples(own: Scored, metric: str, origins: Origins) -> list[Example]:
-    """Choose the origins of the best, the median and the worst forecast by a metric; direction is replaced by CRPS."""
-    figures = own.losses["crps" if metric == "direction" else metric].mean(axis=1)
-    order = figures.argsort(kind="stable")
-    places = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
-    chosen = {int(place): kind for kind, place in reversed(places.items())}  # with fewer than three origins, each once
-    return [
-        Example(
-            kind=kind,
-            symbol=origins.candles.symbol_at(int(origins.rows[place])).symbol,
-            origin=format_origin(origins, place),
-            row=int(origins.rows[place]),
-            figure=float(figures[place]),
-        )
-        for place, kind in reversed(chosen.items())
-    ]

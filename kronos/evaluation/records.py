@@ -1,6 +1,6 @@
 """The records of figures and notes that metrics.json consists of."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from kronos.training.saved.tokenizer_record import Figure
 PIT_BINS = 20
 LEVELS = (50, 80, 90)  # percent of the paths within a band
 
+RiskOutcome = Literal["as expected", "too many", "too rare", "too few to tell"]
 Label = str | dict[Language, str]  # a name of kronos/report/words, or a registered baseline's own by language
 
 
@@ -113,3 +114,35 @@ class BandFigures(Record):
 
     coverage: dict[str, HorizonFigures]
     width: dict[str, HorizonFigures]
+
+
+class RiskTest(Record):
+    """Whether the actual returns fell below the value at risk of a level (0.95 …) as often as they should.
+
+    n_exceeded, n_expected: exceptions among the tested origins. p_coverage, p_independence: of the tests of Kupiec and of
+    Christoffersen (kronos/risk/backtests.py); the second is NaN for fewer than two exceptions. outcome, independent: by
+    these p-values, with a threshold of (1 − confidence) / the number of tests. share, low, high: of exceptions among all
+    origins, with its block-bootstrap interval.
+    """
+
+    level: float
+    n_exceeded: int
+    n_expected: float
+    p_coverage: Figure
+    p_independence: Figure
+    outcome: RiskOutcome
+    independent: bool
+    share: Figure
+    low: Figure
+    high: Figure
+
+
+class ValueAtRisk(Record):
+    """Backtests of the value at risk of the return over the whole horizon; never part of the verdict.
+
+    calibrated: by the calibration of the bands. n_origins: those tested, one at a time and without overlap.
+    """
+
+    calibrated: bool
+    n_origins: int
+    tests: tuple[RiskTest, ...]

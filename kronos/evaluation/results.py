@@ -7,7 +7,16 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 
 from kronos.disk.reading import read_regular
 from kronos.errors import CheckpointError
-from kronos.evaluation.records import BandFigures, DirectionFigures, HorizonFigures, Label, Note, Provenance, Record
+from kronos.evaluation.records import (
+    BandFigures,
+    DirectionFigures,
+    HorizonFigures,
+    Label,
+    Note,
+    Provenance,
+    Record,
+    ValueAtRisk,
+)
 from kronos.files import write_text
 from kronos.training.saved.tokenizer_record import Figure, TokenizerHealth
 
@@ -226,6 +235,7 @@ class Evaluation(Record):
     left_out: list[LeftOut]
     evidence: Evidence | None = None
     money: Money | None = None
+    value_at_risk: ValueAtRisk | None = None
     calibration: CalibrationResult | None
     tokenizer: TokenizerHealth | None
     invented_drift: tuple[InventedDrift, ...] = ()  # of the run, then of the model it started from

@@ -17,7 +17,9 @@ from kronos.evaluation.records import (
     HitRate,
     HorizonFigures,
     Note,
+    RiskTest,
     UpProbabilityBin,
+    ValueAtRisk,
 )
 from kronos.evaluation.results import (
     CalibrationResult,
@@ -87,6 +89,7 @@ def make_evaluation(horizon: int = 24, n_origins: int = 180, **changes: Any) -> 
         "judge_new": NEW,
         "evidence": Evidence(baseline="pretrained", gain=0.05, n_origins=600, n_candles=28_800, days=912.0),
         "money": make_money(),
+        "value_at_risk": make_value_at_risk(),
         "forecasters": forecasters,
         "comparisons": [_make_comparison(name, "crps", horizon, n_origins, random) for name in BASELINES],
         "left_out": [LeftOut(baseline="runs/other", reason=Note(code="seen_candles", values={"until": "2024-05-04"}))],
@@ -117,6 +120,12 @@ def make_money() -> Money:
         costs_bp=5.0,
         trades=tuple(Trade(rule=rule, mean=-0.0004, **figures) for rule in ("median", "up_60", "long_only")),
     )
+
+
+def make_value_at_risk() -> ValueAtRisk:
+    found = {"p_coverage": 0.004, "p_independence": float("nan"), "independent": True, "low": 0.04, "high": 0.13}
+    test = RiskTest(level=0.95, n_exceeded=17, n_expected=8.0, outcome="too many", share=0.081, **found)
+    return ValueAtRisk(calibrated=True, n_origins=160, tests=(test,))
 
 
 def make_drift(

@@ -1,4 +1,4 @@
-"""The tables of the page on direction, symbols, clock times and money."""
+"""The tables of the page on direction, symbols, clock times, money and the value at risk."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from kronos.evaluation.records import HitRate
+from kronos.evaluation.records import HitRate, RiskTest, ValueAtRisk
 from kronos.evaluation.results import Comparison, Evaluation
+from kronos.evaluation.scores.value_at_risk import LEVELS, count_needed_paths
 from kronos.evaluation.skill import find_skill
 from kronos.report.verdict.tables import Cell, Row, format_interval
 from kronos.report.words.answers import find_pretrained, name_baseline
 from kronos.report.words.catalogue import Words
-from kronos.report.words.numbers import BASIS_POINTS, format_count, format_number, format_percent
+from kronos.report.words.numbers import (
+    BASIS_POINTS,
+    format_count,
+    format_level,
+    format_number,
+    format_p_value,
+    format_percent,
+)
 from kronos.report.words.sentences import name_forecaster, name_metric
 
 DIRECTION_METRICS = ("direction", "brier", "auc", "f1")
@@ -146,3 +154,47 @@ def list_money(evaluation: Evaluation, words: Words) -> Table | None:
 
 def _basis_points(value: float) -> str:
     return format_number(BASIS_POINTS * value, 1)
+
+
+def list_value_at_risk(evaluation: Evaluation, words: Words) -> Table | None:
+    """Return the backtests of the value at risk; None if it was not measured."""
+    found = evaluation.value_at_risk
+    if found is None:
+        return None
+    rows = []
+    for each in found.tests:
+        cells = (
+            Cell(format_count(each.n_exceeded)),
+            Cell(format_number(each.n_expected, 1)),
+            Cell(format_p_value(each.p_coverage)),
+            Cell(format_p_value(each.p_independence)),
+            Cell(format_percent(each.share), format_interval(each.low, each.high, True)),
+        )
+        rows.append(Row(words("risk.level", level=format_level(each.level)), cells))
+    heads = tuple(words(f"risk.{key}") for key in ("exceptions", "expected", "p_number", "p_order", "of_all"))
+    return Table(_explain_value_at_risk(found, evaluation, words), heads, tuple(rows))
+
+
+def _explain_value_at_risk(found: ValueAtRisk, evaluation: Evaluation, words: Words) -> str:
+    """Say for each level what was found, then how."""
+    missing = [level for level in LEVELS if level not in [each.level for each in found.tests]]
+    sentences = [
+        *(_describe_risk_test(each, found.n_origins, words) for each in found.tests),
+        *(words("risk.left_out", level=format_level(each), n=count_needed_paths(each)) for each in missing),
+        words("risk.how", n=format_count(found.n_origins)),
+        *([words("risk.how_symbols")] if evaluation.n_symbols > 1 else []),
+        words("risk.calibrated" if found.calibrated else "risk.sampled"),
+        words("risk.how_tests"),
+    ]
+    return words("verdict.space").join(sentences)
+
+
+def _describe_risk_test(test: RiskTest, n_origins: int, words: Words) -> str:
+    values = {
+        "level": format_level(test.level),
+        "exceeded": format_count(test.n_exceeded),
+        "expected": format_number(test.n_expected, 1),
+        "n": format_count(n_origins),
+    }
+    text = words(f"risk.outcomes.{test.outcome}", **values)
+    return text if test.independent else words("verdict.space").join([text, words("risk.dependent")])

@@ -29,7 +29,13 @@ from kronos.report.charts.learning import StageCurves, read_learning_curves
 from kronos.report.drawing import Picture, draw_meanwhile
 from kronos.report.fonts import can_draw
 from kronos.report.verdict.audit_view import read_audit
-from kronos.report.verdict.detail_tables import list_clock_times, list_direction, list_money, list_symbols
+from kronos.report.verdict.detail_tables import (
+    list_clock_times,
+    list_direction,
+    list_money,
+    list_symbols,
+    list_value_at_risk,
+)
 from kronos.report.verdict.drift_view import build_drift
 from kronos.report.verdict.examples import (
     ExampleForecast,
@@ -224,6 +230,7 @@ def _list_tables(evaluation: Evaluation, words: Words) -> dict[str, Any]:
         "direction": list_direction(evaluation, words),
         "symbols": list_symbols(evaluation, words),
         "money": list_money(evaluation, words),
+        "value_at_risk": list_value_at_risk(evaluation, words),
         "provenance": list_provenance(evaluation, words),
         "times": list_times(read_clock(), words),
     }
