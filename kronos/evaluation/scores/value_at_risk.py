@@ -86,7 +86,7 @@ def _conclude(found: Backtest, exceeded: Array, times: tuple[Array, Array, float
     return RiskTest(
         level=found.confidence,
         n_exceeded=found.n_exceeded,
-        n_expected=found.n_expected,
+        n_expected=round(found.n_expected, 6),
         p_coverage=found.p_coverage,
         p_independence=found.p_independence,
         outcome=_decide_outcome(found, threshold),
