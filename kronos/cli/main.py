@@ -50,9 +50,7 @@ app.command("serve", short_help="Answer forecasts over HTTP, with the verdict on
 app.command("mcp", short_help="Offer a run's models as tools to language models.")(mcp_command)
 app.command("score", short_help="Grade logged forecasts by the candles that have come.")(score_command)
 app.command("watch", short_help="Grade logged forecasts as candles come: page, gauges, alarms.")(watch_command)
-app.command("refresh", short_help="Train a run anew on newer candles; it is put in use if it is not worse.")(
-    refresh_command
-)
+app.command("refresh", short_help="Train a run anew; use the new one if it is not worse.")(refresh_command)
 app.command("export", short_help="Write a run's models as ONNX, or for MLflow.")(export_command)
 app.command("push", short_help="Put a run's models on the hub, with model cards.")(push_command)
 app.command("download", short_help="Fetch published models, to use them without a connection.")(download_command)
