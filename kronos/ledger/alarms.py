@@ -50,10 +50,12 @@ class Alarm:
         return bool(len(self.wealth)) and bool(self.wealth[-1] >= self.threshold)
 
     @property
-    def first(self) -> pd.Timestamp | None:
-        """The origin at which it was first on; None if it never was."""
-        on = np.flatnonzero(self.wealth >= self.threshold)
-        return self.origins[on[0]] if len(on) else None
+    def since(self) -> pd.Timestamp | None:
+        """The origin from which on it is on; None if it is not."""
+        if not self.is_on:
+            return None
+        off = np.flatnonzero(self.wealth < self.threshold)
+        return self.origins[off[-1] + 1 if len(off) else 0]
 
 
 def compute_wealth(x: Array, m: float) -> Array:

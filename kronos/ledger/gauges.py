@@ -13,14 +13,14 @@ from kronos.ledger.health import Health
 
 
 class HealthCollector(Collector):
-    """The gauges of the runs in a ledger; unknown figures are left out.
+    """The gauges of the current runs in a ledger; unknown figures are left out.
 
     kronos_forecasts, kronos_forecasts_graded, kronos_realised_coverage{level}, kronos_crps_ratio{baseline},
     kronos_direction_hits, kronos_alarm{kind} (1 while it is on) and kronos_alarm_wealth{kind}, all with the label run.
     """
 
     def __init__(self, health: Sequence[Health]) -> None:
-        self.health = health
+        self.health = [each for each in health if each.is_current]
 
     def collect(self) -> Iterator[Metric]:
         yield self._build("kronos_forecasts", "Forecasts in the ledger", [], lambda each: {(): each.n_forecasts})

@@ -95,15 +95,23 @@ def format_cells(figures: Figures) -> tuple[str, ...]:
 
 
 def write_counts(health: Health, words: Words) -> str:
-    """Return how many forecasts count, and how many of them wait for candles."""
-    return words("score.counts", n=health.n_forecasts - health.n_late, n_open=health.n_open)
+    """Return how many forecasts count, how many of them wait for candles, and which are left out."""
+    n = health.n_forecasts - health.n_late - health.n_repeated
+    left_out = [
+        words(f"score.{key}", n=count)
+        for key, count in (("late", health.n_late), ("repeated", health.n_repeated))
+        if count
+    ]
+    if not health.is_current:
+        left_out.append(words("score.replaced"))
+    return " ".join([words("score.counts", n=n, n_open=health.n_open), *left_out])
 
 
 def write_alarm(alarm: Alarm, words: Words) -> str:
     """Return an alarm as a sentence."""
     kind, n = words(f"score.alarm.{alarm.kind}"), len(alarm.wealth)
     if alarm.is_on:
-        return words("score.alarm.on", kind=kind, since=f"{alarm.first:%Y-%m-%d %H:%M}", n=n)
+        return words("score.alarm.on", kind=kind, since=f"{alarm.since:%Y-%m-%d %H:%M}", n=n)
     return words("score.alarm.off", kind=kind, wealth=alarm.wealth[-1] if n else 1.0, threshold=alarm.threshold)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,9 +43,14 @@ class LoggedForecast(Record):
     probability_up: tuple[float, ...]
 
     @property
+    def n_passed(self) -> int:
+        """How many of its first candles had come already, in any time zone, when it was written: they prove nothing."""
+        return bisect_left(self.times, self.written.replace(tzinfo=None) - LATE)
+
+    @property
     def is_late(self) -> bool:
-        """Whether it was written when its last candle had come already, in any time zone: it proves nothing."""
-        return self.written.replace(tzinfo=None) - self.times[-1] > LATE
+        """Whether all its candles had come already when it was written."""
+        return self.n_passed == len(self.times)
 
 
 class Entry(Record):

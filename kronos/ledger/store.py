@@ -86,29 +86,51 @@ class Ledger:
             found.setdefault(number, {})[step] = actual
         return found
 
+    def read_symbols(self) -> set[str]:
+        """Return the symbols of the forecasts."""
+        return {symbol for (symbol,) in self._select("SELECT DISTINCT symbol FROM forecasts")}
+
     def newest(self) -> int:
         """Return the number of the newest forecast, 0 if there is none."""
         (row,) = self._select("SELECT ifnull(max(number), 0) FROM forecasts")
         return int(row[0])
 
-    def verify(self) -> str:
+    def verify(self, kept: str | None = None) -> str:
         """Check every seal, and return the newest one.
+
+        Args:
+            kept: a newest seal from earlier: nothing before it was changed since if it is still in the ledger.
 
         Raises:
             DataError: a forecast was changed, inserted or deleted after it was written.
         """
-        seal = FIRST_SEAL
+        seal, is_found = FIRST_SEAL, kept in (None, FIRST_SEAL)
         for expected, (number, record, stored) in enumerate(
             self._select("SELECT number, record, seal FROM forecasts ORDER BY number"), 1
         ):
             seal = compute_seal(seal, record)
-            if (number, stored) != (expected, seal):
+            if number != expected:
                 raise DataError(
-                    "{path}: forecast {n} does not fit its seal: it, or one before it, was changed or removed after it was written. "
+                    "{path}: forecast {n} was removed after it was written, or others were inserted before it. Restore the file from a "
+                    "backup.",
+                    path=self.path,
+                    n=expected,
+                )
+            if stored != seal:
+                raise DataError(
+                    "{path}: forecast {n} does not fit its seal: it was changed after it was written, or another one is in its place. "
                     "Restore the file from a backup.",
                     path=self.path,
                     n=expected,
                 )
+            is_found = is_found or seal == kept
+        if not is_found:
+            raise DataError(
+                "{path}: the seal {seal} is not in it. Forecasts that were written before this seal were removed or changed, or it is the "
+                "seal of another ledger. Restore the file from a backup.",
+                path=self.path,
+                seal=kept,
+            )
         return seal
 
     def _parse(self, number: int, record: str) -> LoggedForecast:
@@ -119,6 +141,8 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        if self.path.is_dir():
+            raise _refuse(self.path, "it is a folder")
         with _translate(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._connect("rwc")) as database:
@@ -155,6 +179,8 @@ class Ledger:
         return version
 
     def _select(self, query: str) -> Iterator[tuple[Any, ...]]:
+        if self.path.is_dir():
+            raise _refuse(self.path, "it is a folder")
         if not self.path.is_file():
             raise DataError("{path}: there is no ledger. Write one: kronos predict --log.", path=self.path)
         with _translate(self.path), closing(self._connect("ro")) as database:

@@ -97,6 +97,41 @@ def test_an_alarm(tmp_path: Path) -> None:
     assert on["too_narrow"] and not on["too_wide"]
 
 
+def test_what_is_not_graded_is_named(tmp_path: Path) -> None:
+    ledger, later = fill(tmp_path, width=1.0), tmp_path / "later.csv"
+    candles = pd.read_csv(later)
+    changed = candles.copy()
+    changed.loc[changed["timestamps"] >= candles["timestamps"][25 * EVERY - 15], ["open", "high", "low", "close"]] /= 2
+    changed.to_csv(tmp_path / "changed.csv", index=False)  # as after a split between two forecasts of each symbol
+    candles[candles["timestamps"] > candles["timestamps"][EVERY * 119]].to_csv(tmp_path / "tail.csv", index=False)
+    for name, text in (("tail", "not graded: 2 forecasts, because these candles lack"), ("changed", "not graded: 190")):
+        done = invoke("score", "--ledger", ledger, "--data", tmp_path / f"{name}.csv")
+        assert text in " ".join(done.stderr.split()) and done.exit_code == 0, done.output
+    changed = candles.copy()
+    changed.loc[changed["timestamps"] > candles["timestamps"][EVERY * 30], ["open", "high", "low", "close"]] /= 2
+    changed.to_csv(tmp_path / "split.csv", index=False)  # just after a forecast
+    done = invoke("score", "--ledger", ledger, "--data", tmp_path / "split.csv")
+    text = " ".join(done.stderr.split())
+    assert "as at a split: 2 forecasts" in text and "not graded: 178 forecasts" in text, text
+    candles.assign(close=candles["close"] * np.where(np.arange(len(candles)) % EVERY == 1, 1.0005, 1)).to_csv(
+        tmp_path / "revised.csv", index=False
+    )
+    done = invoke("score", "--ledger", ledger, "--data", tmp_path / "revised.csv", "repairs.impossible=widen")
+    assert "The first grade stays" in done.stderr, done.stderr
+
+
+def test_a_kept_seal_and_an_empty_ledger(tmp_path: Path) -> None:
+    ledger = Ledger(fill(tmp_path, width=1.0))
+    assert invoke("score", "--ledger", ledger.path, "--seal", ledger.verify()).exit_code == 0
+    done = invoke("score", "--ledger", ledger.path, "--seal", "0" * 63 + "1")
+    assert done.exit_code == 1 and "is not in it" in done.stderr
+    (tmp_path / "empty.db").touch()
+    done = invoke("score", "--ledger", tmp_path / "empty.db")
+    assert done.exit_code == 0 and "it holds no forecasts" in done.stdout
+    done = invoke("score", "--ledger", tmp_path / "empty.db", "--data", tmp_path / "later.csv")
+    assert done.exit_code == 1 and "it holds no forecasts to grade" in done.stderr
+
+
 def test_mistakes(candles: pd.DataFrame, tmp_path: Path) -> None:
     ledger = fill(tmp_path, width=1.0)
     for words, text in (

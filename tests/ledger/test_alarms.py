@@ -58,14 +58,20 @@ def find(grades: pd.DataFrame) -> dict[str, Alarm]:
 def test_which_alarm_comes() -> None:
     rng, n = RNG(1), 300
     good = find(make_grades(n, rng.random(n) < 0.9, rng.gamma(4, 0.22, n)))
-    assert not any(alarm.is_on for alarm in good.values()) and good["too_narrow"].first is None
+    assert not any(alarm.is_on for alarm in good.values()) and good["too_narrow"].since is None
     narrow = find(make_grades(n, rng.random(n) < 0.6, rng.gamma(4, 0.22, n)))
     assert [kind for kind, alarm in narrow.items() if alarm.is_on] == ["too_narrow"]
-    assert narrow["too_narrow"].first is not None and narrow["too_narrow"].mean == pytest.approx(0.4, abs=0.1)
+    assert narrow["too_narrow"].since is not None and narrow["too_narrow"].mean == pytest.approx(0.4, abs=0.1)
     wide = find(make_grades(n, np.ones(n, bool), rng.gamma(4, 0.22, n)))
     assert [kind for kind, alarm in wide.items() if alarm.is_on] == ["too_wide"]
     bad = find(make_grades(n, rng.random(n) < 0.9, rng.gamma(4, 0.4, n)))
     assert [kind for kind, alarm in bad.items() if alarm.is_on] == ["no_skill"]
+
+
+def test_an_alarm_that_comes_again_is_on_since_then() -> None:
+    covered = np.concatenate([np.zeros(20), np.ones(300), np.zeros(20)])
+    alarm = find(make_grades(len(covered), covered, np.ones(len(covered))))["too_narrow"]
+    assert alarm.since is not None and alarm.since >= alarm.origins[320]
 
 
 def test_no_grades_no_alarm() -> None:

@@ -1,5 +1,7 @@
 """Grades of forecasts whose outcome is known by hand, or whose distribution is the true one."""
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,18 +21,53 @@ def test_outcomes_are_the_closes_at_the_times_forecast() -> None:
         make_forecast(0), make_forecast(1, last_close=101.0), make_forecast(0, "B"), make_forecast(9)
     )
     matched = match_candles(entries, {"A": make_candles([100.0, 101.0, 102.0])})
-    assert matched.outcomes == (
+    assert matched.outcomes == [
         Outcome(number=1, step=0, actual=101.0),
         Outcome(number=1, step=1, actual=102.0),
         Outcome(number=2, step=0, actual=102.0),
-    )
-    assert matched.unknown == ("B",) and matched.changed == ()
+    ]
+    assert list(matched.unknown) == ["B"] and not matched.changed and not matched.unanchored
 
 
 def test_other_prices_at_the_origin_are_not_compared() -> None:
     """After a split all prices are halved: the forecast was of the old ones."""
     matched = match_candles(make_entries(make_forecast(0)), {"A": make_candles([50.0, 50.5, 51.0])})
-    assert matched.changed == (1,) and not matched.outcomes
+    assert matched.changed == [1] and not matched.outcomes
+
+
+def test_candles_without_the_origin_are_not_compared() -> None:
+    entries, candles = make_entries(make_forecast(0)), {"A": make_candles([100.0, 101.0, 102.0])[1:]}
+    matched = match_candles(entries, candles)
+    assert matched.unanchored == [1] and not matched.outcomes
+    assert not match_candles(entries, candles, graded={1: {0: 101.0, 1: 102.0}}).unanchored  # nothing is new
+
+
+def test_a_split_within_the_horizon_is_no_move() -> None:
+    jumps = {"A": pd.DatetimeIndex([START, START + 2 * STEP])}
+    matched = match_candles(make_entries(make_forecast(0)), {"A": make_candles([100.0, 101.0, 51.0])}, jumps)
+    assert matched.jumped == [1] and [each.step for each in matched.outcomes] == [0]
+
+
+def test_closes_that_were_revised_after_their_grade() -> None:
+    entries, candles = make_entries(make_forecast(0)), {"A": make_candles([100.0, 101.0, 102.0])}
+    assert match_candles(entries, candles, graded={1: {0: 101.5}}).revised == [1]
+    same = match_candles(entries, candles, graded={1: {0: 101.0}})
+    assert not same.revised and [each.step for each in same.outcomes] == [1]
+
+
+def test_times_that_occur_twice_tell_nothing() -> None:
+    """When clocks go back, an hour of local times comes twice."""
+    candles = make_candles([100.0, 101.0, 102.0])
+    matched = match_candles(make_entries(make_forecast(0)), {"A": pd.concat([candles, candles[1:2]]).sort_index()})
+    assert [each.step for each in matched.outcomes] == [1]
+
+
+def test_steps_that_had_come_when_the_forecast_was_written_do_not_count() -> None:
+    late = make_forecast(0).model_copy(
+        update={"written": (START + STEP).to_pydatetime() + timedelta(days=1, minutes=1)}
+    )
+    assert late.n_passed == 1 and not late.is_late
+    assert grade(make_entries(late), {1: {0: 101.0, 1: 101.0}})["step"].tolist() == [1]
 
 
 def test_a_missing_candle_leaves_its_step_open() -> None:

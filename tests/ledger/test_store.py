@@ -52,21 +52,35 @@ def test_outcomes_stay_as_they_came_first(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "text"),
     [
-        "UPDATE forecasts SET record = replace(record, '100.0', '101.0') WHERE number = 2",
-        "UPDATE forecasts SET seal = '0' WHERE number = 1",
-        "DELETE FROM forecasts WHERE number = 1",
-        "DELETE FROM forecasts WHERE number = 2",
-        "INSERT INTO forecasts SELECT 0, symbol, record, seal FROM forecasts WHERE number = 1",
+        ("UPDATE forecasts SET record = replace(record, '100.0', '101.0') WHERE number = 2", "forecast 2 does not fit"),
+        ("UPDATE forecasts SET seal = '0' WHERE number = 1", "forecast 1 does not fit"),
+        ("UPDATE forecasts SET record = (SELECT record FROM forecasts WHERE number = 3)", "forecast 1 does not fit"),
+        ("DELETE FROM forecasts WHERE number = 1", "forecast 1 was removed"),
+        ("DELETE FROM forecasts WHERE number = 2", "forecast 2 was removed"),
+        (
+            "INSERT INTO forecasts SELECT 0, symbol, record, seal FROM forecasts WHERE number = 1",
+            "forecast 1 was removed",
+        ),
     ],
 )
-def test_changes_break_the_seals(ledger: Ledger, change: str) -> None:
+def test_changes_break_the_seals(ledger: Ledger, change: str, text: str) -> None:
     ledger.append([make_forecast(n) for n in range(3)])
     with sqlite3.connect(ledger.path) as database:
-        assert database.execute(change).rowcount == 1
-    with pytest.raises(DataError, match="does not fit its seal"):
+        assert database.execute(change).rowcount
+    with pytest.raises(DataError, match=text):
         ledger.verify()
+
+
+def test_a_kept_seal_shows_that_the_end_was_cut_off(ledger: Ledger) -> None:
+    first, second = ledger.append([make_forecast()]), ledger.append([make_forecast(1)])
+    assert ledger.verify(first) == ledger.verify(second) == second
+    with sqlite3.connect(ledger.path) as database:
+        database.execute("DELETE FROM forecasts WHERE number = 2")
+    assert ledger.verify(first) == first
+    with pytest.raises(DataError, match=f"the seal {second} is not in it"):
+        ledger.verify(second)
 
 
 def test_two_writers_do_not_mix(ledger: Ledger) -> None:
@@ -130,6 +144,9 @@ def test_files_that_are_no_ledger(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="not a ledger, or damaged"):
             list(Ledger(path).read())
         assert path.read_bytes() == before
+    for attempt in (lambda ledger: ledger.append([make_forecast()]), Ledger.newest):
+        with pytest.raises(DataError, match="it is a folder"):
+            attempt(Ledger(tmp_path))
     with pytest.raises(DataError, match="there is no ledger"):
         list(Ledger(tmp_path / "none.db").read())
     with pytest.raises(WriteError):

@@ -26,12 +26,13 @@ def print_health(health: Sequence[Health], ledger: Path, seal: str, language: La
     from kronos.ledger.page import write_alarm, write_counts
 
     words = Words(language)
+    if not health:
+        print_text(words("score.empty", path=ledger))
+        return
     print_text(words("score.ledger", path=ledger, seal=seal))
     for each in health:
         typer.echo()
         print_text(words("score.run", run=each.run, counts=write_counts(each, words)))
-        if each.n_late:
-            print_text(words("score.late", n=each.n_late))
         if not each.overall.n_steps:
             print_text(words("score.nothing"))
             continue

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -21,6 +21,7 @@ from kronos.names import Message
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kronos.ledger.grading import Matched
     from kronos.ledger.store import Ledger
 
 DEFAULT_LEDGER = Path("forecasts") / LEDGER_NAME
@@ -35,6 +36,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="How --data is read, e.g. data.timezone=Asia/Shanghai"),
 ]
+Seal = Annotated[
+    str | None, typer.Option("--seal", help="A newest seal that you kept: is it still there?", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
 logger = logging.getLogger(__name__)
@@ -44,6 +48,7 @@ def score_command(
     overrides: Overrides = None,
     data: Data = None,
     ledger: LedgerOption = DEFAULT_LEDGER,
+    kept: Seal = None,
     as_json: AsJson = False,
     language: LanguageOption = None,
 ) -> None:
@@ -58,7 +63,7 @@ def score_command(
             from kronos.ledger.store import Ledger
 
         opened = Ledger(ledger)
-        seal = opened.verify()
+        seal = opened.verify(kept)
         if data:
             grade_files(opened, data, overrides or [])
         health = measure_health(opened)
@@ -67,7 +72,7 @@ def score_command(
             typer.echo(json.dumps({"ledger": str(ledger), "seal": seal, "runs": runs}, allow_nan=False))
         else:
             print_health(health, ledger, seal, spoken)
-        if any(alarm.is_on for each in health for alarm in each.alarms):
+        if any(each.alarms_on for each in health):
             raise typer.Exit(3)
 
 
@@ -79,25 +84,60 @@ def grade_files(ledger: Ledger, data: Sequence[str], overrides: Sequence[str]) -
     """
     from kronos.ledger.grading import match_candles
 
+    symbols = ledger.read_symbols()
+    if not symbols:
+        raise DataError("{path}: it holds no forecasts to grade. Write some: kronos predict --log.", path=ledger.path)
     candles = _read_candles(data, overrides)
-    symbols = {entry.forecast.symbol for entry in ledger.read()}
     if not symbols & candles.keys():
         candles = _take_as_the_same(symbols, candles)
-    matched = match_candles(ledger.read(), candles)
-    if matched.changed:
-        logger.warning(
-            "%d forecasts are not graded: their last close is another one in these candles. Prices that were adjusted for a split or a "
-            "dividend cannot be compared. Give candles with the prices of that time.",
-            len(matched.changed),
-        )
-    if matched.unknown:
-        logger.info("no candles of: %s", _list(matched.unknown))
+    frames = {symbol: read.frame for symbol, read in candles.items()}
+    jumps = {symbol: read.jumps for symbol, read in candles.items()}
+    matched = match_candles(ledger.read(), frames, jumps, ledger.read_outcomes())
+    _report(matched)
     n_new = ledger.add_outcomes(matched.outcomes)
     logger.info("%d closes are new", n_new)
     return n_new
 
 
-def _read_candles(data: Sequence[str], overrides: Sequence[str]) -> dict[str, pd.DataFrame]:
+def _report(matched: Matched) -> None:
+    """Log what was not graded, and why."""
+    if matched.changed:
+        logger.warning(
+            "not graded: %d forecasts, whose last close is another one in these candles. They are another symbol's, or were adjusted for "
+            "a split or a dividend. Give candles with the prices of that time.",
+            len(matched.changed),
+        )
+    if matched.unanchored:
+        logger.warning(
+            "not graded: %d forecasts, because these candles lack the one that the forecast began with, whose close shows that prices are "
+            "comparable. Give candles from there on, with the same data.timezone as for the forecasts.",
+            len(matched.unanchored),
+        )
+    if matched.jumped:
+        logger.warning(
+            "not graded from a jump of the price on, as at a split: %d forecasts. If it is a real move: repairs.jumps=keep",
+            len(matched.jumped),
+        )
+    if matched.revised:
+        logger.warning(
+            "%d forecasts have grades by other closes than those in these candles. The first grade stays. Find out which closes are right: "
+            "the candles were revised, or the ledger was changed.",
+            len(matched.revised),
+        )
+    if matched.unknown:
+        logger.info("no candles of: %s", _list(matched.unknown))
+
+
+class _Candles(NamedTuple):
+    """Candles of a symbol, and the times of those after a jump."""
+
+    frame: pd.DataFrame
+    jumps: pd.DatetimeIndex
+
+
+def _read_candles(data: Sequence[str], overrides: Sequence[str]) -> dict[str, _Candles]:
+    import pandas as pd
+
     from kronos.data import ReadingOptions, read_frames
     from kronos.data.elsewhere.gather import gather_files
     from kronos.data.elsewhere.options import FetchOptions
@@ -109,10 +149,22 @@ def _read_candles(data: Sequence[str], overrides: Sequence[str]) -> dict[str, pd
         raise DataError("{errors}", errors=Message.join(finding.message for finding in unreadable))
     for finding in unreadable:
         logger.warning("%s", finding.message)
-    return {each.symbol: each.frame for each in frames}
+    breaks = config.repairs.jumps == "break"
+    return {
+        each.symbol: _Candles(
+            each.frame,
+            pd.DatetimeIndex(
+                sorted(
+                    time for found in each.findings if breaks and found.kind == "jumps" for time in found.at.tolist()
+                ),
+                dtype="datetime64[us]",
+            ),
+        )
+        for each in frames
+    }
 
 
-def _take_as_the_same(symbols: set[str], candles: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def _take_as_the_same(symbols: set[str], candles: Mapping[str, _Candles]) -> dict[str, _Candles]:
     """Return candles by the ledger's symbol, if it has one only, and they are of one: files are named as one likes.
 
     Raises:
@@ -125,11 +177,11 @@ def _take_as_the_same(symbols: set[str], candles: Mapping[str, pd.DataFrame]) ->
             own=_list(symbols),
             given=_list(candles),
         )
-    (symbol,), (frame,) = symbols, candles.values()
+    (symbol,), (given,) = symbols, candles.values()
     logger.info(
         "the candles of %s are taken as those of %s, the only symbol in the ledger", next(iter(candles)), symbol
     )
-    return {symbol: frame}
+    return {symbol: given}
 
 
 def _list(names: Sequence[str] | set[str] | Mapping[str, object]) -> str:

@@ -123,7 +123,7 @@ class Watcher:
     def _log(self, health: Sequence[Health]) -> None:
         """Log each alarm once when it comes, and once when it ends."""
         words = Words(self.language)
-        on: set[tuple[str, str]] = {(each.run, alarm.kind) for each in health for alarm in each.alarms if alarm.is_on}
+        on: set[tuple[str, str]] = {(each.run, alarm.kind) for each in health for alarm in each.alarms_on}
         for run, kind in sorted(on - self._on):
             logger.error("%s: ALARM: %s. See %s", run, words(f"score.alarm.{kind}"), self.page)
         for run, kind in sorted(self._on - on):
