@@ -47,13 +47,14 @@ def translate_errors(advice: Message) -> Iterator[None]:
 def _explain(error: KronosError | OSError, advice: Message) -> KronosError | Message:
     """Return the message of an error. If a file could not be written, the same command helps once the disk has room."""
     if isinstance(error, OSError):
-        error = _name_path(error)
+        error = name_path_in_error(error)
     if not isinstance(error, WriteError):
         return error
     return Message("{error} {again}", error=error, again=advice.as_sentence())
 
 
-def _name_path(error: OSError) -> KronosError:
+def name_path_in_error(error: OSError) -> KronosError:
+    """Return an error of the operating system as one of ours, with its path."""
     path = name_complete(Path(error.filename)) if isinstance(error.filename, str) else None
     if error.errno in REMEDIES:
         return WriteError.about(path or "a file", error)

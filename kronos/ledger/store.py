@@ -92,8 +92,7 @@ class Ledger:
 
     def newest(self) -> int:
         """Return the number of the newest forecast, 0 if there is none."""
-        (row,) = self._select("SELECT ifnull(max(number), 0) FROM forecasts")
-        return int(row[0])
+        return max((number or 0 for (number,) in self._select("SELECT max(number) FROM forecasts")), default=0)
 
     def verify(self, kept: str | None = None) -> str:
         """Check every seal, and return the newest one.
@@ -189,6 +188,8 @@ class Ledger:
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        if mode == "ro" and not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists():
+            uri += "&immutable=1"  # nobody writes: no files beside it are needed, which cannot be created here
         return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
 

@@ -1,9 +1,7 @@
 """`kronos watch`: a ledger that is graded as candles come."""
 
 import math
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,9 +9,11 @@ import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kronos.cli.commands.live import watch as watching
 from kronos.ledger.store import Ledger
-from tests.cli.test_score import fill
-from tests.conftest import ROOT, invoke
+from tests.cli.test_score import EVERY, fill
+from tests.conftest import invoke
+from tests.ledger.made import START, STEP
 
 
 def read_gauges(path: Path) -> dict[tuple[str, ...], float]:
@@ -54,34 +54,81 @@ def test_a_page_and_gauges(tmp_path: Path, width: float, alarm: float) -> None:
     assert ("since the forecast of" in shown.text) == ("ALARM" in done.stderr) == bool(alarm)
 
 
-def test_candles_that_come_later_and_files_that_are_half_written(tmp_path: Path) -> None:
-    ledger = Ledger(fill(tmp_path, width=1.0))
+def watch(monkeypatch: pytest.MonkeyPatch, steps: list[Callable[[], object]], *words: object) -> str:
+    """Take a step whenever `kronos watch` sleeps, and stop it after the last one; return what it logged."""
+    remaining = iter(steps)
+
+    def sleep(seconds: float) -> None:
+        step = next(remaining, None)
+        if step is None:
+            raise KeyboardInterrupt
+        step()
+
+    monkeypatch.setattr("kronos.cli.commands.live.watch.time.sleep", sleep)
+    done = invoke("watch", *words)
+    assert done.exit_code == 130, done.output
+    return done.stderr
+
+
+def test_files_that_grow_are_half_written_or_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, counts = Ledger(fill(tmp_path, width=1.0)), list[int]()
     whole = pd.read_csv(tmp_path / "later.csv")
-    growing = tmp_path / "growing.csv"
-    whole[: len(whole) // 4].to_csv(growing, index=False)
-    words = ["--data", growing, "--ledger", ledger.path, "--page", tmp_path / "health.html", "--every", "0.1"]
-    watcher = subprocess.Popen(
-        [sys.executable, "-m", "kronos", "watch", *map(str, words)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    file, origin = folder / "growing.csv", START + EVERY * STEP
+    until = [whole[whole["timestamps"] <= str(origin + n * STEP)] for n in (0, 1, 2)]
+
+    def then(action: Callable[[], object]) -> Callable[[], None]:
+        def step() -> None:
+            counts.append(sum(map(len, ledger.read_outcomes().values())))
+            action()
+
+        return step
+
+    steps = [
+        then(lambda: until[0].to_csv(file, index=False)),  # the folder was empty
+        then(lambda: until[1].to_csv(file, index=False)),
+        then(lambda: until[2].to_csv(file, index=False)),  # the candle before is finished
+        then(lambda: file.write_bytes(b"\x00\x01 half")),
+        then(file.unlink),
+        then(lambda: whole.to_csv(folder / "renamed.csv", index=False)),
+        then(folder.stat),
+    ]
+    page = tmp_path / "health.html"
+    errors = watch(monkeypatch, steps, "--data", folder, "--ledger", ledger.path, "--page", page)
+    assert counts == [0, 2, 2, 4, 4, 4, 240], errors
+    assert errors.count("no file of candles in this folder") == 2 and "NUL bytes" in errors, errors
+    assert page.exists()
+
+
+def test_a_file_that_is_removed_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, removed, later = (
+        fill(tmp_path, width=1.0),
+        iter(["gone.csv", "gone.csv", "other.csv"]),
+        tmp_path / "later.csv",
     )
 
-    def wait_for(n: int) -> None:
-        for _ in range(600):
-            assert watcher.poll() is None, watcher.communicate()[1]
-            if ledger.read_outcomes() and len(ledger.read_outcomes()) >= n:
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"{len(ledger.read_outcomes())} graded")
+    def fail(*given: object, **options: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", next(removed))
 
-    try:
-        wait_for(1)
-        early = len(ledger.read_outcomes())
-        assert early < 120
-        growing.write_bytes(b"\x00\x01 half")
-        time.sleep(0.5)
-        whole.to_csv(growing, index=False)
-        wait_for(240)
-    finally:
-        watcher.terminate()
-        errors = watcher.communicate()[1]
-    assert "Traceback" not in errors, errors
-    assert (tmp_path / "health.html").exists() and watcher.returncode == 143
+    def change() -> None:
+        monkeypatch.setattr(watching, "grade_files", fail)
+        later.write_bytes(later.read_bytes())
+
+    words = ["--ledger", ledger, "--data", later, "--page", tmp_path / "health.html"]
+    logged = watch(monkeypatch, [change, lambda: None, lambda: None], *words)
+    assert logged.count("gone.csv: No such file") == 1 and logged.count("other.csv: No such file") == 1, logged
+
+
+@pytest.mark.parametrize("name", ["ledger", "data"])
+def test_a_wrong_name_is_an_error_at_once(tmp_path: Path, name: str) -> None:
+    words = {"ledger": fill(tmp_path, width=1.0), "data": tmp_path / "later.csv"} | {name: tmp_path / "none"}
+    done = invoke("watch", *(part for key, value in words.items() for part in (f"--{key}", value)))
+    assert done.exit_code == 1 and "none" in done.stderr and "Traceback" not in done.stderr, done.output
+
+
+def test_an_empty_ledger(tmp_path: Path) -> None:
+    fill(tmp_path, width=1.0)
+    (tmp_path / "empty.db").touch()
+    done = invoke("watch", "--ledger", tmp_path / "empty.db", "--data", tmp_path / "later.csv", "--once")
+    assert done.exit_code == 1 and "it holds no forecasts to grade" in done.stderr, done.output

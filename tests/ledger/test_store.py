@@ -170,3 +170,18 @@ def test_a_damaged_ledger(ledger: Ledger) -> None:
     ledger.path.write_bytes(damaged)
     with pytest.raises(DataError, match=r"damaged|seal"):
         ledger.verify()
+
+
+def test_a_ledger_in_a_folder_that_cannot_be_written_is_read(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a read-only mount: the files that SQLite's log needs cannot be created."""
+    seal = ledger.append([make_forecast()])
+    (ledger.path.parent / "ledger.db-shm").mkdir()  # in the way of such a file
+    with pytest.raises(WriteError):
+        ledger.verify()
+    monkeypatch.setattr("kronos.ledger.store.os.access", lambda path, mode: False)
+    assert ledger.verify() == seal
+
+
+def test_an_empty_file_is_an_empty_ledger(tmp_path: Path) -> None:
+    (empty := Ledger(tmp_path / "empty.db")).path.touch()
+    assert empty.newest() == 0 and empty.verify() == FIRST_SEAL and not empty.read_symbols()

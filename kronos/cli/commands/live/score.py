@@ -76,8 +76,11 @@ def score_command(
             raise typer.Exit(3)
 
 
-def grade_files(ledger: Ledger, data: Sequence[str], overrides: Sequence[str]) -> int:
+def grade_files(ledger: Ledger, data: Sequence[str], overrides: Sequence[str], is_growing: bool = False) -> int:
     """Write the outcomes that candles tell to a ledger, and log what they do not tell. Return how many are new.
+
+    Args:
+        is_growing: whether the newest candle of a symbol may be unfinished, and is left out.
 
     Raises:
         DataError: no candles can be read, or none are of a symbol in the ledger.
@@ -90,7 +93,7 @@ def grade_files(ledger: Ledger, data: Sequence[str], overrides: Sequence[str]) -
     candles = _read_candles(data, overrides)
     if not symbols & candles.keys():
         candles = _take_as_the_same(symbols, candles)
-    frames = {symbol: read.frame for symbol, read in candles.items()}
+    frames = {symbol: read.frame[:-1] if is_growing else read.frame for symbol, read in candles.items()}
     jumps = {symbol: read.jumps for symbol, read in candles.items()}
     matched = match_candles(ledger.read(), frames, jumps, ledger.read_outcomes())
     _report(matched)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kronos.cli.commands.live.score import DEFAULT_LEDGER, LedgerOption, Overrides, grade_files
+from kronos.cli.errors import name_path_in_error
 from kronos.cli.language import settle_language
 from kronos.cli.session import LanguageOption, loading_libraries, start_session
 from kronos.errors import ConfigError, KronosError
@@ -57,13 +59,12 @@ def watch_command(
         if metrics is not None:
             _check_prometheus()
         watcher = Watcher(Ledger(ledger), data, overrides or [], page, metrics, spoken)
-        watcher.look()
+        may_fill = ledger.is_file() and all(Path(each).is_dir() for each in data)
+        if once or not may_fill:  # a mistake in a name is an error
+            watcher.look()
         while not once:
+            watcher.try_to_look()
             time.sleep(every)
-            try:
-                watcher.look()
-            except KronosError as error:  # a file is being written; the next look may find it whole
-                logger.warning("%s", error)
 
 
 class Watcher:
@@ -85,6 +86,18 @@ class Watcher:
         self.page, self.metrics, self.language = page, metrics, language
         self._seen: object = None
         self._on: set[tuple[str, str]] = set()
+        self._error = ""
+
+    def try_to_look(self) -> None:
+        """Look; log why it is not possible, once: a file may be half written, and whole at the next look."""
+        error = ""
+        try:
+            self.look()
+        except (KronosError, OSError) as raised:  # OSError: a file that is removed while it is read
+            error = str(raised)
+            if error != self._error:
+                logger.warning("%s", raised if isinstance(raised, KronosError) else name_path_in_error(raised))
+        self._error = error
 
     def look(self) -> None:
         """Grade what has come since the last look, and write the page and the gauges.
@@ -99,7 +112,7 @@ class Watcher:
         if seen == self._seen:
             return
         seal = self.ledger.verify()
-        grade_files(self.ledger, self.data, self.overrides)
+        grade_files(self.ledger, self.data, self.overrides, is_growing=True)
         health = measure_health(self.ledger)
         write_page(self.page, health, self.ledger.path, seal, self.language)
         if self.metrics is not None:
@@ -117,8 +130,12 @@ class Watcher:
 
         config = build_reading_config(list(self.data), self.overrides)
         files = gather_files(config.data.data_path, FetchOptions.of(config.data)).files
-        stats = [(file, file.stat()) for file in files if file.exists()]
-        return [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats], self.ledger.newest()
+        seen = []
+        for file in files:
+            with suppress(FileNotFoundError):  # removed since
+                stat = file.stat()
+                seen.append((file, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        return seen, self.ledger.newest()
 
     def _log(self, health: Sequence[Health]) -> None:
         """Log each alarm once when it comes, and once when it ends."""
