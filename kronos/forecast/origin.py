@@ -28,13 +28,14 @@ class ForecastTask(NamedTuple):
 
     history: the candles up to the origin. actual: the candles of the horizon that are already known, may be empty.
     future: the times of the horizon. notes: assumptions about these times, and
-    how the candles differ from those that the model was trained on.
+    how the candles differ from those that the model was trained on. repairs: of the last candles of the history.
     """
 
     history: pd.DataFrame
     actual: pd.DataFrame
     future: pd.DatetimeIndex
     notes: tuple[str, ...]
+    repairs: tuple[Message, ...] = ()
 
     def note_short(self, lookback: int) -> tuple[Message, ...]:
         """Say that there are fewer known candles than the lookback; nothing if there are enough."""
@@ -117,11 +118,13 @@ def split_symbol(
         task = _begin_after_break(task, candles.breaks, lookback)
     except DataError as error:
         raise error.within("{name}", name=name) from None
-    _raise_errors_within(findings, task.history.index[-lookback:][0], task.future[-1])
     known = task.history[-lookback:]
+    raise_errors(_list_within(findings, known.index[0], task.future[-1]))
+    repairs = [each for each in _list_within(findings, known.index[0], known.index[-1]) if each.severity == "repair"]
     build_input(name, known, None, task.future, horizon, None)  # raises errors of this symbol here
     differences = compare_with_run(candles.kind, trained) if candles.kind and trained else ()
-    return task._replace(notes=(*task.notes, *(each.message for each in differences)))
+    notes = (*task.notes, *(each.message for each in differences))
+    return task._replace(notes=notes, repairs=tuple(each.message for each in repairs))
 
 
 def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookback: int) -> ForecastTask:
@@ -143,10 +146,10 @@ def _begin_after_break(task: ForecastTask, breaks: Sequence[pd.Timestamp], lookb
     return task._replace(history=history, notes=(*task.notes, note))
 
 
-def _raise_errors_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> None:
-    """Raise errors in the candles that the forecast reads or is compared with; errors in older candles do not affect it."""
+def _list_within(findings: Sequence[Finding], first: pd.Timestamp, last: pd.Timestamp) -> list[Finding]:
+    """Return the findings about candles from first to last; older candles do not affect a forecast."""
     start, stop = pd.DatetimeIndex([first, last]).as_unit("us").asi8
-    raise_errors(each for each in findings if ((start <= each.at) & (each.at <= stop)).any())
+    return [each for each in findings if ((start <= each.at) & (each.at <= stop)).any()]
 
 
 def _find(times: pd.Index, origin: str) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -54,6 +54,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 422: "invalid"}
 MAX_LISTED = 5  # errors of a request
+CLIENT_LEFT = 499  # as nginx has it; only the metrics show it
+
+Answer = TypeVar("Answer")
 
 
 def build_app(
@@ -103,17 +106,16 @@ def build_app(
 def _add_forecasts(app: FastAPI, service: Service) -> None:
     @app.post("/v1/forecast", summary="Forecast series with one run")
     async def forecast(body: ForecastRequest, request: Request) -> ForecastResponse:
-        return await service.forecast(body, find_language(request.headers))
+        return await _unless_left(request, service.forecast(body, find_language(request.headers)))
 
     @app.post("/v1/forecast/batch", summary="Several requests in one; one that fails leaves the others as they are")
     async def forecast_batch(body: BatchRequest, request: Request) -> BatchResponse:
         language = find_language(request.headers)
-        results = await asyncio.gather(*(_answer_one(service, each, language) for each in body.requests))
-        return BatchResponse(results=list(results))
+        return await _unless_left(request, _answer_all(service, body, language))
 
     @app.post("/v1/check", summary="Audit candles as kronos check does")
     async def check(body: CheckRequest, request: Request) -> CheckResponse:
-        return await service.check(body, find_language(request.headers))
+        return await _unless_left(request, service.check(body, find_language(request.headers)))
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
@@ -144,6 +146,30 @@ def _add_pages(app: FastAPI) -> None:
 
 def _send(response: Response) -> Callable[[Request], Response]:
     return lambda request: response
+
+
+async def _unless_left(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Return the result of work. If the client leaves, cancel it: nobody would read the answer."""
+    task, left = asyncio.ensure_future(work), asyncio.ensure_future(_wait_until_left(request))
+    try:
+        await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise HTTPException(CLIENT_LEFT, "the client has left")
+        return task.result()
+    finally:
+        task.cancel()
+        left.cancel()
+        await asyncio.gather(task, left, return_exceptions=True)
+
+
+async def _wait_until_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer_all(service: Service, body: BatchRequest, language: Language) -> BatchResponse:
+    results = await asyncio.gather(*(_answer_one(service, each, language) for each in body.requests))
+    return BatchResponse(results=list(results))
 
 
 async def _answer_one(service: Service, request: ForecastRequest, language: Language) -> BatchResult:
@@ -204,6 +230,8 @@ async def _explain_http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = error.detail if isinstance(error, HTTPException) else ""
     text = Message("{detail}. GET /docs shows what can be asked.", detail=detail)
+    if status == 400:  # of a body only
+        text = Message("the body cannot be read: it is compressed, not UTF-8, or nested too deeply. Send plain JSON.")
     return _answer(request.headers, status, CODES.get(status, "error"), text, getattr(error, "headers", None))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from kronos.config.load import build_reading_config
 from kronos.data.files.opening import COMPRESSIONS
 from kronos.data.files.options import ReadingOptions
 from kronos.data.frames import save_candles
+from kronos.disk.temporaries import beside, remove_temporaries
 from kronos.errors import ConfigError, DataError
 from kronos.forecast.origin import LAST, ForecastTask, build_forecast_tasks
+from kronos.forecast.timestamps import YEAR_FIRST
 from kronos.names import Message, name_file
 from kronos.serving.runs import ServedRun
 from kronos.serving.schemas import File, Input, Time
@@ -28,7 +31,7 @@ from kronos.serving.schemas import File, Input, Time
 UNNAMED = "series"
 ZIP = b"PK\x03\x04"
 PREFIX = "kronos-served-"  # of the folder of an input
-PLACE = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PREFIX}\w+/(?:[0-9a-f]{{16}}/)?")
+PLACE = rf"/\.[0-9a-f]+-\d+\.{PREFIX}[0-9a-f]+/(?:[0-9a-f]{{16}}/)?"
 
 
 @contextmanager
@@ -38,13 +41,20 @@ def saved_input(given: Input, frequency: str | None) -> Iterator[Path]:
     Raises:
         DataError: columns have different lengths, or a time or the file cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+    with beside(Path(tempfile.gettempdir(), f"{PREFIX}{secrets.token_hex(8)}")) as folder:
+        folder.mkdir(mode=0o700)
         if given.file is None:
-            (path,) = save_candles({given.symbol or UNNAMED: _to_frame(given, frequency)}, Path(folder)).iterdir()
+            (path,) = save_candles({given.symbol or UNNAMED: _to_frame(given, frequency)}, folder).iterdir()
         else:
-            path = Path(folder, name_file(given.file.name))
+            path = folder / name_file(given.file.name)
             path.write_bytes(_decode(given.file))
         yield path
+
+
+def remove_leftovers() -> None:
+    """Remove the inputs that servers were reading when they were killed."""
+    place = Path(tempfile.gettempdir())
+    remove_temporaries(place, [each.name.rpartition(".")[2] for each in place.glob(f".*.{PREFIX}*")])
 
 
 def build_task(
@@ -74,7 +84,9 @@ def build_task(
 
 def hide_places(text: str) -> str:
     """Return a text without the folders in which inputs are for a moment."""
-    return PLACE.sub("", text).replace(".feather", "") if PREFIX in text else text
+    if PREFIX not in text:
+        return text
+    return re.sub(re.escape(tempfile.gettempdir()) + PLACE, "", text).replace(".feather", "")
 
 
 def read_config(path: Path, language: str) -> Config:
@@ -137,11 +149,15 @@ def _list_times(given: Input, frequency: str | None, n: int) -> list[Time] | lis
         return given.timestamps
     if frequency is None:
         raise DataError("start needs parameters.frequency, such as 5min, h or D; or give timestamps.")
+    start = str(given.start)
     try:
-        times = pd.date_range(str(given.start), periods=n, freq=frequency)
-        return [str(each) for each in times]
-    except (ValueError, TypeError, OverflowError) as error:
-        template = "start {start!r} and frequency {frequency!r} make no {n} times: {reason}. Give timestamps."
-        raise DataError(
-            template, start=given.start, frequency=frequency, n=n, reason=str(error).split(".")[0]
-        ) from None
+        times = pd.date_range(start, periods=n if YEAR_FIRST.match(start) else 0, freq=frequency)
+    except (ValueError, TypeError, OverflowError, AttributeError):  # the last of "", which is read as no time
+        times = pd.DatetimeIndex([])
+    if not len(times) or times[0] >= times[-1]:
+        template = (
+            "start {start!r} and parameters.frequency {frequency!r} make no {n} times. Write them like 2024-06-18 11:15 and "
+            "5min, h or D; or give timestamps."
+        )
+        raise DataError(template, start=start, frequency=frequency, n=n)
+    return [str(each) for each in times]

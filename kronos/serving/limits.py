@@ -43,7 +43,7 @@ class Gate:
 
     refuse: returns the app that answers with a status, a code and a message. token: None: none is needed. open_paths: need no
     token. only_local: whether the Host header must name this machine; otherwise a web page could reach the server under a name
-    of its own (DNS rebinding). max_body_bytes: of a request. seconds: that each part of its body may take. count: called with the
+    of its own (DNS rebinding). max_body_bytes: of a request. seconds: that its body may take. count: called with the
     status of each answer.
     """
 
@@ -71,12 +71,16 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["method"] == "HEAD":  # the server leaves the body of the answer out
+            scope = {**scope, "method": "GET"}
         if self.only_local and _read_host(headers.get(b"host", "")) not in LOCAL:
             text = Message("this server answers to the name localhost only. Use it, or start the server with a token.")
             await self.refuse(scope, 400, "unknown_host", text)(scope, receive, send)
         elif not (scope["path"] in self.open_paths or self._has_token(headers)):
             text = Message("the token is missing or wrong. Send the header Authorization: Bearer TOKEN.")
             await self.refuse(scope, 401, "unauthorized", text)(scope, receive, send)
+        elif (announced := headers.get(b"content-length", "")).isdecimal() and int(announced) > self.max_body_bytes:
+            await self.refuse(scope, *self._too_large())(scope, receive, send)
         else:
             await self._bounded(scope, receive, send)
 
@@ -86,17 +90,23 @@ class Gate:
             return True
         return kind.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), self.token.encode())
 
+    def _too_large(self) -> tuple[int, str, Message]:
+        template = "the request has more than {most:,} bytes. Send fewer candles or series."
+        return 413, "too_large", Message(template, most=self.max_body_bytes)
+
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the body arrive in time and within its size. Otherwise the application sees a client that leaves."""
         problem: tuple[int, str, Message] | None = None
         n_bytes, complete, started = 0, False, False
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.seconds
 
         async def receive_bounded() -> Event:
             nonlocal problem, n_bytes, complete
             if complete:  # then it waits for the client to leave
                 return await receive()
             try:
-                event = await asyncio.wait_for(receive(), self.seconds)
+                event = await asyncio.wait_for(receive(), max(deadline - loop.time(), 0))
             except TimeoutError:
                 text = Message("the request did not arrive in time. Send it at once.")
                 problem = 408, "slow_request", text
@@ -108,9 +118,7 @@ class Gate:
                 problem = 429, "busy", Message("the requests of now take all the room. Ask again in a moment.")
                 return {"type": "http.disconnect"}
             if n_bytes > self.max_body_bytes:
-                most = self.max_body_bytes
-                text = Message("the request has more than {most:,} bytes. Send fewer candles or series.", most=most)
-                problem = 413, "too_large", text
+                problem = self._too_large()
                 return {"type": "http.disconnect"}
             return event
 

@@ -129,7 +129,7 @@ class ServedRuns(Mapping[str, ServedRun]):
                 continue
             try:
                 self._runs[name] = ServedRun.load(name, folder, self._options)
-            except (KronosError, OSError) as error:
+            except Exception as error:  # whatever it is, such as too little memory: the earlier state is at hand
                 self._refused[name] = signature
                 logger.warning("%s has changed, but cannot be loaded: %s The earlier state is served.", name, error)
                 continue

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,10 +20,32 @@ from kronos.errors import STOP_SIGNALS, ConfigError
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 1024  # at a time; more are answered with status 503
+SILENT_SECONDS = 20  # until the first line and the headers of a request have arrived
 
 
 class Server(uvicorn.Server):
     """Stops at the first signal after the requests that it has begun; at the second at once."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._silent: dict[Any, tuple[object, float]] = {}
+
+    async def on_tick(self, counter: int) -> bool:
+        """Close silent connections. Return whether to stop."""
+        self._close_silent()
+        return await super().on_tick(counter)
+
+    def _close_silent(self) -> None:
+        """Close the connections on which a request does not arrive. One client could open all that there may be."""
+        now, known, self._silent = time.monotonic(), self._silent, {}
+        connections: set[Any] = self.server_state.connections
+        for each in connections:
+            cycle = each.cycle  # of the latest request; a new one has a new cycle
+            if cycle is None or cycle.response_complete:
+                same, since = known.get(each, (cycle, now))
+                self._silent[each] = cycle, since if same is cycle else now
+                if now - self._silent[each][1] > SILENT_SECONDS:
+                    each.transport.close()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,7 +67,7 @@ class Server(uvicorn.Server):
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address.
+    """Return a socket that listens at an address. Its clients wait until they are served.
 
     Raises:
         ConfigError: the address is in use, or is not one of this machine.
@@ -53,6 +77,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         opened = socket.socket(family, socket.SOCK_STREAM)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
+        opened.listen(CONNECTIONS)
     except OSError as error:
         raise ConfigError(
             "{host}:{port}: cannot listen there: {reason}. Choose another address with --host and --port; port 0 takes a free one.",
@@ -74,6 +99,7 @@ def serve(app: FastAPI, opened: socket.socket, timeout: float, on_start: Callabl
         log_config=None,
         access_log=False,
         lifespan="on",
+        ws="none",
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=int(timeout) + 1,
         server_header=False,

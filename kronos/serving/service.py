@@ -13,10 +13,11 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from kronos.config.schema import Language
-from kronos.errors import ConfigError
+from kronos.errors import ConfigError, KronosError
 from kronos.forecast import Forecast, Sampling
 from kronos.serving.answers import ServedForecasts, Settings, build_response, describe_run, describe_verdict
 from kronos.serving.batcher import Batcher
+from kronos.serving.candles import remove_leftovers
 from kronos.serving.errors import BusyError, DeadlineError, StoppingError, UnknownModelError
 from kronos.serving.metrics import Metrics
 from kronos.serving.runs import ServedRun, ServedRuns
@@ -80,6 +81,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Compute forecasts, and reload runs that change, during the block."""
         limits = self.limits
+        await asyncio.to_thread(remove_leftovers)
         self._batcher = Batcher(compute, limits.max_batch_size, limits.batch_wait_timeout, self._observe_batch)
         for run in self.runs.values():
             self.metrics.loaded.labels(run.name).set(run.loaded_at)
@@ -176,7 +178,10 @@ class Service:
         asked, data, report = request.parameters, run.config.data, run.config.report
         temperature = report.temperature if asked.temperature is None else asked.temperature
         sampling = Sampling(temperature, asked.top_k, report.top_p if asked.top_p is None else asked.top_p)
-        horizon = run.predictor.check_horizon(asked.prediction_length or data.predict_window)
+        try:
+            horizon = run.predictor.check_horizon(asked.prediction_length or data.predict_window)
+        except KronosError as error:
+            raise error.within("parameters.prediction_length") from None
         if (wanted := len(request.inputs) * asked.n_paths * horizon) > self.limits.max_candles:
             raise ConfigError(
                 "{n} series × {n_paths} paths × {horizon} candles are {wanted:,} sampled candles; this server samples {most:,} "
@@ -203,13 +208,17 @@ class Service:
         """Count series from their arrival to their answer.
 
         Raises:
-            BusyError: the queue has no room for them. StoppingError: nothing is computed.
+            BusyError: the queue has no room for them now. ConfigError: it never has. StoppingError: nothing is computed.
         """
         if self._batcher is None:
             raise StoppingError("the server is not ready, or is stopping. Ask again in a moment.")
         size = self.limits.queue_size
+        if n_series > size:
+            raise ConfigError(
+                "{n} series, but the queue of this server holds {size}. Ask for fewer.", n=n_series, size=size
+            )
         if self._n_admitted + n_series > size:
-            template = "{n} series are waiting, and {size} may. Ask again in {seconds} s, or for fewer series."
+            template = "{n} series are waiting; at most {size} may. Ask again in {seconds} s, or for fewer series."
             seconds = min(max(math.ceil(self._n_admitted / (self._rate or math.inf)), 1), LONGEST_RETRY)
             error = BusyError(template, n=self._n_admitted, size=size, seconds=seconds)
             error.retry_after = seconds

@@ -66,7 +66,7 @@ def finish(
     outlook = run.find_outlook(settings.sampling, settings.lookback, settings.horizon, settings.n_paths)
     forecasts = []
     for each, forecast in zip(series, sampled):
-        notes = (*each.task.notes, *each.task.note_short(settings.lookback), *forecast.notes)
+        notes = (*each.task.repairs, *each.task.notes, *each.task.note_short(settings.lookback), *forecast.notes)
         noted = replace(forecast, notes=notes, name=each.name)
         closes = each.task.history["close"].to_numpy()[-settings.lookback :]
         use = settings.calibrate and outlook.calibration

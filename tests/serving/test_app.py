@@ -81,6 +81,9 @@ def test_one_request_of_a_batch_may_fail(client: TestClient) -> None:
     assert bad["error"]["error"] == "there is no model 'nope'. GET /v1/models lists them: tiny."
 
 
+START = {"inputs": [{"target": [1, 2], "start": "2024-06-03 09:35"}], "parameters": {"frequency": "5min"}}
+
+
 @pytest.mark.parametrize(
     ("change", "status", "text"),
     [
@@ -110,6 +113,12 @@ def test_one_request_of_a_batch_may_fail(client: TestClient) -> None:
         ({"inputs": [{"file": {"name": "a.csv", "content_base64": "!"}}]}, 422, "not base64"),
         ({"inputs": [{"file": {"name": "a.csv", "content_base64": "AAAA"}}]}, 422, "a.csv"),
         ({"inputs": [{"file": {"name": "a.csv", "content_base64": "H4sIAAAA"}}]}, 422, "a.csv: the file is packed."),
+        (START | {"inputs": [{"target": [1, 2], "start": ""}]}, 422, "start '' and parameters.frequency"),
+        (START | {"inputs": [{"target": [1, 2], "start": "now"}]}, 422, "start 'now' and parameters.frequency '5min'"),
+        (START | {"parameters": {"frequency": "-5min"}}, 422, "frequency '-5min' make no 2 times"),
+        (START | {"parameters": {"frequency": "0min"}}, 422, "frequency '0min' make no 2 times"),
+        ({"inputs": [{"target": [1, "x"], "timestamps": [1, 2]}]}, 422, "inputs[0].target: write closes as numbers"),
+        ({"inputs": [{"target": [1, 2], "timestamps": [True, []]}]}, 422, "timestamps[0]: write a time like 2024"),
         ({"inputs": [{"file": {"name": "../a.parquet", "content_base64": "AAAA"}}]}, 422, "file.name: "),
     ],
 )
@@ -124,11 +133,31 @@ def test_refusals_say_what_to_change(served_runs: ServedRuns, change: dict, stat
 def test_bodies_that_are_no_request(client: TestClient, body: bytes) -> None:
     answer = client.post("/v1/forecast", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422) and answer.json()["code"] in ("bad_request", "invalid")
+    assert answer.json()["error"].startswith(("the body ", "inputs: ", "a: ")), answer.text
+
+
+def test_metadata_are_returned_if_they_are_json(client: TestClient) -> None:
+    json_type, rest = {"Content-Type": "application/json"}, json.dumps(EXAMPLE)[:-1]
+    for metadata in ('{"a":' * 500 + "1" + "}" * 500, '{"a": [NaN]}', '{"a": 1e999}', '{"a": "\\ud800"}'):
+        answer = client.post("/v1/forecast", content=f'{rest}, "metadata": {metadata}}}', headers=json_type)
+        assert answer.status_code == 422 and answer.json()["error"].startswith("metadata: "), answer.text
+    kept = {"order": [1, None, {"股票": "\U0001f600"}]}
+    assert client.post("/v1/forecast", json=EXAMPLE | {"metadata": kept}).json()["metadata"] == kept
+
+
+def test_repairs_of_the_candles_are_noted(client: TestClient) -> None:
+    (given,) = EXAMPLE["inputs"]
+    backwards = given | {"timestamps": given["timestamps"][::-1]}
+    (output,) = client.post("/v1/forecast", json=PATHS | {"inputs": [backwards]}).json()["outputs"]
+    assert output["notes"][0].endswith("rows not in order of time; sorted")
+    assert output["last_close"] == given["candles"]["close"][0]
 
 
 def test_the_reader_s_language(client: TestClient) -> None:
     chinese = {"Accept-Language": "zh-CN,zh;q=0.9"}
     assert "没有模型" in client.post("/v1/forecast", json=EXAMPLE | {"model": "x"}, headers=chinese).json()["error"]
+    no_candles = {"input": {"file": {"name": "a.csv", "content_base64": base64.b64encode(b"a,b\n1,2\n").decode()}}}
+    assert "缺少列" in client.post("/v1/check", json=no_candles, headers=chinese).json()["findings"][0]["text"]
     assert "Verdict" in client.get("/v1/models").json()["data"][0]["verdict"]["text"][0]
     assert "微调" in client.get("/v1/models", headers=chinese).json()["data"][0]["verdict"]["text"][0]
 
@@ -153,6 +182,7 @@ def test_every_forecast_is_handed_over_before_it_is_sent(served_runs: ServedRuns
 def test_state_and_metrics(client: TestClient) -> None:
     assert client.post("/v1/forecast", json=EXAMPLE).status_code == 200
     assert client.get("/healthz").json()["models"] == ["tiny"] and client.get("/readyz").status_code == 200
+    assert all(client.head(path).status_code == 200 for path in ("/", "/healthz", "/readyz", "/metrics", "/v1/models"))
     families = {each.name: each for each in text_string_to_metric_families(client.get("/metrics").text)}
     seconds = families["kronos_forecast_seconds"].samples
     assert any(each.name.endswith("_count") and each.labels == {"run": "tiny"} and each.value >= 1 for each in seconds)

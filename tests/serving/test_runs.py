@@ -1,5 +1,6 @@
 """Runs side by side, loaded anew when they change on disk."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from kronos.errors import ConfigError, KronosError
 from kronos.evaluation.scores.calibration import Calibration
 from kronos.evaluation.stored_calibration import write_calibration
 from kronos.run_folder import RunFolder
+from kronos.serving.candles import saved_input
 from kronos.serving.runs import ServedRuns
-from kronos.serving.schemas import EXAMPLE
+from kronos.serving.schemas import EXAMPLE, ForecastRequest
 from kronos.stage_record import StageRecord
 from tests.conftest import FinishedRun
 from tests.serving.conftest import open_client, read_frame, to_input
@@ -57,6 +59,34 @@ def test_a_broken_run_stays_as_it_was(copied_run: Path, caplog: pytest.LogCaptur
     (copied_run / "gone.yaml").rename(copied_run / "config.yaml")
     weights.write_bytes(whole)
     assert runs.reload() == ["tiny"] and runs["tiny"].hashes == kept.hashes
+
+
+def test_whatever_loading_raises_keeps_the_earlier_state(copied_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = ServedRuns([copied_run], CPU)
+    kept = runs["tiny"]
+    change_weights(copied_run)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kronos.serving.runs.ServedRun.load", fail)
+        assert not runs.reload() and runs["tiny"] is kept
+
+
+def test_inputs_of_killed_servers_are_removed(
+    served_runs: ServedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (given,) = ForecastRequest.model_validate(EXAMPLE).inputs
+    with saved_input(given, None) as path:
+        live = path.parents[1]
+        dead = live.with_name(live.name.replace(f"-{os.getpid()}.", f"-{2**22 + 1}."))  # no process has this number
+        shutil.copytree(live, dead)
+        (tmp_path / "of somebody else").touch()
+        with open_client(served_runs):
+            assert live.exists() and not dead.exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["of somebody else"]
 
 
 def test_a_calibration_widens_the_bands_once_it_is_there(copied_run: Path, finished_run: FinishedRun) -> None:

@@ -105,7 +105,7 @@ class Finding:
         if self.count > 1 and self.places:
             where = Message("{n:,} times, first at {place}", n=self.count, place=self.places[0])
         name = self.symbol if self.symbol and self.symbol not in self.source else ""
-        text = Message(self.template.rstrip("."), **self.values)
+        text = Message(self.template.rstrip(".") if self.remedy else self.template, **self.values)
         place = Message.join(filter(None, [self.source, name, where]), ", ")
         if not self.remedy:
             return Message("{place}: {text}", place=place, text=text)

@@ -94,7 +94,7 @@ def serve_command(
                 host=host,
                 name=TOKEN,
             )
-        with logging_less(verbose):
+        with logging_less(verbose), open_socket(host, port) as opened:
             runs = ServedRuns(run, {"device": device, "dtype": dtype})
             limits = Limits(
                 max_batch_size=max_batch_size,
@@ -105,7 +105,6 @@ def serve_command(
             )
             service = Service(runs, limits, write_to(ledger) if log else None)
             app = build_app(service, token, int(max_body_mb * 2**20), only_local=token is None)
-            opened = open_socket(host, port)
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{opened.getsockname()[1]}"
             said = words("serve.listening", url=url, models=", ".join(runs))

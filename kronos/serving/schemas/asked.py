@@ -1,8 +1,20 @@
-"""What a forecast is asked for with, and what is answered: the TSFM.ai contract, extended by candles and the verdict."""
+"""What a forecast is asked for with: the TSFM.ai contract, extended by candles."""
 
-from typing import Annotated, Any, Literal
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 
 from kronos.candles import PRICE_COLUMNS
 
@@ -13,11 +25,50 @@ MAX_QUANTILES = 99
 MAX_PATHS = 1000
 MAX_SEED = 2**53  # JSON readers of many languages keep no larger whole number
 FEWEST = 2  # candles
+MAX_DEPTH = 32  # of metadata
+
+
+def _one_error(text: str) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    """Return a validator of a union with one error instead of one for each of its members."""
+
+    def check(value: Any, validate: Callable[[Any], Any]) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:
+            raise ValueError(text) from None
+
+    return check
+
+
+def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what cannot be returned as JSON, although the reader takes it."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        nested = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
+        level = [each for part in nested for each in part]
+    if level:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        raise ValueError("NaN, Infinity and halves of a character are no JSON") from None
+    return value
+
 
 Number = float | None
 Column = Annotated[list[Number], Field(min_length=FEWEST, max_length=MAX_ROWS)]
 Text = Annotated[str, Field(min_length=1, max_length=120)]
-Time = Annotated[str, Field(max_length=60)] | int | float
+Time = Annotated[
+    Annotated[str, Field(max_length=60)] | int | float,
+    WrapValidator(
+        _one_error("write a time like 2024-06-18 11:15, or as a number of seconds or milliseconds since 1970")
+    ),
+]
+Closes = Annotated[
+    list[Number] | list[list[Number]],
+    WrapValidator(_one_error("write closes as numbers, all of them plain or each in a list of its own")),
+]
+Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
 
 
 class _Asked(BaseModel):
@@ -48,7 +99,7 @@ class Input(_Asked):
     """One series: candles with timestamps; or closes alone (target); or a file."""
 
     candles: Candles | None = None
-    target: Annotated[list[Number] | list[list[Number]], Field(min_length=FEWEST, max_length=MAX_ROWS)] | None = Field(
+    target: Annotated[Closes, Field(min_length=FEWEST, max_length=MAX_ROWS)] | None = Field(
         None, description="Closes alone. Each candle then has one price, which the models have rarely seen."
     )
     file: File | None = None
@@ -63,7 +114,7 @@ class Input(_Asked):
         validation_alias=AliasChoices("symbol", "item_id"),
         description="Names the series, and makes its random draws its own. Chooses one if a file holds several.",
     )
-    metadata: dict[str, Any] | None = Field(None, description="Returned as it is.")
+    metadata: Metadata | None = Field(None, description="Returned as it is.")
 
     @model_validator(mode="after")
     def _check_one_kind(self) -> "Input":
@@ -136,7 +187,7 @@ class ForecastRequest(_Asked):
     model: Text | None = Field(None, description="A run, as GET /v1/models names it; by default the first.")
     inputs: Annotated[list[Input], Field(min_length=1, max_length=MAX_SERIES)]
     parameters: Parameters = Parameters()
-    metadata: dict[str, Any] | None = Field(None, description="Returned as it is.")
+    metadata: Metadata | None = Field(None, description="Returned as it is.")
 
 
 class BatchRequest(_Asked):
@@ -154,141 +205,3 @@ class CheckRequest(_Asked):
 
     input: Input
     frequency: Annotated[str, Field(max_length=20)] | None = Field(None, description="With input.start.")
-
-
-class QuantilePrediction(BaseModel):
-    """The quantile of the close at each future time."""
-
-    level: float
-    values: list[float] | list[list[float]]
-
-
-class CalibrationInfo(BaseModel):
-    """Whether the quantiles are calibrated, and on how many validation origins."""
-
-    applied: bool
-    n_origins: int | None
-
-
-class Output(BaseModel):
-    """The forecast of one series. mean and quantiles: of the close, nested as the target was."""
-
-    symbol: str | None
-    as_of: str = Field(description="The time of the last known candle.")
-    last_close: float
-    timestamps: list[str]
-    mean: list[float] | list[list[float]]
-    quantile_predictions: list[QuantilePrediction]
-    candles: dict[str, list[float]] = Field(description="The mean candles: open … amount.")
-    probability_up: list[float] = Field(description="The share of paths that close above last_close.")
-    paths: dict[str, list[list[float]]] | None = Field(
-        description="Columns of every path: n_paths × prediction_length."
-    )
-    history: dict[str, list[float] | list[str]] | None = Field(
-        description="timestamps, open … amount of the known candles."
-    )
-    calibration: CalibrationInfo
-    notes: list[str]
-    metadata: dict[str, Any] | None
-
-
-class RunInfo(BaseModel):
-    """The run that forecast, and the SHA-256 of its weights."""
-
-    name: str
-    weights: str
-    tokenizer: str
-
-
-class VerdictInfo(BaseModel):
-    """What was measured of the models on held-out candles; states as in `kronos predict --json`."""
-
-    state: Literal["evaluated", "other_settings", "not_evaluated", "other_models", "older"]
-    headline: str | None
-    coverage_90: dict[str, float | None] | None
-    differences: list[str]
-    command: str
-    text: list[str]
-
-
-class ForecastResponse(BaseModel):
-    """Forecasts in the order of the inputs."""
-
-    id: str
-    object: Literal["forecast"] = "forecast"
-    created: int
-    model: str
-    provider: Literal["kronos"] = "kronos"
-    prediction_length: int
-    quantile_levels: list[float]
-    input_points: int
-    outputs: list[Output]
-    run: RunInfo
-    verdict: VerdictInfo
-    metadata: dict[str, Any] | None
-
-
-class Problem(BaseModel):
-    """Why a request is not answered."""
-
-    error: str
-    code: str
-
-
-class BatchResult(BaseModel):
-    """The answer to one of several requests."""
-
-    status: Literal["ok", "error"]
-    forecast: ForecastResponse | None = None
-    error: Problem | None = None
-
-
-class BatchResponse(BaseModel):
-    """Answers in the order of the requests."""
-
-    results: list[BatchResult]
-
-
-class ModelInfo(BaseModel):
-    """A run that is served."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int = Field(description="When its weights were loaded, in seconds since 1970.")
-    context_length: int
-    prediction_length: int
-    run: RunInfo
-    verdict: VerdictInfo
-
-
-class ModelList(BaseModel):
-    """The runs that are served; the first is the default."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelInfo]
-
-
-class FindingInfo(BaseModel):
-    """Something that is wrong with candles, or worth a note."""
-
-    severity: str
-    kind: str
-    count: int
-    text: str
-
-
-class CheckResponse(BaseModel):
-    """The audit of candles. text: as `kronos check` prints it."""
-
-    usable: bool
-    findings: list[FindingInfo]
-    text: str
-
-
-class Health(BaseModel):
-    """The state of the server."""
-
-    status: Literal["ok", "not ready"]
-    models: list[str]
-    waiting: int
-    version: str

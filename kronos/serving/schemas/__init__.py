@@ -1,0 +1,53 @@
+"""Requests and answers as data: the contract of TSFM.ai, extended by candles and the verdict."""
+
+from kronos.serving.schemas.answered import (
+    BatchResponse,
+    BatchResult,
+    CalibrationInfo,
+    CheckResponse,
+    FindingInfo,
+    ForecastResponse,
+    Health,
+    ModelInfo,
+    ModelList,
+    Output,
+    Problem,
+    QuantilePrediction,
+    RunInfo,
+    VerdictInfo,
+)
+from kronos.serving.schemas.asked import (
+    EXAMPLE,
+    BatchRequest,
+    CheckRequest,
+    File,
+    ForecastRequest,
+    Input,
+    Parameters,
+    Time,
+)
+
+__all__ = [
+    "EXAMPLE",
+    "BatchRequest",
+    "BatchResponse",
+    "BatchResult",
+    "CalibrationInfo",
+    "CheckRequest",
+    "CheckResponse",
+    "File",
+    "FindingInfo",
+    "ForecastRequest",
+    "ForecastResponse",
+    "Health",
+    "Input",
+    "ModelInfo",
+    "ModelList",
+    "Output",
+    "Parameters",
+    "Problem",
+    "QuantilePrediction",
+    "RunInfo",
+    "Time",
+    "VerdictInfo",
+]
