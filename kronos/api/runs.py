@@ -21,6 +21,7 @@ from kronos.evaluation.results import Evaluation
 from kronos.evaluation.stored_calibration import calibrate, describe_conditions, find_calibration
 from kronos.forecast import Forecast, KronosPredictor, Sampling
 from kronos.forecast.inputs import log_notes
+from kronos.forecast.limits import limit_forecast
 from kronos.forecast.origin import LAST
 from kronos.run_folder import RunFolder
 from kronos.saved_run import check_trained, load_run_config
@@ -135,7 +136,8 @@ class Run:
             conditions = describe_conditions(self._predictor, sampling, data.lookback_window, horizon)
             usable = calibrated and n_paths > 1
             calibration = find_calibration(self.folder.calibration, conditions, n_paths) if usable else None
-            return calibrate(forecast, calibration, known["close"].to_numpy()) if calibration else forecast
+            made = calibrate(forecast, calibration, known["close"].to_numpy()) if calibration else forecast
+            return limit_forecast(made, name, name_keys(reading).get("data.board", data.board), task.history)
 
     def evaluate(self, data: Candles | None = None, since: str | datetime | None = None, **options: Any) -> Verdict:
         """Evaluate the run again, or on other candles; see `kronos.evaluate`."""

@@ -32,6 +32,7 @@ from kronos.forecast import KronosPredictor, Sampling
 from kronos.forecast.chunks import choose_group_size
 from kronos.forecast.forecast import QUANTILES, check_quantile
 from kronos.forecast.inputs import check_count
+from kronos.forecast.limits import limit_forecast
 from kronos.forecast.origin import LAST, ForecastTask, split_symbol
 from kronos.forecast.predictor import N_PATHS
 from kronos.forecast.sampling import choose_seed
@@ -174,9 +175,10 @@ class Forecaster:
             symbols=names,
             verbose=False,
         )
-        for forecast, history in zip(forecasts, histories):
-            known = history["close"].to_numpy()
+        for forecast, task in zip(forecasts, group.values()):
+            known = task.history["close"].to_numpy()[-self._lookback :]
             made = calibrate(forecast, self._calibration, known) if self._calibration else forecast
+            made = limit_forecast(made, made.name, self._config.data.board, task.history)
             yield tabulate(made, self.columns, self.quantiles)
 
     def describe(self) -> dict[str, Any]:
@@ -190,7 +192,12 @@ class Forecaster:
             "columns": list(self.columns),
             "calibration": hash_file(stored) if self._calibration else None,
             "exchange": self.exchange,
-            "reading": options | {"max_gap": self._config.data.max_gap, "repairs": self._config.repairs.model_dump()},
+            "reading": options
+            | {
+                "max_gap": self._config.data.max_gap,
+                "board": self._config.data.board,
+                "repairs": self._config.repairs.model_dump(),
+            },
         }
 
     @property

@@ -10,7 +10,7 @@ from kronos.names import Message, Template
 FOR_READING = (*(f"data.{key}" for key in READING_KEYS), "data.cache_dir", "repairs.")
 HUB = "model_paths.hub_endpoint"  # changes nothing but where a model comes from
 FOR_FORECASTS = (*FOR_READING, HUB)
-FOR_EVALUATION = ("evaluation.", "report.", "device.", "distributed.", HUB)
+FOR_EVALUATION = ("evaluation.", "report.", "data.board", "device.", "distributed.", HUB)
 FOR_MODELS = (*FOR_EVALUATION, "data.", "repairs.", "model_paths.base_path", "model_paths.exp_name")
 OTHER_CANDLES = dict.fromkeys(f"data.{key}" for key in OF_ONE_SOURCE)  # for other candles than the run's own
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
-from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, SPLIT, STAGE_WEIGHTS, WEIGHTS, WINDOWS
+from kronos.config.affects import BASE_MODEL_VALIDATION, NAMING, REPORT, SPLIT, STAGE_WEIGHTS, WEIGHTS, WINDOWS
 from kronos.config.section import (
     MAX_CANDLES,
     MAX_ITEMS,
@@ -27,7 +27,7 @@ from kronos.urls import CandleSource
 # Keys of `data` that tell how a file is read; `predict` and `evaluate` take them for --data.
 READING_KEYS = (
     *("columns", "timezone", "time_format", "decimal", "series", "max_gap"),
-    *("since", "until", "query", "refetch", "external_access"),
+    *("since", "until", "query", "refetch", "external_access", "board"),
 )
 # Those that belong to one set of candles; other candles do not take them over from a run.
 OF_ONE_SOURCE = ("since", "until", "query")
@@ -55,6 +55,9 @@ class DataConfig(Section):
         None  # parts in time of one series; None: by content
     )
     decimal: Annotated[Literal[".", ","] | None, WINDOWS] = None  # the decimal sign; the other separates thousands
+    board: Annotated[Literal["main", "chinext", "star", "beijing", "unlimited"] | None, REPORT] = (
+        None  # of A-shares, whose price limits hold; None: the board that the symbol names, if it does
+    )
     lookback_window: Annotated[Integer, WINDOWS] = Field(512, ge=2, le=MAX_CANDLES)
     predict_window: Annotated[Integer, WINDOWS] = Field(48, ge=1, le=MAX_CANDLES)
     max_context: Annotated[Integer, BASE_MODEL_VALIDATION] = Field(

@@ -32,6 +32,7 @@ from kronos.evaluation.forecasters.quantiles import QuantileForecaster
 from kronos.evaluation.invented_drift import measure_all
 from kronos.evaluation.losses import LossTable, open_loss_table
 from kronos.evaluation.origins.held_out import HeldOut
+from kronos.evaluation.origins.locked import find_locked_origins
 from kronos.evaluation.origins.walk_forward import Origins, WalkForward
 from kronos.evaluation.records import Note, ValueAtRisk
 from kronos.evaluation.results import CalibrationResult, Evaluation, InventedDrift, LeftOut, Money
@@ -204,9 +205,14 @@ def _measure_own(
 def _measure_money(
     config: Config, walk: WalkForward, own: KronosForecaster, origins: Origins
 ) -> tuple[Money | None, list[Note]]:
-    """Return what trading rules earn on the run's forecasts, if asked for, and a note on origins that they skip."""
+    """Return what trading rules earn on the run's forecasts, if asked for, and notes on origins that they skip."""
     if config.evaluation.costs_bp is None:
         return None, []
+    locked = find_locked_origins(origins, config.data.board)
+    notes = [Note(code="locked", values={"n": int(locked.sum()), "n_all": len(origins)})] if locked.any() else []
+    origins = origins.take(np.flatnonzero(~locked))
+    if not len(origins):
+        return None, notes
     returns = to_returns(walk.forecast(own, origins), origins)[..., -1:]  # (N, P, 1), at the end of the horizon
     horizons = Horizons(
         median=np.median(returns[..., 0], axis=1),
@@ -217,8 +223,9 @@ def _measure_money(
         ends=origins.ends,
     )
     money = measure_money(horizons, config.evaluation.costs_bp, config.evaluation.confidence)
-    values: dict[str, int | float | str] = {"n": money.n_origins, "n_all": len(origins)}
-    return money, [Note(code="money_without_overlaps", values=values)] if money.n_origins < len(origins) else []
+    if money.n_origins < len(origins):
+        notes.append(Note(code="money_without_overlaps", values={"n": money.n_origins, "n_all": len(origins)}))
+    return money, notes
 
 
 @timed("scoring")

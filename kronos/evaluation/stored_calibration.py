@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,8 +44,16 @@ class CalibratedForecast(Forecast):
         scale = np.array([self.volatility])
         for column in PRICE_COLUMNS:
             returns = np.log(self.paths[np.newaxis, ..., CANDLE_COLUMNS.index(column)] / self.last_close)
-            frame[column] = self.last_close * np.exp(self.calibration.quantile(returns, scale, check_quantile(q))[0])
+            prices = self.last_close * np.exp(self.calibration.quantile(returns, scale, check_quantile(q))[0])
+            frame[column] = prices.clip(*self._reach[..., CANDLE_COLUMNS.index(column)])
         return frame
+
+    @cached_property
+    def _reach(self) -> Array:
+        """The lowest and the highest prices (2, horizon, 6) that price limits allow; without limits 0 and infinity."""
+        extremes = np.zeros((2, *self.paths.shape[1:]))
+        extremes[1] = np.inf
+        return self.keep_to_limits(extremes)
 
     def calibrated_paths(self) -> Array:
         """Return the paths, each price moved to the calibrated quantile of its rank among the paths at its time.
@@ -66,7 +75,7 @@ class CalibratedForecast(Forecast):
             [opens, np.maximum.reduce([opens, highs, closes]), np.minimum.reduce([opens, lows, closes]), closes],
             axis=-1,
         )
-        return paths
+        return self.keep_to_limits(paths)
 
 
 def describe_conditions(predictor: KronosPredictor, sampling: Sampling, lookback: int, horizon: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from kronos.risk.measures import (
     compute_touch_probability,
     compute_value_at_risk,
 )
+from kronos.risk.price_limits import PriceLimits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +46,7 @@ class Forecast:
     notes: assumptions, for example about future times.
     history: the known candles before the horizon, indexed by timestamp; None if they are not kept.
     actual: the candles of the horizon that are known already, indexed by timestamp; None if there are none.
+    limits: the price limits that the prices keep to (`limit_forecast`); None: none.
     """
 
     paths: Array
@@ -56,6 +58,7 @@ class Forecast:
     notes: tuple[str, ...] = ()
     history: pd.DataFrame | None = None
     actual: pd.DataFrame | None = None
+    limits: PriceLimits | None = None
     calibrated: ClassVar[bool] = False
 
     def __repr__(self) -> str:
@@ -123,6 +126,10 @@ class Forecast:
     def calibrated_paths(self) -> Array:
         """Return paths (n_paths, horizon, 6) whose quantiles are those of `quantile`: for measures of whole paths."""
         return self.paths
+
+    def keep_to_limits(self, paths: Array) -> Array:
+        """Return paths (P, horizon, 6) that keep to the price limits, if there are any."""
+        return paths if self.limits is None else self.limits.keep(paths, self.timestamps)
 
     def risk(self, confidence: float = 0.95) -> pd.DataFrame:
         """Return what may be lost by each time of the horizon, as shares of the last known close.

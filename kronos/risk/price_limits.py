@@ -24,7 +24,7 @@ EXCHANGES = {
     "BJ": "BJ",
     "BSE": "BJ",
 }
-CODE = re.compile(r"(?:(?P<before>[A-Z]{2,4})[._]?)?(?P<code>\d{6})(?:[._](?P<after>[A-Z]{2,4}))?")
+CODE = re.compile(r"(?:(?P<before>[A-Z]{2,4})[._#]?)?(?P<code>\d{6})(?:[._](?P<after>[A-Z]{2,4}))?")
 TICK = 0.01  # CNY
 CLOSE = CANDLE_COLUMNS.index("close")
 
@@ -42,11 +42,24 @@ class Board:
         return known[-1] if known else None
 
 
+@dataclass(frozen=True)
+class PriceLimits:
+    """The limits of the days after a candle. close: that of the day before the first of them; NaN if it is not known."""
+
+    board: Board
+    close: float
+
+    def keep(self, paths: Array, times: pd.DatetimeIndex) -> Array:
+        """Return paths that keep to the limits, see `limit_paths`."""
+        return limit_paths(paths, times, self.close, self.board)
+
+
 FIRST = date(1996, 12, 16)  # 10 % on both exchanges
 MAIN = Board("main", ((FIRST, 0.1),))
 CHINEXT = Board("ChiNext", ((FIRST, 0.1), (date(2020, 8, 24), 0.2)))
 STAR = Board("STAR", ((date(2019, 7, 22), 0.2),))
 BEIJING = Board("Beijing", ((date(2021, 11, 15), 0.3),))
+BY_CHOICE = {"main": MAIN, "chinext": CHINEXT, "star": STAR, "beijing": BEIJING}  # data.board
 BOARDS = (  # of the shares of an exchange, by the beginning of their code
     ("SH", ("688", "689"), STAR),
     ("SH", ("60",), MAIN),
@@ -69,24 +82,38 @@ def find_board(symbol: str) -> Board | None:
     return fits[0] if fits else None
 
 
+def choose_board(symbol: str, choice: str | None) -> Board | None:
+    """Return the board of data.board; None: that of the symbol, if it names one. Without limits it is None."""
+    return find_board(symbol) if choice is None else BY_CHOICE.get(choice)
+
+
+def has_daily_limits(times: pd.Index) -> bool:
+    """Return whether candles are of a day or less: a longer one spans several days, each with limits of its own."""
+    return len(times) > 1 and bool(np.diff(times.to_numpy()).min() <= np.timedelta64(1, "D"))
+
+
 def limit_prices(close: Array, share: float) -> tuple[Array, Array]:
     """Return the lowest and the highest price of a day after a close, rounded half up to a tick."""
+    close = np.round(np.asarray(close, np.float64) / TICK) * TICK  # without the rounding of single precision
     return tuple(np.floor(close * factor / TICK + 0.5 + 1e-6) * TICK for factor in (1 - share, 1 + share))  # type: ignore[return-value]
 
 
-def limit_paths(paths: Array, times: pd.DatetimeIndex, history: pd.DataFrame, board: Board) -> Array:
+def find_close_before(history: pd.DataFrame, time: pd.Timestamp) -> float:
+    """Return the last close before the day of a local time; NaN if there is none."""
+    before = history["close"].to_numpy()[pd.DatetimeIndex(history.index) < time.normalize()]
+    return float(before[-1]) if len(before) else float("nan")
+
+
+def limit_paths(paths: Array, times: pd.DatetimeIndex, close: float, board: Board) -> Array:
     """Return paths (P, H, 6) whose prices keep to the limits of each day.
 
     A price beyond a limit becomes the limit; what follows on later days is limited by the close that this leaves.
 
     Args:
-        times: of the H candles, local. history: the known candles, indexed by local time. A limit needs the close of a day
-            before; candles of a day without one stay as they are.
+        times: of the H candles, local. close: of the day before the first one; NaN: that day has no limits.
     """
     limited = paths.copy()
-    days, known_days = times.normalize(), pd.DatetimeIndex(history.index).normalize()
-    before = history["close"][known_days < days[0]]
-    closes = np.full(len(paths), before.iloc[-1] if len(before) else np.nan)
+    days, closes = times.normalize(), np.full(len(paths), close)
     for day in days.unique():
         on_day, share = days == day, board.find_limit(day.date())
         if share is not None and np.isfinite(closes).all():

@@ -9,6 +9,7 @@ from kronos.config.schema import Language
 from kronos.errors import KronosError
 from kronos.evaluation.stored_calibration import calibrate
 from kronos.forecast import Forecast, Sampling
+from kronos.forecast.limits import limit_forecast
 from kronos.forecast.origin import ForecastTask
 from kronos.planning.check import check_candles
 from kronos.report.check import write_check
@@ -70,7 +71,8 @@ def finish(
         noted = replace(forecast, notes=notes, name=each.name)
         closes = each.task.history["close"].to_numpy()[-settings.lookback :]
         use = settings.calibrate and outlook.calibration
-        forecasts.append(calibrate(noted, outlook.calibration, closes) if use and outlook.calibration else noted)
+        made = calibrate(noted, outlook.calibration, closes) if use and outlook.calibration else noted
+        forecasts.append(limit_forecast(made, each.symbol or each.name, run.config.data.board, each.task.history))
     return outlook, forecasts
 
 

@@ -222,6 +222,23 @@ def test_bad_input_is_one_line_and_exit_status_1(options: tuple, words: str, tmp
     assert result.output.splitlines()[-1].startswith("error: ") and not any(tmp_path.rglob("*forecast.*"))
 
 
+def test_prices_keep_to_the_limits_of_a_board(candles: Path, out: Path) -> None:
+    """The file's name tells the board. The day before closed so high that the lower limit is near."""
+    frame, prices = pd.read_csv(candles), ["open", "high", "low", "close"]
+    frame.loc[143, prices] *= 1.11
+    frame.to_csv(named := candles.with_name("SH600977.csv"), index=False)
+    options = (*MODELS, "--data", named, *SMALL, "--no-pictures", "--save-paths", "--out", out)
+    lowest = {}
+    for override in ("data.board=unlimited", "repairs.unsorted=sort"):  # the second is the default
+        done = invoke(*options, override)
+        assert done.exit_code == 0, done.output
+        lowest[override] = pd.read_csv(out / "SH600977_paths.csv")[prices].min(axis=None)
+        limited = "Prices keep to the exchange's daily price limits in 1 of 1 series" in done.stdout
+        assert limited == override.startswith("repairs"), done.stdout
+    free, kept = lowest.values()
+    assert free < kept == pytest.approx(round(0.9 * frame["close"][143], 2))
+
+
 def write_unusual(candles: Path) -> Path:
     """The candles under names and with a row that need a mapping and a repair."""
     header, *lines = candles.read_text().splitlines()

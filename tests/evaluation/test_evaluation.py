@@ -129,6 +129,23 @@ def test_no_price_with_a_return(tiny_config: Path) -> None:
         evaluate(tiny_config, *words)
 
 
+@pytest.mark.slow
+def test_nobody_trades_on_a_locked_candle(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trading rules leave such origins out, and nothing else does."""
+    free = evaluate(tiny_config, "evaluation.costs_bp=5")
+    for locked in (1, free.n_origins):
+        monkeypatch.setattr(
+            evaluation_module, "find_locked_origins", lambda origins, _, n=locked: np.arange(len(origins)) < n
+        )
+        found = evaluate(tiny_config, "evaluation.costs_bp=5")
+        (note,) = [each for each in found.notes if each.code == "locked"]
+        assert note.values == {"n": locked, "n_all": free.n_origins}
+        assert (found.money is None) == (locked == free.n_origins)
+        assert [each.model_dump_json() for each in found.comparisons] == [
+            each.model_dump_json() for each in free.comparisons
+        ]
+
+
 def test_daily_candles(tiny_config: Path) -> None:
     path = tiny_config.parent / "candles.csv"
     frame = pd.read_csv(path)

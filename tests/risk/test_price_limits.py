@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos.risk.price_limits import CHINEXT, MAIN, find_board, find_locked, limit_paths, limit_prices
+from kronos.risk.price_limits import (
+    CHINEXT,
+    MAIN,
+    find_board,
+    find_close_before,
+    find_locked,
+    limit_paths,
+    limit_prices,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +26,7 @@ from kronos.risk.price_limits import CHINEXT, MAIN, find_board, find_locked, lim
         ("600000.SS", "main"),
         ("000001.SZ", "main"),
         ("SZ.000001", "main"),
+        ("SH#600000", "main"),
         ("sz300750", "ChiNext"),
         ("301001.SZ", "ChiNext"),
         ("688981.SH", "STAR"),
@@ -60,7 +69,7 @@ def test_paths_keep_to_each_day_s_limit() -> None:
     paths = np.full((2, 3, 6), 10.0)
     paths[0, :, :4] = [[10.5], [15.0], [15.0]]
     paths[1, :, :4] = [[9.5], [7.0], [10.5]]
-    limited = limit_paths(paths, times, make_history(10.0), MAIN)
+    limited = limit_paths(paths, times, find_close_before(make_history(10.0), times[0]), MAIN)
     assert limited[0, :, 3].tolist() == pytest.approx([10.5, 11.0, 12.1])
     assert limited[1, :, 3].tolist() == pytest.approx([9.5, 9.0, 9.9])
     assert (limited[..., 4:] == 10).all() and paths[0, 1, 3] == 15.0
@@ -70,14 +79,18 @@ def test_the_rest_of_a_day_is_limited_by_the_close_of_the_day_before() -> None:
     history = make_history(10.0, 10.8)
     times = pd.DatetimeIndex(["2024-03-05 15:00", "2024-03-06 15:00"])
     paths = np.full((1, 2, 6), 20.0)
-    assert limit_paths(paths, times, history, MAIN)[0, :, 3].tolist() == pytest.approx([11.0, 12.1])
+    assert limit_paths(paths, times, find_close_before(history, times[0]), MAIN)[0, :, 3].tolist() == pytest.approx(
+        [11.0, 12.1]
+    )
 
 
 def test_a_day_without_a_close_before_has_no_limit() -> None:
     times = pd.DatetimeIndex(["2024-03-04 15:00", "2024-03-05 15:00"])
     paths = np.full((1, 2, 6), 20.0)
     paths[0, 1] = 30.0
-    assert limit_paths(paths, times, make_history(10.0), MAIN)[0, :, 3].tolist() == pytest.approx([20.0, 22.0])
+    assert limit_paths(paths, times, find_close_before(make_history(10.0), times[0]), MAIN)[
+        0, :, 3
+    ].tolist() == pytest.approx([20.0, 22.0])
 
 
 def test_locked_candles() -> None:

@@ -118,7 +118,7 @@ def predict_command(
         how = {"n_paths": n_paths, "sampling": sampling, "seed": seed}
         kept: dict[str, Any] = {"quantiles": levels, "table_format": table_format, "with_paths": save_paths}
         kept |= {"with_pictures": pictures, "rising": source.rising, "language": source.language}
-        made = _forecast_all(predictor, tasks, source.n_known, calibration, how)
+        made = _forecast_all(predictor, tasks, source, calibration, how)
         if log:
             made = log_forecasts(made, tasks, ledger or out / LEDGER_NAME, str(run or model), conditions, how)
         forecasts, saved = _save_all(made, tasks, out, kept, summary, errors)
@@ -134,20 +134,21 @@ def predict_command(
 def _forecast_all(
     predictor: KronosPredictor,
     tasks: dict[str, ForecastTask],
-    n_known: int,
+    source: Source,
     calibration: Calibration | None,
     how: dict[str, Any],
 ) -> Iterator[Forecast]:
     """Forecast in groups of series, to leave whole files if interrupted. A forecast does not depend on its group."""
     from kronos.evaluation.stored_calibration import calibrate
     from kronos.forecast.chunks import choose_group_size
+    from kronos.forecast.limits import limit_forecast
 
     size = choose_group_size(predictor.device)
     firsts = range(0, len(tasks), size)
     groups = track(firsts, Message("series"), len(firsts), "groups") if len(firsts) > 1 else firsts
     for first in groups:
         group = dict(list(tasks.items())[first : first + size])
-        histories = [task.history[-n_known:] for task in group.values()]
+        histories = [task.history[-source.n_known :] for task in group.values()]
         futures = [task.future for task in group.values()]
         symbols = list(group) if len(tasks) > 1 else None
         forecasts = predictor.forecast_batch(
@@ -155,7 +156,8 @@ def _forecast_all(
         )
         for forecast, task, history in zip(forecasts, group.values(), histories):
             noted = replace(forecast, notes=(*task.notes, *forecast.notes))
-            yield calibrate(noted, calibration, history["close"].to_numpy()) if calibration else noted
+            made = calibrate(noted, calibration, history["close"].to_numpy()) if calibration else noted
+            yield limit_forecast(made, made.name, source.reading.board, task.history)
 
 
 def _save_all(

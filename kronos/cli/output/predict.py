@@ -76,6 +76,8 @@ def print_summary(
     calibrated = all(each.calibrated for each in forecasts)
     if calibrated:
         notes.insert(1, words("forecast.calibrated"))
+    if n_limited := sum(each.limits is not None for each in forecasts):
+        notes.insert(1, words("forecast.limited", n=n_limited, n_all=len(forecasts)))
     print_text("\n" + "\n".join([*notes, *summary.write(calibrated, words)]))
     files, folder = ", ".join(path.name for path in saved[0].values()), f"{out}{os.sep}"
     key = "forecast.written_more" if len(saved) > 1 else "forecast.written"
