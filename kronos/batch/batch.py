@@ -15,15 +15,16 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from kronos.batch.candles import SymbolIndex, find_parquet, index_symbols
 from kronos.batch.engines import Engine, run_partitions
 from kronos.batch.forecaster import Forecaster
 from kronos.batch.partitions import Done, PartitionWork, describe_files
+from kronos.batch.symbol_index import SymbolIndex, find_parquet, index_symbols
 from kronos.disk.temporaries import remove_temporaries
 from kronos.errors import ConfigError, KronosError, WriteError
 from kronos.files import find_sealed, replacing, write_sealed
 from kronos.names import Message, name_cell
 from kronos.progress.bars import Progress
+from kronos.urls import CandleSource, parse_source
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def run_batch(
     cannot be forecast are listed in out/_left_out.csv.
 
     Args:
-        data: a file, a folder of files, Hive folders such as symbol=AAPL, or a glob.
+        data: a file, a folder of files, Hive folders such as symbol=AAPL, a glob, or a URL.
         n_workers: processes; by default as many as there are processors and memory for, and one on a GPU.
         partition_size: the most symbols in a partition.
 
@@ -68,8 +69,9 @@ def run_batch(
         DataError: there are no candles. ConfigError: out holds a batch with other settings, or an option is wrong.
         WriteError: out cannot be written. KronosError: another command writes there, or a worker was killed.
     """
-    files = find_parquet(data)
-    _check_out(out, data, files)
+    source = parse_source(data)
+    files = find_parquet(source, forecaster.fetching)
+    _check_out(out, source, files)
     settings = forecaster.describe() | {"partition_size": partition_size, "candles": _hash(describe_files(files))}
     with _lock_folder(out):
         _check_same(out, settings)
@@ -119,10 +121,13 @@ def _report_index(index: SymbolIndex) -> None:
         logger.warning("%s: left out: %s", file, reason)
 
 
-def _check_out(out: Path, data: str, files: Sequence[Path]) -> None:
+def _check_out(out: Path, source: CandleSource, files: Sequence[Path]) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError("--out {out} is a file; choose a folder.", out=out)
-    own, folder = out.resolve(), Path(data).expanduser()
+    own, folder = (
+        out.resolve(),
+        Path(str(source).partition("**")[0]).expanduser(),
+    )  # a later command would read its forecasts too
     if own.is_relative_to(folder.resolve()) or any(file.resolve().is_relative_to(own) for file in files):
         raise ConfigError("--out {out} is in the folder of the candles, or holds them. Choose another folder.", out=out)
 

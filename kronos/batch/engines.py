@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,9 +19,11 @@ import pyarrow as pa
 import torch
 
 from kronos.batch.partitions import Done, PartitionWork
+from kronos.disk.temporaries import remove_own_temporaries
 from kronos.errors import ConfigError, KronosError
 
 Engine = Literal["processes", "ray"]
+TRACKED = "ignore:resource_tracker"  # a stopped batch leaves semaphores; Python removes them, and would print a warning
 
 
 def run_partitions(work: PartitionWork, numbers: Sequence[int], n_workers: int, engine: Engine) -> Iterator[Done]:
@@ -75,6 +78,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
+    remove_own_temporaries()
     os._exit(1)
 
 
@@ -84,6 +88,8 @@ def _work_on(number: int) -> Done:
 
 def _run_on_processes(work: PartitionWork, numbers: Sequence[int], n_workers: int) -> Iterator[Done]:
     context = multiprocessing.get_context("spawn")
+    if TRACKED not in sys.warnoptions:
+        sys.warnoptions.append(TRACKED)
     waiting, running = iter(numbers), set[Future[Done]]()
     pool = ProcessPoolExecutor(min(n_workers, len(numbers)), context, _start_worker, (work,))
     try:

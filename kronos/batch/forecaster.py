@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
@@ -21,6 +22,7 @@ from kronos.config import Config
 from kronos.config.changes import FOR_READING, NO_EFFECT_ON_FORECASTS, OTHER_CANDLES, check_changes
 from kronos.config.load import list_keys
 from kronos.data import ReadingOptions, read_frames
+from kronos.data.elsewhere.options import FetchOptions
 from kronos.data.frames import to_rows
 from kronos.data.quality.findings import raise_errors
 from kronos.disk.temporaries import temporary_folder
@@ -41,7 +43,7 @@ from kronos.saved_run import SavedRun, load_models, load_run_config
 
 logger = logging.getLogger(__name__)
 
-ROWS = "candles.feather"
+DATA = "kronos.data"  # whose loggers tell what is repaired
 
 
 class Forecasts(NamedTuple):
@@ -123,38 +125,40 @@ class Forecaster:
         return map(self._forecast_and_warn, join_symbols(tables, self.column_names))
 
     def _forecast_and_warn(self, table: Any) -> pd.DataFrame:
-        done = self.forecast(split_symbols(table, self.column_names))
+        done = self.forecast((symbol, [rows]) for symbol, rows in split_symbols(table, self.column_names))
         for symbol, reason in done.left_out.items():
             logger.warning("%s: left out: %s", symbol, reason)
         frame: pd.DataFrame = done.table.to_pandas()
         return frame
 
-    def forecast(self, tables: Iterable[tuple[str, Any]]) -> Forecasts:
-        """Forecast symbols, each with a table of PyArrow of its rows, in groups. One table at a time is read."""
+    def forecast(self, tables: Iterable[tuple[str, Sequence[Any]]]) -> Forecasts:
+        """Forecast symbols, each with tables of PyArrow of its rows, in groups. One symbol at a time is read."""
         left_out: dict[str, str] = {}
         group, done = dict[str, ForecastTask](), list[Any]()
         size = choose_group_size(self._predictor.device)
         with temporary_folder() as folder:
-            for symbol, table in tables:
+            for symbol, own in tables:
                 name = name_symbol(symbol)
                 try:
-                    group[name] = self._read(name, table, folder)
+                    group[name] = self._read(name, own, folder)
                 except DataError as error:
-                    left_out[name] = _without_place(error, name, folder / ROWS)
+                    left_out[name] = _without_place(error, name, folder)
                 if len(group) == size:
                     done += self._forecast_group(group)
                     group = {}
         done += self._forecast_group(group) if group else []
         return Forecasts(pa.concat_tables(done) if done else self.schema.empty_table(), left_out)
 
-    def _read(self, name: str, table: Any, folder: Path) -> ForecastTask:
-        """Read one symbol as a file is read, with all checks and repairs."""
-        file = folder / ROWS
-        try:
-            pyarrow.feather.write_feather(table, str(file), compression="uncompressed")
-        except OSError as error:
-            raise WriteError.about(file, error) from error
-        frames, unreadable = read_frames([file], self._options, self._config.repairs, self._config.data.max_gap)
+    def _read(self, name: str, tables: Sequence[Any], folder: Path) -> ForecastTask:
+        """Read one symbol as files are read, with all checks and repairs."""
+        files = [folder / f"{number}.feather" for number in range(len(tables))]
+        for file, table in zip(files, tables):
+            try:
+                pyarrow.feather.write_feather(table, str(file), compression="uncompressed")
+            except OSError as error:
+                raise WriteError.about(file, error) from error
+        with _quiet():
+            frames, unreadable = read_frames(files, self._options, self._config.repairs, self._config.data.max_gap)
         raise_errors(unreadable)
         if not frames:
             raise DataError("no candle lies between data.since and data.until.")
@@ -204,6 +208,11 @@ class Forecaster:
     def column_names(self) -> Mapping[str, str]:
         """Our names of columns to the files', where they are given."""
         return self._options.columns
+
+    @property
+    def fetching(self) -> FetchOptions:
+        """How candles are fetched that a URL names."""
+        return FetchOptions.of(self._config.data)
 
     @cached_property
     def conditions(self) -> dict[str, Any]:
@@ -263,6 +272,19 @@ def _to_table(frame: pd.DataFrame) -> Any:
     return pa.Table.from_pandas(to_rows(frame, "batch"), preserve_index=False)
 
 
-def _without_place(error: DataError, name: str, file: Path) -> str:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the repairs of each symbol out of the log, which names temporary files and would have a line for each."""
+    log = logging.getLogger(DATA)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _without_place(error: DataError, name: str, folder: Path) -> str:
     """Return an error's text without the symbol and the temporary file in front."""
-    return re.sub(rf"^(?:{re.escape(name)}[:,] )+", "", str(error).replace(str(file), name))
+    text = re.sub(rf"{re.escape(str(folder))}/\d+\.feather", lambda _: name, str(error))
+    return re.sub(rf"^(?:{re.escape(name)}[:,] )+", "", text)

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kronos.batch.candles import Partition, read_partition
+from kronos.batch.candles import read_partition
 from kronos.batch.forecaster import Forecaster
+from kronos.batch.symbol_index import Partition
 from kronos.files import replacing
+from kronos.names import name_symbol
 
 LEFT_OUT = b"kronos.left_out"  # in the metadata of a partition's file: symbols that could not be forecast, and why
 
@@ -41,11 +43,13 @@ class PartitionWork:
         Raises:
             KronosError: a file has changed, the models cannot be used, or the file cannot be written.
         """
-        made = self.forecaster.forecast(read_partition(self.partitions[number], self.columns))
-        metadata = {LEFT_OUT: json.dumps(made.left_out).encode()}
+        damaged: dict[str, str] = {}
+        made = self.forecaster.forecast(read_partition(self.partitions[number], self.columns, damaged))
+        left_out = made.left_out | {name_symbol(symbol): reason for symbol, reason in damaged.items()}
+        metadata = {LEFT_OUT: json.dumps(left_out).encode()}
         with replacing(self.path(number)) as temporary:
             pq.write_table(made.table.replace_schema_metadata(metadata), temporary, compression="zstd")
-        return Done(number, len(self.partitions[number].symbols) - len(made.left_out), made.left_out)
+        return Done(number, len(self.partitions[number].symbols) - len(left_out), left_out)
 
     def path(self, number: int) -> Path:
         """Return the file of a partition."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from kronos.candles import CANDLE_COLUMNS, TIMESTAMP_COLUMN
@@ -31,31 +30,33 @@ def check_columns(names: Sequence[str]) -> list[str]:
 def build_schema(columns: Sequence[str], quantiles: Sequence[float]) -> Any:
     """Return the columns of the table, a schema of PyArrow.
 
-    symbol, origin (the last known candle), timestamps and step (from 1); last_close; of each column, such as close, its
-    mean over the paths and its quantiles: close_mean, close_q0.05, …; probability_up, the share of paths that close above
-    last_close.
+    symbol, origin (the last known candle), timestamps and step (from 1); n_known, the candles that the forecast rests on,
+    at most the lookback; last_close; of each column, such as close, its mean over the paths and its quantiles: close_mean,
+    close_q0.05, …; probability_up, the share of paths that close above last_close.
     """
     names = [f"{name}_{each}" for name in columns for each in ("mean", *map(_name_quantile, quantiles))]
     keys = [(SYMBOL, pa.string()), ("origin", pa.timestamp("us")), (TIMESTAMP_COLUMN, pa.timestamp("us"))]
     figures = [(name, pa.float64()) for name in ("last_close", *names, "probability_up")]
-    return pa.schema([*keys, ("step", pa.int32()), *figures])
+    return pa.schema([*keys, ("step", pa.int32()), ("n_known", pa.int32()), *figures])
 
 
 def tabulate(forecast: Forecast, columns: Sequence[str], quantiles: Sequence[float]) -> Any:
     """Return a forecast as a table of `build_schema`, with a row for each step; times are local."""
     n = len(forecast.timestamps)
+    origin = forecast.origin.tz_localize(None).to_datetime64()
     values: dict[str, Any] = {
         SYMBOL: [forecast.name] * n,
-        "origin": [forecast.origin.tz_localize(None)] * n,
-        TIMESTAMP_COLUMN: forecast.timestamps.tz_localize(None),
+        "origin": np.full(n, origin.astype("datetime64[us]")),
+        TIMESTAMP_COLUMN: forecast.timestamps.tz_localize(None).to_numpy("datetime64[us]"),
         "step": np.arange(1, n + 1),
+        "n_known": np.full(n, 0 if forecast.history is None else len(forecast.history)),
         "last_close": np.full(n, forecast.last_close),
         "probability_up": forecast.probability_up(),
     }
     bands = {"mean": forecast.mean} | {_name_quantile(q): forecast.quantile(q) for q in quantiles}
     values |= {f"{name}_{band}": frame[name] for band, frame in bands.items() for name in columns}
-    frame = pd.DataFrame({name: np.asarray(each) for name, each in values.items()})
-    return pa.Table.from_pandas(frame, build_schema(columns, quantiles), preserve_index=False)
+    schema = build_schema(columns, quantiles)
+    return pa.table([pa.array(values[each.name], each.type) for each in schema], schema)
 
 
 def _name_quantile(q: float) -> str:

@@ -1,4 +1,4 @@
-"""Candles of several symbols, in Parquet files of several shapes."""
+"""Candles of several symbols in Parquet files, and a batch of them."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kronos.batch.batch import BatchResult, run_batch
+from kronos.batch.forecaster import Forecaster
 from tests.conftest import ROOT
 
 SAMPLE = pd.read_csv(ROOT / "data" / "synthetic_5min.csv", nrows=400, parse_dates=["timestamps"])
@@ -25,3 +27,13 @@ def write_parquet(frame: pd.DataFrame, path: Path, rows_in_group: int = 1000) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path, row_group_size=rows_in_group)
     return path
+
+
+def write_long(frame: pd.DataFrame, folder: Path) -> Path:
+    """Symbols one after the other; they span row groups."""
+    return write_parquet(frame, folder / "long.parquet", rows_in_group=17)
+
+
+def batch(forecaster: Forecaster, data: object, out: Path, **options: object) -> tuple[pd.DataFrame, BatchResult]:
+    result = run_batch(forecaster, str(data), out, **{"n_workers": 1, "partition_size": 2} | options)
+    return pd.read_parquet(out), result

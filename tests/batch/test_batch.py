@@ -14,22 +14,13 @@ import pytest
 from filelock import FileLock
 
 from kronos.batch import engines
-from kronos.batch.batch import BatchResult, run_batch
-from kronos.batch.candles import find_parquet, index_symbols, read_partition
+from kronos.batch.candles import read_partition
 from kronos.batch.forecaster import Forecaster
+from kronos.batch.symbol_index import find_parquet, index_symbols
+from kronos.data.elsewhere.options import FetchOptions
 from kronos.errors import ConfigError, DataError, KronosError
-from tests.batch.candles import SYMBOLS, make_candles, write_parquet
+from tests.batch.candles import SYMBOLS, batch, make_candles, write_long, write_parquet
 from tests.conftest import ROOT, FinishedRun, invoke
-
-
-@pytest.fixture(scope="module")
-def forecaster(finished_run: FinishedRun) -> Forecaster:
-    return Forecaster(finished_run.path, horizon=4, n_paths=3)
-
-
-def write_long(frame: pd.DataFrame, folder: Path) -> Path:
-    """Symbols one after the other; they span row groups."""
-    return write_parquet(frame, folder / "long.parquet", rows_in_group=17)
 
 
 def write_by_time(frame: pd.DataFrame, folder: Path) -> Path:
@@ -51,11 +42,6 @@ def write_a_file_each(frame: pd.DataFrame, folder: Path) -> str:
     for symbol, rows in frame.groupby("symbol"):
         write_parquet(rows.drop(columns="symbol"), folder / "files" / f"{symbol}.parquet")
     return str(folder / "files" / "*.parquet")
-
-
-def batch(forecaster: Forecaster, data: object, out: Path, **options: object) -> tuple[pd.DataFrame, BatchResult]:
-    result = run_batch(forecaster, str(data), out, **{"n_workers": 1, "partition_size": 2} | options)
-    return pd.read_parquet(out), result
 
 
 def test_forecasts_are_those_of_predict(finished_run: FinishedRun, tmp_path: Path) -> None:
@@ -84,24 +70,6 @@ def test_the_shape_of_the_files_changes_nothing(
     pd.testing.assert_frame_equal(made, expected)
 
 
-def test_what_cannot_be_forecast_is_listed(forecaster: Forecaster, tmp_path: Path) -> None:
-    frame = make_candles(["GOOD", "SHORT", "TEXT", " ", "WILD"])
-    frame.loc[frame["symbol"] == "WILD", "close"] = -1.0
-    frame = frame.drop(frame.index[frame["symbol"] == "SHORT"][1:])
-    write_parquet(frame[frame["symbol"] != "TEXT"], tmp_path / "in" / "numbers.parquet")
-    texts = frame[frame["symbol"] == "TEXT"].astype({"close": "str"})
-    texts.iloc[3, list(texts).index("close")] = "closed"
-    write_parquet(texts, tmp_path / "in" / "texts.parquet")
-    (tmp_path / "in" / "broken.parquet").write_bytes(b"PAR1 no more")
-    made, result = batch(forecaster, tmp_path / "in", tmp_path / "out")
-    assert set(made["symbol"]) == {"GOOD"} and result.n_forecast == 1
-    reasons = pd.read_csv(tmp_path / "out" / "_left_out.csv").set_index("symbol")["reason"]
-    assert "One candle" in reasons["SHORT"] and reasons["WILD"].startswith("40 times")
-    assert "close is 'closed', not a number" in reasons["TEXT"] and "row 4" in reasons["TEXT"]
-    assert "cannot be read" in reasons[str(tmp_path / "in" / "broken.parquet")]
-    assert dict(result.left_out) == reasons.to_dict()
-
-
 def test_a_batch_goes_on_and_refuses_other_settings(forecaster: Forecaster, tmp_path: Path) -> None:
     data, out = write_long(make_candles(), tmp_path), tmp_path / "out"
     whole, first = batch(forecaster, data, out)
@@ -121,18 +89,18 @@ def test_a_batch_goes_on_and_refuses_other_settings(forecaster: Forecaster, tmp_
 
 def test_a_partition_reads_its_own_row_groups_only(tmp_path: Path) -> None:
     data = write_long(make_candles(), tmp_path)
-    partitions = index_symbols(find_parquet(str(data)), {}).plan(size=2)
+    partitions = index_symbols(find_parquet(data, FetchOptions()), {}).plan(size=2)
     assert [each.symbols for each in partitions] == [("AAA", "BBB"), ("CCC", "DDD"), ("EEE",)]
     assert [[group.number for group in each.groups] for each in partitions] == [
         [0, 1, 2, 3, 4],
         [4, 5, 6, 7, 8, 9],
         [9, 10, 11],
     ]
-    by_rows = index_symbols(find_parquet(str(data)), {}).plan(size=5, max_rows=50)
+    by_rows = index_symbols(find_parquet(data, FetchOptions()), {}).plan(size=5, max_rows=50)
     assert [len(each.symbols) for each in by_rows] == [1] * 5
     write_long(make_candles(n_rows=30), tmp_path)
     with pytest.raises(DataError, match="has changed while it was read"):
-        list(read_partition(partitions[0], {}))
+        list(read_partition(partitions[0], {}, {}))
 
 
 def test_a_forecaster_takes_frames_one_by_one_and_in_a_row(forecaster: Forecaster, tmp_path: Path) -> None:

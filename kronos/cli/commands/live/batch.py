@@ -29,7 +29,7 @@ SHOWN = 5  # of the symbols that are left out
 
 def batch_command(
     run: Annotated[Path, typer.Option("--run", help="The folder of the run that forecasts, {base_path}/{exp_name}.")],
-    data: Annotated[str, typer.Option("--data", help="Parquet: a file, a folder, Hive folders or a glob.")],
+    data: Annotated[str, typer.Option("--data", help="Parquet: a file, a folder, Hive folders, a glob or a URL.")],
     overrides: Overrides = None,
     out: Annotated[
         Path, typer.Option("--out", help="The folder of the forecasts, part-00000.parquet and so on.")
