@@ -116,7 +116,7 @@ def limit_paths(paths: Array, times: pd.DatetimeIndex, close: float, board: Boar
     days, closes = times.normalize(), np.full(len(paths), close)
     for day in days.unique():
         on_day, share = days == day, board.find_limit(day.date())
-        if share is not None and np.isfinite(closes).all():
+        if share is not None and (np.isfinite(closes) & (closes > 0)).all():
             low, high = (each[:, np.newaxis, np.newaxis] for each in limit_prices(closes, share))
             limited[:, on_day, : len(PRICE_COLUMNS)] = limited[:, on_day, : len(PRICE_COLUMNS)].clip(low, high)
         closes = limited[:, np.flatnonzero(on_day)[-1], CLOSE]

@@ -98,3 +98,8 @@ def test_locked_candles() -> None:
     candles = pd.DataFrame({name: [10.0, 11.0, 11.0, 9.9] for name in ("open", "high", "low", "close")}, index=index)
     candles.loc[index[2], "low"] = 10.9
     assert find_locked(candles, MAIN).tolist() == [False, True, False, True]
+
+
+def test_prices_below_0_have_no_limit() -> None:
+    times = pd.DatetimeIndex(["2024-03-05 15:00"])
+    assert (limit_paths(np.full((1, 1, 6), -2.0), times, -1.0, MAIN) == -2.0).all()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from kronos.evaluation.records import HitRate, RiskTest, ValueAtRisk
+from kronos.evaluation.records import HitRate, RiskTest
 from kronos.evaluation.results import Comparison, Evaluation
 from kronos.evaluation.scores.value_at_risk import LEVELS, count_needed_paths
 from kronos.evaluation.skill import find_skill
@@ -157,7 +157,7 @@ def _basis_points(value: float) -> str:
 
 
 def list_value_at_risk(evaluation: Evaluation, words: Words) -> Table | None:
-    """Return the backtests of the value at risk; None if it was not measured."""
+    """Return the backtests of the value at risk; None if it was not measured. `write_value_at_risk` says what they mean."""
     found = evaluation.value_at_risk
     if found is None:
         return None
@@ -172,21 +172,25 @@ def list_value_at_risk(evaluation: Evaluation, words: Words) -> Table | None:
         )
         rows.append(Row(words("risk.level", level=format_level(each.level)), cells))
     heads = tuple(words(f"risk.{key}") for key in ("exceptions", "expected", "p_number", "p_order", "of_all"))
-    return Table(_explain_value_at_risk(found, evaluation, words), heads, tuple(rows))
-
-
-def _explain_value_at_risk(found: ValueAtRisk, evaluation: Evaluation, words: Words) -> str:
-    """Say for each level what was found, then how."""
-    missing = [level for level in LEVELS if level not in [each.level for each in found.tests]]
     sentences = [
-        *(_describe_risk_test(each, found.n_origins, words) for each in found.tests),
-        *(words("risk.left_out", level=format_level(each), n=count_needed_paths(each)) for each in missing),
         words("risk.how", n=format_count(found.n_origins)),
         *([words("risk.how_symbols")] if evaluation.n_symbols > 1 else []),
         words("risk.calibrated" if found.calibrated else "risk.sampled"),
         words("risk.how_tests"),
     ]
-    return words("verdict.space").join(sentences)
+    return Table(words("verdict.space").join(sentences), heads, tuple(rows))
+
+
+def write_value_at_risk(evaluation: Evaluation, words: Words) -> list[str]:
+    """Return what was found for each level; nothing if it was not measured."""
+    found = evaluation.value_at_risk
+    if found is None:
+        return []
+    missing = [level for level in LEVELS if level not in [each.level for each in found.tests]]
+    return [
+        *(_describe_risk_test(each, found.n_origins, words) for each in found.tests),
+        *(words("risk.left_out", level=format_level(each), n=count_needed_paths(each)) for each in missing),
+    ]
 
 
 def _describe_risk_test(test: RiskTest, n_origins: int, words: Words) -> str:

@@ -35,6 +35,7 @@ from kronos.report.verdict.detail_tables import (
     list_money,
     list_symbols,
     list_value_at_risk,
+    write_value_at_risk,
 )
 from kronos.report.verdict.drift_view import build_drift
 from kronos.report.verdict.examples import (
@@ -231,6 +232,7 @@ def _list_tables(evaluation: Evaluation, words: Words) -> dict[str, Any]:
         "symbols": list_symbols(evaluation, words),
         "money": list_money(evaluation, words),
         "value_at_risk": list_value_at_risk(evaluation, words),
+        "risks": write_value_at_risk(evaluation, words),
         "provenance": list_provenance(evaluation, words),
         "times": list_times(read_clock(), words),
     }
