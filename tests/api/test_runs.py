@@ -64,6 +64,13 @@ def test_fewer_candles_than_the_lookback_are_noted(run: Run, candles: pd.DataFra
     assert not [note for note in run.forecast(candles[:16], **QUIET).notes if "lookback" in note]
 
 
+def test_a_board_is_an_option(run: Run, candles: pd.DataFrame) -> None:
+    notes = run.forecast(candles, board="star", **QUIET).notes
+    assert "Forecast prices keep to the daily price limit of 20% (data.board=unlimited turns this off)." in notes
+    with pytest.raises(ConfigError, match="board is 'nasdaq'"):
+        run.forecast(candles, board="nasdaq", **QUIET)
+
+
 def test_no_run(tmp_path: Path, golden_run: Path) -> None:
     with pytest.raises(ConfigError, match="there is no run here"):
         kronos.load_run(tmp_path)
