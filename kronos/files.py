@@ -98,7 +98,7 @@ def restore_folder(path: Path) -> None:
     """Bring a folder back that was being replaced when the process ended."""
     with suppress(OSError):
         if not path.exists():
-            _name_old(path).rename(path)
+            name_old(path).rename(path)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -123,7 +123,7 @@ def swap_folders(first: Path, second: Path) -> None:
     """
     with _translate(second):
         if not _exchange(first, second):
-            old = _name_old(second)
+            old = name_old(second)
             shutil.rmtree(old, ignore_errors=True)
             second.rename(old)
             first.rename(second)
@@ -139,7 +139,8 @@ def _exchange(first: Path, second: Path) -> bool:
     return bool(rename(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0)
 
 
-def _name_old(path: Path) -> Path:
+def name_old(path: Path) -> Path:
+    """Return where a folder is while it is being replaced, if the file system cannot exchange two."""
     return path.with_name(f".{path.name}.old")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 from kronos.config import Config
 from kronos.config.changes import OTHER_CANDLES
 from kronos.config.load import dump_config, list_keys
+from kronos.data.elsewhere.gather import gather_files
+from kronos.data.elsewhere.options import FetchOptions
 from kronos.disk.reading import read_json
 from kronos.errors import ConfigError, KronosError
 from kronos.evaluation.results import Evaluation
 from kronos.files import hash_file, write_text
 from kronos.refresh.decision import OLD, Decision, decide_replacement
-from kronos.refresh.folders import name_new, name_previous, put_in_use
+from kronos.refresh.folders import finish_exchange, name_new, name_previous, put_in_use, take_back
 from kronos.run import run_training
 from kronos.run_folder import RunFolder
 from kronos.saved_run import check_trained, find_tokenizer, load_run_config
@@ -59,15 +62,17 @@ def refresh(
     Raises:
         KronosError: the candles are too few to compare the runs on, or as for a training.
     """
+    finish(run)
     config = _configure(run, candles, overrides)
-    new = RunFolder(name_new(run))
-    is_begun = _tidy(run, new)
-    write_text(new.path / RECORD, json.dumps({"from": _identify(RunFolder(run))}))
+    new, origin = RunFolder(name_new(run)), {"from": _identify(run), "request": _identify_request(config)}
+    is_begun = _is_begun(new.path, origin)
+    if not is_begun:
+        shutil.rmtree(new.path, ignore_errors=True)
+    write_text(new.path / RECORD, json.dumps(origin))
     run_training(config, skip_existing=is_begun, command=command)
     evaluation = Evaluation.read(new.report.results)
     decision = decide_replacement(evaluation, margin)
-    record = {"from": _identify(RunFolder(run)), "decision": decision.to_json()}
-    write_text(new.path / RECORD, json.dumps(record, allow_nan=False))
+    write_text(new.path / RECORD, json.dumps(origin | {"decision": decision.to_json()}, allow_nan=False))
     if not decision.replaces:
         return Refreshed(decision, run, new.report.page)
     _rename_start(run, new)
@@ -98,19 +103,38 @@ def _configure(run: Path, candles: Sequence[CandleSource], overrides: Sequence[s
     return load_run_config(run, overrides).override(others | fixed, "refresh")
 
 
-def _tidy(run: Path, new: RunFolder) -> bool:
-    """Finish or remove what an earlier refresh has left; return whether a training from the run in use was interrupted."""
-    if not new.path.exists():
+def go_back(run: Path) -> None:
+    """Put the run before the last refresh in use again.
+
+    Raises:
+        ConfigError: there is none. WriteError: the file system refuses.
+    """
+    finish(run)
+    take_back(run)
+
+
+def finish(run: Path) -> None:
+    """Finish what a refresh has begun whose process ended while it put a run in use."""
+    finish_exchange(run, lambda left: _read_record(run).get("from") == _identify(left) != "")
+
+
+def _is_begun(new: Path, origin: Mapping[str, str]) -> bool:
+    """Return whether the same refresh was interrupted, before its end or before the new run was put in use."""
+    record = _read_record(new)
+    decision = record.pop("decision", None)
+    if record != origin or not (decision is None or decision.get("replaces")):
+        if record and decision is None:
+            logger.info("%s: an interrupted refresh of other candles, settings or models is given up", new)
         return False
-    if _read_record(new.path).get("from") == _identify(RunFolder(run)) and "decision" not in _read_record(new.path):
-        logger.info("%s: the interrupted refresh is resumed", new.path)
-        return True
-    if _read_record(run).get("from") == _identify(new):  # the process ended just after it had put the new run in use
-        shutil.rmtree(name_previous(run), ignore_errors=True)
-        new.path.rename(name_previous(run))
-    else:
-        shutil.rmtree(new.path)
-    return False
+    logger.info("%s: the interrupted refresh is resumed", new)
+    return True
+
+
+def _identify_request(config: Config) -> str:
+    """Return the SHA-256 of a configuration and its candles: training is resumed on the same ones only."""
+    files = gather_files(config.data.data_path, FetchOptions.of(config.data)).files
+    digests = [hash_file(file) for file in files if file.is_file()]
+    return hashlib.sha256("\n".join([dump_config(config), *digests]).encode()).hexdigest()
 
 
 def _rename_start(run: Path, new: RunFolder) -> None:
@@ -124,9 +148,9 @@ def _rename_start(run: Path, new: RunFolder) -> None:
     write_text(new.config, dump_config(config.override(paths, "refresh")))
 
 
-def _identify(run: RunFolder) -> str:
+def _identify(run: Path) -> str:
     """Return the SHA-256 of a run's base model; empty if there is none."""
-    weights = run.basemodel.best_model / "model.safetensors"
+    weights = RunFolder(run).basemodel.best_model / "model.safetensors"
     return hash_file(weights) if weights.is_file() else ""
 
 

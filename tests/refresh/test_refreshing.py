@@ -1,6 +1,7 @@
 """`kronos refresh` on a tiny run: the old run stays, or the new one replaces it and the old one is kept."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def run(copied_run: Path) -> Path:
     return copied_run
 
 
+@pytest.fixture
+def without_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the report's page and pictures, which take most of the time."""
+    for name in ("write_report", "draw_held_out_forecasts"):
+        monkeypatch.setattr(f"kronos.report.verdict.evaluation_report.{name}", lambda *given: None)
+
+
 def weigh(run: Path) -> str:
     return hash_file(run / "basemodel" / "best_model" / "model.safetensors")
 
@@ -53,10 +61,9 @@ def test_too_few_candles_keep_the_old_run(run: Path, later: Path) -> None:
     decision = json.loads(done.stdout)
     assert decision["reason"] in ("too_few", "unchanged") and not decision["replaces"] and weigh(run) == before
     assert Path(decision["report"]).is_file() and not name_previous(run).exists()
-    again = refresh(run, "--data", later)
-    assert "stays in use" in again.output, again.output
 
 
+@pytest.mark.usefixtures("without_page")
 def test_the_new_run_replaces_the_old_one_and_gives_way_again(
     run: Path, later: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,35 +80,54 @@ def test_the_new_run_replaces_the_old_one_and_gives_way_again(
     assert back.exit_code == 0 and weigh(run) == before
 
 
-def test_an_interrupted_refresh_is_resumed(run: Path, later: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = weigh(run)
-    with monkeypatch.context() as patched:
-        patched.setattr(refreshing.Evaluation, "read", lambda path: (_ for _ in ()).throw(Killed()))
-        with pytest.raises(Killed):
-            refreshing.refresh(run, [later], overrides=["evaluation.invented_drift=false"])
-    assert weigh(run) == before
-    done = refresh(run, "--data", later)
-    assert done.exit_code == 0 and "the interrupted refresh is resumed" in done.stderr, done.output
-    assert "skipped" in done.stderr or "is finished" in done.stderr, done.stderr
-
-
-def test_a_kill_just_after_the_exchange_is_finished(run: Path, later: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_page")
+def test_kills_before_and_after_the_exchange(run: Path, later: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it, all is resumed and the new run put in use; after it, --back finds the run that was in use before."""
     accept(monkeypatch)
-    before = weigh(run)
+    before, steps = weigh(run), ["evaluation.invented_drift=false", "training.max_steps=3"]
+
+    def die(path: Path) -> None:
+        raise Killed
 
     def swap_and_die(path: Path) -> None:
         swap_folders(name_new(path), path)
         raise Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(refreshing, "put_in_use", swap_and_die)
-        refreshing.refresh(run, [later], overrides=["evaluation.invented_drift=false", "training.max_steps=3"])
+    def refresh_until(end: Callable[[Path], None]) -> int:
+        """Return when the new run's base model was written."""
+        weights = [folder / "basemodel" / "best_model" / "model.safetensors" for folder in (run, name_new(run))]
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(refreshing, "put_in_use", end)
+            refreshing.refresh(run, [later], overrides=steps)
+        return max(each.stat().st_mtime_ns for each in weights)
+
+    trained = refresh_until(die)
+    assert weigh(run) == before != weigh(name_new(run))
+    assert refresh_until(swap_and_die) == trained  # not trained again
     assert weigh(run) != before == weigh(name_new(run))
     second = weigh(run)
-    assert refresh(run, "--data", later, "training.max_steps=5").exit_code == 0
-    assert weigh(name_previous(run)) == second and weigh(run) not in (before, second)
+    assert invoke("refresh", "--run", run, "--back").exit_code == 0
+    assert weigh(run) == before and weigh(name_previous(run)) == second and not name_new(run).exists()
 
 
+def test_only_the_same_refresh_is_resumed(run: Path, later: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages that were finished on other candles or with other settings must not be taken for those asked for."""
+    resumed = []
+
+    def train(config: object, skip_existing: bool, command: str) -> None:
+        resumed.append(skip_existing)
+        raise Killed
+
+    monkeypatch.setattr(refreshing, "run_training", train)
+    lines = later.read_text().splitlines(keepends=True)
+    for n_lines, steps in ((200, 3), (200, 3), (220, 3), (220, 5), (220, 5)):
+        later.write_text("".join(lines[:n_lines]))
+        with pytest.raises(Killed):
+            refreshing.refresh(run, [later], overrides=[f"training.max_steps={steps}"])
+    assert resumed == [False, True, False, False, True]
+
+
+@pytest.mark.usefixtures("without_page")
 @pytest.mark.parametrize(
     "ends", [["data.train_end=2024-01-02", "data.val_end=2024-01-03"], ["data.train_end=2024-01-04"]]
 )

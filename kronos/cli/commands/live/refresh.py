@@ -14,6 +14,7 @@ from kronos.cli.output.text import print_text
 from kronos.cli.session import LanguageOption, VerboseOption, loading_libraries, start_session
 from kronos.cli.start import format_command_line, name_commands
 from kronos.errors import ConfigError
+from kronos.files import restore_folder
 from kronos.report.words.catalogue import Words
 from kronos.report.words.numbers import format_percent
 from kronos.run_folder import RunFolder, lock_run_folder
@@ -54,18 +55,18 @@ def refresh_command(
     ):
         if (data is None) == (not back):
             raise ConfigError("give either --data (the candles that have come) or --back.")
+        restore_folder(run)
         if not RunFolder(run).config.is_file():
             raise ConfigError(
                 "{folder}: there is no run here. Give the folder of a trained run with --run.", folder=run
             )
         words = Words(settle_language(None))
         with loading_libraries():
-            from kronos.refresh.folders import take_back
-            from kronos.refresh.refreshing import refresh
+            from kronos.refresh.refreshing import go_back, refresh
 
         with lock_run_folder(RunFolder(run)):
             if back:
-                take_back(run)
+                go_back(run)
                 print_text(words("refresh.back", run=run))
                 return
             sources = [parse_source(each) for each in data or []]
