@@ -14,10 +14,12 @@ from typing import Any
 from kronos.config import Config
 from kronos.config.changes import OTHER_CANDLES
 from kronos.config.load import dump_config, list_keys
+from kronos.data import ReadingOptions, read_frames
+from kronos.data.against_run import RunCandles, compare_with_run
 from kronos.data.elsewhere.gather import gather_files
 from kronos.data.elsewhere.options import FetchOptions
 from kronos.disk.reading import read_json
-from kronos.errors import ConfigError, KronosError
+from kronos.errors import ConfigError, DataError, KronosError
 from kronos.evaluation.results import Evaluation
 from kronos.files import hash_file, write_text
 from kronos.refresh.decision import OLD, Decision, decide_replacement
@@ -27,6 +29,7 @@ from kronos.run_folder import RunFolder
 from kronos.saved_run import check_trained, find_tokenizer, load_run_config
 from kronos.urls import CandleSource
 
+FILES_COMPARED = 10  # with the candles of the run in use: all have one interval
 MARGIN = 0.02  # of the CRPS: so much worse still counts as not worse
 RECORD = "refresh.json"  # in the new run's folder: from which run it was trained, and the decision
 
@@ -65,6 +68,7 @@ def refresh(
     finish(run)
     config = _configure(run, candles, overrides)
     new, origin = RunFolder(name_new(run)), {"from": _identify(run), "request": _identify_request(config)}
+    _check_interval(run, config)
     is_begun = _is_begun(new.path, origin)
     if not is_begun:
         shutil.rmtree(new.path, ignore_errors=True)
@@ -116,6 +120,22 @@ def go_back(run: Path) -> None:
 def finish(run: Path) -> None:
     """Finish what a refresh has begun whose process ended while it put a run in use."""
     finish_exchange(run, lambda left: _read_record(run).get("from") == _identify(left) != "")
+
+
+def _check_interval(run: Path, config: Config) -> None:
+    """Check that candles have the interval of those that the run was trained on; log in what else they differ.
+
+    Raises:
+        DataError: they have another interval.
+    """
+    trained = RunCandles.read(RunFolder(run))
+    files = gather_files(config.data.data_path, FetchOptions.of(config.data)).files[:FILES_COMPARED]
+    frames, _ = read_frames(files, ReadingOptions.of(config.data), config.repairs, config.data.max_gap)
+    for each in frames:
+        for difference in compare_with_run(each.kind, trained) if trained and each.kind else ():
+            if difference.code == "interval":
+                raise DataError("{symbol}: {difference}", symbol=each.symbol, difference=difference.message)
+            logger.info("%s: %s", each.symbol, difference)
 
 
 def _is_begun(new: Path, origin: Mapping[str, str]) -> bool:

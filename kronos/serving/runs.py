@@ -128,11 +128,14 @@ class ServedRuns(Mapping[str, ServedRun]):
             if signature in (self._runs[name].signature, self._refused.get(name)):
                 continue
             try:
-                self._runs[name] = ServedRun.load(name, folder, self._options)
+                loaded = ServedRun.load(name, folder, self._options)
             except Exception as error:  # whatever it is, such as too little memory: the earlier state is at hand
                 self._refused[name] = signature
                 logger.warning("%s has changed, but cannot be loaded: %s The earlier state is served.", name, error)
                 continue
+            if sign(folder) != loaded.signature:
+                continue  # it was replaced while it was loaded, and may be a mixture: the next look finds it whole
+            self._runs[name] = loaded
             self._refused.pop(name, None)
             logger.info("%s has changed, and was loaded anew: %s", name, self._runs[name].hashes[0][:12])
             reloaded.append(name)

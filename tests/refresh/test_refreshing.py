@@ -138,6 +138,7 @@ def test_candles_that_a_run_has_seen(run: Path, later: Path, ends: list[str]) ->
 
 
 def test_mistakes(run: Path, later: Path, tmp_path: Path) -> None:
+    pd.read_csv(later)[::3].to_csv(tmp_path / "quarters.csv", index=False)
     for words, text in (
         ((run,), "give either --data"),
         ((run, "--data", later, "--back"), "give either --data"),
@@ -145,6 +146,7 @@ def test_mistakes(run: Path, later: Path, tmp_path: Path) -> None:
         ((run, "--back"), "no earlier run"),
         ((run, "--data", later, "model_paths.pretrained_predictor=nano"), "a refresh sets this itself"),
         ((run, "--data", tmp_path / "gone.csv"), "gone.csv"),
+        ((run, "--data", tmp_path / "quarters.csv"), "these are candles of 15 minutes"),
     ):
         done = invoke("refresh", "--run", *words)
         assert done.exit_code == 1 and text in " ".join(done.stderr.split()), done.output

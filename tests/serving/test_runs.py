@@ -14,7 +14,7 @@ from kronos.evaluation.scores.calibration import Calibration
 from kronos.evaluation.stored_calibration import write_calibration
 from kronos.run_folder import RunFolder
 from kronos.serving.candles import saved_input
-from kronos.serving.runs import ServedRuns
+from kronos.serving.runs import ServedRun, ServedRuns, sign
 from kronos.serving.schemas import EXAMPLE, ForecastRequest
 from kronos.stage_record import StageRecord
 from tests.conftest import FinishedRun
@@ -72,6 +72,23 @@ def test_whatever_loading_raises_keeps_the_earlier_state(copied_run: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr("kronos.serving.runs.ServedRun.load", fail)
         assert not runs.reload() and runs["tiny"] is kept
+
+
+def test_a_run_that_is_replaced_while_it_is_loaded(copied_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`kronos refresh` exchanges two folders: half of the files may be read from one, half from the other."""
+    runs = ServedRuns([copied_run], CPU)
+    kept, load = runs["tiny"], ServedRun.load
+
+    def load_and_replace(*given: object) -> ServedRun:
+        loaded = load(*given)
+        change_weights(copied_run)
+        return loaded
+
+    change_weights(copied_run)
+    with monkeypatch.context() as patched:
+        patched.setattr("kronos.serving.runs.ServedRun.load", load_and_replace)
+        assert not runs.reload() and runs["tiny"] is kept
+    assert runs.reload() == ["tiny"] and runs["tiny"].signature == sign(copied_run)
 
 
 def test_inputs_of_killed_servers_are_removed(
