@@ -11,6 +11,7 @@ import argparse
 import csv
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,15 +28,46 @@ def main() -> None:
     parser.add_argument("--greedy", action="store_true", help="the most probable future only")
     parser.add_argument("--int8", action="store_true")
     options = parser.parse_args()
+    try:
+        forecast(options)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def read_candles(path: Path) -> tuple[Any, Any]:
+    """Return candles (L, 6) and their times (L,)."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file)
+        if missing := [name for name in ("timestamps", *COLUMNS) if name not in (table.fieldnames or ())]:
+            raise ValueError(
+                f"{path}: no column {', '.join(missing)}. Name the columns timestamps, {', '.join(COLUMNS)}."
+            )
+        rows = list(table)
+    if len(rows) < 2:
+        raise ValueError(f"{path}: two or more candles are needed.")
+    candles, times = np.empty((len(rows), len(COLUMNS))), np.empty(len(rows), "datetime64[us]")
+    for n, row in enumerate(rows):
+        try:
+            candles[n] = [float(row[name] or "nan") for name in COLUMNS]
+            times[n] = row["timestamps"].replace(" ", "T")
+        except (ValueError, AttributeError) as error:  # the second: the row ends before its time
+            raise ValueError(
+                f"{path}, row {n + 1}: {error}. Write numbers, and times like 2024-06-18 11:15:00."
+            ) from None
+    return candles, times
+
+
+def forecast(options: argparse.Namespace) -> None:
+    """Print the forecast as CSV."""
+    if not (options.model / "runner.py").is_file():
+        raise ValueError(f"{options.model}: no exported model. Name the folder of kronos export --onnx.")
     sys.path.insert(0, str(options.model))
     from runner import OnnxForecaster
 
-    with options.candles.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    candles = np.array([[float(row[name]) for name in COLUMNS] for row in rows])
-    times = np.array([row["timestamps"].replace(" ", "T") for row in rows], "datetime64[us]")
+    candles, times = read_candles(options.candles)
     forecaster = OnnxForecaster(options.model, options.int8)
-    lookback, horizon = forecaster.settings["lookback"], options.horizon or forecaster.settings["horizon"]
+    lookback = forecaster.settings["lookback"]
+    horizon = forecaster.settings["horizon"] if options.horizon is None else options.horizon
     future = times[-1] + (times[-1] - times[-2]) * np.arange(1, horizon + 1)
     sampled = {"temperature": 0.0, "n_paths": 1} if options.greedy else {"n_paths": options.paths}
     paths = forecaster.forecast(candles[-lookback:], times[-lookback:], future, seed=options.seed, **sampled)

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 EPSILON = 1e-5  # added to the standard deviation of what is normalised
 PRICE_FLOOR = 0.01  # as a share of the lowest known price
-COLDEST = 1e-6  # temperatures below are greedy
+COLDEST, HOTTEST = 1e-6, 1e6  # temperatures below the first are greedy
 ORIGIN_WEEKDAY = 3  # of 1970-01-01, a Thursday; Monday is 0
 
 
@@ -32,6 +32,8 @@ class OnnxForecaster:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
         small = ".int8" if int8 else ""
+        if int8 and not (Path(folder) / "step.int8.onnx").is_file():
+            raise ValueError(f"{folder}: no int8 graphs. Run kronos export --int8, or leave int8 out.")
         names = {"encode": "", "decode": "", "prefill": small, "step": small, "fine": small}
         self._sessions = {
             name: onnxruntime.InferenceSession(
@@ -61,22 +63,20 @@ class OnnxForecaster:
 
         Returns:
             (n_paths, len(future), 6) float64, in the units of the candles.
+
+        Raises:
+            ValueError: an argument is malformed.
         """
         window = int(self.settings["max_context"])
-        known = np.asarray(candles, np.float64)[-window:]
-        stamp, coming = compute_calendar(np.asarray(times)[-window:]), compute_calendar(np.asarray(future))
-        if len(known) < 2 or len(known) != len(stamp) or not np.isfinite(known).all() or not 0 < len(coming) < window:
-            raise ValueError(
-                f"expected two or more finite candles, a time for each, and fewer than {window} future times."
-            )
+        temperature = self.settings["temperature"] if temperature is None else temperature
+        how = temperature, top_k, self.settings["top_p"] if top_p is None else top_p
+        known, at, ahead = np.asarray(candles, np.float64), to_times(times), to_times(future)
+        check(known, at, ahead, window)
+        check_draws(n_paths, seed, *how)
+        known, stamp, coming = known[-window:], compute_calendar(at[-window:]), compute_calendar(ahead)
         mean, scale = measure(known)
         normalised = np.clip((known - mean) / scale, -self.settings["clip"], self.settings["clip"])
-        uniforms = draw_uniforms(seed, np.asarray(times)[-1], n_paths, len(coming), symbol)
-        how = (
-            self.settings["temperature"] if temperature is None else temperature,
-            top_k,
-            self.settings["top_p"] if top_p is None else top_p,
-        )
+        uniforms = draw_uniforms(seed, at[-1], n_paths, len(coming), symbol)
         decoded = self._sample(normalised.astype(np.float32)[None], stamp[None], coming, uniforms, window, how)
         return repair(decoded.astype(np.float64) * scale + mean, known)
 
@@ -120,6 +120,42 @@ class OnnxForecaster:
         named = {each.name: np.ascontiguousarray(given) for each, given in zip(session.get_inputs(), inputs)}
         outputs: list[Array] = session.run(None, named)
         return outputs
+
+
+def to_times(times: Sequence[Any] | Array) -> Array:
+    """Return local times (T,) of datetime64; those with a zone are refused, because NumPy would turn them into UTC."""
+    given = np.asarray(times)
+    if given.dtype == object and any(getattr(each, "tzinfo", None) is not None for each in given.flat):
+        raise ValueError(
+            "the times have a time zone. Give the market's local times without one: times.tz_localize(None)."
+        )
+    return given.astype("datetime64[us]")
+
+
+def check(known: Array, times: Array, future: Array, window: int) -> None:
+    """Check candles (L, 6), their times (L,) and the times to forecast, fewer than the window."""
+    if known.ndim != 2 or known.shape[1] != 6 or len(known) < 2 or not np.isfinite(known).all():
+        raise ValueError(
+            f"expected two or more candles (L, 6), all finite: open, high, low, close, volume, amount; got {known.shape}."
+        )
+    if times.shape != (len(known),) or future.ndim != 1 or not 0 < len(future) < window:
+        raise ValueError(
+            f"expected a time for each of {len(known)} candles and 1 to {window - 1} future times; got {times.shape} and "
+            f"{future.shape}."
+        )
+    if (
+        not (np.diff(np.concatenate([times[-1:], future])) > np.timedelta64(0)).all()
+        or not (times[:-1] < times[1:]).all()
+    ):
+        raise ValueError("the times must ascend, and the future ones follow the last candle.")
+
+
+def check_draws(n_paths: int, seed: int, temperature: float, top_k: int, top_p: float) -> None:
+    """Check how paths are drawn."""
+    if n_paths < 1 or seed < 0 or not 0 <= temperature <= HOTTEST or top_k < 0 or not 0 < top_p <= 1:
+        raise ValueError(
+            f"expected n_paths >= 1, seed >= 0, a temperature from 0 to {HOTTEST:g}, top_k >= 0 and top_p above 0, at most 1."
+        )
 
 
 def compute_calendar(times: Array) -> Array:

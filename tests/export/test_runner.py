@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,6 +43,70 @@ def test_candles_are_repaired_as_in_the_package(lowest: float) -> None:
     known, candles = RNG.uniform(lowest, 3, (20, 6)), RNG.normal(0, 1, (5, 7, 6))
     expected, _ = repair_candles(candles, find_price_floor(known[:, :4]))
     np.testing.assert_array_equal(runner.repair(candles, known), expected)
+
+
+CANDLES, TIMES = np.ones((4, 6)), np.arange("2024-01-02", "2024-01-08", dtype="datetime64[D]").astype("datetime64[us]")
+
+
+@pytest.mark.parametrize(
+    ("candles", "times", "future", "message"),
+    [
+        (CANDLES[:, :5], TIMES[:4], TIMES[4:], r"candles \(L, 6\)"),
+        (CANDLES * np.nan, TIMES[:4], TIMES[4:], "all finite"),
+        (CANDLES, TIMES[:3], TIMES[4:], "a time for each of 4"),
+        (CANDLES, TIMES[:4], TIMES[:0], "1 to 7 future times"),
+        (CANDLES, TIMES[:4], TIMES[3:], "must ascend"),
+        (CANDLES, TIMES[3::-1], TIMES[4:], "must ascend"),
+        (CANDLES, TIMES[:4], np.array(["NaT"], "datetime64[us]"), "must ascend"),
+    ],
+)
+def test_the_runner_explains_what_it_cannot_forecast(candles: Any, times: Any, future: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        runner.check(candles, times, future, window=8)
+
+
+def test_the_runner_refuses_times_with_a_zone_and_impossible_draws() -> None:
+    times = pd.date_range("2024-01-02 09:35", periods=3, freq="5min")
+    assert (runner.to_times(list(times)) == times.to_numpy()).all()
+    with pytest.raises(ValueError, match="have a time zone"):  # NumPy would take 09:35 in Shanghai for 01:35
+        runner.to_times(times.tz_localize("Asia/Shanghai"))
+    runner.check_draws(1, 0, 0.0, 0, 1.0)
+    for draws in (
+        (0, 0, 1, 0, 1),
+        (1, -1, 1, 0, 1),
+        (1, 0, -1, 0, 1),
+        (1, 0, np.nan, 0, 1),
+        (1, 0, 1, -1, 1),
+        (1, 0, 1, 0, 0),
+    ):
+        with pytest.raises(ValueError, match="expected n_paths >= 1"):
+            runner.check_draws(*draws)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("date,open\n", "no column timestamps, high"),
+        ("{head}\n2024-01-02,1,1,1,1,1,1\n", "two or more"),
+        ("{head}\n2024-01-02,1,1,1,1,1,1\n2.1.2024,1,1,1,1,1,1\n", "row 2"),
+        ("{head}\n2024-01-02,1,x,1,1,1,1\n2024-01-03,1,1,1,1,1,1\n", "row 1"),
+        (None, "No such file"),
+    ],
+)
+def test_the_example_explains_wrong_files(
+    text: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from examples import onnx_forecast
+
+    if text is not None:
+        (tmp_path / "candles.csv").write_text(text.format(head="timestamps,open,high,low,close,volume,amount"))
+    (tmp_path / "runner.py").write_text("OnnxForecaster = None")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "argv", ["onnx_forecast.py", str(tmp_path), str(tmp_path / "candles.csv")])
+    monkeypatch.setitem(sys.modules, "runner", runner)
+    with pytest.raises(SystemExit) as end:
+        onnx_forecast.main()
+    assert str(end.value).startswith("error: ") and message in str(end.value)
 
 
 def test_the_runner_needs_no_other_file_of_the_package() -> None:
