@@ -13,6 +13,7 @@ import pandas as pd
 
 from kronos.candles import CANDLE_COLUMNS, PRICE_COLUMNS, Array
 from kronos.evaluation.scores.calibration import Calibration, measure_volatility
+from kronos.evaluation.scores.quantiles import find_quantiles
 from kronos.files import read_sealed, write_sealed
 from kronos.forecast import Forecast, KronosPredictor, Sampling
 from kronos.forecast.forecast import check_quantile
@@ -20,7 +21,7 @@ from kronos.model.pretrained import hash_weights
 
 logger = logging.getLogger(__name__)
 
-MOST_QUANTILES = 199  # computed for the calibrated paths; those between are interpolated
+MOST_QUANTILES = 199  # computed for the calibrated paths: 0.5%, 1%, … with all ends of bands
 FEWEST_PATHS = 19  # with fewer, even the outermost paths enclose less than 90%
 
 
@@ -59,23 +60,40 @@ class CalibratedForecast(Forecast):
         """Return the paths, each price moved to the calibrated quantile of its rank among the paths at its time.
 
         The map keeps ranks, and with them how a path goes on from one candle to the next: ensemble copula coupling with
-        quantiles (Schefzik, Thorarinsdottir & Gneiting 2013, doi 10.1214/13-STS443, section 3.2). Highs and lows are
-        widened where they would no longer enclose open and close.
+        quantiles (Schefzik, Thorarinsdottir & Gneiting 2013, doi 10.1214/13-STS443, section 3.2). A rank stands for the share
+        rank / (n_paths + 1), as in `quantile`: a calibration without corrections leaves the paths as they are. Highs and lows
+        are widened where they would no longer enclose open and close.
         """
-        paths, n_paths = self.paths.copy(), len(self.paths)
-        shares = (np.arange(n_paths) + 0.5) / n_paths
-        grid = shares if n_paths <= MOST_QUANTILES else (np.arange(MOST_QUANTILES) + 0.5) / MOST_QUANTILES
-        quantiles = np.stack([self.quantile(share)[list(PRICE_COLUMNS)].to_numpy() for share in grid])  # (Q, H, 4)
-        if len(grid) < n_paths:
-            quantiles = np.apply_along_axis(lambda column: np.interp(shares, grid, column), 0, quantiles)
+        return self._moved_paths
+
+    @cached_property
+    def _moved_paths(self) -> Array:
+        paths = self.paths.copy()
         prices = paths[..., : len(PRICE_COLUMNS)]
         ranks = prices.argsort(axis=0, kind="stable").argsort(axis=0)
-        opens, highs, lows, closes = np.moveaxis(np.take_along_axis(np.sort(quantiles, axis=0), ranks, axis=0), -1, 0)
+        moved = np.take_along_axis(self._move(np.sort(prices, axis=0)), ranks, axis=0)
+        opens, highs, lows, closes = np.moveaxis(moved, -1, 0)
         prices[...] = np.stack(
             [opens, np.maximum.reduce([opens, highs, closes]), np.minimum.reduce([opens, lows, closes]), closes],
             axis=-1,
         )
-        return self.keep_to_limits(paths)
+        return paths
+
+    def _move(self, ordered: Array) -> Array:
+        """Return prices (P, H, 4) in ascending order as calibrated.
+
+        The shifts of very many paths are interpolated between those of some; beyond the widest band they are constant.
+        """
+        n_paths = len(ordered)
+        shares, n_computed = np.arange(1, n_paths + 1) / (n_paths + 1), min(n_paths, MOST_QUANTILES)
+        grid = np.arange(1, n_computed + 1) / (n_computed + 1)
+        calibrated = np.stack([self.quantile(share)[list(PRICE_COLUMNS)].to_numpy() for share in grid])  # (Q, H, 4)
+        if n_computed < n_paths:
+            returns = np.log(ordered).reshape(n_paths, -1)
+            sampled = find_quantiles(returns, grid.tolist(), "weibull").reshape(calibrated.shape)
+            shift = np.log(calibrated) - sampled
+            calibrated = ordered * np.exp(np.apply_along_axis(lambda each: np.interp(shares, grid, each), 0, shift))
+        return np.sort(calibrated, axis=0)
 
 
 def describe_conditions(predictor: KronosPredictor, sampling: Sampling, lookback: int, horizon: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def compute_expected_shortfall(losses: Array, confidence: float) -> Array:
     weights = np.clip(tail - np.arange(len(losses)), 0, 1)
     worst_first = np.sort(losses, axis=0)[::-1]
     shortfall: Array = np.tensordot(weights, worst_first, axes=1) / tail
-    return shortfall
+    return np.maximum(shortfall, compute_value_at_risk(losses, confidence))  # rounding, where the worst losses agree
 
 
 def compute_drawdowns(paths: Array, last_close: float) -> Array:
@@ -78,7 +78,7 @@ def compute_touch_probability(paths: Array, last_close: float, level: float) -> 
     Raises:
         ConfigError: the level is no finite number.
     """
-    if not np.isfinite(level):
+    if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not np.isfinite(level):
         raise ConfigError("a price to touch must be a number, got {level!r}.", level=level)
     if level >= last_close:
         touched = np.maximum.accumulate(np.maximum(paths[..., HIGH], last_close), axis=1) >= level

@@ -1,5 +1,7 @@
 """Measures of risk against their definitions, and against a normal distribution, whose measures are known."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -44,6 +46,13 @@ def test_shortfall_is_at_least_the_value_at_risk(n_paths: int) -> None:
     assert (compute_expected_shortfall(losses, 0.9) >= compute_value_at_risk(losses, 0.9) - 1e-12).all()
 
 
+def test_shortfall_of_equal_losses_is_the_value_at_risk() -> None:
+    for n_paths, loss, confidence in itertools.product(range(1, 60), (0.1, 1 / 3, 0.023), (0.9, 0.95)):
+        losses = np.full((n_paths, 2), loss)
+        at_risk = compute_value_at_risk(losses, confidence)
+        assert (compute_expected_shortfall(losses, confidence) >= at_risk).all()  # not 1e-17 below
+
+
 def test_losses_are_shares_of_the_last_close() -> None:
     assert compute_losses(to_paths([[90.0, 110.0]]), 100.0).tolist() == [[pytest.approx(0.1), pytest.approx(-0.1)]]
 
@@ -81,5 +90,9 @@ def test_prices_that_have_no_shares() -> None:
         compute_losses(to_paths([[1.0]]), 0.0)
     with pytest.raises(DataError, match="above 0"):
         compute_drawdowns(to_paths([[-1.0]]), 1.0)
-    with pytest.raises(ConfigError, match="number"):
-        compute_touch_probability(to_paths([[1.0]]), 1.0, float("nan"))
+
+
+@pytest.mark.parametrize("level", [float("nan"), float("inf"), "105", None, True, [1.0]])
+def test_a_level_that_is_none(level: float) -> None:
+    with pytest.raises(ConfigError, match="a price to touch must be a number"):
+        compute_touch_probability(to_paths([[1.0]]), 1.0, level)
