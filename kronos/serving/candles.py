@@ -111,7 +111,10 @@ def _choose(symbols: list[str], given: Input) -> str:
         return str(given.symbol)
     listed = ", ".join(symbols[:5]) + (", …" if len(symbols) > 5 else "")
     if given.symbol is not None:
-        raise ConfigError("there is no symbol {symbol}. There are {listed}.", symbol=given.symbol, listed=listed)
+        template = (
+            "the file has no symbol {symbol}. It has {listed}. Choose one, or leave symbol out if there is one only."
+        )
+        raise ConfigError(template, symbol=given.symbol, listed=listed)
     template = "there are {n} symbols ({listed}). Name one as symbol, for example {first}."
     raise ConfigError(template, n=len(symbols), listed=listed, first=symbols[0])
 

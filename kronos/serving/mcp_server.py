@@ -11,8 +11,11 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field, ValidationError
 
-from kronos.errors import KronosError
+from kronos.errors import DataError, KronosError
+from kronos.serving.candles import hide_places
 from kronos.serving.schemas import (
+    MAX_PATHS,
+    MAX_SEED,
     CheckRequest,
     CheckResponse,
     File,
@@ -30,8 +33,34 @@ INSTRUCTIONS = (
     "finds. Always tell the user the verdict of the model: whether it has shown skill. A forecast is no promise of profit."
 )
 
-Csv = Annotated[str, Field(description="The text of a CSV file: timestamps, open, high, low, close, volume, amount.")]
+Csv = Annotated[
+    str,
+    Field(
+        description="The text of a CSV file, not its path: a line of column names (timestamps, open, high, low, close; volume and "
+        "amount if known), then a line for each candle, oldest first."
+    ),
+]
 Model = Annotated[str | None, Field(description="A run; by default the first. health lists them.")]
+
+
+class _Server(MCPServer[Any]):
+    """Refuses unknown arguments, which would be ignored, and lists wrong ones in plain words."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        """Call a tool by its name.
+
+        Raises:
+            ToolError: the arguments are wrong, or the tool refuses.
+        """
+        known = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}.get(name, arguments)
+        if unknown := ", ".join(sorted(arguments.keys() - known.keys())):
+            raise ToolError(f"{name} has no argument {unknown}. It has: {', '.join(known) or 'none'}.")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ToolError(_list_faults(error.__cause__)) from None
+            raise
 
 
 def build_mcp(service: Service, measure_health: Callable[[], list[dict[str, Any]]] | None = None) -> MCPServer[Any]:
@@ -40,7 +69,7 @@ def build_mcp(service: Service, measure_health: Callable[[], list[dict[str, Any]
     Args:
         measure_health: returns the health of the forecasts in a ledger, see `kronos.ledger.health`.
     """
-    server: MCPServer[Any] = MCPServer("kronos", version=__version__, instructions=INSTRUCTIONS)
+    server = _Server("kronos", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
 
     @server.tool()
     async def check(csv: Csv) -> CheckResponse:
@@ -54,10 +83,10 @@ def build_mcp(service: Service, measure_health: Callable[[], list[dict[str, Any]
         model: Model = None,
         symbol: Annotated[str | None, Field(description="Which series, if the file holds several.")] = None,
         prediction_length: Annotated[
-            int | None, Field(description="Candles to forecast; by default the model's.")
+            int | None, Field(ge=1, description="Candles to forecast; by default the model's.")
         ] = None,
-        n_paths: Annotated[int, Field(description="Futures to sample.")] = 30,
-        seed: Annotated[int, Field(description="The same seed gives the same forecast.")] = 0,
+        n_paths: Annotated[int, Field(ge=1, le=MAX_PATHS, description="Futures to sample.")] = 30,
+        seed: Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed gives the same forecast.")] = 0,
         exchange: Annotated[
             str | None, Field(description="Whose calendar gives the future times: XSHG, XNYS, 24/7.")
         ] = None,
@@ -86,6 +115,10 @@ def build_mcp(service: Service, measure_health: Callable[[], list[dict[str, Any]
 
 
 def _to_input(csv: str, symbol: str | None) -> Input:
+    if "\n" not in csv.strip():
+        raise DataError(
+            "csv: this is one line, perhaps a path. Give the text of the file: column names, then the candles."
+        )
     content = base64.b64encode(csv.encode()).decode()
     return Input(file=File(name="candles.csv", content_base64=content), symbol=symbol)
 
@@ -96,7 +129,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise ToolError("; ".join(faults)) from None
+        raise ToolError(_list_faults(error)) from None
     except KronosError as error:
-        raise ToolError(str(error)) from None
+        raise ToolError(hide_places(str(error))) from None
+
+
+def _list_faults(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from fastapi import FastAPI
 
 from kronos.errors import STOP_SIGNALS, ConfigError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         opened.listen(CONNECTIONS)
     except OSError as error:
         raise ConfigError(
-            "{host}:{port}: cannot listen there: {reason}. Choose another address with --host and --port; port 0 takes a free one.",
+            "{host}:{port}: cannot listen there: {reason}. Choose another --port, and as the host an address of this machine.",
             host=host,
             port=port,
             reason=error.strerror or error,

@@ -170,7 +170,7 @@ class Service:
         """
         name = next(iter(self.runs)) if name is None else name
         if name not in self.runs:
-            template = "there is no model {name!r}. GET /v1/models lists them: {known}."
+            template = "there is no model {name!r}. Choose one of these: {known}."
             raise UnknownModelError(template, name=name, known=", ".join(self.runs))
         return self.runs[name]
 

@@ -78,7 +78,7 @@ def test_one_request_of_a_batch_may_fail(client: TestClient) -> None:
     good, bad = client.post("/v1/forecast/batch", json={"requests": asked}).json()["results"]
     assert good["status"] == "ok" and good["forecast"]["outputs"][0]["symbol"] == "DEMO"
     assert bad["status"] == "error" and bad["error"]["code"] == "unknown_model"
-    assert bad["error"]["error"] == "there is no model 'nope'. GET /v1/models lists them: tiny."
+    assert bad["error"]["error"] == "there is no model 'nope'. Choose one of these: tiny."
 
 
 START = {"inputs": [{"target": [1, 2], "start": "2024-06-03 09:35"}], "parameters": {"frequency": "5min"}}

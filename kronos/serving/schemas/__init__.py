@@ -18,6 +18,8 @@ from kronos.serving.schemas.answered import (
 )
 from kronos.serving.schemas.asked import (
     EXAMPLE,
+    MAX_PATHS,
+    MAX_SEED,
     BatchRequest,
     CheckRequest,
     File,
@@ -29,6 +31,8 @@ from kronos.serving.schemas.asked import (
 
 __all__ = [
     "EXAMPLE",
+    "MAX_PATHS",
+    "MAX_SEED",
     "BatchRequest",
     "BatchResponse",
     "BatchResult",

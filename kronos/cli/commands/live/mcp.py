@@ -47,8 +47,11 @@ def mcp_command(
         with loading_libraries():
             from kronos.serving.mcp_server import build_mcp
             from kronos.serving.runs import ServedRuns
+            from kronos.serving.server import open_socket
             from kronos.serving.service import Limits, Service
 
+        if transport == "http":
+            open_socket("127.0.0.1", port).close()  # tells at once if the port is taken
         service = Service(ServedRuns(run, {"device": device}), Limits(), write_to(ledger) if ledger else None)
 
         async def serve() -> None:
