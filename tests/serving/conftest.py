@@ -1,6 +1,10 @@
 """A served tiny run, and its candles as requests."""
 
 import itertools
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +21,9 @@ from kronos.data import read_candles
 from kronos.serving.app import build_app
 from kronos.serving.runs import ServedRuns
 from kronos.serving.service import Limits, Service
-from tests.conftest import FinishedRun
+from tests.conftest import ROOT, FinishedRun
 
+TOKEN = "0123456789abcdef"
 Open = Callable[..., Any]
 
 
@@ -62,3 +67,32 @@ def to_columns(outputs: list[dict[str, Any]]) -> list[float]:
     return list(
         itertools.chain.from_iterable(itertools.chain.from_iterable(each["candles"].values() for each in outputs))
     )
+
+
+@contextmanager
+def served(
+    *options: object, ledger: Path | None = None, env: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a server on a free port. Yield its process and its address."""
+    words = ["serve", "--port", 0, "--device", "cpu", *(("--ledger", ledger) if ledger else ("--no-log",)), *options]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kronos", *map(str, words)],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (env or {}),
+    )
+    try:
+        line = process.stdout.readline()
+        found = re.search(r"at (http://\S+)\. Press", line)
+        assert found, line + process.stderr.read()
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def token_server(finished_run: FinishedRun) -> Iterator[str]:
+    """The address of a server that needs TOKEN; it is shared, because a start takes seconds."""
+    options = ("--run", finished_run.path, "--host", "0.0.0.0", "--timeout", 20)
+    with served(*options, env={"KRONOS_TOKEN": TOKEN}) as (_, url):
+        yield url.replace("0.0.0.0", "127.0.0.1")

@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from kronos.serving.schemas import EXAMPLE
-from tests.cli.test_serve import served
-from tests.conftest import FinishedRun
+from tests.serving.conftest import TOKEN
 
 N_EXAMPLES = 40  # of each operation
 
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_generated_requests_get_what_is_described(finished_run: FinishedRun) -> None:
+def test_generated_requests_get_what_is_described(token_server: str) -> None:
     schemathesis = pytest.importorskip("schemathesis")
     checks = schemathesis.checks
     checked = [
@@ -31,25 +30,25 @@ def test_generated_requests_get_what_is_described(finished_run: FinishedRun) -> 
         checks.response_schema_conformance,
     ]
     statuses: Counter[int] = Counter()
-    with served("--run", finished_run.path, "--timeout", 20) as (_, url):
-        schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
-        for operation in schema.get_all_operations():
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    schema = schemathesis.openapi.from_url(f"{token_server}/openapi.json", headers=headers)
+    for operation in schema.get_all_operations():
 
-            @settings(
-                max_examples=N_EXAMPLES,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                suppress_health_check=list(HealthCheck),
-            )
-            @given(case=operation.ok().as_strategy())
-            def ask(case: schemathesis.Case) -> None:
-                response = case.call()
-                statuses[response.status_code] += 1
-                assert response.status_code != 500, response.text
-                case.validate_response(response, checks=checked)
+        @settings(
+            max_examples=N_EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.ok().as_strategy())
+        def ask(case: schemathesis.Case) -> None:
+            response = case.call(headers=headers)
+            statuses[response.status_code] += 1
+            assert response.status_code != 500, response.text
+            case.validate_response(response, checks=checked)
 
-            ask()
+        ask()
     assert statuses[200] > 3 and statuses[422] > 20
 
 

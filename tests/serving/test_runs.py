@@ -17,7 +17,7 @@ from kronos.serving.candles import saved_input
 from kronos.serving.runs import ServedRun, ServedRuns, sign
 from kronos.serving.schemas import EXAMPLE, ForecastRequest
 from kronos.stage_record import StageRecord
-from tests.conftest import FinishedRun
+from tests.conftest import FinishedRun, invoke
 from tests.serving.conftest import open_client, read_frame, to_input
 
 CPU = {"device": "cpu"}
@@ -59,6 +59,40 @@ def test_a_broken_run_stays_as_it_was(copied_run: Path, caplog: pytest.LogCaptur
     (copied_run / "gone.yaml").rename(copied_run / "config.yaml")
     weights.write_bytes(whole)
     assert runs.reload() == ["tiny"] and runs["tiny"].hashes == kept.hashes
+
+
+@pytest.mark.slow
+def test_a_lora_run_beside_its_base_run(copied_run: Path, finished_run: FinishedRun) -> None:
+    words = (
+        "training.lora={r: 2}",
+        "training.basemodel_epochs=1",
+        "experiment.train_tokenizer=false",
+        "report.n_origins=1",
+    )
+    place = (f"model_paths.base_path={copied_run.parent}", "model_paths.exp_name=lora")
+    started = f"model_paths.pretrained_tokenizer={copied_run / 'tokenizer' / 'best_model'}"
+
+    def train(seed: int) -> None:
+        done = invoke("train", "--config", finished_run.config, *words, *place, started, f"training.seed={seed}")
+        assert done.exit_code == 0, done.output
+
+    train(1)
+    lora = copied_run.parent / "lora"
+    frame = read_frame(finished_run.candles)
+    body = {"inputs": [to_input(frame)], "parameters": {"seed": 3, "n_paths": 3}}
+    runs = ServedRuns([copied_run, lora], CPU)
+    with open_client(runs) as client:
+        base, first = (client.post("/v1/forecast", json=body | {"model": each}).json() for each in ("tiny", "lora"))
+        expected = load_run(lora).forecast(frame, seed=3, n_paths=3, verbose=False)
+        np.testing.assert_allclose(first["outputs"][0]["mean"], expected.mean["close"], rtol=2e-6)
+        assert (
+            first["run"]["weights"] != base["run"]["weights"] and first["run"]["tokenizer"] == base["run"]["tokenizer"]
+        )
+        train(2)
+        assert runs.reload() == ["lora"]
+        again, second = (client.post("/v1/forecast", json=body | {"model": each}).json() for each in ("tiny", "lora"))
+    assert second["run"]["weights"] != first["run"]["weights"]
+    assert again["outputs"] == base["outputs"] and second["outputs"] != first["outputs"]
 
 
 def test_whatever_loading_raises_keeps_the_earlier_state(copied_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,12 @@
 """`kronos serve` as a process: it answers, reloads under load, and stops after what has begun."""
 
+import contextlib
+import http.client
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +14,12 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
+from kronos.disk.temporaries import HOST
 from kronos.ledger.store import Ledger
 from kronos.serving.schemas import EXAMPLE
-from tests.conftest import ROOT, FinishedRun, invoke
+from tests.conftest import FinishedRun, invoke
+from tests.serving.conftest import TOKEN, served
 from tests.serving.test_runs import change_weights
-
-
-@contextmanager
-def served(
-    *options: object, ledger: Path | None = None, env: dict[str, str] | None = None
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start a server on a free port. Yield its process and its address."""
-    words = ["serve", "--port", 0, "--device", "cpu", *(("--ledger", ledger) if ledger else ("--no-log",)), *options]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kronos", *map(str, words)],
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT},
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (env or {}),
-    )
-    try:
-        line = process.stdout.readline()
-        found = re.search(r"at (http://\S+)\. Press", line)
-        assert found, line + process.stderr.read()
-        yield process, found[1]
-    finally:
-        process.kill()
-        process.wait()
 
 
 def ask(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
@@ -98,17 +75,48 @@ def test_a_better_model_fails_no_request_and_a_signal_loses_none(copied_run: Pat
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_other_addresses_need_a_token(finished_run: FinishedRun) -> None:
-    token = "0123456789abcdef"
-    run = ("--run", finished_run.path)
-    with served(*run, "--host", "0.0.0.0", env={"KRONOS_TOKEN": token}) as (process, url):
-        local = url.replace("0.0.0.0", "127.0.0.1")
-        assert ask(f"{local}/v1/models")[0] == 401
-        assert ask(f"{local}/v1/models", Authorization=f"Bearer {token}")[1]["data"][0]["id"] == "tiny"
-        taken = invoke("serve", *run, "--host", "127.0.0.1", "--port", url.rpartition(":")[2])
-        assert taken.exit_code == 1 and "cannot listen there: Address already in use" in taken.stderr
+def test_a_killed_server_loses_no_forecast(finished_run: FinishedRun, tmp_path: Path) -> None:
+    book, place = tmp_path / "ledger.db", tmp_path / "temporary"
+    place.mkdir()
+    run, options = ("--run", finished_run.path), {"ledger": book, "env": {"TMPDIR": str(place)}}
+    answers: list[tuple[int, Any]] = []
+    with served(*run, **options) as (process, url):
+
+        def keep_asking() -> None:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                while True:
+                    answers.append(ask(f"{url}/v1/forecast", EXAMPLE))
+
+        threads = [threading.Thread(target=keep_asking) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(answers) < 5:
+            pass
+        process.kill()
+        for thread in threads:
+            thread.join()
+    (place / f".{HOST}-{process.pid}.kronos-served-0123").mkdir()  # whether or not it left one itself
+    with served(*run, **options) as (process, url):
+        assert not list(place.iterdir())
+        answers.append(ask(f"{url}/v1/forecast", EXAMPLE))
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
+    assert {status for status, _ in answers} == {200}
+    ledger = Ledger(book)
+    ledger.verify()
+    assert len(answers) <= sum(1 for _ in ledger.read()) <= len(answers) + 3  # what was written, but not sent any more
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_other_addresses_need_a_token(token_server: str, finished_run: FinishedRun) -> None:
+    assert ask(f"{token_server}/v1/models")[0] == 401
+    assert ask(f"{token_server}/v1/models", Authorization=f"Bearer {TOKEN}")[1]["data"][0]["id"] == "tiny"
+    run, port = ("--run", finished_run.path), token_server.rpartition(":")[2]
+    taken = invoke("serve", *run, "--host", "127.0.0.1", "--port", port)
+    assert taken.exit_code == 1 and "cannot listen there: Address already in use" in taken.stderr
+    taken = invoke("mcp", *run, "--transport", "http", "--port", port)
+    assert taken.exit_code == 1 and "cannot listen there: Address already in use" in taken.stderr
 
 
 def test_wrong_options_end_in_one_line(finished_run: FinishedRun, tmp_path: Path) -> None:
