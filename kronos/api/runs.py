@@ -136,7 +136,7 @@ class Run:
             conditions = describe_conditions(self._predictor, sampling, data.lookback_window, horizon)
             usable = calibrated and n_paths > 1
             calibration = find_calibration(self.folder.calibration, conditions, n_paths) if usable else None
-            made = calibrate(forecast, calibration, known["close"].to_numpy()) if calibration else forecast
+            made = calibrate(forecast, calibration, known["close"].to_numpy())
             return limit_forecast(made, name, name_keys(reading).get("data.board", data.board), task.history)
 
     def evaluate(self, data: Candles | None = None, since: str | datetime | None = None, **options: Any) -> Verdict:

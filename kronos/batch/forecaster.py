@@ -181,7 +181,7 @@ class Forecaster:
         )
         for forecast, task in zip(forecasts, group.values()):
             known = task.history["close"].to_numpy()[-self._lookback :]
-            made = calibrate(forecast, self._calibration, known) if self._calibration else forecast
+            made = calibrate(forecast, self._calibration, known)
             made = limit_forecast(made, made.name, self._config.data.board, task.history)
             yield tabulate(made, self.columns, self.quantiles)
 

@@ -149,12 +149,14 @@ def find_calibration(path: Path, conditions: dict[str, Any], n_paths: int) -> Ca
     return calibration
 
 
-def calibrate(forecast: Forecast, calibration: Calibration, closes: Array) -> Forecast:
-    """Return a forecast with calibrated quantiles, or the forecast unchanged if its prices have no log return.
+def calibrate(forecast: Forecast, calibration: Calibration | None, closes: Array) -> Forecast:
+    """Return a forecast with calibrated quantiles; unchanged without a calibration, or if its prices have no log return.
 
     Args:
         closes: those of the lookback (L,), as long as in the calibration.
     """
+    if calibration is None:
+        return forecast
     if not ((closes > 0).all() and (forecast.paths[..., : len(PRICE_COLUMNS)] > 0).all()):
         logger.warning("%s: prices at or below 0 have no log return. The bands are as sampled.", forecast.name)
         return forecast

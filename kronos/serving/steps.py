@@ -70,8 +70,7 @@ def finish(
         notes = (*each.task.repairs, *each.task.notes, *each.task.note_short(settings.lookback), *forecast.notes)
         noted = replace(forecast, notes=notes, name=each.name)
         closes = each.task.history["close"].to_numpy()[-settings.lookback :]
-        use = settings.calibrate and outlook.calibration
-        made = calibrate(noted, outlook.calibration, closes) if use and outlook.calibration else noted
+        made = calibrate(noted, outlook.calibration if settings.calibrate else None, closes)
         forecasts.append(limit_forecast(made, each.symbol or each.name, run.config.data.board, each.task.history))
     return outlook, forecasts
 

@@ -156,7 +156,7 @@ def _forecast_all(
         )
         for forecast, task, history in zip(forecasts, group.values(), histories):
             noted = replace(forecast, notes=(*task.notes, *forecast.notes))
-            made = calibrate(noted, calibration, history["close"].to_numpy()) if calibration else noted
+            made = calibrate(noted, calibration, history["close"].to_numpy())
             yield limit_forecast(made, made.name, source.reading.board, task.history)
 
 
