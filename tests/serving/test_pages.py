@@ -1,5 +1,6 @@
 """The pages in a browser: a dropped file becomes an audit, a fan and a verdict, in both languages and widths."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def test_a_file_becomes_a_fan_and_a_verdict(
     wait_for(browser, done)
     assert "Verdict on these models" in read(browser, "verdict") and "candles.csv" in read(browser, "check")
     assert "100 sampled futures" in read(browser, "legend")
+    assert not re.search(r"\d\.\d{5}", read(browser, "legend"))  # prices as people read them
     assert browser.execute_script("return document.querySelectorAll('svg .band').length") == 2
     for width in (1280, 390):
         browser.execute_cdp_cmd(
@@ -45,6 +47,8 @@ def test_a_file_becomes_a_fan_and_a_verdict(
             {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
         )
         assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        hidden = "const each = document.getElementById('check'); return each.scrollWidth - each.clientWidth"
+        assert width < 500 or not browser.execute_script(hidden)  # no line of the audit is cut off
     browser.find_element("id", "language").click()
     wait_for(browser, f"{done} && document.documentElement.lang === 'zh'")
     assert "微调" in read(browser, "verdict") and "条采样路径" in read(browser, "legend")
