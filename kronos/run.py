@@ -60,6 +60,10 @@ class FinishedRun:
     pictures: Sequence[Path] = ()
 
 
+class EvaluationFailed(KronosError):
+    """The models are trained and saved, but their evaluation failed; the cause tells why."""
+
+
 @run_clock()
 @timed("other")
 def run_training(
@@ -76,6 +80,7 @@ def run_training(
         command: how the run was launched, for the report.
 
     Raises:
+        EvaluationFailed: the run is trained, and its evaluation can be done again.
         KronosError: something is wrong with the configuration, the candles, the models or the folder of the run.
     """
     with_base_model = config.experiment.train_basemodel
@@ -204,13 +209,13 @@ def _evaluate_trained(config: Config, trained: RunResult, own: KronosForecaster,
         held_out = replace(held_out, settings=list_settings(config))
         return write_evaluation(config, own, held_out, trained.candles, trained.splits, run.report, command)
     except (KronosError, OSError) as error:
-        raise KronosError(
+        raise EvaluationFailed(
             "{error}\nThe models are trained and saved in {folder}; only their evaluation failed. To resume it: "
             "kronos evaluate --run {quoted}",
             error=error,
             folder=run.path,
             quoted=shlex.quote(str(run.path)),
-        ) from None
+        ) from error
 
 
 def _is_judged(own: KronosForecaster, report: ReportFolder) -> bool:

@@ -24,7 +24,7 @@ from kronos.evaluation.results import Evaluation
 from kronos.files import hash_file, write_text
 from kronos.refresh.decision import OLD, Decision, decide_replacement
 from kronos.refresh.folders import finish_exchange, name_new, name_previous, put_in_use, take_back
-from kronos.run import run_training
+from kronos.run import EvaluationFailed, run_training
 from kronos.run_folder import RunFolder
 from kronos.saved_run import check_trained, find_tokenizer, load_run_config
 from kronos.urls import CandleSource
@@ -73,7 +73,13 @@ def refresh(
     if not is_begun:
         shutil.rmtree(new.path, ignore_errors=True)
     write_text(new.path / RECORD, json.dumps(origin))
-    run_training(config, skip_existing=is_begun, command=command)
+    try:
+        run_training(config, skip_existing=is_begun, command=command)
+    except EvaluationFailed as failed:
+        raise KronosError(
+            "{error}\nThe new run is trained; only its comparison with the old one failed. Run the same command again: it goes on there.",
+            error=failed.__cause__,
+        ) from None
     evaluation = Evaluation.read(new.report.results)
     decision = decide_replacement(evaluation, margin)
     write_text(new.path / RECORD, json.dumps(origin | {"decision": decision.to_json()}, allow_nan=False))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kronos.errors import KronosError
 from kronos.files import hash_file, swap_folders
 from kronos.refresh import refreshing
 from kronos.refresh.decision import decide_replacement
@@ -101,6 +102,12 @@ def test_kills_before_and_after_the_exchange(run: Path, later: Path, monkeypatch
             refreshing.refresh(run, [later], overrides=steps)
         return max(each.stat().st_mtime_ns for each in weights)
 
+    def fail(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(KronosError, match="Run the same command again"):
+        patched.setattr("kronos.run.write_evaluation", fail)
+        refreshing.refresh(run, [later], overrides=steps)
     trained = refresh_until(die)
     assert weigh(run) == before != weigh(name_new(run))
     assert refresh_until(swap_and_die) == trained  # not trained again
