@@ -16,6 +16,7 @@ from mlflow.types import ParamSchema, ParamSpec
 
 from kronos.batch.forecaster import Forecaster
 from kronos.disk.temporaries import temporary_folder
+from kronos.export.onnx_files import explain_writing
 from kronos.files import replacing_folder
 from kronos.forecast.predictor import N_PATHS
 from kronos.run_folder import RunFolder
@@ -60,7 +61,7 @@ def export_mlflow(saved: SavedRun, out: Path) -> None:
         ParamSpec("n_paths", "long", N_PATHS),
         ParamSpec("seed", "long", 0),
     ]
-    with temporary_folder() as folder, replacing_folder(out) as new:
+    with temporary_folder() as folder, replacing_folder(out) as new, explain_writing(out):
         copy_models(saved, RunFolder(folder / RUN))
         mlflow.pyfunc.save_model(
             path=str(new),

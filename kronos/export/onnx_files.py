@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from kronos.config import Config
-from kronos.errors import CheckpointError, ConfigError
+from kronos.errors import CheckpointError, ConfigError, WriteError
 from kronos.export.graphs import Graph, build_graphs
 from kronos.export.int8 import Int8Gate, find_windows, measure_int8, quantize
 from kronos.files import replacing_folder, write_json
@@ -66,7 +66,7 @@ def export_onnx(saved: SavedRun, out: Path, int8: tuple[int, int] | None = None)
     graphs = build_graphs(tokenizer, model, n_rows=3, n_tokens=8)
     others = build_graphs(tokenizer, model, n_rows=2, n_tokens=5)  # other sizes than those that were traced
     differences = []
-    with replacing_folder(out) as folder:
+    with replacing_folder(out) as folder, explain_writing(out):
         for name in track(graphs, Message("exporting"), len(graphs), "graphs"):
             _write_graph(graphs[name], folder / f"{name}.onnx")
             difference = _compare(others[name], folder / f"{name}.onnx")
@@ -92,6 +92,15 @@ def try_int8(folder: Path, windows: Sequence[pd.DataFrame], lookback: int, n_pat
         for path in folder.glob("*.int8.onnx"):
             path.unlink()
     return gate
+
+
+@contextmanager
+def explain_writing(out: Path) -> Iterator[None]:
+    """Name the folder in errors of other packages that write to it."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError.about(out, error) from error
 
 
 def check_packages(names: tuple[str, ...], extra: str) -> None:

@@ -1,9 +1,11 @@
 """`kronos export --onnx`: onnxruntime forecasts what PyTorch does."""
 
 import csv
+import errno
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +113,19 @@ def test_the_gate_needs_evidence() -> None:
     assert not worse.passes and worse.change == pytest.approx(0.03)
     noise = np.where(np.arange(40) % 2, 0.2, -0.2)
     assert not decide(np.stack([same, same + noise], axis=1)).passes  # equal on average, but hardly known
+
+
+def test_a_full_disk_leaves_nothing_and_names_the_folder(
+    finished_run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(graph: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as onnx does, without a name
+
+    monkeypatch.setattr(onnx_files, "_write_graph", fill)
+    result = invoke("export", "--run", finished_run.path, "--onnx", tmp_path / "out")
+    assert result.exit_code == 1 and f"{tmp_path / 'out'}: cannot be written: No space left" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_missing_or_in_the_way_is_explained(finished_run: FinishedRun, tmp_path: Path) -> None:
