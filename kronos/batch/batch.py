@@ -163,7 +163,7 @@ def _check_same(out: Path, settings: Mapping[str, Any]) -> None:
     plain = json.loads(json.dumps(settings))
     if differences := [key for key in plain if stored.get(key) != plain[key]]:
         raise ConfigError(
-            "{out} holds forecasts made with another {differences}. Give the settings of before, choose another --out, or remove "
+            "{out} holds forecasts that were made otherwise (different: {differences}). Give the settings of before, choose another --out, or remove "
             "the folder.",
             out=out,
             differences=", ".join(differences) if stored else SETTINGS,

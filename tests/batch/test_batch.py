@@ -80,10 +80,10 @@ def test_a_batch_goes_on_and_refuses_other_settings(forecaster: Forecaster, tmp_
     again, second = batch(forecaster, data, out)
     assert (first.n_kept, second.n_kept, second.n_forecast) == (0, 1, 5)
     assert last.read_bytes() == kept and again.equals(whole)
-    with pytest.raises(ConfigError, match="made with another horizon, seed"):
+    with pytest.raises(ConfigError, match="different: horizon, seed"):
         batch(Forecaster(forecaster.run, horizon=3, n_paths=3, seed=1), data, out)
     write_long(make_candles(SYMBOLS[:3]), tmp_path)
-    with pytest.raises(ConfigError, match="made with another candles"):
+    with pytest.raises(ConfigError, match="different: candles"):
         batch(forecaster, data, out)
 
 
