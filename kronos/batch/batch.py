@@ -124,10 +124,8 @@ def _report_index(index: SymbolIndex) -> None:
 def _check_out(out: Path, source: CandleSource, files: Sequence[Path]) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError("--out {out} is a file; choose a folder.", out=out)
-    own, folder = (
-        out.resolve(),
-        Path(str(source).partition("**")[0]).expanduser(),
-    )  # a later command would read its forecasts too
+    own = out.resolve()
+    folder = Path(str(source).partition("**")[0]).expanduser()  # a later command would read its forecasts too
     if own.is_relative_to(folder.resolve()) or any(file.resolve().is_relative_to(own) for file in files):
         raise ConfigError("--out {out} is in the folder of the candles, or holds them. Choose another folder.", out=out)
 
