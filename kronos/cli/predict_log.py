@@ -22,11 +22,14 @@ def log_forecasts(
     forecasts: Iterator[Forecast],
     tasks: Mapping[str, ForecastTask],
     path: Path,
-    run: str,
+    run: Path | str,
     conditions: Mapping[str, Any],
     how: Mapping[str, Any],
 ) -> Iterator[Forecast]:
     """Write each forecast to the ledger when it is made, then yield it.
+
+    Args:
+        run: its folder, which is logged by its whole path, as `kronos serve` does; or the name of a model.
 
     Raises:
         ConfigError: a candle of a horizon is known: a forecast is logged before its outcome, or it proves nothing.
@@ -38,7 +41,8 @@ def log_forecasts(
             "or use kronos evaluate for the past.",
             name=known[0],
         )
-    return _log_all(forecasts, path, run, conditions, {"n_paths": how["n_paths"], "seed": how["seed"]})
+    name = str(run.expanduser().resolve()) if isinstance(run, Path) else run
+    return _log_all(forecasts, path, name, conditions, {"n_paths": how["n_paths"], "seed": how["seed"]})
 
 
 def _log_all(

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from kronos.ledger.store import Ledger
-from tests.conftest import ROOT, invoke
+from kronos.serving.runs import ServedRuns
+from tests.conftest import ROOT, FinishedRun, invoke
 from tests.ledger.made import START, STEP, make_forecast
 
 SAMPLE = ROOT / "data" / "synthetic_5min.csv"
@@ -50,6 +51,18 @@ def test_a_forecast_is_logged_and_graded(candles: pd.DataFrame, tmp_path: Path) 
     (run,) = json.loads(invoke("score", "--ledger", ledger.path, "--json").stdout)["runs"]
     assert run["overall"]["n_steps"] == HORIZON and run["n_open"] == 0 and run["run"] == "nano"
     assert "0 closes are new" in invoke("score", "--ledger", ledger.path, "--data", tmp_path / "later.csv").stderr
+
+
+def test_a_run_is_logged_by_its_whole_path(
+    candles: pd.DataFrame, finished_run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished_run.path.parent)
+    options = ["--paths", 2, "--no-pictures", "--out", tmp_path / "f", "--log", "--device", "cpu"]
+    done = invoke("predict", "--run", finished_run.path.name, "--data", tmp_path / "x.csv", *options)
+    assert done.exit_code == 0, done.output
+    (entry,) = Ledger(tmp_path / "f" / "ledger.db").read()
+    (served,) = ServedRuns([Path(finished_run.path.name)], {"device": "cpu"}).values()
+    assert entry.forecast.run == str(served.config.model_paths.run_folder.path)
 
 
 def test_the_past_is_not_logged(candles: pd.DataFrame, tmp_path: Path) -> None:

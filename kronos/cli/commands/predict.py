@@ -120,7 +120,7 @@ def predict_command(
         kept |= {"with_pictures": pictures, "rising": source.rising, "language": source.language}
         made = _forecast_all(predictor, tasks, source, calibration, how)
         if log:
-            made = log_forecasts(made, tasks, ledger or out / LEDGER_NAME, str(run or model), conditions, how)
+            made = log_forecasts(made, tasks, ledger or out / LEDGER_NAME, run or str(model), conditions, how)
         forecasts, saved = _save_all(made, tasks, out, kept, summary, errors)
         _report_errors(errors, n_done=len(forecasts))
         if as_json:
