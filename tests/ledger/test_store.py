@@ -83,6 +83,8 @@ def test_a_kept_seal_shows_that_the_end_was_cut_off(ledger: Ledger) -> None:
         ledger.verify(second)
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_two_writers_do_not_mix(ledger: Ledger) -> None:
     n = 15
     writers = [
@@ -99,6 +101,8 @@ def test_two_writers_do_not_mix(ledger: Ledger) -> None:
         assert len(origins) == n and origins == sorted(origins)
 
 
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_killed_writer_loses_nothing(ledger: Ledger, after: int) -> None:
     writer = subprocess.Popen(

@@ -37,6 +37,7 @@ def test_clusters_are_found_and_their_absence_is_not() -> None:
     assert find_independence_p(spread) > 0.05
 
 
+@pytest.mark.slow
 def test_independence_rejects_at_most_as_often_as_said() -> None:
     rng = np.random.default_rng(0)
     n_runs = 150

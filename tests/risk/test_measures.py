@@ -70,6 +70,7 @@ def test_touching() -> None:
     assert compute_touch_probability(paths, 100.0, 106.0).tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_random_walk_touches_as_often_as_its_reflection_says() -> None:
     """P(max ≥ a) = 2 P(end ≥ a), for steps so small that a candle does not jump over a (Feller 1968, III.7)."""
     steps = np.random.default_rng(0).choice([-1.0, 1.0], (6_000, 400))
