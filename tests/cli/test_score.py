@@ -45,7 +45,7 @@ def test_a_forecast_is_logged_and_graded(candles: pd.DataFrame, tmp_path: Path) 
     medians = [row[9] for row in entry.forecast.close]
     assert medians == pytest.approx(shown["quantiles"]["0.5"]["close"], rel=1e-6)
     before = invoke("score", "--ledger", ledger.path)
-    assert before.exit_code == 0 and "No candles of these forecasts have come yet" in before.output
+    assert before.exit_code == 0 and "Nothing is graded yet" in before.output
     graded = invoke("score", "--ledger", ledger.path, "--data", tmp_path / "later.csv")
     assert graded.exit_code == 0 and f"{HORIZON} closes are new" in graded.stderr, graded.output
     (run,) = json.loads(invoke("score", "--ledger", ledger.path, "--json").stdout)["runs"]
