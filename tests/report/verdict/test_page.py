@@ -172,6 +172,7 @@ BARE = {
     "next_steps": [],
     "clock_times": {},
     "money": None,
+    "value_at_risk": None,
     "examples": [],
     "tokenizer": None,
     "calibration": None,
