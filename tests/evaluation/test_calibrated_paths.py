@@ -31,7 +31,7 @@ def make_calibrated(n_paths: int, correction: float) -> CalibratedForecast:
     return found
 
 
-@pytest.mark.parametrize("n_paths", [30, 500])
+@pytest.mark.parametrize("n_paths", [30, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("correction", [0.8, -0.3])
 def test_ranks_stay_and_quantiles_are_the_calibrated_ones(n_paths: int, correction: float) -> None:
     forecast = make_calibrated(n_paths, correction)

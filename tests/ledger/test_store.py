@@ -121,6 +121,7 @@ def test_a_killed_writer_loses_nothing(ledger: Ledger, after: int) -> None:
     ledger.verify()
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_what_was_written(ledger: Ledger) -> None:
     seal = ledger.append([make_forecast()])
     limited = (

@@ -41,6 +41,7 @@ def test_an_answer_has_the_forecast_and_the_verdict(client: TestClient, finished
     assert answer["run"]["weights"] == run.hashes[0] and answer["model"] == "tiny"
 
 
+@pytest.mark.slow
 def test_a_forecast_does_not_depend_on_its_company(client: TestClient, finished_run: FinishedRun) -> None:
     frame = read_frame(finished_run.candles)
     inputs = [to_input(frame[: len(frame) - n], f"S{n}") for n in range(6)]

@@ -135,6 +135,7 @@ def test_a_tracker_that_fails_is_dropped_with_one_warning_and_the_others_continu
     assert memory[0].lines == LINES and memory[0].events == ["start", "finish"]
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_does_not_end_the_training(
     tiny_config: Path, memory: list[Memory], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

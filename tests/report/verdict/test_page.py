@@ -334,8 +334,9 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, width: int) -> None
     assert re.findall("[\u4e00-\u9fff]", shown) == []
 
 
-@pytest.mark.parametrize("width, height", [(1280, 900), pytest.param(390, 844, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("language", ["en", pytest.param("zh", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width, height", [(1280, 900), (390, 844)])
+@pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_first_screen_answers_three_questions(
     tmp_path: Path, browser: Any, width: int, height: int, language: str
 ) -> None:
