@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
@@ -39,6 +38,7 @@ from kronos.forecast.origin import LAST, ForecastTask, split_symbol
 from kronos.forecast.predictor import N_PATHS
 from kronos.forecast.sampling import choose_seed
 from kronos.names import name_symbol
+from kronos.progress.log_levels import raise_log_levels
 from kronos.saved_run import SavedRun, load_models, load_run_config
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Forecaster:
                 pyarrow.feather.write_feather(table, str(file), compression="uncompressed")
             except OSError as error:
                 raise WriteError.about(file, error) from error
-        with _quiet():
+        with raise_log_levels({DATA: logging.ERROR}):  # repairs: a line for each symbol, with temporary files
             frames, unreadable = read_frames(files, self._options, self._config.repairs, self._config.data.max_gap)
         raise_errors(unreadable)
         if not frames:
@@ -270,18 +270,6 @@ class Forecaster:
 
 def _to_table(frame: pd.DataFrame) -> Any:
     return pa.Table.from_pandas(to_rows(frame, "batch"), preserve_index=False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the repairs of each symbol out of the log, which names temporary files and would have a line for each."""
-    log = logging.getLogger(DATA)
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _without_place(error: DataError, name: str, folder: Path) -> str:

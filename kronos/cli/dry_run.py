@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from kronos.cli.session import loading_libraries
 from kronos.config import Config
+from kronos.progress.log_levels import raise_log_levels
 from kronos.report.words.catalogue import Words
 from kronos.report.words.messages import translate_into
 
@@ -38,23 +38,14 @@ def show_plan(config: Config, rank: int, world_size: int, skip_existing: bool) -
     words = Words(config.report.language)
     start_process(config, world_size)
     log_missing_gpu(config)
-    with _only_log_warnings(), Console(stderr=True, quiet=rank > 0).status(words("plan.running")):
+    with (
+        raise_log_levels({"kronos": logging.WARNING}),
+        Console(stderr=True, quiet=rank > 0).status(words("plan.running")),
+    ):
         plan = plan_run(config, skip_existing)
     PartialState().destroy_process_group()
     if rank == 0:
         print_plan(plan, advise(plan), Console(), words)
-
-
-@contextmanager
-def _only_log_warnings() -> Iterator[None]:
-    """Hide the log lines of a run; the tables show the same."""
-    logger = logging.getLogger("kronos")
-    level = logger.level
-    logger.setLevel(max(level, logging.WARNING))
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def print_plan(plan: RunPlan, advice: Sequence[Advice], console: Console, words: Words) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from kronos.evaluation.scores.metrics import compute_crps
 from kronos.export.runner import OnnxForecaster
 from kronos.names import Message
 from kronos.progress.bars import track
+from kronos.progress.log_levels import raise_log_levels
 
 BASE_MODEL = ("prefill", "step", "fine")  # the tokenizer stays: rounding a candle would change its tokens
 MARGIN = 0.02  # by which the CRPS may be higher
@@ -49,7 +49,7 @@ def quantize(folder: Path) -> None:
     """Write the base model's graphs with weights in int8 and activations quantised as they come, as {name}.int8.onnx."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with _quiet():
+    with raise_log_levels({"root": logging.ERROR}):  # where the quantiser writes
         for name in BASE_MODEL:
             paths = folder / f"{name}.onnx", folder / f"{name}.int8.onnx"
             quantize_dynamic(*paths, weight_type=QuantType.QInt8)
@@ -119,14 +119,3 @@ def _find_windows(config: Config, window: int, n_origins: int) -> Iterator[pd.Da
             if end >= window and n_found < n_origins:
                 n_found += 1
                 yield frame[end - window : end]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)  # where the quantiser writes
-    try:
-        yield
-    finally:
-        root.setLevel(before)

@@ -24,6 +24,7 @@ from kronos.files import replacing_folder, write_json
 from kronos.model.pretrained import hash_weights
 from kronos.names import Message
 from kronos.progress.bars import track
+from kronos.progress.log_levels import raise_log_levels
 from kronos.saved_run import SavedRun
 from kronos.version import __version__
 
@@ -178,14 +179,6 @@ def _compare(graph: Graph, path: Path) -> float:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's notes on itself away."""
-    loggers = [logging.getLogger(name) for name in NOISY]
-    before = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for each, level in zip(loggers, before):
-            each.setLevel(level)
+    with raise_log_levels(dict.fromkeys(NOISY, logging.ERROR)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,14 +1,16 @@
 """Choose fonts for Chinese, Japanese and Korean titles; matplotlib's default font lacks their characters."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from matplotlib import font_manager
 from matplotlib.font_manager import FontProperties, fontManager
+
+from kronos.progress.log_levels import raise_log_levels
 
 logger = logging.getLogger(__name__)
 
@@ -58,16 +60,9 @@ def can_draw(text: str) -> bool:
     return choose_fonts(text)[0] == text
 
 
-@contextmanager
-def accept_any_weight() -> Iterator[None]:
+def accept_any_weight() -> AbstractContextManager[None]:
     """Suppress matplotlib's warning about Chinese fonts with only one weight."""
-    font_logger = logging.getLogger("matplotlib.font_manager")
-    level = font_logger.level
-    font_logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        font_logger.setLevel(level)
+    return raise_log_levels({"matplotlib.font_manager": logging.ERROR})
 
 
 def _extend(families: list[str], missing: set[str], candidates: Iterable[str]) -> set[str]:

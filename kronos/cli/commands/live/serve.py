@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from kronos.cli.output.text import print_text
 from kronos.cli.predict_options import Device, Dtype
 from kronos.cli.session import LanguageOption, VerboseOption, loading_libraries, start_session
 from kronos.errors import ConfigError
+from kronos.progress.log_levels import raise_log_levels
 from kronos.report.words.catalogue import Words
 
 if TYPE_CHECKING:
@@ -112,18 +113,9 @@ def serve_command(
             serve(app, opened, timeout, lambda: print_text(f"{said}\n{noted}"))
 
 
-@contextmanager
-def logging_less(verbose: bool) -> Iterator[None]:
+def logging_less(verbose: bool) -> AbstractContextManager[None]:
     """Leave out of the log what is read and forecast for every request."""
-    levels = {} if verbose else {"kronos.data": logging.WARNING, "kronos.forecast": logging.ERROR}
-    before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
+    return raise_log_levels({} if verbose else {"kronos.data": logging.WARNING, "kronos.forecast": logging.ERROR})
 
 
 def write_to(path: Path) -> Callable[[ServedForecasts], object]:
